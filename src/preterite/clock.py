@@ -1,0 +1,88 @@
+"""Where time, waiting and random values come from; nothing else in the package asks the machine.
+
+Business time (`now`) may be moved by hand in demos and tests.
+Machine time (`wall`, `monotonic`) never is: leases, epochs and time limits rest on it.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from datetime import UTC, datetime
+from hashlib import sha256
+from typing import Protocol
+from uuid import UUID
+
+
+class Clock(Protocol):
+    """Time as a component sees it."""
+
+    def now(self) -> datetime:
+        """The business time, with zone."""
+        ...
+
+    def wall(self) -> float:
+        """The machine's time, in seconds since 1970."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds from some start; never steps back."""
+        ...
+
+    def sleep(self, seconds: float) -> None:
+        """Wait this long in machine time."""
+        ...
+
+
+class Randomness(Protocol):
+    """Random values as a component sees them."""
+
+    def uuid(self) -> UUID:
+        """A new identifier that carries no meaning."""
+        ...
+
+    def fraction(self) -> float:
+        """A number from 0 up to, not including, 1."""
+        ...
+
+
+class SystemClock:
+    """The machine's own clock."""
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    def wall(self) -> float:
+        return time.time()
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        time.sleep(seconds)
+
+
+class SystemRandomness:
+    """The machine's own randomness."""
+
+    def uuid(self) -> UUID:
+        return UUID(bytes=os.urandom(16), version=4)
+
+    def fraction(self) -> float:
+        return random.random()
+
+
+class DerivedIds:
+    """Identifiers that follow from a cause, so that running again makes the same ones (protocol rule 15)."""
+
+    def __init__(self, cause: UUID, component: str, handler: str) -> None:
+        self._prefix = f"{cause}/{component}/{handler}"
+        self._ordinals: dict[str, int] = {}
+
+    def of(self, kind: str, key: str | None = None) -> UUID:
+        """The next identifier for this kind and key; the same sequence of calls gives the same identifiers."""
+        name = f"{self._prefix}/{kind}/{key or ''}"
+        ordinal = self._ordinals.get(name, 0)
+        self._ordinals[name] = ordinal + 1
+        return UUID(bytes=sha256(f"{name}/{ordinal}".encode()).digest()[:16], version=8)

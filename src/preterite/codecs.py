@@ -1,0 +1,157 @@
+"""Messages from and for the world outside: JSON and XML documents of one or more events.
+
+Names in XML match without regard to case and underscores, because that is how the field's messages vary.
+A document with a DTD is refused before anything in it is read: no entity bombs, no external entities.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+from xml.parsers import expat
+from xml.sax.saxutils import escape
+
+import msgspec
+
+from preterite.contracts import Event, own_key_field
+from preterite.errors import InvalidEvent, Undecodable
+
+DOCUMENT_BYTES_MAX = 8 * 1024 * 1024
+_MESSAGE_DEPTH = 2
+_FIELD_DEPTH = 3
+_NOT_ALLOWED_IN_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
+
+
+class _Message(msgspec.Struct, frozen=True):
+    type: str
+    data: msgspec.Raw
+
+
+def read_json(document: bytes, event_types: Mapping[str, type[Event]], make_key: Callable[[], UUID]) -> list[Event]:
+    """The events in a JSON document `{"type": …, "data": {…}}` or a list of such; one bad message refuses all."""
+    _refuse_oversize(document)
+    try:
+        messages = msgspec.json.decode(document, type=_Message | list[_Message])
+        return [
+            _event(_known(event_types, message.type), msgspec.json.decode(message.data, type=dict[str, Any]), make_key, strict=True)
+            for message in (messages if isinstance(messages, list) else [messages])
+        ]
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Undecodable(f"This JSON document cannot be read: {error}. Nothing was published.") from error
+
+
+def read_xml(document: bytes, event_types: Mapping[str, type[Event]], make_key: Callable[[], UUID]) -> list[Event]:
+    """The events in an XML document whose root wraps one or more messages; one bad message refuses all.
+
+    A time without zone is read as UTC, a missing own key is made with `make_key`.
+    """
+    _refuse_oversize(document)
+    by_name = {_folded(event_type.__name__): event_type for event_type in event_types.values()}
+    events: list[Event] = []
+    for name, texts in _Messages().parse(document):
+        event_type = _known(by_name, _folded(name))
+        fields = {_folded(field): field for field in event_type.__struct_encode_fields__}
+        known = {fields[_folded(element)]: text for element, text in texts if _folded(element) in fields}
+        events.append(_event(event_type, known, make_key, strict=False))
+    return events
+
+
+def write_xml(events: Sequence[Event]) -> bytes:
+    """One document with these events: UTC times without zone, fields that have their default left out."""
+    lines = ['<?xml version="1.0"?>', "<messages>"]
+    for event in events:
+        name = type(event).__name__.lower()
+        lines.append(f"    <{name}>")
+        lines += [f"        <{element}>{text}</{element}>" for element, text in _elements(event)]
+        lines.append(f"    </{name}>")
+    return "\n".join([*lines, "</messages>", ""]).encode()
+
+
+def _elements(event: Event) -> list[tuple[str, str]]:
+    defaults = {field.name: field.default for field in msgspec.structs.fields(event)}
+    elements: list[tuple[str, str]] = []
+    for field, written in zip(event.__struct_fields__, event.__struct_encode_fields__, strict=True):
+        value = getattr(event, field)
+        if value == defaults[field]:
+            continue
+        if isinstance(value, datetime):
+            value = value.astimezone(UTC).replace(tzinfo=None).isoformat()
+        text = str(value)
+        if _NOT_ALLOWED_IN_XML.search(text):
+            raise InvalidEvent(f"{type(event).__name__}.{field} holds a control character, which XML cannot carry.")
+        elements.append((_folded(written), escape(text)))
+    return elements
+
+
+def _event(event_type: type[Event], fields: dict[str, Any], make_key: Callable[[], UUID], *, strict: bool) -> Event:
+    names = dict(zip(event_type.__struct_fields__, event_type.__struct_encode_fields__, strict=True))
+    own_key = own_key_field(event_type)
+    if own_key is not None and names[own_key] not in fields:
+        fields = {**fields, names[own_key]: str(make_key())}
+    try:
+        event = msgspec.convert(fields, event_type, strict=strict)
+    except msgspec.ValidationError as error:
+        raise Undecodable(f"{event_type.__name__}: {error}. Nothing was published.") from error
+    if strict:
+        return event
+    naive = {name: value for name in names if isinstance(value := getattr(event, name), datetime) and value.tzinfo is None}
+    return msgspec.structs.replace(event, **{name: value.replace(tzinfo=UTC) for name, value in naive.items()})
+
+
+def _known(event_types: Mapping[str, type[Event]], name: str) -> type[Event]:
+    if name not in event_types:
+        raise Undecodable(f"No event is called {name!r}; known are {', '.join(sorted(event_types)) or 'none'}. Nothing was published.")
+    return event_types[name]
+
+
+def _refuse_oversize(document: bytes) -> None:
+    if len(document) > DOCUMENT_BYTES_MAX:
+        raise Undecodable(f"The document has {len(document):,} bytes; at most {DOCUMENT_BYTES_MAX:,} are read. Nothing was published.")
+
+
+def _folded(name: str) -> str:
+    return name.rsplit(":", 1)[-1].replace("_", "").lower()
+
+
+class _Messages:
+    """Reads root / message / field, and refuses everything else that XML can do."""
+
+    def __init__(self) -> None:
+        self._depth = 0
+        self._messages: list[tuple[str, list[tuple[str, str]]]] = []
+        self._text: list[str] = []
+
+    def parse(self, document: bytes) -> list[tuple[str, list[tuple[str, str]]]]:
+        parser = expat.ParserCreate()
+        parser.StartDoctypeDeclHandler = self._refuse_doctype
+        parser.StartElementHandler = self._start
+        parser.EndElementHandler = self._end
+        parser.CharacterDataHandler = self._text.append
+        try:
+            parser.Parse(document, True)
+        except (expat.ExpatError, LookupError, ValueError) as error:
+            raise Undecodable(f"This XML document cannot be read: {error}. Nothing was published.") from error
+        return self._messages
+
+    def _refuse_doctype(self, *_declaration: object) -> None:
+        raise Undecodable("This XML document declares a document type, which is refused: it could define entities. Nothing was published.")
+
+    def _start(self, name: str, _attributes: dict[str, str]) -> None:
+        self._depth += 1
+        self._text.clear()
+        if self._depth == _MESSAGE_DEPTH:
+            self._messages.append((name, []))
+        elif self._depth > _FIELD_DEPTH:
+            raise Undecodable(f"Element {name!r} stands inside a field; a message holds plain fields only. Nothing was published.")
+
+    def _end(self, name: str) -> None:
+        if self._depth == _FIELD_DEPTH:
+            message, fields = self._messages[-1]
+            if any(_folded(known) == _folded(name) for known, _ in fields):
+                raise Undecodable(f"{message} names {name!r} twice. Nothing was published.")
+            fields.append((name, "".join(self._text).strip()))
+        self._depth -= 1
+        self._text.clear()

@@ -1,0 +1,183 @@
+"""Events: how a fact is declared, and what its declaration promises.
+
+An event is a frozen, keyword-only struct. Class keywords say how it travels:
+
+    class ItemPurchased(Event, key="customer_id"): ...
+
+`key` names the field that orders and partitions it, `name` its chosen word on the wire
+(component + class name where left out), `version` its version, 1 where left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from hashlib import sha256
+from typing import Annotated, Any, ClassVar, cast, dataclass_transform, get_args, get_origin, get_type_hints
+from uuid import UUID
+
+import msgspec
+
+from preterite.errors import EventTooLarge, InvalidEvent
+
+EVENT_BYTES_MAX = 256 * 1024
+_PLAIN_TYPES = (str, int, bool, float, bytes, UUID, Decimal, datetime)
+
+
+@dataclass(frozen=True)
+class Fact:
+    """Why a field that is neither an identifier nor a time must travel: `Annotated[int, Fact("…")]`."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class OwnKey:
+    """The event's own identifier, made on entry where a foreign message lacks it: `Annotated[UUID, OwnKey()]`."""
+
+
+@dataclass(frozen=True)
+class Contract:
+    """What an event class declares about itself."""
+
+    key: str | None
+    name: str | None
+    version: int
+
+
+@dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(msgspec.field,))
+class EventMeta(msgspec.StructMeta):
+    """Makes every event frozen and keyword-only, and keeps its class keywords."""
+
+    def __new__(
+        mcls,
+        class_name: str,
+        bases: tuple[type, ...],
+        namespace: dict[str, Any],
+        *,
+        key: str | None = None,
+        name: str | None = None,
+        version: int = 1,
+    ) -> EventMeta:
+        cls = super().__new__(mcls, class_name, bases, namespace, frozen=True, kw_only=True)
+        type.__setattr__(cls, "__contract__", Contract(key, name, version))
+        return cast(EventMeta, cls)
+
+
+class Event(msgspec.Struct, metaclass=EventMeta):
+    """A fact that happened in its owner's database: past tense, identifiers and the time, nothing more."""
+
+    __contract__: ClassVar[Contract]
+
+
+def wire_name(event_type: type[Event], component: str) -> str:
+    """The event's word on the wire: the chosen one, or component and class name."""
+    return event_type.__contract__.name or f"{component}.{event_type.__name__}"
+
+
+def key_fault(event_type: type[Event]) -> str | None:
+    """Say what is wrong with the event's key, or nothing."""
+    key = event_type.__contract__.key
+    if key is None or key in event_type.__struct_fields__:
+        return None
+    return f"{event_type.__name__} names {key!r} as its key, but has no such field; fields: {', '.join(event_type.__struct_fields__)}."
+
+
+def own_key_field(event_type: type[Event]) -> str | None:
+    """The field that holds the event's own identifier, where one is declared."""
+    for field, hint in get_type_hints(event_type, include_extras=True).items():
+        if get_origin(hint) is Annotated and any(isinstance(note, OwnKey) for note in get_args(hint)):
+            return field
+    return None
+
+
+def partition_of(key: str, partitions: int) -> int:
+    """The partition of a key: first 8 bytes of SHA-256 of its text, modulo the number of partitions.
+
+    Part of the wire contract; it never changes.
+    """
+    return int.from_bytes(sha256(key.encode()).digest()[:8]) % partitions
+
+
+class Checked:
+    """Checks and encodes the events of one type; made once per type and component.
+
+    msgspec checks types when decoding only, so an event is checked here before anything is written.
+    """
+
+    def __init__(self, event_type: type[Event]) -> None:
+        self.event_type = event_type
+        self._key = event_type.__contract__.key
+        hints = get_type_hints(event_type, include_extras=True)
+        self._plain: list[tuple[str, type]] = []
+        self._all_plain = True
+        for field in event_type.__struct_fields__:
+            plain = _plain_type(hints[field])
+            if plain is None:
+                self._all_plain = False
+            else:
+                self._plain.append((field, plain))
+        self._encode = msgspec.json.Encoder().encode
+        self._decode = cast(Callable[[bytes], Event], msgspec.json.Decoder(event_type).decode)
+
+    def key_of(self, event: Event) -> str | None:
+        """The text of the event's key, or nothing where its type declares none."""
+        return None if self._key is None else str(getattr(event, self._key))
+
+    def encode(self, event: Event) -> bytes:
+        """The event as JSON; raises before anything is written if it does not fit its declaration."""
+        for field, plain in self._plain:
+            value = getattr(event, field)
+            if type(value) is not plain:
+                raise InvalidEvent(f"{self._of(field)} must be {plain.__name__}, not {type(value).__name__}; nothing was written.")
+            if plain is datetime and value.tzinfo is None:
+                raise InvalidEvent(f"{self._of(field)} is a time without zone ({value}); give it one, as in datetime.now(UTC).")
+        body = self._encode(event)
+        if not self._all_plain:
+            self._check_by_decoding(event, body)
+        if len(body) > EVENT_BYTES_MAX:
+            raise EventTooLarge(
+                f"{self.event_type.__name__} is {len(body):,} bytes; at most {EVENT_BYTES_MAX:,} may travel. "
+                "Nothing was written. Events carry identifiers and times; leave the rest at home."
+            )
+        return body
+
+    def decode(self, body: bytes | msgspec.Raw) -> Event:
+        """The event in these bytes; raises msgspec's error where they are not one."""
+        return self._decode(cast(bytes, body))
+
+    def _check_by_decoding(self, event: Event, body: bytes) -> None:
+        try:
+            same = self._decode(body) == event
+        except msgspec.ValidationError as error:
+            raise InvalidEvent(f"{self.event_type.__name__}: {error}; nothing was written.") from error
+        naive = _first_naive(event)
+        if naive is not None:
+            raise InvalidEvent(f"{self.event_type.__name__} holds a time without zone ({naive}); give it one, as in datetime.now(UTC).")
+        if not same:
+            raise InvalidEvent(f"{self.event_type.__name__} does not read back as it was written; check the types of its fields.")
+
+    def _of(self, field: str) -> str:
+        return f"{self.event_type.__name__}.{field}"
+
+
+def _plain_type(hint: Any) -> type | None:
+    """The one class a value must have for a quick check, or nothing where only decoding can tell."""
+    if get_origin(hint) is Annotated:
+        bare, *notes = get_args(hint)
+        return _plain_type(bare) if all(isinstance(note, (Fact, OwnKey)) for note in notes) else None
+    return hint if hint in _PLAIN_TYPES else None
+
+
+def _first_naive(value: Any) -> datetime | None:
+    if isinstance(value, datetime):
+        return value if value.tzinfo is None else None
+    if isinstance(value, msgspec.Struct):
+        value = [getattr(value, field) for field in value.__struct_fields__]
+    elif isinstance(value, dict):
+        value = list(cast(dict[Any, Any], value).values())
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return next(filter(None, map(_first_naive, cast(list[Any], value))), None)
+    return None

@@ -1,0 +1,145 @@
+"""The exceptions of Preterite, one tree.
+
+    PreteriteError
+    ├── UsageError                     you called it wrong; nothing was written
+    │   ├── InvalidEvent               a field is missing, of the wrong type, or a time without zone
+    │   ├── EventTooLarge              an event over the size limit
+    │   ├── ForeignEvent               a component published what it does not own
+    │   ├── UnitOfWorkSealed           publish after the unit of work has ended
+    │   ├── UnitOfWorkNested           a unit of work inside a unit of work
+    │   ├── HandlerEndedTransaction    a handler called commit, rollback or begin
+    │   └── SystemRefused              the declaration contradicts itself; all faults listed
+    ├── ConfigurationError             a setting, URL or project cannot be read
+    ├── Undecodable                    bytes that are not the message they claim to be
+    ├── HandlerFailed                  a handler raised; carries event and handler
+    ├── Fenced                         somebody else holds the lease now; nothing was written
+    ├── StoreError                     a component's database
+    │   ├── WrongDatabase              the database of another component or system
+    │   ├── NotDurable                 settings under which a commit may be lost
+    │   └── StoreUnavailable           locked, full, read-only or unreachable
+    └── LogError                       the log
+        ├── WrongLog                   the log of another system, or another number of partitions
+        ├── LogConflict                another event stands under this number
+        ├── LogFenced                  a newer writer has claimed the stream
+        ├── LogAhead                   the log holds numbers that the journal does not know
+        └── RecordRefused              the log refuses this record for ever
+
+Every message says what happened and to whom, what state things are in, and what to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class PreteriteError(Exception):
+    """Root of everything that Preterite raises on purpose."""
+
+
+class UsageError(PreteriteError):
+    """The caller asked for something that is not allowed; nothing was written."""
+
+
+class InvalidEvent(UsageError):
+    """An event does not fit its own declaration; nothing was written."""
+
+
+class EventTooLarge(UsageError):
+    """An event is larger than what may travel; nothing was written."""
+
+
+class ForeignEvent(UsageError):
+    """A component tried to publish an event that it does not own; nothing was written."""
+
+
+class UnitOfWorkSealed(UsageError):
+    """Something was published after the unit of work had ended; it was not announced."""
+
+
+class UnitOfWorkNested(UsageError):
+    """A unit of work was opened inside another one; the outer one is untouched."""
+
+
+class HandlerEndedTransaction(UsageError):
+    """A handler tried to begin, commit or roll back the batch's transaction; it was refused."""
+
+
+class SystemRefused(UsageError):
+    """The system as declared contradicts itself; nothing was opened."""
+
+    def __init__(self, system: str, faults: Sequence[str]) -> None:
+        self.system = system
+        self.faults = tuple(faults)
+        lines = "".join(f"\n  - {fault}" for fault in self.faults)
+        super().__init__(f"System {system!r} cannot start, nothing was opened:{lines}")
+
+
+class ConfigurationError(PreteriteError):
+    """A setting, a URL or the project itself cannot be read."""
+
+
+class Undecodable(PreteriteError):
+    """Bytes are not the message they claim to be; they were kept as they are."""
+
+
+class HandlerFailed(PreteriteError):
+    """A handler raised; the cause is chained, the transaction was rolled back."""
+
+    def __init__(self, handler: str, event: str) -> None:
+        self.handler = handler
+        self.event = event
+        super().__init__(f"Handler {handler} failed on {event}; its effects were rolled back.")
+
+
+class Fenced(PreteriteError):
+    """Another worker holds the lease, or newer code has registered other handlers; nothing was written."""
+
+
+class StoreError(PreteriteError):
+    """A component's database cannot be used as it is."""
+
+
+class WrongDatabase(StoreError):
+    """The database belongs to another component or system; nothing was written."""
+
+
+class NotDurable(StoreError):
+    """The database's settings allow a committed transaction to be lost; nothing was written."""
+
+
+class StoreUnavailable(StoreError):
+    """The database is locked, full, read-only or out of reach; nothing was written, it is tried again."""
+
+
+class LogError(PreteriteError):
+    """The log cannot be used as it is."""
+
+
+class WrongLog(LogError):
+    """The log belongs to another system or has another number of partitions; nothing was written."""
+
+
+class LogConflict(LogError):
+    """Another event already stands in the log under this number; the stream stands still."""
+
+
+class LogFenced(LogError):
+    """A newer writer has claimed the stream; this one must claim again before it writes."""
+
+    def __init__(self, stream: str, epoch: int) -> None:
+        self.epoch = epoch
+        super().__init__(f"Stream {stream} was claimed under epoch {epoch}; nothing was appended.")
+
+
+class LogAhead(LogError):
+    """The log holds numbers that this publisher's journal does not know; nothing is numbered."""
+
+
+class RecordRefused(LogError):
+    """The log refuses one record for ever; a void record takes its number."""
+
+    def __init__(self, stream: object, number: int, reason: str) -> None:
+        self.stream = stream
+        self.number = number
+        self.reason = reason
+        super().__init__(f"The log refuses number {number} of {stream}: {reason}")

@@ -1,0 +1,290 @@
+"""One batch in: handlers' effects, what they publish, what failed, and the cursors, in one transaction.
+
+    1. open    decode every record; what cannot be decoded or has no type known here is set aside or counted
+    2. sort    which handlers run on which event; behind a parked lane nothing runs, it parks
+    3. run     in order; a failing handler rolls everything back and names its pair (event, handler)
+    4. settle  flush, outbox, parked rows, counts, and last of all the cursors under the fence
+
+A culprit is parked, due by its recoverability, in the transaction that moves the cursor, and the rest is
+run again without it. If it is unknown who failed, or after several culprits, every pair of the batch is
+parked as due now and runs from its row: there is one way to run something alone, `parking.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from preterite.clock import Clock, Randomness
+from preterite.errors import Fenced, PreteriteError, StoreUnavailable
+from preterite.failures import failure_of
+from preterite.handling import HandlerRaised, Handling, Item, opened
+from preterite.log import Cursor, Record, Stream
+from preterite.recoverability import DeadLetter, RetryLater
+from preterite.store import Failure, Fence, Move, Parked, Store
+from preterite.topology import BoundHandler, Subscriptions
+from preterite.workplace import Batch, Workplace
+
+BATCH_EVENTS = 500
+BATCH_SECONDS = 0.05
+CULPRITS_MAX = 3
+PARKED_MAX = 100_000
+NO_HANDLER = ""
+
+
+class ParkingFull(PreteriteError):
+    """So much is parked that nothing more may be; the streams stand still until a person has looked."""
+
+
+class Pair(NamedTuple):
+    """An event, by its place in the batch, and a handler."""
+
+    index: int
+    handler: str
+
+
+class Handled(NamedTuple):
+    """How far a batch came: the number of records, from its start, that are settled."""
+
+    records: int
+
+
+@dataclass
+class _Plan:
+    """Which handlers run on which item, and what is parked instead."""
+
+    runs: list[list[BoundHandler]]
+    parked: list[tuple[int, Parked]]
+
+
+class Inbox:
+    """Applies batches for one component. Used by one thread."""
+
+    def __init__(
+        self,
+        subscriptions: Subscriptions,
+        store: Store,
+        workplace: Workplace,
+        handling: Handling,
+        clock: Clock,
+        randomness: Randomness,
+    ) -> None:
+        self._subscriptions = subscriptions
+        self._recoverability = subscriptions.component.recoverability
+        self._store = store
+        self._workplace = workplace
+        self._handling = handling
+        self._clock = clock
+        self._randomness = randomness
+        self.raising = False
+
+    def handle(self, records: Sequence[Record], cursors: Mapping[Stream, Cursor], fence: Fence, expires_at: Callable[[], float]) -> Handled:
+        """Apply the batch, or its beginning, exactly once.
+
+        Raises `Fenced` or `StoreUnavailable`; then nothing was written.
+        """
+        items = [opened(self._subscriptions, record) for record in records]
+        culprits: dict[Pair, Parked] = {}
+        singly: set[str] = set()
+        while len(culprits) <= CULPRITS_MAX:
+            try:
+                return self._transact(lambda batch: self._attempt(batch, items, culprits, singly, cursors, fence, expires_at))
+            except HandlerRaised as raised:
+                if self.raising:
+                    raise raised.error from None
+                if raised.index is None:
+                    singly.add(raised.handler.name)
+                    continue
+                culprits[Pair(raised.index, raised.handler.name)] = self._culprit(items[raised.index], raised)
+            except (Fenced, StoreUnavailable, ParkingFull):
+                raise
+            except Exception:
+                # It came from the flush or the commit, where nobody can tell whose rows it was.
+                break
+        return self.park_all(records, cursors, fence, expires_at)
+
+    def park_all(self, records: Sequence[Record], cursors: Mapping[Stream, Cursor], fence: Fence, expires_at: Callable[[], float]) -> Handled:
+        """Park every pair of the batch as due now and move the cursors: each then runs alone, counted before it starts."""
+        items = [opened(self._subscriptions, record) for record in records]
+        rows = [row for item in items for row in self._rows(item)]
+
+        def settle(batch: Batch) -> Handled:
+            self._settle(batch, items, rows, 0, cursors, fence, expires_at())
+            return Handled(len(records))
+
+        return self._transact(settle)
+
+    def _transact(self, act: Callable[[Batch], Handled]) -> Handled:
+        try:
+            return self._workplace.transact(act)
+        except (PreteriteError, HandlerRaised):
+            raise
+        except Exception as error:
+            if self._store.is_unavailable(error):
+                raise StoreUnavailable(f"The database of {self._subscriptions.component.name!r} cannot be used just now: {error}.") from error
+            raise
+
+    def _attempt(
+        self,
+        batch: Batch,
+        items: Sequence[Item],
+        culprits: Mapping[Pair, Parked],
+        singly: set[str],
+        cursors: Mapping[Stream, Cursor],
+        fence: Fence,
+        expires_at: Callable[[], float],
+    ) -> Handled:
+        self._handling.start()
+        plan = self._plan(batch, items, culprits)
+        until = self._clock.monotonic() + BATCH_SECONDS
+        done = handled = 0
+        for start, end in self._segments(items):
+            handled += self._run(batch, items, plan, start, end, singly)
+            done = end
+            if self._clock.monotonic() >= until:
+                break
+        parked = [row for index, row in plan.parked if index < done]
+        self._settle(batch, items[:done], parked, handled, cursors, fence, expires_at())
+        return Handled(done)
+
+    def _run(self, batch: Batch, items: Sequence[Item], plan: _Plan, start: int, end: int, singly: set[str]) -> int:
+        """Run the handlers of a segment: one item, or a run of items of a type with a batch handler."""
+        if end == start + 1:
+            runs = plan.runs[start]
+            for bound in runs:
+                self._handling.call(batch, bound, [items[start]], start)
+            return 1 if runs else 0
+        subscription = items[start].subscription
+        assert subscription is not None, "only items of a known type stand in a run"
+        for bound in subscription.handlers:
+            members = [index for index in range(start, end) if bound in plan.runs[index]]
+            if bound.call.batch and bound.name not in singly:
+                if members:
+                    self._handling.call(batch, bound, [items[index] for index in members], members[0] if len(members) == 1 else None)
+            else:
+                for index in members:
+                    self._handling.call(batch, bound, [items[index]], index)
+        return sum(1 for index in range(start, end) if plan.runs[index])
+
+    def _segments(self, items: Sequence[Item]) -> Iterator[tuple[int, int]]:
+        """The batch cut into single items and runs, in order.
+
+        A run ends before a key comes again if the type has another handler: later events of a lane wait
+        for all handlers of the earlier ones.
+        """
+        start = 0
+        while start < len(items):
+            end = start + 1
+            subscription = items[start].subscription
+            if subscription is not None and subscription.in_runs:
+                alone = len(subscription.handlers) == 1
+                keys = {items[start].key}
+                while end < len(items) and items[end].subscription is subscription and (alone or items[end].key not in keys):
+                    keys.add(items[end].key)
+                    end += 1
+            yield start, end
+            start = end
+
+    def _plan(self, batch: Batch, items: Sequence[Item], culprits: Mapping[Pair, Parked]) -> _Plan:
+        """Decide what runs and what parks: culprits, and everything behind a parked lane, in the batch or before it."""
+        keys = {(item.record.stream.publisher, item.key) for item in items if item.key is not None and item.subscription is not None}
+        blocked = self._store.parked_lanes(batch.work.connection, keys)
+        runs: list[list[BoundHandler]] = []
+        parked: list[tuple[int, Parked]] = []
+        for index, item in enumerate(items):
+            if item.fault is None and not blocked and not culprits:
+                runs.append(list(item.subscription.handlers) if item.subscription else [])
+                continue
+            if item.fault is not None:
+                rows = self._rows(item)
+                parked += [(index, row) for row in rows]
+                blocked |= {(row.lane_group, item.record.stream.publisher, row.key) for row in rows if row.key is not None}
+                runs.append([])
+                continue
+            running: list[BoundHandler] = []
+            failed: set[tuple[str, str, str]] = set()
+            for bound in item.subscription.handlers if item.subscription else ():
+                culprit = culprits.get(Pair(index, bound.name))
+                lane = (bound.handler.lane_group, item.record.stream.publisher, item.key or "")
+                if item.key is not None and lane in blocked:
+                    parked.append((index, self._row(item, bound)))
+                elif culprit is not None:
+                    parked.append((index, culprit))
+                    if item.key is not None:
+                        failed.add(lane)
+                else:
+                    running.append(bound)
+            blocked |= failed
+            runs.append(running)
+        return _Plan(runs, parked)
+
+    def _settle(
+        self,
+        batch: Batch,
+        items: Sequence[Item],
+        parked: Sequence[Parked],
+        handled: int,
+        cursors: Mapping[Stream, Cursor],
+        fence: Fence,
+        expires_at: float,
+    ) -> None:
+        """Write what goes with the handlers' effects; the cursors come last and check everything."""
+        self._handling.write_outbox(batch)
+        connection = batch.work.connection
+        if parked:
+            if self._store.parked_count(connection) + len(parked) > PARKED_MAX:
+                raise ParkingFull(f"{PARKED_MAX:,} events are parked in {self._subscriptions.component.name!r}; its streams stand still.")
+            self._store.park(connection, parked)
+        wall = self._clock.wall()
+        for (publisher, what), count in _passed_over(items).items():
+            self._store.count_passed_over(connection, publisher, what, count, wall)
+        if handled:
+            self._store.count_handled(connection, int(wall // 60), handled)
+        self._store.move_cursors(connection, _moves(items, cursors), fence, expires_at)
+
+    def _rows(self, item: Item) -> list[Parked]:
+        """The item parked for each of its handlers; an unreadable one once, for nobody."""
+        if item.subscription is not None:
+            rows = [self._row(item, bound) for bound in item.subscription.handlers]
+            if item.fault is None:
+                return rows
+            return [replace(row, state="undecodable", failure=item.fault, failed_at=self._clock.now().timestamp()) for row in rows]
+        if item.fault is None:
+            return []
+        row = Parked(handler=NO_HANDLER, lane_group="", record=item.record, key=None, type=item.record.kind)
+        return [replace(row, state="dead", failure=item.fault, failed_at=self._clock.now().timestamp())]
+
+    def _row(self, item: Item, bound: BoundHandler) -> Parked:
+        assert item.subscription is not None, "only a known type has handlers"
+        return Parked(
+            handler=bound.name,
+            lane_group=bound.handler.lane_group,
+            record=item.record,
+            key=item.key,
+            type=item.subscription.wire_name,
+            due_at=0.0,
+        )
+
+    def _culprit(self, item: Item, raised: HandlerRaised) -> Parked:
+        now = self._clock.now().timestamp()
+        row = replace(self._row(item, raised.handler), attempts=1, failure=failure_of(raised.error), failed_at=now)
+        decision = self._recoverability.decide(1, self._randomness.fraction())
+        if isinstance(decision, DeadLetter):
+            return replace(row, state="dead")
+        return replace(row, due_at=now + (decision.seconds if isinstance(decision, RetryLater) else 0.0))
+
+
+def _passed_over(items: Sequence[Item]) -> dict[tuple[str, str], int]:
+    counts: dict[tuple[str, str], int] = {}
+    for item in items:
+        if item.unknown and item.envelope is not None:
+            what = (item.record.stream.publisher, item.envelope.type)
+            counts[what] = counts.get(what, 0) + 1
+    return counts
+
+
+def _moves(items: Sequence[Item], cursors: Mapping[Stream, Cursor]) -> list[Move]:
+    """From where each stream was read to the last record of it in the batch."""
+    ends = {item.record.stream: cursors[item.record.stream].at(item.record) for item in items}
+    return [Move(stream, cursors[stream], new) for stream, new in ends.items()]

@@ -1,0 +1,173 @@
+"""The log: durable, ordered, replayable streams that carry events from component to component.
+
+A stream is (publishing component, partition). Its events are numbered 1, 2, 3 … without gaps by the
+publisher. Records without a number of their own keep the stream honest: a *claim* says that a new writer
+has taken over, a *head* says how far the stream reaches, a *void* fills the number of an event that cannot
+travel. The log is dumb on purpose: append, and read on from a position. Positions are hints; numbers decide.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal, NamedTuple, Protocol
+from uuid import UUID
+
+NO_EVENT = b""
+RECORD_BYTES_MAX = 1024 * 1024
+
+Kind = Literal["event", "void", "claim", "head"]
+
+
+class Stream(NamedTuple):
+    """The events of one partition of one publishing component."""
+
+    publisher: str
+    partition: int
+
+    def __str__(self) -> str:
+        return f"{self.publisher}/{self.partition}"
+
+
+class Record(NamedTuple):
+    """One entry of a stream.
+
+    `number` is the event's or void's own number; of a head it is the last number given; of a claim it is 0.
+    `body` is the envelope of an event, the reason of a void, the nonce of a claim.
+    """
+
+    stream: Stream
+    kind: Kind
+    epoch: int
+    number: int
+    event_id: bytes
+    body: bytes
+
+
+class StreamEnd(NamedTuple):
+    """How far a stream reaches: its last number, the id under it, the newest epoch in it."""
+
+    number: int
+    event_id: bytes
+    epoch: int
+
+
+EMPTY = StreamEnd(0, NO_EVENT, 0)
+
+
+class Cursor(NamedTuple):
+    """How far a reader has come in a stream: the last number applied, the id under it, the epoch that wrote it."""
+
+    number: int
+    event_id: bytes
+    epoch: int
+
+    def at(self, record: Record) -> Cursor:
+        """The cursor once this record is applied."""
+        return Cursor(record.number, record.event_id, record.epoch)
+
+
+class Verdict(StrEnum):
+    """What a reader does with a record."""
+
+    APPLY = "apply"
+    PASS = "pass"
+    REPEAT = "repeat"
+    STALE = "stale"
+    GAP = "gap"
+    GONE_BACK = "gone back"
+
+
+def accept(cursor: Cursor, seen_epoch: int, record: Record) -> Verdict:
+    """Decide what a record means to a reader at this cursor that has seen this epoch (protocol rules 3 to 5).
+
+    The one place where this is decided: live reading, a new subscriber and a taking-over relay all ask here.
+    """
+    if record.epoch < seen_epoch:
+        return Verdict.STALE
+    if record.kind == "claim":
+        return Verdict.PASS
+    if record.number == cursor.number and cursor.event_id not in (NO_EVENT, record.event_id):
+        return Verdict.GONE_BACK
+    if record.kind == "head":
+        if record.number > cursor.number:
+            return Verdict.GAP
+        return Verdict.GONE_BACK if record.number < cursor.number and record.epoch > cursor.epoch else Verdict.PASS
+    if record.number <= cursor.number:
+        return Verdict.REPEAT
+    return Verdict.APPLY if record.number == cursor.number + 1 else Verdict.GAP
+
+
+@dataclass(frozen=True)
+class LogIdentity:
+    """Whose log this is; made once, then compared at every start."""
+
+    system: str
+    system_id: UUID
+    partitions: int
+
+
+class LogReader(Protocol):
+    """Reads a fixed set of streams onward, each from its own place. Used by one thread."""
+
+    def read(self, limit: int) -> Sequence[Record]:
+        """The next records of these streams, in the order of the log, at most `limit`; empty at the end."""
+        ...
+
+    def close(self) -> None:
+        """Give up what the reader holds open."""
+        ...
+
+
+class Log(Protocol):
+    """What a log promises. All methods may be called from several threads at once.
+
+    Every method raises `LogError` or `StoreUnavailable`; then nothing it was asked to write counts as
+    written, though it may have been: writing it again with the same number and id changes nothing.
+    """
+
+    @property
+    def identity(self) -> LogIdentity:
+        """Whose log this is."""
+        ...
+
+    def take_over(self, streams: Sequence[Stream], epoch: int, nonce: bytes) -> Mapping[Stream, StreamEnd]:
+        """Append a claim to each stream and return what a reader up to it would have.
+
+        Raises `LogFenced` with the newest epoch if that is not below the given one.
+        """
+        ...
+
+    def append(self, records: Sequence[Record]) -> Mapping[Stream, int]:
+        """Append in order and return, per stream, the last number of the longest prefix that is durable.
+
+        A record that stands there already, with the same id, is not written twice.
+        Raises `LogConflict` on another id under the same number, `LogFenced` on an older epoch than the
+        stream's, `RecordRefused` for a record that no repetition will get in.
+        """
+        ...
+
+    def end(self, stream: Stream) -> StreamEnd:
+        """The last number ever appended, whether or not all before it are still there, and the newest epoch."""
+        ...
+
+    def first_number(self, stream: Stream) -> int:
+        """The lowest number that the log still holds, or the one after the end if it holds none."""
+        ...
+
+    def reader(self, starts: Mapping[Stream, int]) -> LogReader:
+        """Read these streams, each from the records after the given number onward."""
+        ...
+
+    def version(self) -> int:
+        """A number that changes when something was appended, by whomever; a hint for waking up."""
+        ...
+
+    def maintain(self) -> None:
+        """Work off what the log needs from time to time: checkpoints, retention. Cheap when there is nothing."""
+        ...
+
+    def close(self) -> None:
+        """Give up what is held open; what is in the log stays."""
+        ...

@@ -1,0 +1,25 @@
+"""Logs, by URL; one file per kind, each passing the same suite."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from preterite.clock import Clock
+from preterite.errors import ConfigurationError
+from preterite.log import Log, LogIdentity
+
+__all__ = ["connect"]
+
+
+def connect(url: str, identity: LogIdentity, clock: Clock, retention: timedelta | None = None) -> Log:
+    """Open the log that a URL names, made for this system if it is new."""
+    kind = url.partition(":")[0]
+    if kind == "sqlite":
+        from preterite.logs.sqlite import SqliteLog
+
+        return SqliteLog(url, identity, clock, retention)
+    if kind == "memory":
+        from preterite.logs.memory import MemoryLog
+
+        return MemoryLog(identity)
+    raise ConfigurationError(f"{url.partition('@')[2] or url!r} names no kind of log known here; known: sqlite:///path, memory:.")

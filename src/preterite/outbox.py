@@ -1,0 +1,217 @@
+"""The relay: what a component has committed is numbered, kept in the journal, and appended to the log.
+
+One relay per component is active, by lease. Its step reads like the design:
+
+1. number: move the next outbox rows to the journal under the next numbers, durable before anything is sent;
+2. append what the journal holds beyond the last confirmed number, and wait for the confirmation;
+3. remember what is confirmed, in the transaction that numbers next.
+
+After a crash the same rows go again under the same numbers. Numbering by "id greater than the last" is
+forbidden: ids are taken before commit, and become visible out of order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from preterite.clock import Clock, Randomness
+from preterite.errors import Fenced, LogAhead, LogConflict, LogFenced, RecordRefused
+from preterite.leases import Leases
+from preterite.log import Log, Record, Stream, StreamEnd
+from preterite.store import RELAY, Database, DbConnection, Lease, StreamNumbers
+
+NUMBER_EVENTS = 500
+APPEND_EVENTS_PER_PARTITION = 500
+HEAD_SECONDS = 60.0
+MAINTAIN_SECONDS = 1.0
+PRUNE_SECONDS = 60.0
+PRUNE_EVENTS = 5000
+JOURNAL_SECONDS = 7 * 24 * 3600.0
+
+
+class Relay:
+    """Announces one component's events. Used by one thread; `step` does one round and never waits."""
+
+    def __init__(
+        self,
+        component: str,
+        database: Database,
+        log: Log,
+        clock: Clock,
+        randomness: Randomness,
+        announced: Callable[[], None],
+    ) -> None:
+        self.component = component
+        self._database = database
+        self._store = database.store
+        self._log = log
+        self._clock = clock
+        self._randomness = randomness
+        self._announced = announced
+        self._connection: DbConnection = database.connect()
+        self._leases = Leases(self._store, clock, str(randomness.uuid()), [RELAY])
+        self._streams: dict[int, StreamNumbers] = {}
+        self._epoch = 0
+        self._unsaved = False
+        self._head_at = self._maintained_at = self._pruned_at = float("-inf")
+        self.stopped: str | None = None
+
+    def step(self) -> bool:
+        """Do one round; true if there was something to do. Raises `StoreUnavailable` or a `LogError`; call again later."""
+        changed = self._leases.keep(self._connection)
+        lease = self._leases.held.get(RELAY)
+        if lease is None:
+            self._epoch = 0
+            return False
+        try:
+            if changed or self._epoch == 0:
+                self._take_over(lease)
+            numbered = self._number(lease)
+            sent = self._send(lease)
+        except (Fenced, LogFenced):
+            self._leases.lost()
+            self._epoch = 0
+            return False
+        self._now_and_then(lease)
+        return bool(numbered or sent)
+
+    def close(self) -> None:
+        """Give the lease back and close; what is not sent yet stays in outbox and journal."""
+        self._leases.release(self._connection)
+        self._connection.close()  # pyright: ignore[reportAttributeAccessIssue] - every driver's connection has it
+
+    def _take_over(self, lease: Lease) -> None:
+        """Make sure that no number is ever given twice (protocol rule 3, steps a to e)."""
+        numbers = {row.partition: row for row in self._store.stream_numbers(self._connection)}
+        streams = [self._stream(partition) for partition in numbers]
+        own = max(row.epoch for row in numbers.values())
+        epoch = max([own + 1, int(self._clock.wall() * 1000), *(self._log.end(stream).epoch + 1 for stream in streams)])
+        with self._transaction():
+            self._store.set_stream_epoch(self._connection, lease, epoch)
+        ends = self._log.take_over(streams, epoch, self._randomness.uuid().bytes)
+        for stream, end in ends.items():
+            self._refuse_log_ahead(numbers[stream.partition], stream, end)
+        with self._transaction():
+            self._store.confirm(self._connection, lease, {stream.partition: end.number for stream, end in ends.items()})
+            self._store.stop_relay(self._connection, None)
+        self._epoch, self.stopped = epoch, None
+        self._streams = {row.partition: row for row in self._store.stream_numbers(self._connection)}
+        self._append_heads()
+
+    def _refuse_log_ahead(self, own: StreamNumbers, stream: Stream, end: StreamEnd) -> None:
+        known = own.last_id if end.number == own.last_number else self._store.journal_id(self._connection, stream.partition, end.number)
+        if end.number > own.last_number:
+            fault = f"the log holds {stream} up to number {end.number}, this database gave only {own.last_number}"
+        elif end.number and known and known != end.event_id:
+            fault = f"under number {end.number} of {stream} the log holds another event than the journal"
+        else:
+            return
+        self._stop(f"{fault}. Was the database restored from a backup? Nothing is announced until a person has looked.")
+
+    def _stop(self, reason: str) -> None:
+        self.stopped = reason
+        with self._transaction():
+            self._store.stop_relay(self._connection, reason)
+        raise LogAhead(f"Relay of {self.component!r}: {reason}")
+
+    def _number(self, lease: Lease) -> int:
+        if not self._store.has_outbox(self._connection):
+            if self._unsaved:
+                with self._transaction():
+                    self._save_confirmed(lease)
+            return 0
+        with self._transaction():
+            self._save_confirmed(lease)
+            numbered = self._store.number(self._connection, lease, self._clock.wall(), NUMBER_EVENTS)
+            self._store.renew(self._connection, [lease], self._leases.expires_at())
+        self._leases.renewed()
+        confirmed = {partition: row.confirmed for partition, row in self._streams.items()}
+        fresh = self._store.stream_numbers(self._connection)
+        self._streams = {row.partition: row._replace(confirmed=confirmed.get(row.partition, row.confirmed)) for row in fresh}
+        return numbered
+
+    def _save_confirmed(self, lease: Lease) -> None:
+        if self._unsaved:
+            self._store.confirm(self._connection, lease, {partition: row.confirmed for partition, row in self._streams.items()})
+            self._unsaved = False
+
+    def _send(self, lease: Lease) -> int:
+        """Append everything that is journaled and not confirmed, in bounded chunks; return how many were confirmed."""
+        sent = 0
+        while behind := [row for row in self._streams.values() if row.confirmed < row.last_number]:
+            if not self._leases.trusted():
+                raise Fenced("The relay's lease may have run out; nothing more is sent under it.")
+            progress = self._append([record for row in behind for record in self._chunk(row)])
+            if sent:
+                with self._transaction():
+                    self._save_confirmed(lease)
+                    self._store.renew(self._connection, [lease], self._leases.expires_at())
+                self._leases.renewed()
+            sent += progress
+            if progress == 0:
+                break
+        return sent
+
+    def _chunk(self, row: StreamNumbers) -> list[Record]:
+        stream = self._stream(row.partition)
+        return list(self._store.journal(self._connection, stream, row.confirmed, self._epoch, APPEND_EVENTS_PER_PARTITION))
+
+    def _append(self, records: list[Record]) -> int:
+        try:
+            confirmed = self._log.append(records)
+        except RecordRefused as refused:
+            self._void(records, refused)
+            return 1
+        except LogConflict as conflict:
+            self._stop(str(conflict))
+            return 0
+        progress = 0
+        for stream, number in confirmed.items():
+            row = self._streams[stream.partition]
+            progress += max(number - row.confirmed, 0)
+            self._streams[stream.partition] = row._replace(confirmed=max(number, row.confirmed))
+        if progress:
+            self._unsaved = True
+            self._announced()
+        return progress
+
+    def _void(self, records: list[Record], refused: RecordRefused) -> None:
+        """Fill the number of an event that the log refuses for ever, visibly (protocol rule 17)."""
+        record = next(record for record in records if record.number == refused.number and record.stream == refused.stream)
+        with self._transaction():
+            self._store.void(self._connection, record.stream.partition, record.number, refused.reason)
+
+    def _now_and_then(self, lease: Lease) -> None:
+        now = self._clock.monotonic()
+        if now - self._head_at >= HEAD_SECONDS:
+            self._append_heads()
+        if now - self._maintained_at >= MAINTAIN_SECONDS:
+            self._maintained_at = now
+            self._database.maintain(self._connection)
+            self._log.maintain()
+        if now - self._pruned_at >= PRUNE_SECONDS:
+            self._pruned_at = now
+            with self._transaction():
+                self._store.prune_journal(self._connection, self._clock.wall() - JOURNAL_SECONDS, PRUNE_EVENTS)
+
+    def _append_heads(self) -> None:
+        """Say how far each stream reaches, so that a lost end is noticed without a later event (rule 4)."""
+        self._head_at = self._clock.monotonic()
+        rows = [row for row in self._streams.values() if row.confirmed == row.last_number and row.last_number > 0]
+        if rows:
+            self._log.append([Record(self._stream(row.partition), "head", self._epoch, row.last_number, row.last_id, b"") for row in rows])
+
+    def _stream(self, partition: int) -> Stream:
+        return Stream(self.component, partition)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._store.begin(self._connection)
+        try:
+            yield
+            self._connection.commit()
+        except BaseException:
+            if self._store.in_transaction(self._connection):
+                self._connection.rollback()
+            raise

@@ -1,0 +1,178 @@
+"""What failed and what waits behind it: run from its row, alone, in order per lane.
+
+There is one way to run something alone. Its attempt is counted and committed before the handler starts,
+so that a handler which kills the process is counted too; the transaction that runs it deletes the row.
+The head of a lane is computed, never marked; only the holder of the partition's lease releases.
+A dead letter waits for a person: redrive, or discard with a reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from preterite.clock import Clock, Randomness
+from preterite.errors import Fenced, HandlerFailed, PreteriteError, StoreUnavailable
+from preterite.failures import died_while_handling, failure_of
+from preterite.handling import HandlerRaised, Handling, opened
+from preterite.recoverability import DeadLetter, RetryLater
+from preterite.store import DbConnection, Failure, Fence, Parked, Store
+from preterite.topology import Subscriptions
+from preterite.workplace import Batch, Workplace
+
+RELEASE_ROWS = 100
+
+
+class Parking:
+    """Runs what is parked for one component. Used by the thread that holds the leases."""
+
+    def __init__(
+        self,
+        subscriptions: Subscriptions,
+        store: Store,
+        connection: DbConnection,
+        workplace: Workplace,
+        handling: Handling,
+        clock: Clock,
+        randomness: Randomness,
+    ) -> None:
+        self._subscriptions = subscriptions
+        self._recoverability = subscriptions.component.recoverability
+        self._store = store
+        self._connection = connection
+        self._workplace = workplace
+        self._handling = handling
+        self._clock = clock
+        self._randomness = randomness
+        self._unsettled: list[tuple[Parked, int]] = []
+
+    def run_due(self, fence: Fence, expires_at: Callable[[], float], raising: bool = False) -> int:
+        """Run the due heads of all lanes in the partitions held; return how many were run.
+
+        A failed attempt is settled by recoverability; with `raising` its exception passes through afterwards.
+        Raises `Fenced` or `StoreUnavailable`; no attempt is spent on those.
+        """
+        self._settle_left_over(fence, expires_at)
+        rows = self._store.due_heads(self._connection, sorted(fence.leases), self._clock.now().timestamp(), RELEASE_ROWS)
+        run = 0
+        for row in rows:
+            run += self._run_alone(row, fence, expires_at, raising)
+        return run
+
+    def settle_interrupted(self, fence: Fence, expires_at: Callable[[], float]) -> int:
+        """Count what a process was running when it ended; return how many rows that were."""
+        rows = self._store.interrupted(self._connection, sorted(fence.leases))
+        for row in rows:
+            self._unsettled.append((self._after_failure(row, died_while_handling(), process_died=True), row.attempts))
+        self._settle_left_over(fence, expires_at)
+        return len(rows)
+
+    def _run_alone(self, row: Parked, fence: Fence, expires_at: Callable[[], float], raising: bool) -> int:
+        if not self._start(row, fence, expires_at):
+            return 0
+        started = replace(row, attempts=row.attempts + 1, running=True)
+        try:
+            self._workplace.transact(lambda batch: self._apply(batch, started, fence, expires_at))
+        except (Fenced, StoreUnavailable):
+            self._unsettled.append((row, started.attempts))
+            raise
+        except Exception as error:
+            if self._store.is_unavailable(error):
+                self._unsettled.append((row, started.attempts))
+                raise StoreUnavailable(f"The database of {self._subscriptions.component.name!r} cannot be used just now: {error}.") from error
+            cause = error.error if isinstance(error, HandlerRaised) else error
+            failure = error.fault if isinstance(error, _StillUnreadable) else failure_of(cause)
+            self._unsettled.append((self._after_failure(started, failure), started.attempts))
+            self._settle_left_over(fence, expires_at)
+            if raising:
+                raise cause from None
+        return 1
+
+    def _start(self, row: Parked, fence: Fence, expires_at: Callable[[], float]) -> bool:
+        self._store.begin(self._connection)
+        try:
+            self._store.check_fence(self._connection, fence, expires_at())
+            started = self._store.start_attempt(self._connection, row)
+            self._connection.commit()
+        except BaseException:
+            self._roll_back()
+            raise
+        return started
+
+    def _apply(self, batch: Batch, row: Parked, fence: Fence, expires_at: Callable[[], float]) -> None:
+        connection = batch.work.connection
+        if not self._store.take_parked(connection, row):
+            raise Fenced(f"Parked row {row.id} was taken by somebody else; nothing was written.")
+        self._handling.start()
+        item = opened(self._subscriptions, row.record)
+        bound = self._subscriptions.handler(row.type, row.handler)
+        if item.fault is not None:
+            raise _StillUnreadable(item.fault)
+        if bound is None or item.subscription is None:
+            raise HandlerFailed(row.handler or "(none)", f"{row.type}: no such handler is declared here")
+        self._handling.call(batch, bound, [item], 0)
+        self._handling.write_outbox(batch)
+        self._store.count_handled(connection, int(self._clock.wall() // 60), 1)
+        self._store.check_fence(connection, fence, expires_at())
+
+    def _after_failure(self, row: Parked, failure: Failure, *, process_died: bool = False) -> Parked:
+        now = self._clock.now().timestamp()
+        row = replace(row, running=False, failure=failure, failed_at=now)
+        if failure.error == "Undecodable":
+            return replace(row, state="undecodable")
+        decision = self._recoverability.decide(row.attempts, self._randomness.fraction(), process_died=process_died)
+        if isinstance(decision, DeadLetter) or failure.error == "Void":
+            return replace(row, state="dead")
+        return replace(row, due_at=now + (decision.seconds if isinstance(decision, RetryLater) else 0.0))
+
+    def _settle_left_over(self, fence: Fence, expires_at: Callable[[], float]) -> None:
+        """Write the ends of attempts that are known and not written yet."""
+        if not self._unsettled:
+            return
+        self._store.begin(self._connection)
+        try:
+            self._store.check_fence(self._connection, fence, expires_at())
+            for row, attempts in self._unsettled:
+                self._store.settle_attempt(self._connection, row, attempts)
+            self._connection.commit()
+        except BaseException:
+            self._roll_back()
+            raise
+        self._unsettled = []
+
+    def forget_unsettled(self) -> None:
+        """Leave unfinished rows to the next holder, who finds them interrupted."""
+        self._unsettled = []
+
+    def _roll_back(self) -> None:
+        if self._store.in_transaction(self._connection):
+            self._connection.rollback()
+
+
+class _StillUnreadable(PreteriteError):
+    """A parked row still cannot be decoded."""
+
+    def __init__(self, fault: Failure) -> None:
+        self.fault = fault
+        super().__init__(fault.text)
+
+
+def dead_letters(store: Store, connection: DbConnection, limit: int) -> Sequence[Parked]:
+    """What waits for a person, oldest first."""
+    return store.list_parked(connection, ("dead", "undecodable"), limit)
+
+
+def redrive(store: Store, connection: DbConnection, parked_ids: Sequence[int]) -> list[int]:
+    """Send dead letters through again; return those that were dead. Followers come after, in order."""
+    store.begin(connection)
+    done = [parked_id for parked_id in parked_ids if store.redrive(connection, parked_id)]
+    connection.commit()
+    return done
+
+
+def discard(store: Store, connection: DbConnection, parked_ids: Sequence[int], reason: str, by: str, now: float) -> list[int]:
+    """Decide not to apply dead letters, with a reason that is kept beside them; return those that were dead."""
+    store.begin(connection)
+    done = [parked_id for parked_id in parked_ids if store.discard(connection, parked_id, reason, by, now)]
+    connection.commit()
+    return done

@@ -1,0 +1,223 @@
+"""The receiver: reads the streams a component listens to and hands them to the inbox in batches.
+
+It holds the leases of the partitions it reads, keeps the order of each stream by number, and stands still,
+visibly, where a stream has a gap or its publisher has gone back. A step does one round and never waits.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+
+from preterite.clock import Clock, Randomness
+from preterite.errors import Fenced
+from preterite.handling import Handling, Running
+from preterite.inbox import BATCH_EVENTS, Inbox, ParkingFull
+from preterite.leases import Leases
+from preterite.log import Cursor, Log, LogReader, Record, Stream, Verdict, accept
+from preterite.parking import Parking
+from preterite.sessions import Binding
+from preterite.store import Database, DbConnection, Fence, StoreIdentity
+from preterite.topology import Subscriptions
+from preterite.workplace import workplace_for
+
+_logger = logging.getLogger("preterite")
+
+
+class Receiver:
+    """Handles one component's incoming events. Used by one thread; `running` may be read by another."""
+
+    def __init__(
+        self,
+        subscriptions: Subscriptions,
+        identity: StoreIdentity,
+        database: Database,
+        log: Log,
+        clock: Clock,
+        randomness: Randomness,
+        binding: Binding,
+    ) -> None:
+        self.component = subscriptions.component.name
+        self._subscriptions = subscriptions
+        self._identity = identity
+        self._store = database.store
+        self._log = log
+        self._clock = clock
+        self._connection: DbConnection = database.connect()
+        self._partitions = {f"partition/{number}": number for number in range(identity.partitions)}
+        self._leases = Leases(self._store, clock, str(randomness.uuid()), list(self._partitions))
+        self._workplace = workplace_for(subscriptions.given, database, binding)
+        self._handling = Handling(subscriptions, self._store, identity, clock)
+        self._inbox = Inbox(subscriptions, self._store, self._workplace, self._handling, clock, randomness)
+        self._parking = Parking(subscriptions, self._store, self._connection, self._workplace, self._handling, clock, randomness)
+        self._reader: LogReader | None = None
+        self._fence = Fence({}, 0)
+        self._committed: dict[Stream, Cursor] = {}
+        self._read: dict[Stream, Cursor] = {}
+        self._epochs: dict[Stream, int] = {}
+        self._stopped: dict[Stream, str] = {}
+        self._gone_back: set[Stream] = set()
+        self._waiting: list[Record] = []
+        self._careful = 0
+        self.stands_back: str | None = None
+        self.raising = False
+
+    @property
+    def running(self) -> Running | None:
+        """The handler that runs just now, and since when by the monotonic clock."""
+        return self._handling.running
+
+    def step(self) -> bool:
+        """Do one round; true if there was something to do. Raises `StoreUnavailable` or a `LogError`; call again later."""
+        changed = self._leases.keep(self._connection)
+        if not self._leases.held:
+            return False
+        try:
+            if changed or self._reader is None:
+                self._start_reading()
+            if self.stands_back is not None:
+                return False
+            run = self._parking.run_due(self._fence, self._leases.expires_at, self.raising)
+            return self._apply(self._next_records()) or run > 0
+        except Fenced:
+            self._step_back()
+            return False
+
+    def close(self) -> None:
+        """Give the leases back, clean, and close. What was read and not applied is read again by the next holder."""
+        self._stop_reading()
+        self._leases.release(self._connection)
+        self._workplace.close()
+        self._connection.close()  # pyright: ignore[reportAttributeAccessIssue] - every driver's connection has it
+
+    def _apply(self, records: Sequence[Record]) -> bool:
+        """Hand the next records to the inbox and advance; false if there are none."""
+        if not records:
+            return False
+        careful, self._careful = self._careful > 0, max(self._careful - len(records), 0)
+        self._inbox.raising = self.raising
+        apply = self._inbox.park_all if careful else self._inbox.handle
+        try:
+            handled = apply(records, self._committed, self._fence, self._leases.expires_at)
+        except ParkingFull as error:
+            self._stop_all(str(error))
+            return False
+        self._leases.renewed()
+        done, self._waiting = records[: handled.records], list(records[handled.records :])
+        for record in done:
+            self._committed[record.stream] = self._committed[record.stream].at(record)
+        return True
+
+    def _next_records(self) -> list[Record]:
+        """Up to one batch of records that come next in their streams."""
+        assert self._reader is not None, "reading has started"
+        records, self._waiting = self._waiting, []
+        while len(records) < BATCH_EVENTS:
+            read = self._reader.read(BATCH_EVENTS - len(records))
+            if not read:
+                break
+            records += [record for record in read if self._accepts(record)]
+        return records
+
+    def _accepts(self, record: Record) -> bool:
+        """Whether this record is applied next; what it means otherwise is noted where people see it."""
+        stream = record.stream
+        cursor = self._read[stream]
+        verdict = accept(cursor, self._epochs.get(stream, 0), record)
+        if verdict is Verdict.STALE:
+            self._note_passed_over(stream, "written under an older epoch")
+            return False
+        self._epochs[stream] = record.epoch
+        if verdict is Verdict.APPLY and stream not in self._gone_back:
+            self._read[stream] = cursor.at(record)
+            self._stop(stream, None)
+            return True
+        if verdict is Verdict.GAP:
+            what = "the log should hold" if record.kind == "head" else "there is"
+            self._stop(stream, f"number {cursor.number + 1} of {stream} is missing; {what} {record.number}. The stream stands still.")
+        elif verdict is Verdict.GONE_BACK:
+            self._gone_back.add(stream)
+            self._stop(stream, f"{stream} has gone back: {record.number} is not what was read here up to {cursor.number}. It stands still.")
+        return False
+
+    def _start_reading(self) -> None:
+        """Take stock under the leases just taken: handlers, cursors, interrupted rows, and a reader from there."""
+        self._stop_reading()
+        version, registered = self._store.handlers(self._connection)
+        self._fence = Fence({self._partitions[name]: lease for name, lease in self._leases.held.items()}, version)
+        mine, theirs = set(self._subscriptions.registrations), set(registered)
+        if mine != theirs:
+            names = ", ".join(sorted(handler.name for handler in mine ^ theirs))
+            self.stands_back = f"{self.component!r} has other handlers registered than this program declares: {names}"
+            _logger.warning("%s; its leases are given up. Deploy the newer code, or retire a handler.", self.stands_back)
+            self._leases.release(self._connection)
+            return
+        self.stands_back = None
+        self._store_first_read()
+        if any(not lease.clean for lease in self._leases.held.values()):
+            self._careful = BATCH_EVENTS
+        self._parking.settle_interrupted(self._fence, self._leases.expires_at)
+        states = {stream: state for stream, state in self._store.cursors(self._connection).items() if stream.partition in self._fence.leases}
+        self._committed = {stream: state.cursor for stream, state in states.items() if stream.publisher in self._subscriptions.publishers}
+        self._read = dict(self._committed)
+        self._stopped = {stream: state.stopped for stream, state in states.items() if state.stopped}
+        self._reader = self._log.reader({stream: cursor.number for stream, cursor in self._committed.items()})
+
+    def _store_first_read(self) -> None:
+        """Store where every stream begins, all in one transaction; what is missing later is a gap (rule 18)."""
+        known = self._store.cursors(self._connection)
+        streams = [Stream(publisher, number) for publisher in self._subscriptions.publishers for number in range(self._identity.partitions)]
+        starts = {stream: Cursor(self._log.first_number(stream) - 1, b"", 0) for stream in streams if stream not in known}
+        self._store.begin(self._connection)
+        try:
+            self._store.start_cursors(self._connection, starts)
+            self._connection.commit()
+        except BaseException:
+            self._roll_back()
+            raise
+
+    def _stop_reading(self) -> None:
+        if self._reader is not None:
+            self._reader.close()
+        self._reader, self._waiting = None, []
+        self._epochs, self._gone_back = {}, set()
+        self._parking.forget_unsettled()
+
+    def _step_back(self) -> None:
+        """Somebody else has the work, or other handlers are registered: forget everything and look again."""
+        self._stop_reading()
+        self._leases.lost()
+
+    def _stop(self, stream: Stream, reason: str | None) -> None:
+        """Say visibly why a stream stands still; or, with nothing, that it moves again."""
+        if self._stopped.get(stream) == reason:
+            return
+        if reason is None:
+            del self._stopped[stream]
+            _logger.info("%s: %s moves again", self.component, stream)
+        else:
+            self._stopped[stream] = reason
+            _logger.error("%s: %s", self.component, reason)
+        self._write(lambda: self._store.stop_stream(self._connection, stream, reason))
+
+    def _stop_all(self, reason: str) -> None:
+        for stream in self._committed:
+            self._stop(stream, reason)
+        self._stop_reading()
+
+    def _note_passed_over(self, stream: Stream, what: str) -> None:
+        self._write(lambda: self._store.count_passed_over(self._connection, stream.publisher, what, 1, self._clock.wall()))
+
+    def _write(self, act: Callable[[], None]) -> None:
+        self._store.begin(self._connection)
+        try:
+            self._store.check_fence(self._connection, self._fence, self._leases.expires_at())
+            act()
+            self._connection.commit()
+        except BaseException:
+            self._roll_back()
+            raise
+
+    def _roll_back(self) -> None:
+        if self._store.in_transaction(self._connection):
+            self._connection.rollback()

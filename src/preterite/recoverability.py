@@ -1,0 +1,54 @@
+"""What happens when handling fails: a failure and its history become a decision. Pure; it acts on nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class RetryNow:
+    """Run it again at once."""
+
+
+@dataclass(frozen=True)
+class RetryLater:
+    """Run it again after this many seconds."""
+
+    seconds: float
+
+
+@dataclass(frozen=True)
+class DeadLetter:
+    """Set it aside for a person."""
+
+
+Decision = RetryNow | RetryLater | DeadLetter
+
+
+@dataclass(frozen=True)
+class Recoverability:
+    """How often and when a failed handler is run again."""
+
+    immediate_retries: int = 2
+    delayed_retries: int = 4
+    first_delay_seconds: float = 5.0
+    delay_growth: float = 4.0
+    delay_seconds_max: float = 3600.0
+    process_deaths_max: int = 3
+
+    def decide(self, attempts: int, fraction: float, *, process_died: bool = False) -> Decision:
+        """Decide after the given number of failed attempts (1 = the first has just failed).
+
+        `fraction` is a random number in [0, 1): the wait is drawn from the whole range (full jitter),
+        so that what failed together does not return together.
+        An event that ended the process is never run again at once.
+        """
+        if process_died and attempts >= self.process_deaths_max:
+            return DeadLetter()
+        if not process_died and attempts <= self.immediate_retries:
+            return RetryNow()
+        delays_spent = attempts - 1 if process_died else attempts - 1 - self.immediate_retries
+        if delays_spent >= self.delayed_retries:
+            return DeadLetter()
+        longest = min(self.first_delay_seconds * self.delay_growth**delays_spent, self.delay_seconds_max)
+        return RetryLater(longest * fraction)

@@ -1,0 +1,179 @@
+"""One SQLite file: how it is opened, what its settings promise, and who works off its write-ahead log.
+
+Shared by the SQLite store and the SQLite log. Rules R20 and R23 of the field:
+WAL, `synchronous=FULL`, `BEGIN IMMEDIATE` for every transaction, one owner of checkpoints.
+
+SQLite 3.7.0 to 3.51.2 (but for 3.44.6 and 3.50.7) can lose commits when one connection resets the
+write-ahead log while another checkpoints. On such a library no connection checkpoints by itself:
+only the holder of a lease does, by `checkpoint`.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+from preterite.errors import ConfigurationError, HandlerEndedTransaction, NotDurable
+
+BUSY_TIMEOUT_MS = 10_000
+CHECKPOINT_PAGES = 1000
+CACHE_KIB = 16 * 1024
+STATEMENTS_CACHED = 256
+_SYNCHRONOUS_FULL = 2
+_WAL_RESET_BUG = ((3, 7, 0), (3, 51, 3))
+_WAL_RESET_MENDED = ((3, 44, 6), (3, 50, 7))
+_GONE_AWAY = frozenset(
+    {
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_NOMEM,
+        sqlite3.SQLITE_PROTOCOL,
+    }
+)
+
+
+class GuardedConnection(sqlite3.Connection):
+    """A connection that, while guarded, refuses to begin, commit or roll back (protocol rule 9).
+
+    The refusal is SQLite's own, by its authorizer, so SQL text is refused like method calls. Statements
+    are authorized when prepared; `commit` and `rollback` prepare theirs anew each time, and no transaction
+    statement is run through the statement cache except BEGIN, which a running transaction refuses anyway.
+    """
+
+    guarded: bool = False
+    refused: bool = False
+    binding: Any = None
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.set_authorizer(self._authorize)
+
+    def _authorize(self, action: int, *_details: object) -> int:
+        if action == sqlite3.SQLITE_TRANSACTION and self.guarded:
+            self.refused = True
+            return sqlite3.SQLITE_DENY
+        return sqlite3.SQLITE_OK
+
+    def commit(self) -> None:
+        self._refuse("commit")
+        super().commit()
+
+    def rollback(self) -> None:
+        self._refuse("roll back")
+        super().rollback()
+
+    def executescript(self, sql_script: str, /) -> sqlite3.Cursor:
+        self._refuse("commit (executescript does)")
+        return super().executescript(sql_script)
+
+    def _refuse(self, what: str) -> None:
+        if self.guarded:
+            self.refused = True
+            raise HandlerEndedTransaction(
+                f"A handler tried to {what}; the transaction belongs to the batch and commits after the handler. "
+                "Nothing was changed by the attempt. Use a savepoint to undo a part."
+            )
+
+
+def has_wal_reset_bug(version: tuple[int, int, int] = sqlite3.sqlite_version_info) -> bool:
+    """Whether this SQLite can lose commits when two connections checkpoint."""
+    first, mended = _WAL_RESET_BUG
+    in_mended_series = any(version[:2] == fix[:2] and version >= fix for fix in _WAL_RESET_MENDED)
+    return first <= version < mended and not in_mended_series
+
+
+def is_unavailable(error: BaseException) -> bool:
+    """Whether this is SQLite's lock, disk or file, rather than a fault of the statement."""
+    original = getattr(error, "orig", None) or error
+    code = getattr(original, "sqlite_errorcode", None)
+    return isinstance(original, sqlite3.OperationalError) and code is not None and (code & 0xFF) in _GONE_AWAY
+
+
+def path_of(url: str) -> Path:
+    """The file that a `sqlite:///…` URL names (`sqlite+pysqlite:` and `sqlite+aiosqlite:` too)."""
+    scheme, separator, path = url.partition(":///")
+    if not separator or scheme.partition("+")[0] != "sqlite" or not path or path == ":memory:":
+        raise ConfigurationError(f"{url!r} names no SQLite file; write sqlite:///relative/path or sqlite:////absolute/path.")
+    return Path(path)
+
+
+def open_file(path: Path) -> GuardedConnection:
+    """Open the file, made readable by its owner only, with the settings that the promises need."""
+    make_private(path)
+    connection = sqlite3.connect(
+        path,
+        isolation_level=None,
+        check_same_thread=False,
+        factory=GuardedConnection,
+        cached_statements=STATEMENTS_CACHED,
+    )
+    configure(connection)
+    return connection
+
+
+def make_private(path: Path) -> None:
+    """Make the file and its folder if they are missing, for their owner only."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+
+
+def configure(connection: Any) -> None:
+    """Set what the promises need, on any connection to the file; outside a transaction."""
+    cursor = connection.cursor()
+    for pragma in (
+        f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}",
+        "PRAGMA journal_mode=WAL",
+        "PRAGMA synchronous=FULL",
+        f"PRAGMA cache_size=-{CACHE_KIB}",
+        "PRAGMA foreign_keys=ON",
+        f"PRAGMA wal_autocheckpoint={0 if has_wal_reset_bug() else CHECKPOINT_PAGES}",
+    ):
+        cursor.execute(pragma)
+        cursor.fetchall()
+
+
+def prepare(connection: Any) -> None:
+    """Verify what a user's own connection promises, and take automatic checkpoints off where they are unsafe.
+
+    A setting can only be changed outside a transaction; inside one a weak setting is refused.
+    """
+    cursor = connection.cursor()
+    if has_wal_reset_bug():
+        cursor.execute("PRAGMA wal_autocheckpoint=0").fetchall()
+    if cursor.execute("PRAGMA synchronous").fetchone()[0] >= _SYNCHRONOUS_FULL:
+        return
+    cursor.execute("PRAGMA synchronous=FULL")
+    if cursor.execute("PRAGMA synchronous").fetchone()[0] < _SYNCHRONOUS_FULL:
+        raise NotDurable(
+            "This connection runs with synchronous below FULL inside an open transaction: a commit could be lost on power failure. "
+            "Nothing was written. Set PRAGMA synchronous=FULL when you connect."
+        )
+
+
+def promise(connection: sqlite3.Connection) -> str:
+    """Verify the settings and say which promise holds under them; raises `NotDurable` if none does."""
+    mode = connection.execute("PRAGMA journal_mode").fetchone()[0]
+    synchronous = connection.execute("PRAGMA synchronous").fetchone()[0]
+    if mode != "wal" or synchronous < _SYNCHRONOUS_FULL:
+        raise NotDurable(
+            f"SQLite runs with journal_mode={mode}, synchronous={synchronous}; commits are only safe with wal and 2 (FULL). "
+            "Nothing was started. Put the file on a local disk."
+        )
+    checkpoints = "one lease holder checkpoints (this library has the WAL-reset bug)" if has_wal_reset_bug() else "checkpoints are automatic"
+    return f"SQLite {sqlite3.sqlite_version}, wal, synchronous=FULL: commits survive power failure; {checkpoints}"
+
+
+def checkpoint(connection: sqlite3.Connection) -> None:
+    """Move what it can from the write-ahead log into the file, without waiting for readers. Lease holder only."""
+    connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+
+
+def data_version(connection: Any) -> int:
+    """A number that changes when another connection has committed."""
+    return connection.cursor().execute("PRAGMA data_version").fetchone()[0]

@@ -1,0 +1,417 @@
+"""A component's own database as Preterite sees it: the seam that every kind of database fills.
+
+Everything that correctness depends on lives here and changes in the component's own transactions: outbox,
+journal, cursors, leases, parked events. The statements run on the user's own connection, so that
+Preterite's rows and business rows commit together or not at all.
+
+A `Store` holds no state of its own; a `Database` is one component's database, named by URL.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple, Protocol
+from uuid import UUID
+
+from preterite.log import Cursor, Record, Stream
+
+RELAY = "relay"
+ParkedState = Literal["parked", "dead", "undecodable"]
+
+
+class DbCursor(Protocol):
+    """The part of a DB-API cursor that is used."""
+
+    @property
+    def rowcount(self) -> int: ...
+    def execute(self, sql: str, parameters: Any = ..., /) -> Any: ...
+    def executemany(self, sql: str, parameters: Any, /) -> Any: ...
+    def fetchone(self) -> Any: ...
+    def fetchall(self) -> list[Any]: ...
+
+
+class DbConnection(Protocol):
+    """The part of a DB-API connection that is used."""
+
+    def cursor(self) -> Any: ...
+    def commit(self) -> Any: ...
+    def rollback(self) -> Any: ...
+
+
+@dataclass(frozen=True)
+class StoreIdentity:
+    """Whose database this is; made once, then compared at every start and by every unit of work."""
+
+    component: str
+    component_id: UUID
+    system: str
+    system_id: UUID
+    partitions: int
+
+
+class OutboxRow(NamedTuple):
+    """A committed event that has no number yet."""
+
+    partition: int
+    event_id: bytes
+    envelope: bytes
+
+
+class Lease(NamedTuple):
+    """The right to do one piece of work alone: held while owner and epoch in the database are these."""
+
+    name: str
+    owner: str
+    epoch: int
+    clean: bool
+
+
+class LeaseState(NamedTuple):
+    """A lease as the database has it."""
+
+    name: str
+    owner: str | None
+    epoch: int
+    expires_at: float
+    renewals: int
+
+
+class Move(NamedTuple):
+    """One stream's cursor, from what was read to where the batch ends."""
+
+    stream: Stream
+    read: Cursor
+    new: Cursor
+
+
+class Fence(NamedTuple):
+    """What must still hold when a batch commits (protocol rules 1 and 6)."""
+
+    leases: Mapping[int, Lease]
+    handlers_version: int
+
+
+@dataclass(frozen=True)
+class Failure:
+    """One failed attempt, as an operator wants to see it."""
+
+    error: str
+    text: str
+    place: str
+    trace: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parked:
+    """An event set aside for one handler: to be run later, behind its lane's head, or by a person's decision."""
+
+    id: int = 0
+    handler: str
+    lane_group: str
+    record: Record
+    key: str | None
+    type: str
+    state: ParkedState = "parked"
+    attempts: int = 0
+    running: bool = False
+    due_at: float = 0.0
+    failure: Failure | None = None
+    failed_at: float | None = None
+
+
+class StreamNumbers(NamedTuple):
+    """One partition of a publisher: last number given, the id under it, last number the log has confirmed, epoch."""
+
+    partition: int
+    last_number: int
+    last_id: bytes
+    confirmed: int
+    epoch: int
+
+
+class HandlerRegistration(NamedTuple):
+    """A handler that is in force in a component's database."""
+
+    name: str
+    event_type: str
+    lane_group: str
+
+
+class CursorState(NamedTuple):
+    """A cursor with the reason why its stream stands still, if it does."""
+
+    cursor: Cursor
+    stopped: str | None
+
+
+class Counts(NamedTuple):
+    """What a component has before it, for status and for knowing when all is quiet."""
+
+    unsent: int
+    parked: int
+    due: int
+    dead: int
+    discarded: int
+    passed_over: int
+    handled: int
+    handled_last_minute: int
+    next_due_at: float | None
+    relay_stopped: str | None
+
+
+class Store(Protocol):
+    """The statements of one kind of database. The caller owns connection and transaction.
+
+    Unless it says otherwise a method writes and must run inside a transaction; it changes nothing
+    beyond what its first line says. An error of the database passes through: `is_unavailable` names
+    those that are nobody's fault and go away.
+    """
+
+    def is_unavailable(self, error: BaseException) -> bool:
+        """Whether this is the database being locked, full, read-only or gone, rather than a fault of the caller."""
+        ...
+
+    def prepare(self, connection: DbConnection) -> None:
+        """Set and verify what the promises need on this connection, outside a transaction."""
+        ...
+
+    def in_transaction(self, connection: DbConnection) -> bool:
+        """Whether a transaction is open."""
+        ...
+
+    def begin(self, connection: DbConnection) -> None:
+        """Open a transaction that will write."""
+        ...
+
+    # whose database this is
+    def migrate(self, connection: DbConnection) -> None:
+        """Bring the tables to the newest version, in a transaction of its own each."""
+        ...
+
+    def identify(self, connection: DbConnection, identity: StoreIdentity) -> None:
+        """Write the identity into an empty database; raise `WrongDatabase` if it has another one."""
+        ...
+
+    def identity(self, connection: DbConnection) -> StoreIdentity | None:
+        """Whose database this is; nothing if Preterite has never used it. Reads only."""
+        ...
+
+    # outbox, journal, streams
+    def add_to_outbox(self, connection: DbConnection, rows: Sequence[OutboxRow]) -> None:
+        """Add events, in this order, to be announced when this transaction commits."""
+        ...
+
+    def has_outbox(self, connection: DbConnection) -> bool:
+        """Whether something waits to be numbered. Reads only."""
+        ...
+
+    def number(self, connection: DbConnection, lease: Lease, now: float, limit: int) -> int:
+        """Move the next events from the outbox to the journal under the next numbers; return how many.
+
+        Raises `Fenced` unless the lease is held. The order within a partition is that of the outbox.
+        """
+        ...
+
+    def stream_numbers(self, connection: DbConnection) -> Sequence[StreamNumbers]:
+        """How far each partition is numbered and confirmed. Reads only."""
+        ...
+
+    def journal(self, connection: DbConnection, stream: Stream, after: int, epoch: int, limit: int) -> Sequence[Record]:
+        """Journal entries of one partition beyond a number, as records of this epoch. Reads only."""
+        ...
+
+    def journal_id(self, connection: DbConnection, partition: int, number: int) -> bytes:
+        """The id of the event under a number; empty if the journal does not hold it. Reads only."""
+        ...
+
+    def confirm(self, connection: DbConnection, lease: Lease, confirmed: Mapping[int, int]) -> None:
+        """Remember what the log has, per partition; raises `Fenced` unless the lease is held."""
+        ...
+
+    def set_stream_epoch(self, connection: DbConnection, lease: Lease, epoch: int) -> None:
+        """Remember the epoch under which the relay writes; raises `Fenced` unless the lease is held."""
+        ...
+
+    def stop_relay(self, connection: DbConnection, reason: str | None) -> None:
+        """Say why nothing is announced; or that all is well again."""
+        ...
+
+    def void(self, connection: DbConnection, partition: int, number: int, reason: str) -> None:
+        """Replace an event in the journal by a void with a reason (protocol rule 17)."""
+        ...
+
+    def prune_journal(self, connection: DbConnection, before: float, limit: int) -> int:
+        """Drop entries numbered before this machine time *and* confirmed; return how many (rule 11)."""
+        ...
+
+    # leases
+    def leases(self, connection: DbConnection) -> Sequence[LeaseState]:
+        """All leases. Reads only."""
+        ...
+
+    def take_lease(self, connection: DbConnection, state: LeaseState, owner: str, expires_at: float) -> Lease | None:
+        """Take a lease that is still in the given state; nothing if somebody was faster."""
+        ...
+
+    def renew(self, connection: DbConnection, leases: Iterable[Lease], expires_at: float) -> int:
+        """Renew those of these leases that are still held; return how many."""
+        ...
+
+    def release(self, connection: DbConnection, leases: Iterable[Lease]) -> None:
+        """Give these leases back, clean: the next holder need not be careful."""
+        ...
+
+    # handlers and cursors
+    def register_handlers(
+        self,
+        connection: DbConnection,
+        handlers: Sequence[HandlerRegistration],
+        renamed: Mapping[str, str],
+        now: float,
+    ) -> None:
+        """Add the handlers that are not registered yet, with the numbers from which they are in force.
+
+        `renamed` maps former names to present ones. What is registered and not given stays registered.
+        """
+        ...
+
+    def retire_handler(self, connection: DbConnection, name: str, now: float) -> int:
+        """Take a handler out of force; what is parked for it becomes dead. Return how many that are."""
+        ...
+
+    def handlers(self, connection: DbConnection) -> tuple[int, Sequence[HandlerRegistration]]:
+        """The version of the set of handlers in force, and the set. Reads only."""
+        ...
+
+    def start_cursors(self, connection: DbConnection, starts: Mapping[Stream, Cursor]) -> None:
+        """Store where streams without a cursor begin, all in this transaction (protocol rule 18)."""
+        ...
+
+    def cursors(self, connection: DbConnection) -> Mapping[Stream, CursorState]:
+        """All cursors. Reads only."""
+        ...
+
+    def move_cursors(self, connection: DbConnection, moves: Sequence[Move], fence: Fence, expires_at: float) -> None:
+        """The last statements of a batch: move the cursors, renew the leases, check everything.
+
+        Raises `Fenced` unless every cursor still is where it was read, every lease is held, and the set of
+        handlers is the one the worker knows. The caller then rolls back.
+        """
+        ...
+
+    def check_fence(self, connection: DbConnection, fence: Fence, expires_at: float) -> None:
+        """The same check and renewal for work that moves no cursor; raises `Fenced`."""
+        ...
+
+    def stop_stream(self, connection: DbConnection, stream: Stream, reason: str | None) -> None:
+        """Mark a stream as standing still, with the reason; or as moving again."""
+        ...
+
+    def count_handled(self, connection: DbConnection, minute: int, handled: int) -> None:
+        """Add to the number of events handled in this minute of machine time."""
+        ...
+
+    def count_passed_over(self, connection: DbConnection, publisher: str, what: str, count: int, now: float) -> None:
+        """Add to the number of records passed over for a reason: a type that no component declares, an older epoch."""
+        ...
+
+    # parking
+    def park(self, connection: DbConnection, rows: Sequence[Parked]) -> None:
+        """Set events aside, each for one handler."""
+        ...
+
+    def parked_lanes(self, connection: DbConnection, publisher_keys: Iterable[tuple[str, str]]) -> set[tuple[str, str, str]]:
+        """The lanes (group, publisher, key) among these publishers and keys that hold something. Reads only."""
+        ...
+
+    def parked_count(self, connection: DbConnection) -> int:
+        """How many rows are parked, dead ones included. Reads only."""
+        ...
+
+    def due_heads(self, connection: DbConnection, partitions: Sequence[int], now: float, limit: int) -> Sequence[Parked]:
+        """Due rows that stand first in their lane, or have none, in these partitions. Reads only."""
+        ...
+
+    def start_attempt(self, connection: DbConnection, row: Parked) -> bool:
+        """Count an attempt before the handler starts; false if the row is no longer as it was read."""
+        ...
+
+    def take_parked(self, connection: DbConnection, row: Parked) -> bool:
+        """Delete a row whose attempt has been started, as the first statement of running it."""
+        ...
+
+    def settle_attempt(self, connection: DbConnection, row: Parked, attempts: int) -> None:
+        """Write state, attempts, due time and failure of a row that stands at `attempts`, once an attempt has ended."""
+        ...
+
+    def interrupted(self, connection: DbConnection, partitions: Sequence[int]) -> Sequence[Parked]:
+        """Rows whose attempt was started by a process that is gone. Reads only."""
+        ...
+
+    def retry_undecodable(self, connection: DbConnection, fingerprint: str) -> int:
+        """If the set of contracts is another than last time, make what could not be decoded due; return how many."""
+        ...
+
+    def list_parked(self, connection: DbConnection, states: Sequence[ParkedState], limit: int) -> Sequence[Parked]:
+        """Rows in these states, oldest first. Reads only."""
+        ...
+
+    def get_parked(self, connection: DbConnection, parked_id: int) -> Parked | None:
+        """One row. Reads only."""
+        ...
+
+    def redrive(self, connection: DbConnection, parked_id: int) -> bool:
+        """Make a dead row due now with its attempts forgotten; false if it is not dead."""
+        ...
+
+    def discard(self, connection: DbConnection, parked_id: int, reason: str, by: str, now: float) -> bool:
+        """Move a dead row to the discarded ones, with the reason; false if it is not dead."""
+        ...
+
+    def counts(self, connection: DbConnection, now: float, wall: float) -> Counts:
+        """What lies before this component. `now` is business time, `wall` machine time. Reads only."""
+        ...
+
+
+class Database(Protocol):
+    """One component's database."""
+
+    @property
+    def url(self) -> str:
+        """Where it is, without password."""
+        ...
+
+    @property
+    def store(self) -> Store:
+        """Its statements."""
+        ...
+
+    @property
+    def connection_type(self) -> type:
+        """What `connect` gives."""
+        ...
+
+    def connect(self) -> Any:
+        """A new connection, set up as the promises need it."""
+        ...
+
+    def engine(self, binding: Any) -> Any:
+        """A SQLAlchemy engine on this database, whose sessions carry the binding."""
+        ...
+
+    def async_engine(self, binding: Any) -> Any:
+        """The same for asyncio."""
+        ...
+
+    def promise(self) -> str:
+        """The promise that holds under the settings found, in one sentence; raises `NotDurable` if none does."""
+        ...
+
+    def version(self, connection: DbConnection) -> int:
+        """A number that changes when another connection has committed; a hint for waking up."""
+        ...
+
+    def maintain(self, connection: DbConnection) -> None:
+        """Work off what the database needs from time to time, under the relay's lease."""
+        ...

@@ -1,0 +1,30 @@
+"""Databases of components, by URL or by connection; one file per kind, each passing the same suite."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from preterite.errors import ConfigurationError
+from preterite.store import Database, Store
+
+__all__ = ["connect", "store_of"]
+
+
+def connect(url: str) -> Database:
+    """The database that a URL names; opens nothing yet."""
+    kind = url.partition(":")[0].partition("+")[0]
+    if kind == "sqlite":
+        from preterite.stores.sqlite import SqliteDatabase
+
+        return SqliteDatabase(url)
+    raise ConfigurationError(f"{url.partition('@')[2] or url!r} names no kind of database known here; known: sqlite:///path.")
+
+
+def store_of(connection: Any) -> Store:
+    """The statements for a connection that the user has brought."""
+    module = type(connection).__module__ + "".join(base.__module__ for base in type(connection).__mro__)
+    if "sqlite" in module or type(connection).__name__ == "AdaptedConnection":
+        from preterite.stores.sqlite import SqliteStore
+
+        return SqliteStore()
+    raise ConfigurationError(f"A {type(connection).__name__} is no connection known here; give a sqlite3 connection or a SQLAlchemy session.")

@@ -1,0 +1,410 @@
+"""The SQLite store: every component's rows in its own file, in plain SQL that anyone can read.
+
+SQLite has one writer at a time, and every transaction here begins as a writer. So what PostgreSQL needs
+locks for (numbering, claiming) is serialised already; owner, epoch and expected values are checked all the same.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Mapping, Sequence
+from importlib import resources
+from typing import Any
+from uuid import UUID
+
+from preterite import sqlite_file
+from preterite.errors import Fenced, WrongDatabase
+from preterite.log import Cursor, Record, Stream
+from preterite.store import (
+    Counts,
+    CursorState,
+    DbConnection,
+    Failure,
+    Fence,
+    HandlerRegistration,
+    Lease,
+    LeaseState,
+    Move,
+    OutboxRow,
+    Parked,
+    ParkedState,
+    StoreIdentity,
+    StreamNumbers,
+)
+from preterite.stores import sqlite_statements as sql
+
+ACTIVITY_MINUTES_KEPT = 60
+
+
+class SqliteDatabase:
+    """One component's SQLite file."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.store = SqliteStore()
+        self.path = sqlite_file.path_of(url)
+
+    def connect(self) -> sqlite_file.GuardedConnection:
+        return sqlite_file.open_file(self.path)
+
+    @property
+    def connection_type(self) -> type:
+        return sqlite_file.GuardedConnection
+
+    def engine(self, binding: Any) -> Any:
+        from preterite.stores import sqlite_engine
+
+        return sqlite_engine.engine(self.path, binding)
+
+    def async_engine(self, binding: Any) -> Any:
+        from preterite.stores import sqlite_engine
+
+        return sqlite_engine.async_engine(self.path, binding)
+
+    def promise(self) -> str:
+        connection = self.connect()
+        try:
+            return sqlite_file.promise(connection)
+        finally:
+            connection.close()
+
+    def version(self, connection: DbConnection) -> int:
+        return sqlite_file.data_version(connection)
+
+    def maintain(self, connection: DbConnection) -> None:
+        if isinstance(connection, sqlite3.Connection):
+            sqlite_file.checkpoint(connection)
+
+
+class SqliteStore:
+    """The statements of `preterite.store.Store`, in SQLite's dialect."""
+
+    def is_unavailable(self, error: BaseException) -> bool:
+        return sqlite_file.is_unavailable(error)
+
+    def prepare(self, connection: DbConnection) -> None:
+        sqlite_file.prepare(connection)
+
+    def in_transaction(self, connection: Any) -> bool:
+        return bool(connection.in_transaction)
+
+    def begin(self, connection: DbConnection) -> None:
+        connection.cursor().execute("BEGIN IMMEDIATE")
+
+    # whose database this is
+
+    def migrate(self, connection: DbConnection) -> None:
+        cursor = connection.cursor()
+        cursor.execute("BEGIN IMMEDIATE")
+        try:
+            applied = cursor.execute("PRAGMA user_version").fetchone()[0] if _has_tables(cursor) else 0
+            for number, script in _migrations():
+                if number > applied:
+                    for statement in _statements(script):
+                        cursor.execute(statement)
+                    cursor.execute(f"PRAGMA user_version={number}")
+        except BaseException:
+            connection.rollback()
+            raise
+        connection.commit()
+
+    def identify(self, connection: DbConnection, identity: StoreIdentity) -> None:
+        found = self.identity(connection)
+        if found is None:
+            cursor = connection.cursor()
+            cursor.execute(
+                sql.IDENTIFY,
+                (identity.component, identity.component_id.bytes, identity.system, identity.system_id.bytes, identity.partitions),
+            )
+            cursor.executemany(sql.ADD_STREAM, [(partition,) for partition in range(identity.partitions)])
+            return
+        wanted = (identity.component, identity.system, identity.system_id, identity.partitions)
+        if (found.component, found.system, found.system_id, found.partitions) != wanted:
+            raise WrongDatabase(
+                f"This database belongs to component {found.component!r} of system {found.system!r} "
+                f"({found.system_id}, {found.partitions} partitions); expected {identity.component!r} of {identity.system!r} "
+                f"({identity.system_id}, {identity.partitions} partitions). Nothing was written. Check the component's URL."
+            )
+
+    def identity(self, connection: DbConnection) -> StoreIdentity | None:
+        try:
+            row = connection.cursor().execute(sql.IDENTITY).fetchone()
+        except Exception as error:
+            if "no such table" in str(error):
+                return None
+            raise
+        return None if row is None else StoreIdentity(row[0], UUID(bytes=row[1]), row[2], UUID(bytes=row[3]), row[4])
+
+    # outbox, journal, streams
+
+    def add_to_outbox(self, connection: DbConnection, rows: Sequence[OutboxRow]) -> None:
+        connection.cursor().executemany(sql.ADD_TO_OUTBOX, rows)
+
+    def has_outbox(self, connection: DbConnection) -> bool:
+        return connection.cursor().execute(sql.HAS_OUTBOX).fetchone() is not None
+
+    def number(self, connection: DbConnection, lease: Lease, now: float, limit: int) -> int:
+        cursor = connection.cursor()
+        self._require_lease(cursor, lease)
+        last = cursor.execute(sql.LAST_TO_NUMBER, (limit - 1,)).fetchone()[0]
+        if last is None:
+            return 0
+        cursor.execute(sql.NUMBER, (now, last))
+        numbered = cursor.rowcount
+        cursor.execute(sql.ADVANCE_STREAMS, (last,))
+        cursor.execute(sql.REMOVE_NUMBERED, (last,))
+        return numbered
+
+    def stream_numbers(self, connection: DbConnection) -> Sequence[StreamNumbers]:
+        return [StreamNumbers(*row) for row in connection.cursor().execute(sql.STREAM_NUMBERS).fetchall()]
+
+    def journal(self, connection: DbConnection, stream: Stream, after: int, epoch: int, limit: int) -> Sequence[Record]:
+        rows = connection.cursor().execute(sql.JOURNAL, (stream.partition, after, limit)).fetchall()
+        return [Record(stream, kind, epoch, number, event_id, envelope) for kind, number, event_id, envelope in rows]
+
+    def journal_id(self, connection: DbConnection, partition: int, number: int) -> bytes:
+        row = connection.cursor().execute(sql.JOURNAL_ID, (partition, number)).fetchone()
+        return row[0] if row else b""
+
+    def confirm(self, connection: DbConnection, lease: Lease, confirmed: Mapping[int, int]) -> None:
+        cursor = connection.cursor()
+        self._require_lease(cursor, lease)
+        cursor.executemany(sql.CONFIRM, [(number, partition) for partition, number in confirmed.items()])
+
+    def set_stream_epoch(self, connection: DbConnection, lease: Lease, epoch: int) -> None:
+        cursor = connection.cursor()
+        self._require_lease(cursor, lease)
+        cursor.execute(sql.SET_STREAM_EPOCH, (epoch,))
+
+    def stop_relay(self, connection: DbConnection, reason: str | None) -> None:
+        connection.cursor().execute(sql.STOP_RELAY, (reason,))
+
+    def void(self, connection: DbConnection, partition: int, number: int, reason: str) -> None:
+        connection.cursor().execute(sql.VOID, (reason.encode(), partition, number))
+
+    def prune_journal(self, connection: DbConnection, before: float, limit: int) -> int:
+        cursor = connection.cursor()
+        cursor.execute(sql.PRUNE_JOURNAL, (before, limit))
+        return cursor.rowcount
+
+    # leases
+
+    def leases(self, connection: DbConnection) -> Sequence[LeaseState]:
+        return [LeaseState(*row) for row in connection.cursor().execute(sql.LEASES).fetchall()]
+
+    def take_lease(self, connection: DbConnection, state: LeaseState, owner: str, expires_at: float) -> Lease | None:
+        cursor = connection.cursor()
+        cursor.execute(sql.MAKE_LEASE, (state.name,))
+        cursor.execute(sql.TAKE_LEASE, (owner, expires_at, state.name, state.epoch, state.owner))
+        return Lease(state.name, owner, state.epoch + 1, clean=state.owner is None) if cursor.rowcount == 1 else None
+
+    def renew(self, connection: DbConnection, leases: Iterable[Lease], expires_at: float) -> int:
+        cursor = connection.cursor()
+        cursor.executemany(sql.RENEW, [(expires_at, lease.name, lease.owner, lease.epoch) for lease in leases])
+        return max(cursor.rowcount, 0)
+
+    def release(self, connection: DbConnection, leases: Iterable[Lease]) -> None:
+        connection.cursor().executemany(sql.RELEASE, [(lease.name, lease.owner, lease.epoch) for lease in leases])
+
+    def _require_lease(self, cursor: Any, lease: Lease) -> None:
+        if cursor.execute(sql.HOLDS_LEASE, (lease.name, lease.owner, lease.epoch)).fetchone() is None:
+            raise Fenced(f"The lease {lease.name!r} is no longer held here; nothing was written.")
+
+    # handlers and cursors
+
+    def register_handlers(
+        self, connection: DbConnection, handlers: Sequence[HandlerRegistration], renamed: Mapping[str, str], now: float
+    ) -> None:
+        cursor = connection.cursor()
+        changed = 0
+        for former, present in renamed.items():
+            cursor.execute(sql.RENAME_HANDLER, (present, former, present))
+            changed += cursor.rowcount
+            if cursor.rowcount:
+                cursor.execute(sql.RENAME_STARTS, (present, former))
+                cursor.execute(sql.RENAME_PARKED, (present, former))
+        for handler in handlers:
+            cursor.execute(sql.REGISTER_HANDLER, (*handler, now))
+            changed += cursor.rowcount
+        if changed:
+            cursor.execute(sql.HANDLERS_CHANGED)
+
+    def retire_handler(self, connection: DbConnection, name: str, now: float) -> int:
+        cursor = connection.cursor()
+        cursor.execute(sql.RETIRE_HANDLER, (now, name))
+        if cursor.rowcount == 0:
+            return 0
+        cursor.execute(sql.HANDLERS_CHANGED)
+        cursor.execute(sql.ORPHAN_PARKED, (name,))
+        return cursor.rowcount
+
+    def handlers(self, connection: DbConnection) -> tuple[int, Sequence[HandlerRegistration]]:
+        cursor = connection.cursor()
+        version = cursor.execute(sql.HANDLERS_VERSION).fetchone()[0]
+        return version, [HandlerRegistration(*row) for row in cursor.execute(sql.HANDLERS).fetchall()]
+
+    def start_cursors(self, connection: DbConnection, starts: Mapping[Stream, Cursor]) -> None:
+        cursor = connection.cursor()
+        cursor.executemany(sql.START_CURSOR, [(*stream, *start) for stream, start in starts.items()])
+        cursor.execute(sql.START_HANDLERS)
+
+    def cursors(self, connection: DbConnection) -> Mapping[Stream, CursorState]:
+        rows = connection.cursor().execute(sql.CURSORS).fetchall()
+        return {Stream(row[0], row[1]): CursorState(Cursor(*row[2:5]), row[5]) for row in rows}
+
+    def move_cursors(self, connection: DbConnection, moves: Sequence[Move], fence: Fence, expires_at: float) -> None:
+        cursor = connection.cursor()
+        cursor.executemany(
+            sql.MOVE_CURSOR,
+            [(*move.new, *move.stream, move.read.number, move.read.event_id, fence.handlers_version) for move in moves],
+        )
+        moved = cursor.rowcount if moves else 0
+        if moved != len(moves):
+            raise Fenced(f"{len(moves) - moved} of {len(moves)} cursors or the handlers in force have changed; nothing was written.")
+        self.check_fence(connection, fence, expires_at)
+
+    def check_fence(self, connection: DbConnection, fence: Fence, expires_at: float) -> None:
+        if self.renew(connection, fence.leases.values(), expires_at) != len(fence.leases):
+            raise Fenced("A lease of this worker was taken over; nothing was written.")
+        if connection.cursor().execute(sql.HANDLERS_VERSION).fetchone()[0] != fence.handlers_version:
+            raise Fenced("Other handlers are registered by now; nothing was written.")
+
+    def stop_stream(self, connection: DbConnection, stream: Stream, reason: str | None) -> None:
+        connection.cursor().execute(sql.STOP_STREAM, (reason, *stream))
+
+    def count_handled(self, connection: DbConnection, minute: int, handled: int) -> None:
+        cursor = connection.cursor()
+        cursor.execute(sql.COUNT_HANDLED, (minute, handled))
+        cursor.execute(sql.FORGET_ACTIVITY, (minute - ACTIVITY_MINUTES_KEPT,))
+
+    def count_passed_over(self, connection: DbConnection, publisher: str, what: str, count: int, now: float) -> None:
+        connection.cursor().execute(sql.COUNT_PASSED_OVER, (publisher, what, count, now, now))
+
+    # parking
+
+    def park(self, connection: DbConnection, rows: Sequence[Parked]) -> None:
+        connection.cursor().executemany(sql.PARK, [_parked_values(row) for row in rows])
+
+    def parked_lanes(self, connection: DbConnection, publisher_keys: Iterable[tuple[str, str]]) -> set[tuple[str, str, str]]:
+        cursor = connection.cursor()
+        if cursor.execute(sql.ANY_PARKED).fetchone() is None:
+            return set()
+        lanes: set[tuple[str, str, str]] = set()
+        for publisher, key in publisher_keys:
+            lanes.update((row[0], publisher, key) for row in cursor.execute(sql.PARKED_LANES, (publisher, key)).fetchall())
+        return lanes
+
+    def parked_count(self, connection: DbConnection) -> int:
+        return connection.cursor().execute(sql.PARKED_COUNT).fetchone()[0]
+
+    def due_heads(self, connection: DbConnection, partitions: Sequence[int], now: float, limit: int) -> Sequence[Parked]:
+        cursor = connection.cursor()
+        if cursor.execute(sql.ANY_PARKED).fetchone() is None:
+            return []
+        marks = ",".join("?" * len(partitions))
+        return [_parked(row) for row in cursor.execute(sql.DUE_HEADS.format(partitions=marks), (now, *partitions, limit)).fetchall()]
+
+    def start_attempt(self, connection: DbConnection, row: Parked) -> bool:
+        cursor = connection.cursor()
+        cursor.execute(sql.START_ATTEMPT, (row.id, row.attempts))
+        return cursor.rowcount == 1
+
+    def take_parked(self, connection: DbConnection, row: Parked) -> bool:
+        cursor = connection.cursor()
+        cursor.execute(sql.TAKE_PARKED, (row.id, row.attempts))
+        return cursor.rowcount == 1
+
+    def settle_attempt(self, connection: DbConnection, row: Parked, attempts: int) -> None:
+        connection.cursor().execute(sql.SETTLE_ATTEMPT, (row.state, row.due_at, row.attempts, *_failure_values(row), row.id, attempts))
+
+    def interrupted(self, connection: DbConnection, partitions: Sequence[int]) -> Sequence[Parked]:
+        marks = ",".join("?" * len(partitions))
+        return [_parked(row) for row in connection.cursor().execute(sql.INTERRUPTED.format(partitions=marks), tuple(partitions)).fetchall()]
+
+    def retry_undecodable(self, connection: DbConnection, fingerprint: str) -> int:
+        cursor = connection.cursor()
+        cursor.execute(sql.SET_CONTRACTS, (fingerprint, fingerprint))
+        if cursor.rowcount == 0:
+            return 0
+        cursor.execute(sql.RETRY_UNDECODABLE)
+        return cursor.rowcount
+
+    def list_parked(self, connection: DbConnection, states: Sequence[ParkedState], limit: int) -> Sequence[Parked]:
+        marks = ",".join("?" * len(states))
+        return [_parked(row) for row in connection.cursor().execute(sql.LIST_PARKED.format(states=marks), (*states, limit)).fetchall()]
+
+    def get_parked(self, connection: DbConnection, parked_id: int) -> Parked | None:
+        row = connection.cursor().execute(sql.GET_PARKED, (parked_id,)).fetchone()
+        return None if row is None else _parked(row)
+
+    def redrive(self, connection: DbConnection, parked_id: int) -> bool:
+        cursor = connection.cursor()
+        cursor.execute(sql.REDRIVE, (parked_id,))
+        return cursor.rowcount == 1
+
+    def discard(self, connection: DbConnection, parked_id: int, reason: str, by: str, now: float) -> bool:
+        cursor = connection.cursor()
+        cursor.execute(sql.DISCARD, (reason, by, now, parked_id))
+        if cursor.rowcount != 1:
+            return False
+        cursor.execute(sql.REMOVE_PARKED, (parked_id,))
+        return True
+
+    def counts(self, connection: DbConnection, now: float, wall: float) -> Counts:
+        cursor = connection.cursor()
+        return Counts(*cursor.execute(sql.COUNTS, (now, int(wall // 60) - 1)).fetchone())
+
+
+def _has_tables(cursor: Any) -> bool:
+    return cursor.execute("SELECT 1 FROM sqlite_schema WHERE name = 'preterite_component'").fetchone() is not None
+
+
+def _migrations() -> list[tuple[int, str]]:
+    folder = resources.files("preterite.stores").joinpath("schema", "sqlite")
+    scripts = sorted((entry for entry in folder.iterdir() if entry.name.endswith(".sql")), key=lambda entry: entry.name)
+    return [(int(script.name.partition("_")[0]), script.read_text(encoding="utf-8")) for script in scripts]
+
+
+def _statements(script: str) -> list[str]:
+    """The single statements of a script: `executescript` would commit the transaction they must share."""
+    statements: list[str] = []
+    pending = ""
+    for line in script.splitlines():
+        pending += line.partition("--")[0].rstrip() + "\n"
+        if sqlite3.complete_statement(pending):
+            statements.append(pending.strip())
+            pending = ""
+    return statements
+
+
+def _failure_values(row: Parked) -> tuple[Any, ...]:
+    failure = row.failure
+    shown = (None,) * 4 if failure is None else (failure.error, failure.text, failure.place, failure.trace)
+    return (*shown, row.failed_at)
+
+
+def _parked_values(row: Parked) -> tuple[Any, ...]:
+    record = row.record
+    return (
+        row.handler, row.lane_group, *record.stream, record.number, record.epoch, record.kind, record.event_id,
+        row.key, row.type, record.body, row.state, row.attempts, int(row.running), row.due_at, *_failure_values(row),
+    )  # fmt: skip
+
+
+def _parked(row: Sequence[Any]) -> Parked:
+    (parked_id, handler, lane_group, publisher, partition, number, epoch, kind, event_id, key, type_name, envelope,
+     state, attempts, running, due_at, error, error_text, place, trace, failed_at) = row  # fmt: skip
+    return Parked(
+        id=parked_id,
+        handler=handler,
+        lane_group=lane_group,
+        record=Record(Stream(publisher, partition), kind, epoch, number, event_id, envelope),
+        key=key,
+        type=type_name,
+        state=state,
+        attempts=attempts,
+        running=bool(running),
+        due_at=due_at,
+        failure=None if error is None else Failure(error, error_text, place, trace),
+        failed_at=failed_at,
+    )

@@ -1,0 +1,54 @@
+"""SQLAlchemy engines on a component's SQLite file: every transaction begins as a writer, settings as the store needs them."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy
+from sqlalchemy import event
+from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from preterite import sqlite_file
+
+
+def engine(path: Path, binding: Any) -> Engine:
+    """An engine for plain sessions."""
+
+    def connect() -> sqlite3.Connection:
+        connection = sqlite_file.open_file(path)
+        connection.binding = binding
+        return connection
+
+    made = sqlalchemy.create_engine("sqlite://", creator=connect, poolclass=sqlalchemy.QueuePool)
+    event.listen(made, "begin", _begin)
+    return made
+
+
+def async_engine(path: Path, binding: Any) -> AsyncEngine:
+    """An engine for asyncio sessions, by aiosqlite. Its connections carry their guard as `guarded`."""
+    import aiosqlite
+
+    async def connect() -> aiosqlite.Connection:
+        opened: list[sqlite_file.GuardedConnection] = []
+
+        def open_guarded(*arguments: Any, **options: Any) -> sqlite3.Connection:
+            opened.append(sqlite_file.GuardedConnection(*arguments, **options))
+            return opened[0]
+
+        sqlite_file.make_private(path)
+        connection = await aiosqlite.connect(path, isolation_level=None, check_same_thread=False, factory=open_guarded)
+        sqlite_file.configure(opened[0])
+        opened[0].binding = binding
+        connection.preterite_guard = opened[0]  # pyright: ignore[reportAttributeAccessIssue] - aiosqlite has no place for it
+        return connection
+
+    made = create_async_engine("sqlite+aiosqlite://", async_creator=connect, poolclass=sqlalchemy.AsyncAdaptedQueuePool)
+    event.listen(made.sync_engine, "begin", _begin)
+    return made
+
+
+def _begin(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN IMMEDIATE")

@@ -1,0 +1,144 @@
+"""The SQL of the SQLite store, one named constant per statement."""
+
+IDENTITY = "SELECT component, component_id, system, system_id, partitions FROM preterite_component"
+IDENTIFY = "INSERT INTO preterite_component (id, component, component_id, system, system_id, partitions) VALUES (1, ?, ?, ?, ?, ?)"
+ADD_STREAM = "INSERT INTO preterite_stream (partition) VALUES (?)"
+
+HAS_OUTBOX = "SELECT 1 FROM preterite_outbox LIMIT 1"
+ADD_TO_OUTBOX = "INSERT INTO preterite_outbox (partition, event_id, envelope) VALUES (?, ?, ?)"
+LAST_TO_NUMBER = """
+SELECT coalesce((SELECT id FROM preterite_outbox ORDER BY id LIMIT 1 OFFSET ?), (SELECT max(id) FROM preterite_outbox))
+"""
+# Numbers follow the order of the outbox, by row_number: no other clause promises an order here.
+NUMBER = """
+INSERT INTO preterite_journal (partition, number, event_id, numbered_at, envelope)
+SELECT o.partition, s.last_number + row_number() OVER (PARTITION BY o.partition ORDER BY o.id), o.event_id, ?, o.envelope
+FROM preterite_outbox o JOIN preterite_stream s USING (partition)
+WHERE o.id <= ?
+"""
+ADVANCE_STREAMS = """
+UPDATE preterite_stream AS s SET
+    last_number = s.last_number + moved.count,
+    last_id = (SELECT event_id FROM preterite_outbox WHERE id = moved.last)
+FROM (SELECT partition, count(*) AS count, max(id) AS last FROM preterite_outbox WHERE id <= ? GROUP BY partition) AS moved
+WHERE s.partition = moved.partition
+"""
+REMOVE_NUMBERED = "DELETE FROM preterite_outbox WHERE id <= ?"
+STREAM_NUMBERS = "SELECT partition, last_number, last_id, confirmed, epoch FROM preterite_stream ORDER BY partition"
+JOURNAL = """
+SELECT kind, number, event_id, envelope FROM preterite_journal WHERE partition = ? AND number > ? ORDER BY number LIMIT ?
+"""
+JOURNAL_ID = "SELECT event_id FROM preterite_journal WHERE partition = ? AND number = ?"
+CONFIRM = "UPDATE preterite_stream SET confirmed = ? WHERE partition = ?"
+STOP_RELAY = "UPDATE preterite_component SET relay_stopped = ?"
+SET_STREAM_EPOCH = "UPDATE preterite_stream SET epoch = ?"
+VOID = "UPDATE preterite_journal SET kind = 'void', envelope = ? WHERE partition = ? AND number = ?"
+PRUNE_JOURNAL = """
+DELETE FROM preterite_journal WHERE (partition, number) IN (
+    SELECT j.partition, j.number FROM preterite_stream s JOIN preterite_journal j
+    ON j.partition = s.partition AND j.number <= s.confirmed AND j.numbered_at < ? LIMIT ?)
+"""
+
+LEASES = "SELECT name, owner, epoch, expires_at, renewals FROM preterite_lease"
+MAKE_LEASE = "INSERT INTO preterite_lease (name) VALUES (?) ON CONFLICT DO NOTHING"
+TAKE_LEASE = """
+UPDATE preterite_lease SET owner = ?, epoch = epoch + 1, expires_at = ?, renewals = 0
+WHERE name = ? AND epoch = ? AND owner IS ?
+"""
+RENEW = "UPDATE preterite_lease SET expires_at = ?, renewals = renewals + 1 WHERE name = ? AND owner = ? AND epoch = ?"
+RELEASE = "UPDATE preterite_lease SET owner = NULL, expires_at = 0 WHERE name = ? AND owner = ? AND epoch = ?"
+HOLDS_LEASE = "SELECT 1 FROM preterite_lease WHERE name = ? AND owner = ? AND epoch = ?"
+
+REGISTER_HANDLER = """
+INSERT INTO preterite_handler (name, event_type, lane_group, registered_at) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING
+"""
+RENAME_HANDLER = """
+UPDATE preterite_handler SET name = ? WHERE name = ? AND NOT EXISTS (SELECT 1 FROM preterite_handler WHERE name = ?)
+"""
+RENAME_STARTS = "UPDATE preterite_handler_start SET handler = ? WHERE handler = ?"
+RENAME_PARKED = "UPDATE preterite_parked SET handler = ? WHERE handler = ?"
+RETIRE_HANDLER = "UPDATE preterite_handler SET retired_at = ? WHERE name = ? AND retired_at IS NULL"
+ORPHAN_PARKED = """
+UPDATE preterite_parked SET state = 'dead', error = 'HandlerRetired', error_text = 'its handler was retired', error_place = '', error_trace = ''
+WHERE handler = ?
+"""
+HANDLERS_CHANGED = "UPDATE preterite_component SET handlers_version = handlers_version + 1"
+HANDLERS_VERSION = "SELECT handlers_version FROM preterite_component"
+HANDLERS = "SELECT name, event_type, lane_group FROM preterite_handler WHERE retired_at IS NULL ORDER BY name"
+
+START_CURSOR = """
+INSERT INTO preterite_cursor (publisher, partition, number, event_id, epoch) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
+"""
+START_HANDLERS = """
+INSERT INTO preterite_handler_start (handler, publisher, partition, number)
+SELECT h.name, c.publisher, c.partition, c.number + 1 FROM preterite_handler h CROSS JOIN preterite_cursor c
+WHERE h.retired_at IS NULL ON CONFLICT DO NOTHING
+"""
+CURSORS = "SELECT publisher, partition, number, event_id, epoch, stopped FROM preterite_cursor"
+MOVE_CURSOR = """
+UPDATE preterite_cursor SET number = ?, event_id = ?, epoch = ?
+WHERE publisher = ? AND partition = ? AND number = ? AND event_id = ?
+AND (SELECT handlers_version FROM preterite_component) = ?
+"""
+STOP_STREAM = "UPDATE preterite_cursor SET stopped = ? WHERE publisher = ? AND partition = ?"
+COUNT_HANDLED = """
+INSERT INTO preterite_activity (minute, handled) VALUES (?, ?) ON CONFLICT (minute) DO UPDATE SET handled = handled + excluded.handled
+"""
+FORGET_ACTIVITY = "DELETE FROM preterite_activity WHERE minute < ?"
+COUNT_PASSED_OVER = """
+INSERT INTO preterite_passed_over (publisher, what, count, first_at, last_at) VALUES (?, ?, ?, ?, ?)
+ON CONFLICT (publisher, what) DO UPDATE SET count = count + excluded.count, last_at = excluded.last_at
+"""
+
+_PARKED_COLUMNS = """handler, lane_group, publisher, partition, number, epoch, kind, event_id, key, type, envelope,
+    state, attempts, running, due_at, error, error_text, error_place, error_trace, failed_at"""
+PARK = f"""
+INSERT INTO preterite_parked ({_PARKED_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+"""
+ANY_PARKED = "SELECT 1 FROM preterite_parked LIMIT 1"
+PARKED_LANES = "SELECT DISTINCT lane_group FROM preterite_parked WHERE publisher = ? AND key = ?"
+PARKED_COUNT = "SELECT count(*) FROM preterite_parked"
+# The head of a lane is computed, never marked: whoever is left with the lowest number is the head.
+_IS_HEAD = """
+(p.key IS NULL OR NOT EXISTS (
+    SELECT 1 FROM preterite_parked before
+    WHERE before.publisher = p.publisher AND before.key = p.key AND before.lane_group = p.lane_group AND before.number < p.number))
+"""
+DUE_HEADS = f"""
+SELECT id, {_PARKED_COLUMNS} FROM preterite_parked p
+WHERE state = 'parked' AND running = 0 AND due_at <= ? AND partition IN ({{partitions}}) AND {_IS_HEAD}
+ORDER BY due_at, publisher, partition, number, id LIMIT ?
+"""
+START_ATTEMPT = "UPDATE preterite_parked SET attempts = attempts + 1, running = 1 WHERE id = ? AND attempts = ? AND state = 'parked'"
+TAKE_PARKED = "DELETE FROM preterite_parked WHERE id = ? AND attempts = ? AND state = 'parked'"
+SETTLE_ATTEMPT = """
+UPDATE preterite_parked SET state = ?, due_at = ?, running = 0, attempts = ?,
+    error = ?, error_text = ?, error_place = ?, error_trace = ?, failed_at = ?
+WHERE id = ? AND attempts = ?
+"""
+INTERRUPTED = f"SELECT id, {_PARKED_COLUMNS} FROM preterite_parked WHERE running = 1 AND partition IN ({{partitions}})"
+SET_CONTRACTS = "UPDATE preterite_component SET contracts = ? WHERE contracts <> ?"
+RETRY_UNDECODABLE = "UPDATE preterite_parked SET state = 'parked', due_at = 0 WHERE state = 'undecodable'"
+LIST_PARKED = f"SELECT id, {_PARKED_COLUMNS} FROM preterite_parked WHERE state IN ({{states}}) ORDER BY id LIMIT ?"
+GET_PARKED = f"SELECT id, {_PARKED_COLUMNS} FROM preterite_parked WHERE id = ?"
+REDRIVE = "UPDATE preterite_parked SET state = 'parked', due_at = 0, attempts = 0, running = 0 WHERE id = ? AND state <> 'parked'"
+DISCARD = """
+INSERT INTO preterite_discarded
+    (handler, publisher, partition, number, event_id, key, type, envelope, error, error_text, reason, discarded_by, discarded_at)
+SELECT handler, publisher, partition, number, event_id, key, type, envelope, error, error_text, ?, ?, ?
+FROM preterite_parked WHERE id = ? AND state <> 'parked'
+"""
+REMOVE_PARKED = "DELETE FROM preterite_parked WHERE id = ?"
+COUNTS = f"""
+SELECT
+    (SELECT count(*) FROM preterite_outbox) + (SELECT coalesce(sum(last_number - confirmed), 0) FROM preterite_stream),
+    (SELECT count(*) FROM preterite_parked WHERE state = 'parked'),
+    (SELECT count(*) FROM preterite_parked p WHERE state = 'parked' AND due_at <= ? AND {_IS_HEAD}),
+    (SELECT count(*) FROM preterite_parked WHERE state <> 'parked'),
+    (SELECT count(*) FROM preterite_discarded),
+    (SELECT coalesce(sum(count), 0) FROM preterite_passed_over),
+    (SELECT coalesce(sum(handled), 0) FROM preterite_activity),
+    (SELECT coalesce(sum(handled), 0) FROM preterite_activity WHERE minute = ?),
+    (SELECT min(due_at) FROM preterite_parked p WHERE state = 'parked' AND {_IS_HEAD}),
+    (SELECT relay_stopped FROM preterite_component)
+"""

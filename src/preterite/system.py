@@ -1,0 +1,112 @@
+"""A system: all components of one business. Declaring opens nothing; `open` verifies everything first."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from preterite import logs, settings, stores
+from preterite.clock import Clock, Randomness, SystemClock, SystemRandomness
+from preterite.component import Component, Given
+from preterite.errors import ConfigurationError, SystemRefused
+from preterite.log import LogIdentity
+from preterite.opened import OpenSystem
+from preterite.store import Database
+from preterite.topology import Topology, verify
+
+PARTITIONS_DEFAULT = 8
+PARTITIONS_MAX = 1024
+
+
+class System:
+    """`System("retail", [sales, finance])`: pure declaration.
+
+    `partitions` is fixed when the log is made; another number is refused from then on.
+    """
+
+    def __init__(self, name: str, components: Sequence[Component], *, partitions: int = PARTITIONS_DEFAULT) -> None:
+        self.name = name
+        self.components = tuple(components)
+        self.partitions = partitions
+
+    def component(self, name: str) -> Component:
+        """The component of this name; raises `ConfigurationError` with the names there are."""
+        found = next((component for component in self.components if component.name == name), None)
+        if found is None:
+            known = ", ".join(component.name for component in self.components)
+            raise ConfigurationError(f"System {self.name!r} has no component {name!r}; it has {known}.")
+        return found
+
+    def verify(self, databases: Mapping[str, Database] | None = None) -> Topology:
+        """Check the declaration without opening anything; raises `SystemRefused` with all faults together."""
+        opened = databases if databases is not None else {c.name: stores.connect("sqlite:///unused") for c in self.components}
+        if not 1 <= self.partitions <= PARTITIONS_MAX:
+            raise SystemRefused(self.name, [f"partitions={self.partitions}; it must be from 1 to {PARTITIONS_MAX}."])
+        return verify(self.name, self.components, {name: database.connection_type for name, database in opened.items()})
+
+    def open(
+        self,
+        *,
+        databases: Mapping[str, str] | None = None,
+        log: str | None = None,
+        only: Sequence[str | Component] | None = None,
+        create_tables: bool = False,
+        clock: Clock | None = None,
+        randomness: Randomness | None = None,
+        retention: timedelta | None = None,
+    ) -> OpenSystem:
+        """Verify everything, open databases and log, and return the system ready for work.
+
+        `databases` and `log` are URLs; what is left out comes from the environment, [tool.preterite], or files
+        in `.preterite/<system>/`. `only` names the components that are run here. `create_tables` makes the
+        components' own tables where they are missing: for demos and tests. The log keeps everything unless
+        `retention` says less. Raises `SystemRefused` with all faults together, or what makes a database or the log unusable.
+        """
+        clock = clock or SystemClock()
+        randomness = randomness or SystemRandomness()
+        project = settings.read_project(Path.cwd())
+        names = [c.name if isinstance(c, Component) else self.component(c).name for c in (only or self.components)]
+        all_urls = settings.database_urls(self.name, [c.name for c in self.components], databases or {}, os.environ, project)
+        urls = {name: all_urls[name] for name in dict.fromkeys(names)}
+        connected = {name: stores.connect(url) for name, url in urls.items()}
+        topology = self.verify(connected)
+        faults = [*_shared_database_faults(urls), *_driver_faults(topology, urls)]
+        if faults:
+            raise SystemRefused(self.name, faults)
+        identity = LogIdentity(self.name, randomness.uuid(), self.partitions)
+        opened_log = logs.connect(settings.log_url(self.name, log, os.environ, project), identity, clock, retention)
+        try:
+            return OpenSystem(self.name, self.components, topology, connected, opened_log, clock, randomness, create_tables)
+        except BaseException:
+            opened_log.close()
+            raise
+
+    def __repr__(self) -> str:
+        return f"System({self.name!r}, {list(self.components)!r})"
+
+
+def _shared_database_faults(urls: Mapping[str, str]) -> list[str]:
+    owners: dict[str, list[str]] = {}
+    for name, url in urls.items():
+        owners.setdefault(_place(url), []).append(name)
+    return [f"{' and '.join(names)} share one database; each component has its own." for names in owners.values() if len(names) > 1]
+
+
+def _place(url: str) -> str:
+    scheme, _, path = url.partition(":///")
+    return f"{scheme.partition('+')[0]}:{Path(path).absolute()}"
+
+
+def _driver_faults(topology: Topology, urls: Mapping[str, str]) -> list[str]:
+    faults: list[str] = []
+    for name, subscriptions in topology.subscriptions.items():
+        given: set[Any] = subscriptions.given
+        driver = urls[name].partition(":")[0].partition("+")[2]
+        if Given.ASYNC_SESSION in given and driver not in ("", "aiosqlite"):
+            faults.append(f"{name!r} has a handler that takes an AsyncSession, but its database is opened by {driver!r}, which is not asyncio's.")
+        if Given.ASYNC_SESSION in given and Given.CONNECTION in given:
+            faults.append(f"{name!r} has handlers that take an AsyncSession and handlers that take a bare connection; choose one.")
+    return faults

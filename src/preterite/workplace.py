@@ -1,0 +1,165 @@
+"""Where a component's handlers run: one transaction at a time, on a bare connection, a session or an async session.
+
+While handlers run, the connection refuses to begin, commit or roll back. An `async def` handler runs on a
+loop of this worker's own; everything else is plain code.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any, Protocol, TypeVar, cast
+
+from preterite.component import Given
+from preterite.errors import HandlerEndedTransaction
+from preterite.sessions import BINDING_KEY, Binding, ConnectionWork, SessionWork, Work
+from preterite.store import Database
+
+Result = TypeVar("Result")
+
+
+class Batch(Protocol):
+    """The open transaction as the inbox uses it."""
+
+    work: Work
+
+    def give(self, wanted: Given) -> Any:
+        """What fills a handler's parameter: the session or the connection."""
+        ...
+
+    def run(self, coroutine: Coroutine[Any, Any, Any]) -> None:
+        """Run an async handler to its end."""
+        ...
+
+
+class Workplace(Protocol):
+    """Runs functions in a transaction each."""
+
+    def transact(self, act: Callable[[Batch], Result]) -> Result:
+        """Run `act` in a transaction that commits after it; an exception rolls back and passes through."""
+        ...
+
+    def close(self) -> None:
+        """Give up connections and loop."""
+        ...
+
+
+class _Batch:
+    def __init__(self, work: Work, given: dict[Given, Any], run: Callable[[Coroutine[Any, Any, Any]], Any]) -> None:
+        self.work = work
+        self._given = given
+        self.run = run
+
+    def give(self, wanted: Given) -> Any:
+        if wanted is Given.CONNECTION:
+            self.work.flush()
+        return self._given[wanted]
+
+
+def _guarded(batch: Batch, guard: Any, act: Callable[[Batch], Result]) -> Result:
+    """Run `act` while the connection refuses to end the transaction, and verify that it has not ended."""
+    guard.refused = False
+    guard.guarded = True
+    try:
+        result = act(batch)
+        batch.work.flush()
+    finally:
+        guard.guarded = False
+    if not guard.in_transaction:
+        raise HandlerEndedTransaction("The batch's transaction ended before the batch did; nothing more was written.")
+    return result
+
+
+class ConnectionWorkplace:
+    """For handlers that take a bare connection."""
+
+    def __init__(self, database: Database, binding: Binding) -> None:
+        self._connection = database.connect()
+        self._connection.binding = binding
+        self._loop = asyncio.Runner()
+
+    def transact(self, act: Callable[[Batch], Result]) -> Result:
+        work = ConnectionWork(self._connection)
+        work.store.begin(work.connection)
+        batch = _Batch(work, {Given.CONNECTION: self._connection}, self._loop.run)
+        try:
+            result = _guarded(batch, self._connection, act)
+            work.commit()
+        except BaseException:
+            work.rollback()
+            raise
+        return result
+
+    def close(self) -> None:
+        self._loop.close()
+        self._connection.close()
+
+
+class SessionWorkplace:
+    """For handlers that take a SQLAlchemy Session; it flushes as sessions do, so each handler sees what was done before it."""
+
+    def __init__(self, database: Database, binding: Binding) -> None:
+        self._engine = database.engine(binding)
+        self._binding = binding
+        self._loop = asyncio.Runner()
+
+    def transact(self, act: Callable[[Batch], Result]) -> Result:
+        from sqlalchemy.orm import Session
+
+        with Session(self._engine, info={BINDING_KEY: self._binding}) as session:
+            return _in_session(session, {Given.SESSION: session}, self._loop.run, None, act)
+
+    def close(self) -> None:
+        self._loop.close()
+        self._engine.dispose()
+
+
+class AsyncSessionWorkplace:
+    """For handlers that take an AsyncSession; the same plain core runs inside the session's `run_sync`."""
+
+    def __init__(self, database: Database, binding: Binding) -> None:
+        self._engine = database.async_engine(binding)
+        self._binding = binding
+        self._loop = asyncio.Runner()
+
+    def transact(self, act: Callable[[Batch], Result]) -> Result:
+        return self._loop.run(self._transact(act))
+
+    async def _transact(self, act: Callable[[Batch], Result]) -> Result:
+        from sqlalchemy.ext.asyncio import AsyncSession
+        from sqlalchemy.util import await_only
+
+        async with AsyncSession(self._engine, info={BINDING_KEY: self._binding}, expire_on_commit=False) as session:
+            await session.connection()
+            raw: Any = await (await session.connection()).get_raw_connection()
+            guard = cast(Any, raw.driver_connection).preterite_guard
+            given = {Given.SESSION: session.sync_session, Given.ASYNC_SESSION: session}
+            return await session.run_sync(lambda plain: _in_session(plain, given, await_only, guard, act))
+
+    def close(self) -> None:
+        self._loop.run(self._engine.dispose())
+        self._loop.close()
+
+
+def _in_session(
+    session: Any, given: dict[Given, Any], run: Callable[[Coroutine[Any, Any, Any]], Any], guard: Any, act: Callable[[Batch], Result]
+) -> Result:
+    work = SessionWork(session)
+    work.begin()
+    batch = _Batch(work, {**given, Given.CONNECTION: work.connection}, run)
+    try:
+        result = _guarded(batch, guard or work.connection, act)
+        work.commit()
+    except BaseException:
+        work.rollback()
+        raise
+    return result
+
+
+def workplace_for(given: set[Given], database: Database, binding: Binding) -> Workplace:
+    """The workplace that can fill all these parameters."""
+    if Given.ASYNC_SESSION in given:
+        return AsyncSessionWorkplace(database, binding)
+    if Given.SESSION in given:
+        return SessionWorkplace(database, binding)
+    return ConnectionWorkplace(database, binding)
