@@ -14,6 +14,9 @@ from hashlib import sha256
 from typing import Protocol
 from uuid import UUID
 
+_RANDOM_BITS = ~(0xF000 << 64 | 0xC000 << 48)
+_VERSION_4 = 0x4000 << 64 | 0x8000 << 48
+
 
 class Clock(Protocol):
     """Time as a component sees it."""
@@ -67,7 +70,7 @@ class SystemRandomness:
     """The machine's own randomness."""
 
     def uuid(self) -> UUID:
-        return UUID(bytes=os.urandom(16), version=4)
+        return UUID(int=int.from_bytes(os.urandom(16)) & _RANDOM_BITS | _VERSION_4)
 
     def fraction(self) -> float:
         return random.random()

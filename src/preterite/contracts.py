@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from functools import lru_cache
 from hashlib import sha256
 from typing import Annotated, Any, ClassVar, cast, dataclass_transform, get_args, get_origin, get_type_hints
 from uuid import UUID
@@ -23,6 +24,7 @@ import msgspec
 from preterite.errors import EventTooLarge, InvalidEvent
 
 EVENT_BYTES_MAX = 256 * 1024
+PARTITIONS_CACHED = 8192
 _PLAIN_TYPES = (str, int, bool, float, bytes, UUID, Decimal, datetime)
 
 
@@ -93,6 +95,7 @@ def own_key_field(event_type: type[Event]) -> str | None:
     return None
 
 
+@lru_cache(maxsize=PARTITIONS_CACHED)
 def partition_of(key: str, partitions: int) -> int:
     """The partition of a key: first 8 bytes of SHA-256 of its text, modulo the number of partitions.
 
@@ -111,14 +114,8 @@ class Checked:
         self.event_type = event_type
         self._key = event_type.__contract__.key
         hints = get_type_hints(event_type, include_extras=True)
-        self._plain: list[tuple[str, type]] = []
-        self._all_plain = True
-        for field in event_type.__struct_fields__:
-            plain = _plain_type(hints[field])
-            if plain is None:
-                self._all_plain = False
-            else:
-                self._plain.append((field, plain))
+        self._plain = [_plain_type(hints[field]) for field in event_type.__struct_fields__]
+        self._all_plain = None not in self._plain
         self._encode = msgspec.json.Encoder().encode
         self._decode = cast(Callable[[bytes], Event], msgspec.json.Decoder(event_type).decode)
 
@@ -128,12 +125,14 @@ class Checked:
 
     def encode(self, event: Event) -> bytes:
         """The event as JSON; raises before anything is written if it does not fit its declaration."""
-        for field, plain in self._plain:
-            value = getattr(event, field)
+        for index, value in enumerate(msgspec.structs.astuple(event)):
+            plain = self._plain[index]
+            if plain is None:
+                continue
             if type(value) is not plain:
-                raise InvalidEvent(f"{self._of(field)} must be {plain.__name__}, not {type(value).__name__}; nothing was written.")
+                raise InvalidEvent(f"{self._of(index)} must be {plain.__name__}, not {type(value).__name__}; nothing was written.")
             if plain is datetime and value.tzinfo is None:
-                raise InvalidEvent(f"{self._of(field)} is a time without zone ({value}); give it one, as in datetime.now(UTC).")
+                raise InvalidEvent(f"{self._of(index)} is a time without zone ({value}); give it one, as in datetime.now(UTC).")
         body = self._encode(event)
         if not self._all_plain:
             self._check_by_decoding(event, body)
@@ -159,8 +158,8 @@ class Checked:
         if not same:
             raise InvalidEvent(f"{self.event_type.__name__} does not read back as it was written; check the types of its fields.")
 
-    def _of(self, field: str) -> str:
-        return f"{self.event_type.__name__}.{field}"
+    def _of(self, index: int) -> str:
+        return f"{self.event_type.__name__}.{self.event_type.__struct_fields__[index]}"
 
 
 def _plain_type(hint: Any) -> type | None:

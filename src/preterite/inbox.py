@@ -22,7 +22,7 @@ from preterite.failures import failure_of
 from preterite.handling import HandlerRaised, Handling, Item, opened
 from preterite.log import Cursor, Record, Stream
 from preterite.recoverability import DeadLetter, RetryLater
-from preterite.store import Failure, Fence, Move, Parked, Store
+from preterite.store import Fence, Move, Parked, Store
 from preterite.topology import BoundHandler, Subscriptions
 from preterite.workplace import Batch, Workplace
 
@@ -180,15 +180,18 @@ class Inbox:
             if subscription is not None and subscription.in_runs:
                 alone = len(subscription.handlers) == 1
                 keys = {items[start].key}
-                while end < len(items) and items[end].subscription is subscription and (alone or items[end].key not in keys):
-                    keys.add(items[end].key)
+                while end < len(items) and items[end].subscription is subscription:
+                    if not alone:
+                        if items[end].key in keys:
+                            break
+                        keys.add(items[end].key)
                     end += 1
             yield start, end
             start = end
 
     def _plan(self, batch: Batch, items: Sequence[Item], culprits: Mapping[Pair, Parked]) -> _Plan:
         """Decide what runs and what parks: culprits, and everything behind a parked lane, in the batch or before it."""
-        keys = {(item.record.stream.publisher, item.key) for item in items if item.key is not None and item.subscription is not None}
+        keys = ((item.record.stream.publisher, item.key) for item in items if item.key is not None and item.subscription is not None)
         blocked = self._store.parked_lanes(batch.work.connection, keys)
         runs: list[list[BoundHandler]] = []
         parked: list[tuple[int, Parked]] = []
@@ -286,5 +289,5 @@ def _passed_over(items: Sequence[Item]) -> dict[tuple[str, str], int]:
 
 def _moves(items: Sequence[Item], cursors: Mapping[Stream, Cursor]) -> list[Move]:
     """From where each stream was read to the last record of it in the batch."""
-    ends = {item.record.stream: cursors[item.record.stream].at(item.record) for item in items}
-    return [Move(stream, cursors[stream], new) for stream, new in ends.items()]
+    ends = {item.record.stream: item.record for item in items}
+    return [Move(stream, cursors[stream], cursors[stream].at(record)) for stream, record in ends.items()]

@@ -104,8 +104,8 @@ class Receiver:
             return False
         self._leases.renewed()
         done, self._waiting = records[: handled.records], list(records[handled.records :])
-        for record in done:
-            self._committed[record.stream] = self._committed[record.stream].at(record)
+        for stream, record in {record.stream: record for record in done}.items():
+            self._committed[stream] = self._committed[stream].at(record)
         return True
 
     def _next_records(self) -> list[Record]:
@@ -130,7 +130,8 @@ class Receiver:
         self._epochs[stream] = record.epoch
         if verdict is Verdict.APPLY and stream not in self._gone_back:
             self._read[stream] = cursor.at(record)
-            self._stop(stream, None)
+            if self._stopped:
+                self._stop(stream, None)
             return True
         if verdict is Verdict.GAP:
             what = "the log should hold" if record.kind == "head" else "there is"

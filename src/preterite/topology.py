@@ -145,9 +145,7 @@ def _event_faults(components: Sequence[Component]) -> list[str]:
     return faults
 
 
-def _subscriptions(
-    component: Component, events: Mapping[str, tuple[str, type[Event]]], connection_type: type, faults: list[str]
-) -> Subscriptions:
+def _subscriptions(component: Component, events: Mapping[str, tuple[str, type[Event]]], connection_type: type, faults: list[str]) -> Subscriptions:
     by_type = {event_type: (publisher, wire_name) for wire_name, (publisher, event_type) in events.items()}
     bound: dict[str, list[BoundHandler]] = {}
     for handler in component.handlers:

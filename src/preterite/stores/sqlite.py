@@ -138,7 +138,10 @@ class SqliteStore:
     # outbox, journal, streams
 
     def add_to_outbox(self, connection: DbConnection, rows: Sequence[OutboxRow]) -> None:
-        connection.cursor().executemany(sql.ADD_TO_OUTBOX, rows)
+        if len(rows) == 1:
+            connection.cursor().execute(sql.ADD_TO_OUTBOX, rows[0])
+        else:
+            connection.cursor().executemany(sql.ADD_TO_OUTBOX, rows)
 
     def has_outbox(self, connection: DbConnection) -> bool:
         return connection.cursor().execute(sql.HAS_OUTBOX).fetchone() is not None
@@ -212,9 +215,7 @@ class SqliteStore:
 
     # handlers and cursors
 
-    def register_handlers(
-        self, connection: DbConnection, handlers: Sequence[HandlerRegistration], renamed: Mapping[str, str], now: float
-    ) -> None:
+    def register_handlers(self, connection: DbConnection, handlers: Sequence[HandlerRegistration], renamed: Mapping[str, str], now: float) -> None:
         cursor = connection.cursor()
         changed = 0
         for former, present in renamed.items():
@@ -290,7 +291,7 @@ class SqliteStore:
         if cursor.execute(sql.ANY_PARKED).fetchone() is None:
             return set()
         lanes: set[tuple[str, str, str]] = set()
-        for publisher, key in publisher_keys:
+        for publisher, key in set(publisher_keys):
             lanes.update((row[0], publisher, key) for row in cursor.execute(sql.PARKED_LANES, (publisher, key)).fetchall())
         return lanes
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import sqlite3
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy
 from sqlalchemy import event
 from sqlalchemy.engine import Connection, Engine
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from preterite import sqlite_file
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine
 
 
 def engine(path: Path, binding: Any) -> Engine:
@@ -30,6 +32,7 @@ def engine(path: Path, binding: Any) -> Engine:
 def async_engine(path: Path, binding: Any) -> AsyncEngine:
     """An engine for asyncio sessions, by aiosqlite. Its connections carry their guard as `guarded`."""
     import aiosqlite
+    from sqlalchemy.ext.asyncio import create_async_engine
 
     async def connect() -> aiosqlite.Connection:
         opened: list[sqlite_file.GuardedConnection] = []

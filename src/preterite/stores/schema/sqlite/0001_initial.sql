@@ -35,8 +35,8 @@ CREATE TABLE preterite_journal (             -- numbered; kept for healing and a
     numbered_at REAL NOT NULL,
     kind TEXT NOT NULL DEFAULT 'event',      -- event, or void: then envelope holds the reason
     envelope BLOB NOT NULL,
-    PRIMARY KEY (partition, number)
-) STRICT, WITHOUT ROWID;
+    UNIQUE (partition, number)
+) STRICT;
 
 CREATE TABLE preterite_cursor (              -- how far each stream has been applied here
     publisher TEXT NOT NULL,

@@ -1,0 +1,40 @@
+# Everything a developer runs, and the same that CI runs.
+PYTHON ?= python3
+BIN := .venv/bin
+SETUP := .venv/.made-from-lock
+
+.DEFAULT_GOAL := help
+
+help:  ## list the commands
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+setup: $(SETUP)  ## make .venv with everything pinned in requirements.lock
+
+$(SETUP): requirements.lock pyproject.toml examples/retail/pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@echo "installing the pinned dependencies into .venv (a minute, once)"
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e . -e examples/retail
+	@touch $(SETUP)
+
+test: $(SETUP)  ## run every test
+	$(BIN)/python -m pytest
+
+check: $(SETUP)  ## lint, format, types, layers, public API
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest tests/house_rules
+
+demo: $(SETUP)  ## replay a year of real purchases; DATA=FILE replays another file, FRESH= keeps an interrupted one
+	$(BIN)/python -m retail.demo $(if $(DATA),--lines $(DATA)) $(DEMO)
+
+bench: $(SETUP)  ## measure speed, latency and memory beside the same rows by hand
+	$(BIN)/python -m benchmarks $(BENCH)
+
+lock:  ## pin the newest allowed dependencies again (needs pip-tools)
+	CUSTOM_COMPILE_COMMAND="make lock" pip-compile --generate-hashes --no-emit-index-url --no-emit-find-links \
+	  --no-emit-trusted-host --allow-unsafe --strip-extras --upgrade -q --extra sqlalchemy -o requirements.lock pyproject.toml requirements.in
+
+.PHONY: help setup test check demo bench lock
