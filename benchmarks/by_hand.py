@@ -55,7 +55,9 @@ class ByHand:
         self.log = self._open(folder / "log.sqlite", LOG.format(unique=unique))
         self.reader = self._open(folder / "log.sqlite", "")
         self.finance = self._open(folder / "finance.sqlite", FINANCE)
-        self.finance.executemany("INSERT INTO price VALUES (?, ?)", [(str(product), 100 + i) for i, product in enumerate(products)])
+        self.finance.executemany(
+            "INSERT INTO price VALUES (?, ?)", [(str(product), 100 + i) for i, product in enumerate(products)]
+        )
         self.finance.executemany("INSERT INTO cursor VALUES (?, 0)", [(partition,) for partition in range(PARTITIONS)])
         self.prices = dict(self.finance.execute("SELECT product, pence FROM price"))
         self.encode = msgspec.json.Encoder().encode
@@ -70,13 +72,17 @@ class ByHand:
             "INSERT INTO purchase VALUES (?, ?, ?, ?)",
             [(str(e.purchase_id), str(e.product_id), str(e.customer_id), e.purchased_at.isoformat()) for e in events],
         )
-        self.sales.executemany("INSERT INTO outbox (partition, event_id, envelope) VALUES (?, ?, ?)", [self._row(e) for e in events])
+        self.sales.executemany(
+            "INSERT INTO outbox (partition, event_id, envelope) VALUES (?, ?, ?)", [self._row(e) for e in events]
+        )
         self.sales.execute("COMMIT")
 
     def send(self) -> int:
         """One round of the relay."""
         self.relay.execute("BEGIN IMMEDIATE")
-        rows = self.relay.execute(f"SELECT id, partition, event_id, envelope FROM outbox ORDER BY id LIMIT {BATCH_EVENTS}").fetchall()
+        rows = self.relay.execute(
+            f"SELECT id, partition, event_id, envelope FROM outbox ORDER BY id LIMIT {BATCH_EVENTS}"
+        ).fetchall()
         if not rows:
             self.relay.execute("ROLLBACK")
             return 0
@@ -88,7 +94,9 @@ class ByHand:
         self.relay.execute("DELETE FROM outbox WHERE id <= ?", (rows[-1][0],))
         self.relay.execute("COMMIT")
         self.log.execute("BEGIN IMMEDIATE")
-        self.log.executemany("INSERT INTO log (partition, number, event_id, at, envelope) VALUES (?, ?, ?, ?, ?)", numbered)
+        self.log.executemany(
+            "INSERT INTO log (partition, number, event_id, at, envelope) VALUES (?, ?, ?, ?, ?)", numbered
+        )
         self.log.execute("COMMIT")
         return len(rows)
 
@@ -113,7 +121,9 @@ class ByHand:
             [(str(e.purchase_id), str(e.customer_id), self.prices[str(e.product_id)]) for e in events],
         )
         ends = {partition: number for partition, number, _ in rows}
-        self.finance.executemany("UPDATE cursor SET number = ? WHERE partition = ?", [(number, p) for p, number in ends.items()])
+        self.finance.executemany(
+            "UPDATE cursor SET number = ? WHERE partition = ?", [(number, p) for p, number in ends.items()]
+        )
         self.finance.execute("COMMIT")
         return len(rows)
 
@@ -127,7 +137,9 @@ class ByHand:
         if self.lean:
             return 0, event_id.bytes, self.encode(event)
         key = str(event.customer_id)
-        envelope = Envelope(event_id, "/shop/sales", "sales.ItemPurchased", datetime.now(UTC), msgspec.Raw(self.encode(event)), key)
+        envelope = Envelope(
+            event_id, "/shop/sales", "sales.ItemPurchased", datetime.now(UTC), msgspec.Raw(self.encode(event)), key
+        )
         partition = int.from_bytes(sha256(key.encode()).digest()[:8]) % PARTITIONS
         return partition, event_id.bytes, self.encode(envelope)
 

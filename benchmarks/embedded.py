@@ -53,7 +53,10 @@ class Billable(Base):
 def purchases(count: int) -> list[ItemPurchased]:
     now = datetime.now(UTC)
     return [
-        ItemPurchased(purchase_id=uuid4(), product_id=PRODUCTS[i % 200], customer_id=CUSTOMERS[i * 7 % 1000], purchased_at=now) for i in range(count)
+        ItemPurchased(
+            purchase_id=uuid4(), product_id=PRODUCTS[i % 200], customer_id=CUSTOMERS[i * 7 % 1000], purchased_at=now
+        )
+        for i in range(count)
     ]
 
 
@@ -61,7 +64,9 @@ def plain(finance: Component) -> None:
     @finance.handles(ItemPurchased)
     def bill(event: ItemPurchased, connection: sqlite3.Connection) -> None:
         pence = connection.execute("SELECT pence FROM price WHERE product = ?", [str(event.product_id)]).fetchone()[0]
-        connection.execute("INSERT INTO billable VALUES (?, ?, ?)", [str(event.purchase_id), str(event.customer_id), pence])
+        connection.execute(
+            "INSERT INTO billable VALUES (?, ?, ?)", [str(event.purchase_id), str(event.customer_id), pence]
+        )
 
 
 def in_batches(finance: Component) -> None:
@@ -91,7 +96,9 @@ def open_shop(folder: Path, declare: Callable[[Component], None]) -> tuple[OpenS
         create_tables=True,
     )
     with shop.connection(finance) as connection:
-        connection.executemany("INSERT INTO price VALUES (?, ?)", [(str(product), 100 + i) for i, product in enumerate(PRODUCTS)])
+        connection.executemany(
+            "INSERT INTO price VALUES (?, ?)", [(str(product), 100 + i) for i, product in enumerate(PRODUCTS)]
+        )
     return shop, sales, finance
 
 
@@ -106,14 +113,19 @@ def with_preterite(declare: Callable[[Component], None], events: list[ItemPurcha
                         some = events[start : start + UNIT_EVENTS]
                         connection.executemany(
                             "INSERT INTO purchase VALUES (?, ?, ?, ?)",
-                            [(str(e.purchase_id), str(e.product_id), str(e.customer_id), e.purchased_at.isoformat()) for e in some],
+                            [
+                                (str(e.purchase_id), str(e.product_id), str(e.customer_id), e.purchased_at.isoformat())
+                                for e in some
+                            ],
                         )
                         for event in some:
                             unit_of_work.publish(event)
             published = time.perf_counter()
             shop.settle()
             took = time.perf_counter() - started
-            print(f"   publish {len(events) / (published - started):,.0f}/s, rest {len(events) / (took - (published - started)):,.0f}/s")
+            print(
+                f"   publish {len(events) / (published - started):,.0f}/s, rest {len(events) / (took - (published - started)):,.0f}/s"
+            )
             with shop.connection(finance) as connection:
                 assert connection.execute("SELECT count(*) FROM billable").fetchone()[0] == len(events)
     return len(events) / took

@@ -34,11 +34,11 @@ def read_json(document: bytes, event_types: Mapping[str, type[Event]], make_key:
     """The events in a JSON document `{"type": …, "data": {…}}` or a list of such; one bad message refuses all."""
     _refuse_oversize(document)
     try:
-        messages = msgspec.json.decode(document, type=_Message | list[_Message])
-        return [
-            _event(_known(event_types, message.type), msgspec.json.decode(message.data, type=dict[str, Any]), make_key, strict=True)
-            for message in (messages if isinstance(messages, list) else [messages])
-        ]
+        decoded: _Message | list[_Message] = msgspec.json.decode(document, type=_Message | list[_Message])
+        messages = decoded if isinstance(decoded, list) else [decoded]
+        fields = [msgspec.json.decode(message.data, type=dict[str, Any]) for message in messages]
+        types = [_known(event_types, message.type) for message in messages]
+        return [_event(kind, given, make_key, strict=True) for kind, given in zip(types, fields, strict=True)]
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Undecodable(f"This JSON document cannot be read: {error}. Nothing was published.") from error
 
@@ -97,19 +97,25 @@ def _event(event_type: type[Event], fields: dict[str, Any], make_key: Callable[[
         raise Undecodable(f"{event_type.__name__}: {error}. Nothing was published.") from error
     if strict:
         return event
-    naive = {name: value for name in names if isinstance(value := getattr(event, name), datetime) and value.tzinfo is None}
+    naive = {
+        name: value for name in names if isinstance(value := getattr(event, name), datetime) and value.tzinfo is None
+    }
     return msgspec.structs.replace(event, **{name: value.replace(tzinfo=UTC) for name, value in naive.items()})
 
 
 def _known(event_types: Mapping[str, type[Event]], name: str) -> type[Event]:
     if name not in event_types:
-        raise Undecodable(f"No event is called {name!r}; known are {', '.join(sorted(event_types)) or 'none'}. Nothing was published.")
+        raise Undecodable(
+            f"No event is called {name!r}; known are {', '.join(sorted(event_types)) or 'none'}. Nothing was published."
+        )
     return event_types[name]
 
 
 def _refuse_oversize(document: bytes) -> None:
     if len(document) > DOCUMENT_BYTES_MAX:
-        raise Undecodable(f"The document has {len(document):,} bytes; at most {DOCUMENT_BYTES_MAX:,} are read. Nothing was published.")
+        raise Undecodable(
+            f"The document has {len(document):,} bytes; at most {DOCUMENT_BYTES_MAX:,} are read. Nothing was published."
+        )
 
 
 def _folded(name: str) -> str:
@@ -137,7 +143,10 @@ class _Messages:
         return self._messages
 
     def _refuse_doctype(self, *_declaration: object) -> None:
-        raise Undecodable("This XML document declares a document type, which is refused: it could define entities. Nothing was published.")
+        raise Undecodable(
+            "This XML document declares a document type, which is refused: it could define entities. "
+            "Nothing was published."
+        )
 
     def _start(self, name: str, _attributes: dict[str, str]) -> None:
         self._depth += 1
@@ -145,7 +154,9 @@ class _Messages:
         if self._depth == _MESSAGE_DEPTH:
             self._messages.append((name, []))
         elif self._depth > _FIELD_DEPTH:
-            raise Undecodable(f"Element {name!r} stands inside a field; a message holds plain fields only. Nothing was published.")
+            raise Undecodable(
+                f"Element {name!r} stands inside a field; a message holds plain fields only. Nothing was published."
+            )
 
     def _end(self, name: str) -> None:
         if self._depth == _FIELD_DEPTH:

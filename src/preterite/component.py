@@ -17,7 +17,7 @@ from preterite.recoverability import Recoverability
 from preterite.sessions import names_async_session, names_session
 from preterite.unit_of_work import OwnUnitOfWork, Published, UnitOfWork
 
-Function = TypeVar("Function", bound=Callable[..., None | Awaitable[None]])
+Function = TypeVar("Function", bound=Callable[..., Awaitable[None] | None])
 
 
 class Given(StrEnum):
@@ -41,18 +41,14 @@ class Handler:
     lane_group: str
     formerly: str | None
 
-    @property
-    def is_async(self) -> bool:
-        """Whether the function must be awaited."""
-        return inspect.iscoroutinefunction(self.function)
-
 
 @dataclass(frozen=True)
 class Call:
-    """How a handler is called: what its parameters are filled with, and whether it takes a whole run of events."""
+    """How a handler is called: what fills its parameters, whether it takes a whole run of events, and is awaited."""
 
     given: tuple[Given, ...]
     batch: bool
+    awaited: bool
 
 
 class Component:
@@ -74,7 +70,9 @@ class Component:
         self.tables = tables
         self.recoverability = recoverability or Recoverability()
         self.handlers: list[Handler] = []
-        self.published = {event_type: Published(wire_name(event_type, name), Checked(event_type)) for event_type in self.publishes}
+        self.published = {
+            event_type: Published(wire_name(event_type, name), Checked(event_type)) for event_type in self.publishes
+        }
         self.in_use: set[int] = set()
 
     def handles(
@@ -120,7 +118,7 @@ def call_of(handler: Handler, connection_type: type) -> Call:
     others = tuple(_given(parameter.name, hints.get(parameter.name), connection_type) for parameter in parameters[1:])
     if batch and Given.ENVELOPE in others:
         raise TypeError("a batch handler has no single envelope")
-    return Call((Given.EVENT, *others), batch)
+    return Call((Given.EVENT, *others), batch, inspect.iscoroutinefunction(handler.function))
 
 
 def _given(name: str, annotation: Any, connection_type: type) -> Given:
@@ -135,5 +133,6 @@ def _given(name: str, annotation: Any, connection_type: type) -> Given:
     if isinstance(annotation, type) and issubclass(connection_type, annotation) and annotation is not object:
         return Given.CONNECTION
     raise TypeError(
-        f"nothing can fill its parameter {name!r}; known are UnitOfWork, Envelope, Session, AsyncSession and a {connection_type.__mro__[1].__name__}"
+        f"nothing can fill its parameter {name!r}; known are UnitOfWork, Envelope, Session, AsyncSession "
+        f"and a {connection_type.__mro__[1].__name__}"
     )

@@ -84,7 +84,8 @@ def key_fault(event_type: type[Event]) -> str | None:
     key = event_type.__contract__.key
     if key is None or key in event_type.__struct_fields__:
         return None
-    return f"{event_type.__name__} names {key!r} as its key, but has no such field; fields: {', '.join(event_type.__struct_fields__)}."
+    fields = ", ".join(event_type.__struct_fields__)
+    return f"{event_type.__name__} names {key!r} as its key, but has no such field; fields: {fields}."
 
 
 def own_key_field(event_type: type[Event]) -> str | None:
@@ -130,9 +131,13 @@ class Checked:
             if plain is None:
                 continue
             if type(value) is not plain:
-                raise InvalidEvent(f"{self._of(index)} must be {plain.__name__}, not {type(value).__name__}; nothing was written.")
+                raise InvalidEvent(
+                    f"{self._of(index)} must be {plain.__name__}, not {type(value).__name__}; nothing was written."
+                )
             if plain is datetime and value.tzinfo is None:
-                raise InvalidEvent(f"{self._of(index)} is a time without zone ({value}); give it one, as in datetime.now(UTC).")
+                raise InvalidEvent(
+                    f"{self._of(index)} is a time without zone ({value}); give it one, as in datetime.now(UTC)."
+                )
         body = self._encode(event)
         if not self._all_plain:
             self._check_by_decoding(event, body)
@@ -154,9 +159,13 @@ class Checked:
             raise InvalidEvent(f"{self.event_type.__name__}: {error}; nothing was written.") from error
         naive = _first_naive(event)
         if naive is not None:
-            raise InvalidEvent(f"{self.event_type.__name__} holds a time without zone ({naive}); give it one, as in datetime.now(UTC).")
+            raise InvalidEvent(
+                f"{self.event_type.__name__} holds a time without zone ({naive}); give it one, as in datetime.now(UTC)."
+            )
         if not same:
-            raise InvalidEvent(f"{self.event_type.__name__} does not read back as it was written; check the types of its fields.")
+            raise InvalidEvent(
+                f"{self.event_type.__name__} does not read back as it was written; check the types of its fields."
+            )
 
     def _of(self, index: int) -> str:
         return f"{self.event_type.__name__}.{self.event_type.__struct_fields__[index]}"

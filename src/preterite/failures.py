@@ -16,7 +16,11 @@ _LIBRARY_FOLDERS = ("site-packages", "dist-packages", "/lib/python3")
 def failure_of(error: BaseException) -> Failure:
     """Describe an exception; its place is the innermost line outside Preterite and installed libraries."""
     frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if not frame.filename.startswith(_OWN_FOLDER) and not any(f in frame.filename for f in _LIBRARY_FOLDERS)]
+    own = [
+        frame
+        for frame in frames
+        if not frame.filename.startswith(_OWN_FOLDER) and not any(f in frame.filename for f in _LIBRARY_FOLDERS)
+    ]
     place = f"{Path(own[-1].filename).name}:{own[-1].lineno}" if own else ""
     trace = "".join(traceback.format_exception(error))
     return Failure(type(error).__name__, str(error)[:TEXT_CHARACTERS_MAX], place, trace[-TRACE_CHARACTERS_MAX:])
@@ -24,4 +28,6 @@ def failure_of(error: BaseException) -> Failure:
 
 def died_while_handling() -> Failure:
     """The failure of an attempt whose process ended before it did."""
-    return Failure("ProcessDied", "the process ended while this handler ran (killed, crashed, or beyond its time limit)", "", "")
+    return Failure(
+        "ProcessDied", "the process ended while this handler ran (killed, crashed, or beyond its time limit)", "", ""
+    )

@@ -25,6 +25,8 @@ from preterite.topology import BoundHandler, Subscription, Subscriptions
 from preterite.unit_of_work import Cause, UnitOfWork
 from preterite.workplace import Batch
 
+UNAVAILABLE_TIMES_MAX = 3
+
 
 class HandlerRaised(Exception):
     """A handler raised, on the item at `index`; without index, on a run of which the culprit is unknown."""
@@ -67,7 +69,13 @@ def opened(subscriptions: Subscriptions, record: Record) -> Item:
     try:
         event = subscription.checked.decode(envelope.data)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        return Item(record, envelope, subscription, None, failure_of(Undecodable(f"{envelope.type} version {envelope.version}: {error}")))
+        return Item(
+            record,
+            envelope,
+            subscription,
+            None,
+            failure_of(Undecodable(f"{envelope.type} version {envelope.version}: {error}")),
+        )
     return Item(record, envelope, subscription, event, None)
 
 
@@ -87,6 +95,7 @@ class Handling:
         self._identity = identity
         self._clock = clock
         self._waiting: list[tuple[object, OutboxRow]] = []
+        self._believed: tuple[tuple[str, bytes] | None, int] = (None, 0)
         self.running: Running | None = None
 
     def call(self, batch: Batch, bound: BoundHandler, items: Sequence[Item], index: int | None) -> None:
@@ -105,17 +114,28 @@ class Handling:
                 else:
                     arguments.append(batch.give(wanted))
             outcome = bound.handler.function(*arguments)
-            if bound.handler.is_async:
+            if bound.call.awaited:
                 batch.run(outcome)
             if unit is not None:
                 self._waiting += unit.waiting()
         except (Exception, SystemExit, CancelledError) as error:
             self._waiting = []
-            if self._store.is_unavailable(error):
-                raise StoreUnavailable(f"The database of {self._component.name!r} cannot be used just now: {error}.") from error
+            if self._store.is_unavailable(error) and self._again_because_unavailable(bound, items[0]):
+                raise StoreUnavailable(
+                    f"The database of {self._component.name!r} cannot be used just now: {error}."
+                ) from error
             raise HandlerRaised(bound, index, self._explained(batch, error)) from error
         finally:
             self.running = None
+
+    def _again_because_unavailable(self, bound: BoundHandler, item: Item) -> bool:
+        """Whether the component's own database is to blame, rather than another one that the handler uses.
+
+        Nobody can tell from the error. The same handler on the same event is believed a few times, no more.
+        """
+        pair = (bound.name, item.record.event_id)
+        self._believed = (pair, self._believed[1] + 1 if self._believed[0] == pair else 1)
+        return self._believed[1] <= UNAVAILABLE_TIMES_MAX
 
     def write_outbox(self, batch: Batch) -> None:
         """Flush, then write what the handlers have published and no savepoint has taken back."""
@@ -132,7 +152,9 @@ class Handling:
     def _unit_of_work(self, batch: Batch, bound: BoundHandler, items: Sequence[Item]) -> UnitOfWork:
         causes = {id(item.event): self._cause(bound, item.envelope) for item in items if item.envelope is not None}
         single = None if bound.call.batch else next(iter(causes.values()))
-        return UnitOfWork(batch.work, self._identity, self._component.published, single, causes if bound.call.batch else None)
+        return UnitOfWork(
+            batch.work, self._identity, self._component.published, single, causes if bound.call.batch else None
+        )
 
     def _cause(self, bound: BoundHandler, message: Envelope) -> Cause:
         return Cause(message, DerivedIds(message.id, self._component.name, bound.name).of)
@@ -142,5 +164,6 @@ class Handling:
         if isinstance(error, HandlerEndedTransaction) or "not authorized" not in str(error):
             return error
         return HandlerEndedTransaction(
-            f"A handler tried to begin, commit or roll back ({error}); the transaction belongs to the batch. Use a savepoint to undo a part."
+            f"A handler tried to begin, commit or roll back ({error}); the transaction belongs to the batch. "
+            "Use a savepoint to undo a part."
         )

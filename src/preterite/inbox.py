@@ -40,7 +40,7 @@ class ParkingFull(PreteriteError):
 class Pair(NamedTuple):
     """An event, by its place in the batch, and a handler."""
 
-    index: int
+    item: int
     handler: str
 
 
@@ -79,7 +79,9 @@ class Inbox:
         self._randomness = randomness
         self.raising = False
 
-    def handle(self, records: Sequence[Record], cursors: Mapping[Stream, Cursor], fence: Fence, expires_at: Callable[[], float]) -> Handled:
+    def handle(
+        self, records: Sequence[Record], cursors: Mapping[Stream, Cursor], fence: Fence, expires_at: Callable[[], float]
+    ) -> Handled:
         """Apply the batch, or its beginning, exactly once.
 
         Raises `Fenced` or `StoreUnavailable`; then nothing was written.
@@ -89,7 +91,9 @@ class Inbox:
         singly: set[str] = set()
         while len(culprits) <= CULPRITS_MAX:
             try:
-                return self._transact(lambda batch: self._attempt(batch, items, culprits, singly, cursors, fence, expires_at))
+                return self._transact(
+                    lambda batch: self._attempt(batch, items, culprits, singly, cursors, fence, expires_at)
+                )
             except HandlerRaised as raised:
                 if self.raising:
                     raise raised.error from None
@@ -104,8 +108,13 @@ class Inbox:
                 break
         return self.park_all(records, cursors, fence, expires_at)
 
-    def park_all(self, records: Sequence[Record], cursors: Mapping[Stream, Cursor], fence: Fence, expires_at: Callable[[], float]) -> Handled:
-        """Park every pair of the batch as due now and move the cursors: each then runs alone, counted before it starts."""
+    def park_all(
+        self, records: Sequence[Record], cursors: Mapping[Stream, Cursor], fence: Fence, expires_at: Callable[[], float]
+    ) -> Handled:
+        """Park every pair of the batch as due now and move the cursors.
+
+        Each then runs alone, its attempt counted before it starts.
+        """
         items = [opened(self._subscriptions, record) for record in records]
         rows = [row for item in items for row in self._rows(item)]
 
@@ -122,7 +131,9 @@ class Inbox:
             raise
         except Exception as error:
             if self._store.is_unavailable(error):
-                raise StoreUnavailable(f"The database of {self._subscriptions.component.name!r} cannot be used just now: {error}.") from error
+                raise StoreUnavailable(
+                    f"The database of {self._subscriptions.component.name!r} cannot be used just now: {error}."
+                ) from error
             raise
 
     def _attempt(
@@ -161,7 +172,9 @@ class Inbox:
             members = [index for index in range(start, end) if bound in plan.runs[index]]
             if bound.call.batch and bound.name not in singly:
                 if members:
-                    self._handling.call(batch, bound, [items[index] for index in members], members[0] if len(members) == 1 else None)
+                    self._handling.call(
+                        batch, bound, [items[index] for index in members], members[0] if len(members) == 1 else None
+                    )
             else:
                 for index in members:
                     self._handling.call(batch, bound, [items[index]], index)
@@ -191,7 +204,11 @@ class Inbox:
 
     def _plan(self, batch: Batch, items: Sequence[Item], culprits: Mapping[Pair, Parked]) -> _Plan:
         """Decide what runs and what parks: culprits, and everything behind a parked lane, in the batch or before it."""
-        keys = ((item.record.stream.publisher, item.key) for item in items if item.key is not None and item.subscription is not None)
+        keys = (
+            (item.record.stream.publisher, item.key)
+            for item in items
+            if item.key is not None and item.subscription is not None
+        )
         blocked = self._store.parked_lanes(batch.work.connection, keys)
         runs: list[list[BoundHandler]] = []
         parked: list[tuple[int, Parked]] = []
@@ -202,7 +219,9 @@ class Inbox:
             if item.fault is not None:
                 rows = self._rows(item)
                 parked += [(index, row) for row in rows]
-                blocked |= {(row.lane_group, item.record.stream.publisher, row.key) for row in rows if row.key is not None}
+                blocked |= {
+                    (row.lane_group, item.record.stream.publisher, row.key) for row in rows if row.key is not None
+                }
                 runs.append([])
                 continue
             running: list[BoundHandler] = []
@@ -237,7 +256,10 @@ class Inbox:
         connection = batch.work.connection
         if parked:
             if self._store.parked_count(connection) + len(parked) > PARKED_MAX:
-                raise ParkingFull(f"{PARKED_MAX:,} events are parked in {self._subscriptions.component.name!r}; its streams stand still.")
+                raise ParkingFull(
+                    f"{PARKED_MAX:,} events are parked in {self._subscriptions.component.name!r}; "
+                    "its streams stand still until some are redriven or discarded."
+                )
             self._store.park(connection, parked)
         wall = self._clock.wall()
         for (publisher, what), count in _passed_over(items).items():
@@ -252,7 +274,10 @@ class Inbox:
             rows = [self._row(item, bound) for bound in item.subscription.handlers]
             if item.fault is None:
                 return rows
-            return [replace(row, state="undecodable", failure=item.fault, failed_at=self._clock.now().timestamp()) for row in rows]
+            return [
+                replace(row, state="undecodable", failure=item.fault, failed_at=self._clock.now().timestamp())
+                for row in rows
+            ]
         if item.fault is None:
             return []
         row = Parked(handler=NO_HANDLER, lane_group="", record=item.record, key=None, type=item.record.kind)
@@ -289,5 +314,12 @@ def _passed_over(items: Sequence[Item]) -> dict[tuple[str, str], int]:
 
 def _moves(items: Sequence[Item], cursors: Mapping[Stream, Cursor]) -> list[Move]:
     """From where each stream was read to the last record of it in the batch."""
-    ends = {item.record.stream: item.record for item in items}
+    ends: dict[Stream, Record] = {}
+    counts: dict[Stream, int] = {}
+    for item in items:
+        stream = item.record.stream
+        ends[stream] = item.record
+        counts[stream] = counts.get(stream, 0) + 1
+    for stream, record in ends.items():
+        assert record.number == cursors[stream].number + counts[stream], f"the batch leaves out numbers of {stream}"
     return [Move(stream, cursors[stream], cursors[stream].at(record)) for stream, record in ends.items()]

@@ -37,7 +37,9 @@ class Leases:
             return False
         self._looked_at = now
         before = dict(self.held)
-        free = [state for state in self._states(connection) if state.name not in self.held and self._is_free(state, now)]
+        free = [
+            state for state in self._states(connection) if state.name not in self.held and self._is_free(state, now)
+        ]
         if not self.held and not free:
             return False
         self._store.begin(connection)
@@ -87,7 +89,9 @@ class Leases:
     def _renew(self, connection: DbConnection) -> None:
         held = list(self.held.values())
         if held and self._store.renew(connection, held, self.expires_at()) != len(held):
-            self.held = {lease.name: lease for lease in held if self._store.renew(connection, [lease], self.expires_at()) == 1}
+            self.held = {
+                lease.name: lease for lease in held if self._store.renew(connection, [lease], self.expires_at()) == 1
+            }
 
     def _states(self, connection: DbConnection) -> Iterable[LeaseState]:
         found = {state.name: state for state in self._store.leases(connection)}

@@ -142,7 +142,7 @@ class Log(Protocol):
     def append(self, records: Sequence[Record]) -> Mapping[Stream, int]:
         """Append in order and return, per stream, the last number of the longest prefix that is durable.
 
-        A record that stands there already, with the same id, is not written twice.
+        A record that stands there already, with the same id, is not written twice; it carries the newer epoch then.
         Raises `LogConflict` on another id under the same number, `LogFenced` on an older epoch than the
         stream's, `RecordRefused` for a record that no repetition will get in.
         """

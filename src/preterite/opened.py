@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
@@ -72,8 +72,11 @@ class OpenSystem:
         return SessionOpener(self, self._own(component).name)
 
     @contextmanager
-    def connection(self, component: Component) -> Iterator[Any]:
-        """A bare connection to the component's database, closed at the end. Outside a unit of work each statement commits."""
+    def connection(self, component: Component) -> Generator[Any]:
+        """A bare connection to the component's database, closed at the end.
+
+        Outside a unit of work each statement commits by itself.
+        """
         opened = self.databases[self._own(component).name].connect()
         opened.binding = self.binding(component.name)
         try:
@@ -99,7 +102,10 @@ class OpenSystem:
             if not quiet:
                 self.clock.sleep(SETTLE_POLL_SECONDS)
             before = progress
-        raise PreteriteError(f"System {self.name!r} has not settled within {SETTLE_SECONDS_MAX:.0f} s; see preterite status for what still moves.")
+        raise PreteriteError(
+            f"System {self.name!r} has not settled within {SETTLE_SECONDS_MAX:.0f} s; "
+            "see preterite status for what still moves."
+        )
 
     async def settled(self, *, failures: Literal["raise", "park"] = "raise") -> None:
         """The same for asyncio; the loop stays free."""
@@ -113,7 +119,9 @@ class OpenSystem:
         found: list[EventType] = []
         while records := reader.read(PUBLISHED_READ):
             messages = [envelopes.from_bytes(record.body) for record in records if record.kind == "event"]
-            found += [cast(EventType, checked.decode(message.data)) for message in messages if message.type == wire_name]
+            found += [
+                cast(EventType, checked.decode(message.data)) for message in messages if message.type == wire_name
+            ]
         reader.close()
         return found
 
@@ -129,13 +137,17 @@ class OpenSystem:
     def __enter__(self) -> OpenSystem:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     async def __aenter__(self) -> OpenSystem:
         return self
 
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         for engine in self._async_engines.values():
             await engine.dispose()
         self._async_engines = {}
@@ -149,7 +161,14 @@ class OpenSystem:
 
     def relay(self, component: str) -> Relay:
         """A relay for this component, with connections of its own."""
-        return Relay(component, self.databases[component], self.log, self.clock, self.randomness, lambda: self._announced(component))
+        return Relay(
+            component,
+            self.databases[component],
+            self.log,
+            self.clock,
+            self.randomness,
+            lambda: self._announced(component),
+        )
 
     def receiver(self, component: str) -> Receiver:
         """A receiver for this component, with connections of its own."""
@@ -177,7 +196,9 @@ class OpenSystem:
         with self.connection(self.components[component]) as connection:
             states = self.databases[component].store.cursors(connection)
         publishers = self.topology.subscriptions[component].publishers
-        heard = {Stream(publisher, number): 0 for publisher in publishers for number in range(self.log.identity.partitions)}
+        heard = {
+            Stream(publisher, number): 0 for publisher in publishers for number in range(self.log.identity.partitions)
+        }
         heard |= {stream: state.cursor.number for stream, state in states.items() if stream in heard}
         stopped = {stream: state.stopped for stream, state in states.items() if state.stopped}
         return sum(max(self.log.end(stream).number - number, 0) for stream, number in heard.items()), stopped
@@ -201,7 +222,9 @@ class OpenSystem:
 
     def _own(self, component: Component) -> Component:
         if self.components.get(component.name) is not component:
-            raise ConfigurationError(f"Component {component.name!r} is not run here; open the system with it, or without only=.")
+            raise ConfigurationError(
+                f"Component {component.name!r} is not run here; open the system with it, or without only=."
+            )
         return component
 
     def _prepare(self, component: Component, create_tables: bool) -> StoreIdentity:
@@ -215,25 +238,24 @@ class OpenSystem:
             log = self.log.identity
             subscriptions = self.topology.subscriptions[component.name]
             store.begin(connection)
-            store.identify(connection, StoreIdentity(component.name, self.randomness.uuid(), self.name, log.system_id, log.partitions))
+            store.identify(
+                connection,
+                StoreIdentity(component.name, self.randomness.uuid(), self.name, log.system_id, log.partitions),
+            )
             store.register_handlers(connection, subscriptions.registrations, subscriptions.renamed, self.clock.wall())
             store.retry_undecodable(connection, subscriptions.fingerprint)
             connection.commit()
             identity = store.identity(connection)
             assert identity is not None, "a database that was identified has an identity"
-            if create_tables and component.tables is not None:
-                self._create_tables(component, connection)
         finally:
             connection.close()
+        if create_tables and component.tables is not None:
+            self._create_tables(component)
         return identity
 
-    def _create_tables(self, component: Component, connection: Any) -> None:
+    def _create_tables(self, component: Component) -> None:
         if isinstance(component.tables, str):
-            try:
-                connection.executescript(component.tables)
-            except Exception as error:
-                if "already exists" not in str(error):
-                    raise
+            self.databases[component.name].create_tables(component.tables)
         else:
             component.tables.create_all(self.engine(component.name))
 
@@ -284,10 +306,14 @@ class SessionOpener:
     def __enter__(self) -> Session:
         from sqlalchemy.orm import Session
 
-        self._session = Session(self._system.engine(self._component), info={BINDING_KEY: self._system.binding(self._component)})
+        self._session = Session(
+            self._system.engine(self._component), info={BINDING_KEY: self._system.binding(self._component)}
+        )
         return self._session
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._session.close()
 
     async def __aenter__(self) -> AsyncSession:
@@ -297,7 +323,9 @@ class SessionOpener:
         self._async_session = AsyncSession(engine, info={BINDING_KEY: self._system.binding(self._component)})
         return self._async_session
 
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         await self._async_session.close()
 
 

@@ -12,14 +12,14 @@ forbidden: ids are taken before commit, and become visible out of order.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 
 from preterite.clock import Clock, Randomness
 from preterite.errors import Fenced, LogAhead, LogConflict, LogFenced, RecordRefused
 from preterite.leases import Leases
 from preterite.log import Log, Record, Stream, StreamEnd
-from preterite.store import RELAY, Database, DbConnection, Lease, StreamNumbers
+from preterite.store import RELAY, Database, Lease, StreamNumbers
 
 NUMBER_EVENTS = 500
 APPEND_EVENTS_PER_PARTITION = 500
@@ -49,7 +49,7 @@ class Relay:
         self._clock = clock
         self._randomness = randomness
         self._announced = announced
-        self._connection: DbConnection = database.connect()
+        self._connection = database.connect()
         self._leases = Leases(self._store, clock, str(randomness.uuid()), [RELAY])
         self._streams: dict[int, StreamNumbers] = {}
         self._epoch = 0
@@ -58,7 +58,10 @@ class Relay:
         self.stopped: str | None = None
 
     def step(self) -> bool:
-        """Do one round; true if there was something to do. Raises `StoreUnavailable` or a `LogError`; call again later."""
+        """Do one round; true if there was something to do.
+
+        Raises `StoreUnavailable` or a `LogError` while database or log are out of reach; call again later.
+        """
         changed = self._leases.keep(self._connection)
         lease = self._leases.held.get(RELAY)
         if lease is None:
@@ -79,19 +82,21 @@ class Relay:
     def close(self) -> None:
         """Give the lease back and close; what is not sent yet stays in outbox and journal."""
         self._leases.release(self._connection)
-        self._connection.close()  # pyright: ignore[reportAttributeAccessIssue] - every driver's connection has it
+        self._connection.close()
 
     def _take_over(self, lease: Lease) -> None:
         """Make sure that no number is ever given twice (protocol rule 3, steps a to e)."""
         numbers = {row.partition: row for row in self._store.stream_numbers(self._connection)}
         streams = [self._stream(partition) for partition in numbers]
         own = max(row.epoch for row in numbers.values())
-        epoch = max([own + 1, int(self._clock.wall() * 1000), *(self._log.end(stream).epoch + 1 for stream in streams)])
+        found = {stream: self._log.end(stream) for stream in streams}
+        # Looked at before the claim too: a copy of a database that is behind must not fence the one in use.
+        self._refuse_log_ahead(numbers, found)
+        epoch = max([own + 1, int(self._clock.wall() * 1000), *(end.epoch + 1 for end in found.values())])
         with self._transaction():
             self._store.set_stream_epoch(self._connection, lease, epoch)
         ends = self._log.take_over(streams, epoch, self._randomness.uuid().bytes)
-        for stream, end in ends.items():
-            self._refuse_log_ahead(numbers[stream.partition], stream, end)
+        self._refuse_log_ahead(numbers, ends)
         with self._transaction():
             self._store.confirm(self._connection, lease, {stream.partition: end.number for stream, end in ends.items()})
             self._store.stop_relay(self._connection, None)
@@ -99,15 +104,22 @@ class Relay:
         self._streams = {row.partition: row for row in self._store.stream_numbers(self._connection)}
         self._append_heads()
 
-    def _refuse_log_ahead(self, own: StreamNumbers, stream: Stream, end: StreamEnd) -> None:
-        known = own.last_id if end.number == own.last_number else self._store.journal_id(self._connection, stream.partition, end.number)
+    def _refuse_log_ahead(self, numbers: Mapping[int, StreamNumbers], ends: Mapping[Stream, StreamEnd]) -> None:
+        for stream, end in ends.items():
+            fault = self._log_ahead_fault(numbers[stream.partition], stream, end)
+            if fault is not None:
+                restored = "Was the database restored from a backup, or copied?"
+                self._stop(f"{fault}. {restored} Nothing is announced until a person has looked.")
+
+    def _log_ahead_fault(self, own: StreamNumbers, stream: Stream, end: StreamEnd) -> str | None:
         if end.number > own.last_number:
-            fault = f"the log holds {stream} up to number {end.number}, this database gave only {own.last_number}"
-        elif end.number and known and known != end.event_id:
-            fault = f"under number {end.number} of {stream} the log holds another event than the journal"
-        else:
-            return
-        self._stop(f"{fault}. Was the database restored from a backup? Nothing is announced until a person has looked.")
+            return f"the log holds {stream} up to number {end.number}, this database gave only {own.last_number}"
+        known = own.last_id
+        if end.number != own.last_number:
+            known = self._store.journal_id(self._connection, stream.partition, end.number)
+        if known and end.event_id and known != end.event_id:
+            return f"under number {end.number} of {stream} the log holds another event than the journal"
+        return None
 
     def _stop(self, reason: str) -> None:
         self.stopped = reason
@@ -128,12 +140,16 @@ class Relay:
         self._leases.renewed()
         confirmed = {partition: row.confirmed for partition, row in self._streams.items()}
         fresh = self._store.stream_numbers(self._connection)
-        self._streams = {row.partition: row._replace(confirmed=confirmed.get(row.partition, row.confirmed)) for row in fresh}
+        self._streams = {
+            row.partition: row._replace(confirmed=confirmed.get(row.partition, row.confirmed)) for row in fresh
+        }
         return numbered
 
     def _save_confirmed(self, lease: Lease) -> None:
         if self._unsaved:
-            self._store.confirm(self._connection, lease, {partition: row.confirmed for partition, row in self._streams.items()})
+            self._store.confirm(
+                self._connection, lease, {partition: row.confirmed for partition, row in self._streams.items()}
+            )
             self._unsaved = False
 
     def _send(self, lease: Lease) -> int:
@@ -155,7 +171,9 @@ class Relay:
 
     def _chunk(self, row: StreamNumbers) -> list[Record]:
         stream = self._stream(row.partition)
-        return list(self._store.journal(self._connection, stream, row.confirmed, self._epoch, APPEND_EVENTS_PER_PARTITION))
+        return list(
+            self._store.journal(self._connection, stream, row.confirmed, self._epoch, APPEND_EVENTS_PER_PARTITION)
+        )
 
     def _append(self, records: list[Record]) -> int:
         try:
@@ -178,7 +196,9 @@ class Relay:
 
     def _void(self, records: list[Record], refused: RecordRefused) -> None:
         """Fill the number of an event that the log refuses for ever, visibly (protocol rule 17)."""
-        record = next(record for record in records if record.number == refused.number and record.stream == refused.stream)
+        record = next(
+            record for record in records if record.number == refused.number and record.stream == refused.stream
+        )
         with self._transaction():
             self._store.void(self._connection, record.stream.partition, record.number, refused.reason)
 
@@ -200,13 +220,18 @@ class Relay:
         self._head_at = self._clock.monotonic()
         rows = [row for row in self._streams.values() if row.confirmed == row.last_number and row.last_number > 0]
         if rows:
-            self._log.append([Record(self._stream(row.partition), "head", self._epoch, row.last_number, row.last_id, b"") for row in rows])
+            self._log.append(
+                [
+                    Record(self._stream(row.partition), "head", self._epoch, row.last_number, row.last_id, b"")
+                    for row in rows
+                ]
+            )
 
     def _stream(self, partition: int) -> Stream:
         return Stream(self.component, partition)
 
     @contextmanager
-    def _transaction(self) -> Iterator[None]:
+    def _transaction(self) -> Generator[None]:
         self._store.begin(self._connection)
         try:
             yield

@@ -53,7 +53,9 @@ class Parking:
         Raises `Fenced` or `StoreUnavailable`; no attempt is spent on those.
         """
         self._settle_left_over(fence, expires_at)
-        rows = self._store.due_heads(self._connection, sorted(fence.leases), self._clock.now().timestamp(), RELEASE_ROWS)
+        rows = self._store.due_heads(
+            self._connection, sorted(fence.leases), self._clock.now().timestamp(), RELEASE_ROWS
+        )
         run = 0
         for row in rows:
             run += self._run_alone(row, fence, expires_at, raising)
@@ -79,7 +81,9 @@ class Parking:
         except Exception as error:
             if self._store.is_unavailable(error):
                 self._unsettled.append((row, started.attempts))
-                raise StoreUnavailable(f"The database of {self._subscriptions.component.name!r} cannot be used just now: {error}.") from error
+                raise StoreUnavailable(
+                    f"The database of {self._subscriptions.component.name!r} cannot be used just now: {error}."
+                ) from error
             cause = error.error if isinstance(error, HandlerRaised) else error
             failure = error.fault if isinstance(error, _StillUnreadable) else failure_of(cause)
             self._unsettled.append((self._after_failure(started, failure), started.attempts))
@@ -170,7 +174,9 @@ def redrive(store: Store, connection: DbConnection, parked_ids: Sequence[int]) -
     return done
 
 
-def discard(store: Store, connection: DbConnection, parked_ids: Sequence[int], reason: str, by: str, now: float) -> list[int]:
+def discard(
+    store: Store, connection: DbConnection, parked_ids: Sequence[int], reason: str, by: str, now: float
+) -> list[int]:
     """Decide not to apply dead letters, with a reason that is kept beside them; return those that were dead."""
     store.begin(connection)
     done = [parked_id for parked_id in parked_ids if store.discard(connection, parked_id, reason, by, now)]

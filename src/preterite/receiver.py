@@ -17,7 +17,7 @@ from preterite.leases import Leases
 from preterite.log import Cursor, Log, LogReader, Record, Stream, Verdict, accept
 from preterite.parking import Parking
 from preterite.sessions import Binding
-from preterite.store import Database, DbConnection, Fence, StoreIdentity
+from preterite.store import Database, Fence, HandlerRegistration, StoreIdentity
 from preterite.topology import Subscriptions
 from preterite.workplace import workplace_for
 
@@ -43,13 +43,15 @@ class Receiver:
         self._store = database.store
         self._log = log
         self._clock = clock
-        self._connection: DbConnection = database.connect()
+        self._connection = database.connect()
         self._partitions = {f"partition/{number}": number for number in range(identity.partitions)}
         self._leases = Leases(self._store, clock, str(randomness.uuid()), list(self._partitions))
         self._workplace = workplace_for(subscriptions.given, database, binding)
         self._handling = Handling(subscriptions, self._store, identity, clock)
         self._inbox = Inbox(subscriptions, self._store, self._workplace, self._handling, clock, randomness)
-        self._parking = Parking(subscriptions, self._store, self._connection, self._workplace, self._handling, clock, randomness)
+        self._parking = Parking(
+            subscriptions, self._store, self._connection, self._workplace, self._handling, clock, randomness
+        )
         self._reader: LogReader | None = None
         self._fence = Fence({}, 0)
         self._committed: dict[Stream, Cursor] = {}
@@ -68,7 +70,10 @@ class Receiver:
         return self._handling.running
 
     def step(self) -> bool:
-        """Do one round; true if there was something to do. Raises `StoreUnavailable` or a `LogError`; call again later."""
+        """Do one round; true if there was something to do.
+
+        Raises `StoreUnavailable` or a `LogError` while database or log are out of reach; call again later.
+        """
         changed = self._leases.keep(self._connection)
         if not self._leases.held:
             return False
@@ -82,13 +87,17 @@ class Receiver:
         except Fenced:
             self._step_back()
             return False
+        except BaseException:
+            # What was read and not applied is gone from memory: read again from the cursors.
+            self._stop_reading()
+            raise
 
     def close(self) -> None:
         """Give the leases back, clean, and close. What was read and not applied is read again by the next holder."""
         self._stop_reading()
         self._leases.release(self._connection)
         self._workplace.close()
-        self._connection.close()  # pyright: ignore[reportAttributeAccessIssue] - every driver's connection has it
+        self._connection.close()
 
     def _apply(self, records: Sequence[Record]) -> bool:
         """Hand the next records to the inbox and advance; false if there are none."""
@@ -106,6 +115,8 @@ class Receiver:
         done, self._waiting = records[: handled.records], list(records[handled.records :])
         for stream, record in {record.stream: record for record in done}.items():
             self._committed[stream] = self._committed[stream].at(record)
+            if self._stopped:
+                self._stop(stream, None)
         return True
 
     def _next_records(self) -> list[Record]:
@@ -123,22 +134,22 @@ class Receiver:
         """Whether this record is applied next; what it means otherwise is noted where people see it."""
         stream = record.stream
         cursor = self._read[stream]
-        verdict = accept(cursor, self._epochs.get(stream, 0), record)
+        verdict = accept(cursor, self._epochs[stream], record)
         if verdict is Verdict.STALE:
             self._note_passed_over(stream, "written under an older epoch")
             return False
         self._epochs[stream] = record.epoch
         if verdict is Verdict.APPLY and stream not in self._gone_back:
             self._read[stream] = cursor.at(record)
-            if self._stopped:
-                self._stop(stream, None)
             return True
         if verdict is Verdict.GAP:
-            what = "the log should hold" if record.kind == "head" else "there is"
-            self._stop(stream, f"number {cursor.number + 1} of {stream} is missing; {what} {record.number}. The stream stands still.")
+            beyond = "the log should hold" if record.kind == "head" else "there is"
+            missing = f"number {cursor.number + 1} of {stream} is missing; {beyond} {record.number}"
+            self._stop(stream, f"{missing}. The stream stands still until its publisher sends it again.")
         elif verdict is Verdict.GONE_BACK:
             self._gone_back.add(stream)
-            self._stop(stream, f"{stream} has gone back: {record.number} is not what was read here up to {cursor.number}. It stands still.")
+            other = f"{record.number} is not what was read here up to {cursor.number}"
+            self._stop(stream, f"{stream} has gone back: {other}. The stream stands still until a person has looked.")
         return False
 
     def _start_reading(self) -> None:
@@ -146,29 +157,53 @@ class Receiver:
         self._stop_reading()
         version, registered = self._store.handlers(self._connection)
         self._fence = Fence({self._partitions[name]: lease for name, lease in self._leases.held.items()}, version)
-        mine, theirs = set(self._subscriptions.registrations), set(registered)
-        if mine != theirs:
-            names = ", ".join(sorted(handler.name for handler in mine ^ theirs))
-            self.stands_back = f"{self.component!r} has other handlers registered than this program declares: {names}"
-            _logger.warning("%s; its leases are given up. Deploy the newer code, or retire a handler.", self.stands_back)
+        if self._stands_back_for(registered):
             self._leases.release(self._connection)
             return
-        self.stands_back = None
         self._store_first_read()
         if any(not lease.clean for lease in self._leases.held.values()):
             self._careful = BATCH_EVENTS
         self._parking.settle_interrupted(self._fence, self._leases.expires_at)
-        states = {stream: state for stream, state in self._store.cursors(self._connection).items() if stream.partition in self._fence.leases}
-        self._committed = {stream: state.cursor for stream, state in states.items() if stream.publisher in self._subscriptions.publishers}
+        states = {
+            stream: state
+            for stream, state in self._store.cursors(self._connection).items()
+            if stream.partition in self._fence.leases
+        }
+        self._committed = {
+            stream: state.cursor
+            for stream, state in states.items()
+            if stream.publisher in self._subscriptions.publishers
+        }
         self._read = dict(self._committed)
+        self._epochs = {stream: cursor.epoch for stream, cursor in self._committed.items()}
         self._stopped = {stream: state.stopped for stream, state in states.items() if state.stopped}
         self._reader = self._log.reader({stream: cursor.number for stream, cursor in self._committed.items()})
+
+    def _stands_back_for(self, registered: Sequence[HandlerRegistration]) -> bool:
+        """Whether handlers are in force that this program lacks: it then leaves the work to newer code (rule 6)."""
+        mine = set(self._subscriptions.registrations)
+        lacking = sorted(handler.name for handler in registered if not handler.retired and handler not in mine)
+        before, self.stands_back = self.stands_back, None
+        if lacking:
+            self.stands_back = (
+                f"{self.component!r} has handlers in force that this program does not declare: {', '.join(lacking)}. "
+                "It handles nothing. Deploy the code that has them, or take them out of force: preterite retire"
+            )
+            if self.stands_back != before:
+                _logger.warning("%s", self.stands_back)
+        return bool(lacking)
 
     def _store_first_read(self) -> None:
         """Store where every stream begins, all in one transaction; what is missing later is a gap (rule 18)."""
         known = self._store.cursors(self._connection)
-        streams = [Stream(publisher, number) for publisher in self._subscriptions.publishers for number in range(self._identity.partitions)]
-        starts = {stream: Cursor(self._log.first_number(stream) - 1, b"", 0) for stream in streams if stream not in known}
+        streams = [
+            Stream(publisher, number)
+            for publisher in self._subscriptions.publishers
+            for number in range(self._identity.partitions)
+        ]
+        starts = {
+            stream: Cursor(self._log.first_number(stream) - 1, b"", 0) for stream in streams if stream not in known
+        }
         self._store.begin(self._connection)
         try:
             self._store.start_cursors(self._connection, starts)
@@ -207,7 +242,9 @@ class Receiver:
         self._stop_reading()
 
     def _note_passed_over(self, stream: Stream, what: str) -> None:
-        self._write(lambda: self._store.count_passed_over(self._connection, stream.publisher, what, 1, self._clock.wall()))
+        self._write(
+            lambda: self._store.count_passed_over(self._connection, stream.publisher, what, 1, self._clock.wall())
+        )
 
     def _write(self, act: Callable[[], None]) -> None:
         self._store.begin(self._connection)

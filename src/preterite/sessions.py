@@ -167,16 +167,18 @@ class SessionWork:
 def work_on(given: Any) -> Work:
     """The transaction behind a connection or a plain session."""
     if is_async_session(given):
-        raise ConfigurationError("An AsyncSession needs 'async with'; write: async with component.unit_of_work(session) as unit_of_work.")
+        raise ConfigurationError(
+            "An AsyncSession needs 'async with'; write: async with component.unit_of_work(session) as unit_of_work."
+        )
     return SessionWork(given) if is_session(given) else ConnectionWork(given)
 
 
-def is_session(given: Any) -> bool:
+def is_session(given: object) -> bool:
     """Whether this is a SQLAlchemy session, without importing SQLAlchemy."""
     return _has_base(type(given), "sqlalchemy.orm", "Session")
 
 
-def is_async_session(given: Any) -> bool:
+def is_async_session(given: object) -> bool:
     """Whether this is a SQLAlchemy AsyncSession, without importing SQLAlchemy."""
     return _has_base(type(given), "sqlalchemy.ext.asyncio", "AsyncSession")
 
@@ -207,7 +209,8 @@ def _driver_connection(session: Session) -> DbConnection:
         dbapi: Any = session.connection().connection.dbapi_connection
     except UnboundExecutionError as error:
         raise ConfigurationError(
-            "This session is bound to several databases or none; a unit of work needs exactly one. Bind it to the component's own database."
+            "This session is bound to several databases or none; a unit of work needs exactly one. "
+            "Bind it to the component's own database."
         ) from error
     return dbapi if hasattr(dbapi, "in_transaction") else AdaptedConnection(dbapi)
 

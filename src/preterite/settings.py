@@ -1,4 +1,7 @@
-"""Where databases and log are: code, over PRETERITE_… in the environment, over [tool.preterite], over files beside the project."""
+"""Where databases and log are.
+
+What code says counts before PRETERITE_… in the environment, before [tool.preterite], before files in `.preterite/`.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,10 @@ class ProjectSettings:
 
 def read_project(folder: Path) -> ProjectSettings:
     """The settings of the nearest pyproject.toml from this folder upwards; empty if there is none."""
-    file = next((parent / "pyproject.toml" for parent in (folder, *folder.parents) if (parent / "pyproject.toml").is_file()), None)
+    file = next(
+        (parent / "pyproject.toml" for parent in (folder, *folder.parents) if (parent / "pyproject.toml").is_file()),
+        None,
+    )
     if file is None:
         return ProjectSettings()
     try:
@@ -34,7 +40,9 @@ def read_project(folder: Path) -> ProjectSettings:
     table = cast(dict[str, Any], content.get("tool", {}).get("preterite", {}))
     unknown = set(table) - {"app", "log", "databases"}
     if unknown:
-        raise ConfigurationError(f"{file}: [tool.preterite] has no setting {sorted(unknown)[0]!r}; known are app, log, databases.")
+        raise ConfigurationError(
+            f"{file}: [tool.preterite] has no setting {sorted(unknown)[0]!r}; known are app, log, databases."
+        )
     return ProjectSettings(table.get("app"), table.get("log"), table.get("databases"))
 
 
@@ -49,7 +57,9 @@ def database_urls(
     names = list(components)
     unknown = sorted(set(given) - set(names))
     if unknown:
-        raise ConfigurationError(f"databases= names {unknown[0]!r}, which is no component of {system!r}; known are {', '.join(names)}.")
+        raise ConfigurationError(
+            f"databases= names {unknown[0]!r}, which is no component of {system!r}; known are {', '.join(names)}."
+        )
     configured = project.databases or {}
     return {
         name: given.get(name)
@@ -62,7 +72,12 @@ def database_urls(
 
 def log_url(system: str, given: str | None, environment: Mapping[str, str], project: ProjectSettings) -> str:
     """The URL of the log, by the order of precedence. Pure."""
-    return given or environment.get("PRETERITE_LOG_URL") or project.log or f"sqlite:///{DEFAULT_FOLDER}/{system}/log.sqlite"
+    return (
+        given
+        or environment.get("PRETERITE_LOG_URL")
+        or project.log
+        or f"sqlite:///{DEFAULT_FOLDER}/{system}/log.sqlite"
+    )
 
 
 def _upper(name: str) -> str:

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -44,19 +46,35 @@ class GuardedConnection(sqlite3.Connection):
     The refusal is SQLite's own, by its authorizer, so SQL text is refused like method calls. Statements
     are authorized when prepared; `commit` and `rollback` prepare theirs anew each time, and no transaction
     statement is run through the statement cache except BEGIN, which a running transaction refuses anyway.
+
+    SQLite itself ends a transaction on INSERT OR ROLLBACK, RAISE(ROLLBACK) or a full disk. What came after
+    would commit by itself, statement by statement; instead each wants to begin a transaction, and is refused.
     """
 
     guarded: bool = False
-    refused: bool = False
     binding: Any = None
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.set_authorizer(self._authorize)
 
+    @contextmanager
+    def guarding(self) -> Generator[None]:
+        """Refuse to end the open transaction, and verify at the end that it is still the same one."""
+        self.isolation_level = "IMMEDIATE"
+        self.guarded = True
+        try:
+            yield
+        finally:
+            self.guarded = False
+        if not self.in_transaction:
+            raise HandlerEndedTransaction(
+                "The batch's transaction ended before the batch did (by INSERT OR ROLLBACK, or RAISE(ROLLBACK)?); "
+                "all of it was rolled back. Use a savepoint to undo a part."
+            )
+
     def _authorize(self, action: int, *_details: object) -> int:
-        if action == sqlite3.SQLITE_TRANSACTION and self.guarded:
-            self.refused = True
+        if self.guarded and (action == sqlite3.SQLITE_TRANSACTION or not self.in_transaction):
             return sqlite3.SQLITE_DENY
         return sqlite3.SQLITE_OK
 
@@ -74,7 +92,6 @@ class GuardedConnection(sqlite3.Connection):
 
     def _refuse(self, what: str) -> None:
         if self.guarded:
-            self.refused = True
             raise HandlerEndedTransaction(
                 f"A handler tried to {what}; the transaction belongs to the batch and commits after the handler. "
                 "Nothing was changed by the attempt. Use a savepoint to undo a part."
@@ -99,7 +116,9 @@ def path_of(url: str) -> Path:
     """The file that a `sqlite:///…` URL names (`sqlite+pysqlite:` and `sqlite+aiosqlite:` too)."""
     scheme, separator, path = url.partition(":///")
     if not separator or scheme.partition("+")[0] != "sqlite" or not path or path == ":memory:":
-        raise ConfigurationError(f"{url!r} names no SQLite file; write sqlite:///relative/path or sqlite:////absolute/path.")
+        raise ConfigurationError(
+            f"{url!r} names no SQLite file; write sqlite:///relative/path or sqlite:////absolute/path."
+        )
     return Path(path)
 
 
@@ -151,8 +170,9 @@ def prepare(connection: Any) -> None:
     cursor.execute("PRAGMA synchronous=FULL")
     if cursor.execute("PRAGMA synchronous").fetchone()[0] < _SYNCHRONOUS_FULL:
         raise NotDurable(
-            "This connection runs with synchronous below FULL inside an open transaction: a commit could be lost on power failure. "
-            "Nothing was written. Set PRAGMA synchronous=FULL when you connect."
+            "This connection runs with synchronous below FULL inside an open transaction: "
+            "a commit could be lost on power failure. Nothing was written. "
+            "Set PRAGMA synchronous=FULL when you connect."
         )
 
 
@@ -162,10 +182,14 @@ def promise(connection: sqlite3.Connection) -> str:
     synchronous = connection.execute("PRAGMA synchronous").fetchone()[0]
     if mode != "wal" or synchronous < _SYNCHRONOUS_FULL:
         raise NotDurable(
-            f"SQLite runs with journal_mode={mode}, synchronous={synchronous}; commits are only safe with wal and 2 (FULL). "
-            "Nothing was started. Put the file on a local disk."
+            f"SQLite runs with journal_mode={mode}, synchronous={synchronous}; "
+            "commits are only safe with wal and 2 (FULL). Nothing was started. Put the file on a local disk."
         )
-    checkpoints = "one lease holder checkpoints (this library has the WAL-reset bug)" if has_wal_reset_bug() else "checkpoints are automatic"
+    checkpoints = (
+        "one lease holder checkpoints (this library has the WAL-reset bug)"
+        if has_wal_reset_bug()
+        else "checkpoints are automatic"
+    )
     return f"SQLite {sqlite3.sqlite_version}, wal, synchronous=FULL: commits survive power failure; {checkpoints}"
 
 

@@ -131,11 +131,12 @@ class StreamNumbers(NamedTuple):
 
 
 class HandlerRegistration(NamedTuple):
-    """A handler that is in force in a component's database."""
+    """A handler as a component's database knows it: in force, or retired."""
 
     name: str
     event_type: str
     lane_group: str
+    retired: bool = False
 
 
 class CursorState(NamedTuple):
@@ -270,9 +271,10 @@ class Store(Protocol):
         renamed: Mapping[str, str],
         now: float,
     ) -> None:
-        """Add the handlers that are not registered yet, with the numbers from which they are in force.
+        """Add the handlers that are not registered yet; rename those that had another name; move changed lane groups.
 
         `renamed` maps former names to present ones. What is registered and not given stays registered.
+        From which numbers a new one is in force is noted by `start_cursors`.
         """
         ...
 
@@ -281,7 +283,7 @@ class Store(Protocol):
         ...
 
     def handlers(self, connection: DbConnection) -> tuple[int, Sequence[HandlerRegistration]]:
-        """The version of the set of handlers in force, and the set. Reads only."""
+        """The version of the set of handlers in force, and all there are, retired ones too. Reads only."""
         ...
 
     def start_cursors(self, connection: DbConnection, starts: Mapping[Stream, Cursor]) -> None:
@@ -321,7 +323,9 @@ class Store(Protocol):
         """Set events aside, each for one handler."""
         ...
 
-    def parked_lanes(self, connection: DbConnection, publisher_keys: Iterable[tuple[str, str]]) -> set[tuple[str, str, str]]:
+    def parked_lanes(
+        self, connection: DbConnection, publisher_keys: Iterable[tuple[str, str]]
+    ) -> set[tuple[str, str, str]]:
         """The lanes (group, publisher, key) among these publishers and keys that hold something. Reads only."""
         ...
 
@@ -329,7 +333,9 @@ class Store(Protocol):
         """How many rows are parked, dead ones included. Reads only."""
         ...
 
-    def due_heads(self, connection: DbConnection, partitions: Sequence[int], now: float, limit: int) -> Sequence[Parked]:
+    def due_heads(
+        self, connection: DbConnection, partitions: Sequence[int], now: float, limit: int
+    ) -> Sequence[Parked]:
         """Due rows that stand first in their lane, or have none, in these partitions. Reads only."""
         ...
 
@@ -393,7 +399,7 @@ class Database(Protocol):
         ...
 
     def connect(self) -> Any:
-        """A new connection, set up as the promises need it."""
+        """A new connection, set up as the promises need it; `guarding()` on it refuses to end a transaction."""
         ...
 
     def engine(self, binding: Any) -> Any:
@@ -402,6 +408,10 @@ class Database(Protocol):
 
     def async_engine(self, binding: Any) -> Any:
         """The same for asyncio."""
+        ...
+
+    def create_tables(self, tables: str) -> None:
+        """Run these CREATE statements in one transaction; what exists stays as it is."""
         ...
 
     def promise(self) -> str:

@@ -42,7 +42,11 @@ class System:
 
     def verify(self, databases: Mapping[str, Database] | None = None) -> Topology:
         """Check the declaration without opening anything; raises `SystemRefused` with all faults together."""
-        opened = databases if databases is not None else {c.name: stores.connect("sqlite:///unused") for c in self.components}
+        opened = (
+            databases
+            if databases is not None
+            else {c.name: stores.connect("sqlite:///unused") for c in self.components}
+        )
         if not 1 <= self.partitions <= PARTITIONS_MAX:
             raise SystemRefused(self.name, [f"partitions={self.partitions}; it must be from 1 to {PARTITIONS_MAX}."])
         return verify(self.name, self.components, {name: database.connection_type for name, database in opened.items()})
@@ -63,13 +67,16 @@ class System:
         `databases` and `log` are URLs; what is left out comes from the environment, [tool.preterite], or files
         in `.preterite/<system>/`. `only` names the components that are run here. `create_tables` makes the
         components' own tables where they are missing: for demos and tests. The log keeps everything unless
-        `retention` says less. Raises `SystemRefused` with all faults together, or what makes a database or the log unusable.
+        `retention` says less. Raises `SystemRefused` with all faults together, or what makes a database or the log
+        unusable.
         """
         clock = clock or SystemClock()
         randomness = randomness or SystemRandomness()
         project = settings.read_project(Path.cwd())
         names = [c.name if isinstance(c, Component) else self.component(c).name for c in (only or self.components)]
-        all_urls = settings.database_urls(self.name, [c.name for c in self.components], databases or {}, os.environ, project)
+        all_urls = settings.database_urls(
+            self.name, [c.name for c in self.components], databases or {}, os.environ, project
+        )
         urls = {name: all_urls[name] for name in dict.fromkeys(names)}
         connected = {name: stores.connect(url) for name, url in urls.items()}
         topology = self.verify(connected)
@@ -79,7 +86,9 @@ class System:
         identity = LogIdentity(self.name, randomness.uuid(), self.partitions)
         opened_log = logs.connect(settings.log_url(self.name, log, os.environ, project), identity, clock, retention)
         try:
-            return OpenSystem(self.name, self.components, topology, connected, opened_log, clock, randomness, create_tables)
+            return OpenSystem(
+                self.name, self.components, topology, connected, opened_log, clock, randomness, create_tables
+            )
         except BaseException:
             opened_log.close()
             raise
@@ -92,7 +101,11 @@ def _shared_database_faults(urls: Mapping[str, str]) -> list[str]:
     owners: dict[str, list[str]] = {}
     for name, url in urls.items():
         owners.setdefault(_place(url), []).append(name)
-    return [f"{' and '.join(names)} share one database; each component has its own." for names in owners.values() if len(names) > 1]
+    return [
+        f"{' and '.join(names)} share one database; each component has its own."
+        for names in owners.values()
+        if len(names) > 1
+    ]
 
 
 def _place(url: str) -> str:
@@ -106,7 +119,12 @@ def _driver_faults(topology: Topology, urls: Mapping[str, str]) -> list[str]:
         given: set[Any] = subscriptions.given
         driver = urls[name].partition(":")[0].partition("+")[2]
         if Given.ASYNC_SESSION in given and driver not in ("", "aiosqlite"):
-            faults.append(f"{name!r} has a handler that takes an AsyncSession, but its database is opened by {driver!r}, which is not asyncio's.")
+            faults.append(
+                f"{name!r} has a handler that takes an AsyncSession, but its database is opened by {driver!r}, "
+                "which is not asyncio's."
+            )
         if Given.ASYNC_SESSION in given and Given.CONNECTION in given:
-            faults.append(f"{name!r} has handlers that take an AsyncSession and handlers that take a bare connection; choose one.")
+            faults.append(
+                f"{name!r} has handlers that take an AsyncSession and handlers that take a bare connection; choose one."
+            )
     return faults

@@ -116,7 +116,9 @@ def _name_faults(system: str, components: Sequence[Component]) -> list[str]:
     for component in components:
         for name, count in Counter(handler.name for handler in component.handlers).items():
             if count > 1:
-                faults.append(f"{count} handlers of {component.name!r} are called {name!r}; give one of them another name=.")
+                faults.append(
+                    f"{count} handlers of {component.name!r} are called {name!r}; give one of them another name=."
+                )
     return faults
 
 
@@ -134,18 +136,28 @@ def _event_faults(components: Sequence[Component]) -> list[str]:
                 faults.append(fault)
             prefix = published.wire_name.partition(".")[0]
             if prefix != component.name and prefix in names:
-                faults.append(f"{component.name!r} publishes {published.wire_name!r}, which is {prefix!r}'s event by its name; only {prefix!r} may.")
+                faults.append(
+                    f"{component.name!r} publishes {published.wire_name!r}, which is {prefix!r}'s event by its name; "
+                    f"only {prefix!r} may."
+                )
     for event_type, publishers in by_type.items():
         if len(publishers) > 1:
-            faults.append(f"{event_type.__name__} is published by {_and(publishers)}; an event has exactly one publisher.")
+            faults.append(
+                f"{event_type.__name__} is published by {_and(publishers)}; an event has exactly one publisher."
+            )
     for wire_name, publishing in owners.items():
         types = {event_type for c in publishing for event_type, p in c.published.items() if p.wire_name == wire_name}
         if len(types) > 1:
-            faults.append(f"{_and([t.__name__ for t in types])} are both called {wire_name!r} on the wire; give one another name=.")
+            faults.append(
+                f"{_and([t.__name__ for t in types])} are both called {wire_name!r} on the wire; "
+                "give one of them another name=."
+            )
     return faults
 
 
-def _subscriptions(component: Component, events: Mapping[str, tuple[str, type[Event]]], connection_type: type, faults: list[str]) -> Subscriptions:
+def _subscriptions(
+    component: Component, events: Mapping[str, tuple[str, type[Event]]], connection_type: type, faults: list[str]
+) -> Subscriptions:
     by_type = {event_type: (publisher, wire_name) for wire_name, (publisher, event_type) in events.items()}
     bound: dict[str, list[BoundHandler]] = {}
     for handler in component.handlers:
@@ -167,7 +179,8 @@ def _subscriptions(component: Component, events: Mapping[str, tuple[str, type[Ev
     }
     publishers = tuple(sorted({subscription.publisher for subscription in by_wire_name.values()}))
     contracts = "".join(
-        f"{name}:{event_type.__contract__.version}:{event_type.__struct_encode_fields__}" for name, (_, event_type) in sorted(events.items())
+        f"{name}:{event_type.__contract__.version}:{event_type.__struct_encode_fields__}"
+        for name, (_, event_type) in sorted(events.items())
     )
     return Subscriptions(component, by_wire_name, publishers, frozenset(events), sha256(contracts.encode()).hexdigest())
 

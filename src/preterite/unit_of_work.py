@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
 
 import msgspec
@@ -22,6 +22,9 @@ from preterite.envelope import Envelope
 from preterite.errors import ForeignEvent, UnitOfWorkNested, UnitOfWorkSealed, UsageError, WrongDatabase
 from preterite.sessions import SessionWork, Work, inner_session, is_async_session, work_on
 from preterite.store import OutboxRow, StoreIdentity
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncSession
 
 
 @dataclass(frozen=True)
@@ -69,13 +72,14 @@ class UnitOfWork:
         """
         if self._sealed:
             raise UnitOfWorkSealed(
-                f"{type(event).__name__} was published after its unit of work had ended; it was not announced. Publish inside the 'with'."
+                f"{type(event).__name__} was published after its unit of work had ended; it was not announced. "
+                "Publish inside the 'with'."
             )
         published = self._publishes.get(type(event))
         if published is None:
             raise ForeignEvent(
-                f"Component {self._identity.component!r} does not own {type(event).__name__} and cannot publish it; nothing was written. "
-                "Name it in the component's publishes=[…], or publish from its owner."
+                f"Component {self._identity.component!r} does not own {type(event).__name__} and cannot publish it; "
+                "nothing was written. Name it in the component's publishes=[…], or publish from its owner."
             )
         row = self._row(event, published, self._cause_of(caused_by))
         if self._work.buffers:
@@ -88,13 +92,24 @@ class UnitOfWork:
         cause = self._cause_of(caused_by)
         return self._work.binding.randomness.uuid() if cause is None else cause.new_id("new_id", None)
 
-    def finish(self) -> None:
-        """Flush, write what still waits to the outbox, and seal. The caller commits next."""
-        self._work.flush()
-        rows = [row for level, row in self._waiting if self._work.survives(level)]
-        if rows:
-            self._work.store.add_to_outbox(self._work.connection, rows)
+    def commit(self) -> None:
+        """Flush, write what waits to the outbox, seal, commit, and wake the relay; if that fails, roll back."""
+        try:
+            self._work.flush()
+            rows = [row for level, row in self._waiting if self._work.survives(level)]
+            if rows:
+                self._work.store.add_to_outbox(self._work.connection, rows)
+            self.seal()
+            self._work.commit()
+        except BaseException:
+            self.roll_back()
+            raise
+        self._work.binding.wake()
+
+    def roll_back(self) -> None:
+        """Seal, and undo everything."""
         self.seal()
+        self._work.rollback()
 
     def seal(self) -> None:
         """Refuse every further publish."""
@@ -113,7 +128,8 @@ class UnitOfWork:
         cause = self._causes.get(id(caused_by))
         if cause is None:
             raise UsageError(
-                "A batch handler must name the event that is the cause: publish(event, caused_by=one_of_the_events). Nothing was published."
+                "A batch handler must name the event that is the cause: "
+                "publish(event, caused_by=one_of_the_events). Nothing was published."
             )
         return cause
 
@@ -139,35 +155,44 @@ class UnitOfWork:
 
 
 class OwnUnitOfWork:
-    """What `component.unit_of_work(session)` returns: `with` or `async with`, commits at exit, rolls back on an exception."""
+    """What `component.unit_of_work(session)` returns, for `with` or `async with`.
 
-    def __init__(self, component: str, publishes: Mapping[type[Event], Published], given: Any, in_use: set[int]) -> None:
+    It commits at exit; on an exception it rolls back and lets it pass.
+    """
+
+    def __init__(
+        self, component: str, publishes: Mapping[type[Event], Published], given: Any, in_use: set[int]
+    ) -> None:
         self._component = component
         self._publishes = publishes
         self._given = given
         self._in_use = in_use
-        self._work: Work | None = None
         self._unit: UnitOfWork | None = None
 
     def __enter__(self) -> UnitOfWork:
         self._refuse_nesting()
         return self._open(work_on(self._given))
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._end(failed=kind is not None)
 
     async def __aenter__(self) -> UnitOfWork:
         self._refuse_nesting()
         if not is_async_session(self._given):
             return self._open(work_on(self._given))
-        return await self._given.run_sync(lambda session: self._open(SessionWork(session)))
+        return await cast("AsyncSession", self._given).run_sync(lambda session: self._open(SessionWork(session)))
 
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if not is_async_session(self._given):
             self._end(failed=kind is not None)
             return
         # A cancelled COMMIT has usually committed: let it end before the cancellation goes on.
-        ending = asyncio.ensure_future(self._given.run_sync(lambda _session: self._end(failed=kind is not None)))
+        session = cast("AsyncSession", self._given)
+        ending = asyncio.ensure_future(session.run_sync(lambda _session: self._end(failed=kind is not None)))
         try:
             await asyncio.shield(ending)
         except asyncio.CancelledError:
@@ -178,8 +203,8 @@ class OwnUnitOfWork:
         session = inner_session(self._given) if is_async_session(self._given) else self._given
         if id(session) in self._in_use:
             raise UnitOfWorkNested(
-                f"A unit of work of {self._component!r} is open on this {type(self._given).__name__} already; the outer one goes on. "
-                "Pass the outer unit of work on, or use a savepoint."
+                f"A unit of work of {self._component!r} is open on this {type(self._given).__name__} already; "
+                "the outer one goes on. Pass the outer unit of work on, or use a savepoint."
             )
         self._key = id(session)
 
@@ -190,31 +215,20 @@ class OwnUnitOfWork:
             if identity is None or identity.component != self._component:
                 owner = "nobody yet" if identity is None else repr(identity.component)
                 raise WrongDatabase(
-                    f"This database belongs to {owner}, not to {self._component!r}; nothing was written. Open the component's own database."
+                    f"This database belongs to {owner}, not to {self._component!r}; nothing was written. "
+                    "Open the component's own database."
                 )
         except BaseException:
             work.rollback()
             raise
         self._in_use.add(self._key)
-        self._work, self._unit = work, UnitOfWork(work, identity, self._publishes)
+        self._unit = UnitOfWork(work, identity, self._publishes)
         return self._unit
 
     def _end(self, *, failed: bool) -> None:
-        assert self._work is not None and self._unit is not None, "a unit of work ends once, after it was entered"
+        assert self._unit is not None, "a unit of work ends once, after it was entered"
         self._in_use.discard(self._key)
-        try:
-            if not failed:
-                self._unit.finish()
-                self._work.commit()
-        except BaseException:
-            self._roll_back()
-            raise
         if failed:
-            self._roll_back()
+            self._unit.roll_back()
         else:
-            self._work.binding.wake()
-
-    def _roll_back(self) -> None:
-        assert self._work is not None and self._unit is not None, "a unit of work ends once, after it was entered"
-        self._unit.seal()
-        self._work.rollback()
+            self._unit.commit()

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, Protocol, TypeVar
 
 from preterite.component import Given
-from preterite.errors import HandlerEndedTransaction
 from preterite.sessions import BINDING_KEY, Binding, ConnectionWork, SessionWork, Work
 from preterite.store import Database
 
@@ -27,7 +26,7 @@ class Batch(Protocol):
         """What fills a handler's parameter: the session or the connection."""
         ...
 
-    def run(self, coroutine: Coroutine[Any, Any, Any]) -> None:
+    def run(self, coroutine: Coroutine[Any, Any, Any], /) -> None:
         """Run an async handler to its end."""
         ...
 
@@ -58,15 +57,9 @@ class _Batch:
 
 def _guarded(batch: Batch, guard: Any, act: Callable[[Batch], Result]) -> Result:
     """Run `act` while the connection refuses to end the transaction, and verify that it has not ended."""
-    guard.refused = False
-    guard.guarded = True
-    try:
+    with guard.guarding():
         result = act(batch)
         batch.work.flush()
-    finally:
-        guard.guarded = False
-    if not guard.in_transaction:
-        raise HandlerEndedTransaction("The batch's transaction ended before the batch did; nothing more was written.")
     return result
 
 
@@ -96,7 +89,10 @@ class ConnectionWorkplace:
 
 
 class SessionWorkplace:
-    """For handlers that take a SQLAlchemy Session; it flushes as sessions do, so each handler sees what was done before it."""
+    """For handlers that take a SQLAlchemy Session.
+
+    It flushes as sessions do, so that each handler sees what was done before it.
+    """
 
     def __init__(self, database: Database, binding: Binding) -> None:
         self._engine = database.engine(binding)
@@ -132,7 +128,7 @@ class AsyncSessionWorkplace:
         async with AsyncSession(self._engine, info={BINDING_KEY: self._binding}, expire_on_commit=False) as session:
             await session.connection()
             raw: Any = await (await session.connection()).get_raw_connection()
-            guard = cast(Any, raw.driver_connection).preterite_guard
+            guard = raw.driver_connection.preterite_guard
             given = {Given.SESSION: session.sync_session, Given.ASYNC_SESSION: session}
             return await session.run_sync(lambda plain: _in_session(plain, given, await_only, guard, act))
 
@@ -142,7 +138,11 @@ class AsyncSessionWorkplace:
 
 
 def _in_session(
-    session: Any, given: dict[Given, Any], run: Callable[[Coroutine[Any, Any, Any]], Any], guard: Any, act: Callable[[Batch], Result]
+    session: Any,
+    given: dict[Given, Any],
+    run: Callable[[Coroutine[Any, Any, Any]], Any],
+    guard: Any,
+    act: Callable[[Batch], Result],
 ) -> Result:
     work = SessionWork(session)
     work.begin()

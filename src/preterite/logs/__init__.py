@@ -22,4 +22,6 @@ def connect(url: str, identity: LogIdentity, clock: Clock, retention: timedelta 
         from preterite.logs.memory import MemoryLog
 
         return MemoryLog(identity)
-    raise ConfigurationError(f"{url.partition('@')[2] or url!r} names no kind of log known here; known: sqlite:///path, memory:.")
+    raise ConfigurationError(
+        f"{url.partition('@')[2] or url!r} names no kind of log known here; known: sqlite:///path, memory:."
+    )

@@ -48,7 +48,7 @@ class MemoryLog:
                 if record.kind == "head":
                     held.head = record
                 elif record.kind != "claim":
-                    held.records.setdefault(record.number, record)
+                    held.records[record.number] = record
                     held.last_number = max(held.last_number, record.number)
             self._version += 1
         return {record.stream: record.number for record in records if record.kind in ("event", "void")}
@@ -56,14 +56,18 @@ class MemoryLog:
     def _check(self, record: Record) -> None:
         held = self._held.get(record.stream)
         if len(record.body) > RECORD_BYTES_MAX:
-            raise RecordRefused(record.stream, record.number, f"{len(record.body):,} bytes; at most {RECORD_BYTES_MAX:,}")
+            raise RecordRefused(
+                record.stream, record.number, f"{len(record.body):,} bytes; at most {RECORD_BYTES_MAX:,}"
+            )
         if held is None:
             return
         if held.epoch > record.epoch:
             raise LogFenced(str(record.stream), held.epoch)
         there = held.records.get(record.number)
         if record.kind in ("event", "void") and there is not None and there.event_id != record.event_id:
-            raise LogConflict(f"Another event stands under number {record.number} of {record.stream}; nothing was appended.")
+            raise LogConflict(
+                f"Another event stands under number {record.number} of {record.stream}; nothing was appended."
+            )
 
     def end(self, stream: Stream) -> StreamEnd:
         with self._lock:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from uuid import UUID
@@ -26,8 +26,8 @@ RETENTION_RECORDS = 5000
 
 _SCHEMA = (
     """CREATE TABLE IF NOT EXISTS log_identity (
-        id INTEGER PRIMARY KEY CHECK (id = 1), system TEXT NOT NULL, system_id BLOB NOT NULL, partitions INTEGER NOT NULL,
-        checkpointer BLOB, checkpointer_until REAL NOT NULL DEFAULT 0) STRICT""",
+        id INTEGER PRIMARY KEY CHECK (id = 1), system TEXT NOT NULL, system_id BLOB NOT NULL,
+        partitions INTEGER NOT NULL, checkpointer BLOB, checkpointer_until REAL NOT NULL DEFAULT 0) STRICT""",
     """CREATE TABLE IF NOT EXISTS log_stream (
         id INTEGER PRIMARY KEY, publisher TEXT NOT NULL, partition INTEGER NOT NULL,
         epoch INTEGER NOT NULL, claim BLOB NOT NULL, last_number INTEGER NOT NULL DEFAULT 0,
@@ -42,7 +42,7 @@ _STREAM = "SELECT id, epoch FROM log_stream WHERE publisher = ? AND partition = 
 _CLAIM = "UPDATE log_stream SET epoch = ?, claim = ? WHERE id = ?"
 _APPEND = """
 INSERT INTO log_record (stream, number, kind, epoch, event_id, appended_at, body) VALUES (?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT (stream, number) DO NOTHING
+ON CONFLICT (stream, number) DO UPDATE SET epoch = excluded.epoch WHERE event_id = excluded.event_id
 """
 _ADVANCE = "UPDATE log_stream SET last_number = max(last_number, ?), epoch = ? WHERE id = ?"
 _HEAD = "UPDATE log_stream SET head_epoch = ?, head_number = ?, head_id = ?, epoch = ? WHERE id = ?"
@@ -59,12 +59,16 @@ SELECT min(r.number) FROM log_record r WHERE r.stream = ? AND NOT EXISTS (
 _TAILS = "SELECT publisher, partition, last_number, head_epoch, head_number, head_id FROM log_stream"
 _FETCH = """
 SELECT r.kind, r.epoch, r.number, r.event_id, r.body FROM log_record r
-WHERE r.stream = (SELECT id FROM log_stream WHERE publisher = ? AND partition = ?) AND r.number > ? ORDER BY r.number LIMIT ?
+WHERE r.stream = (SELECT id FROM log_stream WHERE publisher = ? AND partition = ?) AND r.number > ?
+ORDER BY r.number LIMIT ?
 """
 _TAKE_CHECKPOINTS = """
 UPDATE log_identity SET checkpointer = ?, checkpointer_until = ? WHERE checkpointer IS ? OR checkpointer_until <= ?
 """
-_FORGET = "DELETE FROM log_record WHERE position IN (SELECT position FROM log_record WHERE appended_at < ? ORDER BY position LIMIT ?)"
+_FORGET = """
+DELETE FROM log_record WHERE position IN (
+    SELECT position FROM log_record WHERE appended_at < ? ORDER BY position LIMIT ?)
+"""
 
 
 class SqliteLog:
@@ -94,7 +98,9 @@ class SqliteLog:
     def append(self, records: Sequence[Record]) -> Mapping[Stream, int]:
         oversize = next((record for record in records if len(record.body) > RECORD_BYTES_MAX), None)
         if oversize is not None:
-            raise RecordRefused(oversize.stream, oversize.number, f"{len(oversize.body):,} bytes; at most {RECORD_BYTES_MAX:,}")
+            raise RecordRefused(
+                oversize.stream, oversize.number, f"{len(oversize.body):,} bytes; at most {RECORD_BYTES_MAX:,}"
+            )
         now = self._clock.wall()
         with self._writing() as cursor:
             ids: dict[Stream, int] = {}
@@ -102,11 +108,15 @@ class SqliteLog:
                 if record.stream not in ids:
                     ids[record.stream] = self._fenced_stream(cursor, record)
             numbered = [record for record in records if record.kind in ("event", "void")]
-            cursor.executemany(_APPEND, [(ids[r.stream], r.number, r.kind, r.epoch, r.event_id, now, r.body) for r in numbered])
+            cursor.executemany(
+                _APPEND, [(ids[r.stream], r.number, r.kind, r.epoch, r.event_id, now, r.body) for r in numbered]
+            )
             if numbered and cursor.rowcount != len(numbered):
                 self._refuse_conflicts(cursor, ids, numbered)
             last = {record.stream: record for record in numbered}
-            cursor.executemany(_ADVANCE, [(record.number, record.epoch, ids[stream]) for stream, record in last.items()])
+            cursor.executemany(
+                _ADVANCE, [(record.number, record.epoch, ids[stream]) for stream, record in last.items()]
+            )
             heads = [record for record in records if record.kind == "head"]
             cursor.executemany(_HEAD, [(r.epoch, r.number, r.event_id, r.epoch, ids[r.stream]) for r in heads])
         return {stream: record.number for stream, record in last.items()}
@@ -179,8 +189,9 @@ class SqliteLog:
         if (there.system, there.partitions) != (identity.system, identity.partitions):
             self._connection.close()
             raise WrongLog(
-                f"The log {self._path} belongs to system {there.system!r} with {there.partitions} partitions; this is {identity.system!r} "
-                f"with {identity.partitions}. Nothing was written. Give each system its own log; the number of partitions cannot change."
+                f"The log {self._path} belongs to system {there.system!r} with {there.partitions} partitions; "
+                f"this is {identity.system!r} with {identity.partitions}. Nothing was written. "
+                "Give each system its own log; the number of partitions cannot change."
             )
         return there
 
@@ -198,7 +209,9 @@ class SqliteLog:
         for record in records:
             there = cursor.execute(_ID_UNDER, (ids[record.stream], record.number)).fetchone()
             if there is not None and there[0] != record.event_id:
-                raise LogConflict(f"Another event stands under number {record.number} of {record.stream}; nothing was appended.")
+                raise LogConflict(
+                    f"Another event stands under number {record.number} of {record.stream}; nothing was appended."
+                )
 
     def _end(self, cursor: sqlite3.Cursor, stream: Stream) -> StreamEnd:
         found = cursor.execute(_STREAM, stream).fetchone()
@@ -213,7 +226,7 @@ class SqliteLog:
         return StreamEnd(last, cursor.execute(_ID_UNDER, (stream_id, last)).fetchone()[0], epoch)
 
     @contextmanager
-    def _writing(self) -> Iterator[sqlite3.Cursor]:
+    def _writing(self) -> Generator[sqlite3.Cursor]:
         with self._lock, _translated():
             cursor = self._connection.cursor()
             cursor.execute("BEGIN IMMEDIATE")
@@ -234,10 +247,12 @@ def _tail(row: tuple[str, int, int, int | None, int, bytes]) -> tuple[Stream, Ta
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
+def _translated() -> Generator[None]:
     try:
         yield
     except sqlite3.OperationalError as error:
         if sqlite_file.is_unavailable(error):
-            raise StoreUnavailable(f"The log cannot be used just now ({error}); nothing was appended, it is tried again.") from error
+            raise StoreUnavailable(
+                f"The log cannot be used just now ({error}); nothing was appended, it is tried again."
+            ) from error
         raise

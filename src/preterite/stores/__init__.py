@@ -17,7 +17,9 @@ def connect(url: str) -> Database:
         from preterite.stores.sqlite import SqliteDatabase
 
         return SqliteDatabase(url)
-    raise ConfigurationError(f"{url.partition('@')[2] or url!r} names no kind of database known here; known: sqlite:///path.")
+    raise ConfigurationError(
+        f"{url.partition('@')[2] or url!r} names no kind of database known here; known: sqlite:///path."
+    )
 
 
 def store_of(connection: Any) -> Store:
@@ -27,4 +29,6 @@ def store_of(connection: Any) -> Store:
         from preterite.stores.sqlite import SqliteStore
 
         return SqliteStore()
-    raise ConfigurationError(f"A {type(connection).__name__} is no connection known here; give a sqlite3 connection or a SQLAlchemy session.")
+    raise ConfigurationError(
+        f"A {type(connection).__name__} is no connection known here; give a sqlite3 connection or a SQLAlchemy session."
+    )

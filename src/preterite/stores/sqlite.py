@@ -6,6 +6,7 @@ locks for (numbering, claiming) is serialised already; owner, epoch and expected
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
@@ -61,6 +62,20 @@ class SqliteDatabase:
 
         return sqlite_engine.async_engine(self.path, binding)
 
+    def create_tables(self, tables: str) -> None:
+        connection = self.connect()
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            for statement in statements_of(tables):
+                try:
+                    connection.execute(statement)
+                except sqlite3.OperationalError as error:
+                    if "already exists" not in str(error):
+                        raise
+            connection.commit()
+        finally:
+            connection.close()
+
     def promise(self) -> str:
         connection = self.connect()
         try:
@@ -100,7 +115,7 @@ class SqliteStore:
             applied = cursor.execute("PRAGMA user_version").fetchone()[0] if _has_tables(cursor) else 0
             for number, script in _migrations():
                 if number > applied:
-                    for statement in _statements(script):
+                    for statement in statements_of(script):
                         cursor.execute(statement)
                     cursor.execute(f"PRAGMA user_version={number}")
         except BaseException:
@@ -114,7 +129,13 @@ class SqliteStore:
             cursor = connection.cursor()
             cursor.execute(
                 sql.IDENTIFY,
-                (identity.component, identity.component_id.bytes, identity.system, identity.system_id.bytes, identity.partitions),
+                (
+                    identity.component,
+                    identity.component_id.bytes,
+                    identity.system,
+                    identity.system_id.bytes,
+                    identity.partitions,
+                ),
             )
             cursor.executemany(sql.ADD_STREAM, [(partition,) for partition in range(identity.partitions)])
             return
@@ -122,8 +143,9 @@ class SqliteStore:
         if (found.component, found.system, found.system_id, found.partitions) != wanted:
             raise WrongDatabase(
                 f"This database belongs to component {found.component!r} of system {found.system!r} "
-                f"({found.system_id}, {found.partitions} partitions); expected {identity.component!r} of {identity.system!r} "
-                f"({identity.system_id}, {identity.partitions} partitions). Nothing was written. Check the component's URL."
+                f"({found.system_id}, {found.partitions} partitions); expected {identity.component!r} "
+                f"of {identity.system!r} ({identity.system_id}, {identity.partitions} partitions). "
+                "Nothing was written. Check the component's URL, and the log's."
             )
 
     def identity(self, connection: DbConnection) -> StoreIdentity | None:
@@ -215,7 +237,9 @@ class SqliteStore:
 
     # handlers and cursors
 
-    def register_handlers(self, connection: DbConnection, handlers: Sequence[HandlerRegistration], renamed: Mapping[str, str], now: float) -> None:
+    def register_handlers(
+        self, connection: DbConnection, handlers: Sequence[HandlerRegistration], renamed: Mapping[str, str], now: float
+    ) -> None:
         cursor = connection.cursor()
         changed = 0
         for former, present in renamed.items():
@@ -225,8 +249,12 @@ class SqliteStore:
                 cursor.execute(sql.RENAME_STARTS, (present, former))
                 cursor.execute(sql.RENAME_PARKED, (present, former))
         for handler in handlers:
-            cursor.execute(sql.REGISTER_HANDLER, (*handler, now))
+            cursor.execute(sql.REGISTER_HANDLER, (handler.name, handler.event_type, handler.lane_group, now))
             changed += cursor.rowcount
+            cursor.execute(sql.REGROUP_HANDLER, (handler.lane_group, handler.name, handler.lane_group))
+            if cursor.rowcount:
+                changed += cursor.rowcount
+                cursor.execute(sql.REGROUP_PARKED, (handler.lane_group, handler.name))
         if changed:
             cursor.execute(sql.HANDLERS_CHANGED)
 
@@ -242,7 +270,8 @@ class SqliteStore:
     def handlers(self, connection: DbConnection) -> tuple[int, Sequence[HandlerRegistration]]:
         cursor = connection.cursor()
         version = cursor.execute(sql.HANDLERS_VERSION).fetchone()[0]
-        return version, [HandlerRegistration(*row) for row in cursor.execute(sql.HANDLERS).fetchall()]
+        rows = cursor.execute(sql.HANDLERS).fetchall()
+        return version, [HandlerRegistration(name, event, group, bool(retired)) for name, event, group, retired in rows]
 
     def start_cursors(self, connection: DbConnection, starts: Mapping[Stream, Cursor]) -> None:
         cursor = connection.cursor()
@@ -261,7 +290,10 @@ class SqliteStore:
         )
         moved = cursor.rowcount if moves else 0
         if moved != len(moves):
-            raise Fenced(f"{len(moves) - moved} of {len(moves)} cursors or the handlers in force have changed; nothing was written.")
+            raise Fenced(
+                f"{len(moves) - moved} of {len(moves)} cursors or the handlers in force have changed; "
+                "nothing was written."
+            )
         self.check_fence(connection, fence, expires_at)
 
     def check_fence(self, connection: DbConnection, fence: Fence, expires_at: float) -> None:
@@ -286,24 +318,33 @@ class SqliteStore:
     def park(self, connection: DbConnection, rows: Sequence[Parked]) -> None:
         connection.cursor().executemany(sql.PARK, [_parked_values(row) for row in rows])
 
-    def parked_lanes(self, connection: DbConnection, publisher_keys: Iterable[tuple[str, str]]) -> set[tuple[str, str, str]]:
+    def parked_lanes(
+        self, connection: DbConnection, publisher_keys: Iterable[tuple[str, str]]
+    ) -> set[tuple[str, str, str]]:
         cursor = connection.cursor()
         if cursor.execute(sql.ANY_PARKED).fetchone() is None:
             return set()
         lanes: set[tuple[str, str, str]] = set()
         for publisher, key in set(publisher_keys):
-            lanes.update((row[0], publisher, key) for row in cursor.execute(sql.PARKED_LANES, (publisher, key)).fetchall())
+            lanes.update(
+                (row[0], publisher, key) for row in cursor.execute(sql.PARKED_LANES, (publisher, key)).fetchall()
+            )
         return lanes
 
     def parked_count(self, connection: DbConnection) -> int:
         return connection.cursor().execute(sql.PARKED_COUNT).fetchone()[0]
 
-    def due_heads(self, connection: DbConnection, partitions: Sequence[int], now: float, limit: int) -> Sequence[Parked]:
+    def due_heads(
+        self, connection: DbConnection, partitions: Sequence[int], now: float, limit: int
+    ) -> Sequence[Parked]:
         cursor = connection.cursor()
         if cursor.execute(sql.ANY_PARKED).fetchone() is None:
             return []
         marks = ",".join("?" * len(partitions))
-        return [_parked(row) for row in cursor.execute(sql.DUE_HEADS.format(partitions=marks), (now, *partitions, limit)).fetchall()]
+        return [
+            _parked(row)
+            for row in cursor.execute(sql.DUE_HEADS.format(partitions=marks), (now, *partitions, limit)).fetchall()
+        ]
 
     def start_attempt(self, connection: DbConnection, row: Parked) -> bool:
         cursor = connection.cursor()
@@ -316,11 +357,18 @@ class SqliteStore:
         return cursor.rowcount == 1
 
     def settle_attempt(self, connection: DbConnection, row: Parked, attempts: int) -> None:
-        connection.cursor().execute(sql.SETTLE_ATTEMPT, (row.state, row.due_at, row.attempts, *_failure_values(row), row.id, attempts))
+        connection.cursor().execute(
+            sql.SETTLE_ATTEMPT, (row.state, row.due_at, row.attempts, *_failure_values(row), row.id, attempts)
+        )
 
     def interrupted(self, connection: DbConnection, partitions: Sequence[int]) -> Sequence[Parked]:
         marks = ",".join("?" * len(partitions))
-        return [_parked(row) for row in connection.cursor().execute(sql.INTERRUPTED.format(partitions=marks), tuple(partitions)).fetchall()]
+        return [
+            _parked(row)
+            for row in connection.cursor()
+            .execute(sql.INTERRUPTED.format(partitions=marks), tuple(partitions))
+            .fetchall()
+        ]
 
     def retry_undecodable(self, connection: DbConnection, fingerprint: str) -> int:
         cursor = connection.cursor()
@@ -332,7 +380,10 @@ class SqliteStore:
 
     def list_parked(self, connection: DbConnection, states: Sequence[ParkedState], limit: int) -> Sequence[Parked]:
         marks = ",".join("?" * len(states))
-        return [_parked(row) for row in connection.cursor().execute(sql.LIST_PARKED.format(states=marks), (*states, limit)).fetchall()]
+        return [
+            _parked(row)
+            for row in connection.cursor().execute(sql.LIST_PARKED.format(states=marks), (*states, limit)).fetchall()
+        ]
 
     def get_parked(self, connection: DbConnection, parked_id: int) -> Parked | None:
         row = connection.cursor().execute(sql.GET_PARKED, (parked_id,)).fetchone()
@@ -366,16 +417,16 @@ def _migrations() -> list[tuple[int, str]]:
     return [(int(script.name.partition("_")[0]), script.read_text(encoding="utf-8")) for script in scripts]
 
 
-def _statements(script: str) -> list[str]:
+def statements_of(script: str) -> list[str]:
     """The single statements of a script: `executescript` would commit the transaction they must share."""
     statements: list[str] = []
     pending = ""
-    for line in script.splitlines():
-        pending += line.partition("--")[0].rstrip() + "\n"
+    for part in re.split(r"(?<=;)|(?<=\n)", f"{script};\n"):
+        pending += part
         if sqlite3.complete_statement(pending):
             statements.append(pending.strip())
             pending = ""
-    return statements
+    return [statement for statement in statements if statement.strip("; \n")]
 
 
 def _failure_values(row: Parked) -> tuple[Any, ...]:

@@ -1,4 +1,7 @@
-"""SQLAlchemy engines on a component's SQLite file: every transaction begins as a writer, settings as the store needs them."""
+"""SQLAlchemy engines on a component's SQLite file.
+
+Every transaction begins as a writer, with the settings that the store needs.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,9 @@
 """The SQL of the SQLite store, one named constant per statement."""
 
 IDENTITY = "SELECT component, component_id, system, system_id, partitions FROM preterite_component"
-IDENTIFY = "INSERT INTO preterite_component (id, component, component_id, system, system_id, partitions) VALUES (1, ?, ?, ?, ?, ?)"
+IDENTIFY = """
+INSERT INTO preterite_component (id, component, component_id, system, system_id, partitions) VALUES (1, ?, ?, ?, ?, ?)
+"""
 ADD_STREAM = "INSERT INTO preterite_stream (partition) VALUES (?)"
 
 HAS_OUTBOX = "SELECT 1 FROM preterite_outbox LIMIT 1"
@@ -12,7 +14,8 @@ SELECT coalesce((SELECT id FROM preterite_outbox ORDER BY id LIMIT 1 OFFSET ?), 
 # Numbers follow the order of the outbox, by row_number: no other clause promises an order here.
 NUMBER = """
 INSERT INTO preterite_journal (partition, number, event_id, numbered_at, envelope)
-SELECT o.partition, s.last_number + row_number() OVER (PARTITION BY o.partition ORDER BY o.id), o.event_id, ?, o.envelope
+SELECT o.partition, s.last_number + row_number() OVER (PARTITION BY o.partition ORDER BY o.id),
+    o.event_id, ?, o.envelope
 FROM preterite_outbox o JOIN preterite_stream s USING (partition)
 WHERE o.id <= ?
 """
@@ -20,13 +23,16 @@ ADVANCE_STREAMS = """
 UPDATE preterite_stream AS s SET
     last_number = s.last_number + moved.count,
     last_id = (SELECT event_id FROM preterite_outbox WHERE id = moved.last)
-FROM (SELECT partition, count(*) AS count, max(id) AS last FROM preterite_outbox WHERE id <= ? GROUP BY partition) AS moved
+FROM (
+    SELECT partition, count(*) AS count, max(id) AS last FROM preterite_outbox WHERE id <= ? GROUP BY partition
+) AS moved
 WHERE s.partition = moved.partition
 """
 REMOVE_NUMBERED = "DELETE FROM preterite_outbox WHERE id <= ?"
 STREAM_NUMBERS = "SELECT partition, last_number, last_id, confirmed, epoch FROM preterite_stream ORDER BY partition"
 JOURNAL = """
-SELECT kind, number, event_id, envelope FROM preterite_journal WHERE partition = ? AND number > ? ORDER BY number LIMIT ?
+SELECT kind, number, event_id, envelope FROM preterite_journal
+WHERE partition = ? AND number > ? ORDER BY number LIMIT ?
 """
 JOURNAL_ID = "SELECT event_id FROM preterite_journal WHERE partition = ? AND number = ?"
 CONFIRM = "UPDATE preterite_stream SET confirmed = ? WHERE partition = ?"
@@ -55,19 +61,23 @@ INSERT INTO preterite_handler (name, event_type, lane_group, registered_at) VALU
 RENAME_HANDLER = """
 UPDATE preterite_handler SET name = ? WHERE name = ? AND NOT EXISTS (SELECT 1 FROM preterite_handler WHERE name = ?)
 """
+REGROUP_HANDLER = "UPDATE preterite_handler SET lane_group = ? WHERE name = ? AND lane_group <> ?"
+REGROUP_PARKED = "UPDATE preterite_parked SET lane_group = ? WHERE handler = ?"
 RENAME_STARTS = "UPDATE preterite_handler_start SET handler = ? WHERE handler = ?"
 RENAME_PARKED = "UPDATE preterite_parked SET handler = ? WHERE handler = ?"
 RETIRE_HANDLER = "UPDATE preterite_handler SET retired_at = ? WHERE name = ? AND retired_at IS NULL"
 ORPHAN_PARKED = """
-UPDATE preterite_parked SET state = 'dead', error = 'HandlerRetired', error_text = 'its handler was retired', error_place = '', error_trace = ''
+UPDATE preterite_parked SET state = 'dead',
+    error = 'HandlerRetired', error_text = 'its handler was retired', error_place = '', error_trace = ''
 WHERE handler = ?
 """
 HANDLERS_CHANGED = "UPDATE preterite_component SET handlers_version = handlers_version + 1"
 HANDLERS_VERSION = "SELECT handlers_version FROM preterite_component"
-HANDLERS = "SELECT name, event_type, lane_group FROM preterite_handler WHERE retired_at IS NULL ORDER BY name"
+HANDLERS = "SELECT name, event_type, lane_group, retired_at IS NOT NULL FROM preterite_handler ORDER BY name"
 
 START_CURSOR = """
-INSERT INTO preterite_cursor (publisher, partition, number, event_id, epoch) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
+INSERT INTO preterite_cursor (publisher, partition, number, event_id, epoch) VALUES (?, ?, ?, ?, ?)
+ON CONFLICT DO NOTHING
 """
 START_HANDLERS = """
 INSERT INTO preterite_handler_start (handler, publisher, partition, number)
@@ -82,7 +92,8 @@ AND (SELECT handlers_version FROM preterite_component) = ?
 """
 STOP_STREAM = "UPDATE preterite_cursor SET stopped = ? WHERE publisher = ? AND partition = ?"
 COUNT_HANDLED = """
-INSERT INTO preterite_activity (minute, handled) VALUES (?, ?) ON CONFLICT (minute) DO UPDATE SET handled = handled + excluded.handled
+INSERT INTO preterite_activity (minute, handled) VALUES (?, ?)
+ON CONFLICT (minute) DO UPDATE SET handled = handled + excluded.handled
 """
 FORGET_ACTIVITY = "DELETE FROM preterite_activity WHERE minute < ?"
 COUNT_PASSED_OVER = """
@@ -102,14 +113,17 @@ PARKED_COUNT = "SELECT count(*) FROM preterite_parked"
 _IS_HEAD = """
 (p.key IS NULL OR NOT EXISTS (
     SELECT 1 FROM preterite_parked before
-    WHERE before.publisher = p.publisher AND before.key = p.key AND before.lane_group = p.lane_group AND before.number < p.number))
+    WHERE before.publisher = p.publisher AND before.key = p.key
+    AND before.lane_group = p.lane_group AND before.number < p.number))
 """
 DUE_HEADS = f"""
 SELECT id, {_PARKED_COLUMNS} FROM preterite_parked p
 WHERE state = 'parked' AND running = 0 AND due_at <= ? AND partition IN ({{partitions}}) AND {_IS_HEAD}
 ORDER BY due_at, publisher, partition, number, id LIMIT ?
 """
-START_ATTEMPT = "UPDATE preterite_parked SET attempts = attempts + 1, running = 1 WHERE id = ? AND attempts = ? AND state = 'parked'"
+START_ATTEMPT = """
+UPDATE preterite_parked SET attempts = attempts + 1, running = 1 WHERE id = ? AND attempts = ? AND state = 'parked'
+"""
 TAKE_PARKED = "DELETE FROM preterite_parked WHERE id = ? AND attempts = ? AND state = 'parked'"
 SETTLE_ATTEMPT = """
 UPDATE preterite_parked SET state = ?, due_at = ?, running = 0, attempts = ?,
@@ -121,10 +135,13 @@ SET_CONTRACTS = "UPDATE preterite_component SET contracts = ? WHERE contracts <>
 RETRY_UNDECODABLE = "UPDATE preterite_parked SET state = 'parked', due_at = 0 WHERE state = 'undecodable'"
 LIST_PARKED = f"SELECT id, {_PARKED_COLUMNS} FROM preterite_parked WHERE state IN ({{states}}) ORDER BY id LIMIT ?"
 GET_PARKED = f"SELECT id, {_PARKED_COLUMNS} FROM preterite_parked WHERE id = ?"
-REDRIVE = "UPDATE preterite_parked SET state = 'parked', due_at = 0, attempts = 0, running = 0 WHERE id = ? AND state <> 'parked'"
+REDRIVE = """
+UPDATE preterite_parked SET state = 'parked', due_at = 0, attempts = 0, running = 0 WHERE id = ? AND state <> 'parked'
+"""
 DISCARD = """
 INSERT INTO preterite_discarded
-    (handler, publisher, partition, number, event_id, key, type, envelope, error, error_text, reason, discarded_by, discarded_at)
+    (handler, publisher, partition, number, event_id, key, type, envelope, error, error_text,
+    reason, discarded_by, discarded_at)
 SELECT handler, publisher, partition, number, event_id, key, type, envelope, error, error_text, ?, ?, ?
 FROM preterite_parked WHERE id = ? AND state <> 'parked'
 """
