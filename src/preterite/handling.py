@@ -20,9 +20,9 @@ from preterite.envelope import Envelope
 from preterite.errors import HandlerEndedTransaction, StoreUnavailable, Undecodable
 from preterite.failures import failure_of
 from preterite.log import Record
-from preterite.store import Failure, OutboxRow, Store, StoreIdentity
+from preterite.store import Failure, Store, StoreIdentity
 from preterite.topology import BoundHandler, Subscription, Subscriptions
-from preterite.unit_of_work import Cause, UnitOfWork
+from preterite.unit_of_work import Cause, Outgoing, UnitOfWork
 from preterite.workplace import Batch
 
 UNAVAILABLE_TIMES_MAX = 3
@@ -94,21 +94,20 @@ class Handling:
         self._store = store
         self._identity = identity
         self._clock = clock
-        self._waiting: list[tuple[object, OutboxRow]] = []
         self._believed: tuple[tuple[str, bytes] | None, int] = (None, 0)
         self.running: Running | None = None
 
     def call(self, batch: Batch, bound: BoundHandler, items: Sequence[Item], index: int | None) -> None:
         """Run one handler on one item, or a batch handler on several; raises `HandlerRaised` if it fails."""
-        unit: UnitOfWork | None = None
+        outgoing = Outgoing(batch.work)
         self.running = Running(bound.name, self._clock.monotonic())
         try:
             given = bound.call.given
             arguments: list[Any] = [[item.event for item in items] if bound.call.batch else items[0].event]
             for wanted in given[1:]:
                 if wanted is Given.UNIT_OF_WORK:
-                    unit = self._unit_of_work(batch, bound, items)
-                    arguments.append(unit)
+                    arguments.append(self._unit_of_work(outgoing, bound, items))
+                    batch.outgoing.append(outgoing)
                 elif wanted is Given.ENVELOPE:
                     arguments.append(items[0].envelope)
                 else:
@@ -116,16 +115,14 @@ class Handling:
             outcome = bound.handler.function(*arguments)
             if bound.call.awaited:
                 batch.run(outcome)
-            if unit is not None:
-                self._waiting += unit.waiting()
         except (Exception, SystemExit, CancelledError) as error:
-            self._waiting = []
             if self._store.is_unavailable(error) and self._again_because_unavailable(bound, items[0]):
                 raise StoreUnavailable(
                     f"The database of {self._component.name!r} cannot be used just now: {error}."
                 ) from error
             raise HandlerRaised(bound, index, self._explained(batch, error)) from error
         finally:
+            outgoing.sealed = True
             self.running = None
 
     def _again_because_unavailable(self, bound: BoundHandler, item: Item) -> bool:
@@ -140,20 +137,15 @@ class Handling:
     def write_outbox(self, batch: Batch) -> None:
         """Flush, then write what the handlers have published and no savepoint has taken back."""
         batch.work.flush()
-        waiting, self._waiting = self._waiting, []
-        rows = [row for level, row in waiting if batch.work.survives(level)]
+        rows = [row for outgoing in batch.outgoing for row in outgoing.seal()]
         if rows:
             self._store.add_to_outbox(batch.work.connection, rows)
 
-    def start(self) -> None:
-        """Forget what an attempt that was rolled back has published."""
-        self._waiting = []
-
-    def _unit_of_work(self, batch: Batch, bound: BoundHandler, items: Sequence[Item]) -> UnitOfWork:
+    def _unit_of_work(self, outgoing: Outgoing, bound: BoundHandler, items: Sequence[Item]) -> UnitOfWork:
         causes = {id(item.event): self._cause(bound, item.envelope) for item in items if item.envelope is not None}
         single = None if bound.call.batch else next(iter(causes.values()))
         return UnitOfWork(
-            batch.work, self._identity, self._component.published, single, causes if bound.call.batch else None
+            outgoing, self._identity, self._component.published, single, causes if bound.call.batch else None
         )
 
     def _cause(self, bound: BoundHandler, message: Envelope) -> Cause:

@@ -146,7 +146,6 @@ class Inbox:
         fence: Fence,
         expires_at: Callable[[], float],
     ) -> Handled:
-        self._handling.start()
         plan = self._plan(batch, items, culprits)
         until = self._clock.monotonic() + BATCH_SECONDS
         done = handled = 0

@@ -107,7 +107,6 @@ class Parking:
         connection = batch.work.connection
         if not self._store.take_parked(connection, row):
             raise Fenced(f"Parked row {row.id} was taken by somebody else; nothing was written.")
-        self._handling.start()
         item = opened(self._subscriptions, row.record)
         bound = self._subscriptions.handler(row.type, row.handler)
         if item.fault is not None:

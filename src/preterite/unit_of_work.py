@@ -43,25 +43,45 @@ class Cause:
     new_id: Callable[[str, str | None], UUID]
 
 
+class Outgoing:
+    """What one unit of work has published: refused once sealed, written to the outbox last."""
+
+    def __init__(self, work: Work) -> None:
+        self.work = work
+        self.sealed = False
+        self._waiting: list[tuple[object, OutboxRow]] = []
+
+    def add(self, row: OutboxRow) -> None:
+        """Keep a row for the end of the transaction; where savepoints cannot be followed, write it at once."""
+        if self.work.buffers:
+            self._waiting.append((self.work.level(), row))
+        else:
+            self.work.store.add_to_outbox(self.work.connection, [row])
+
+    def seal(self) -> list[OutboxRow]:
+        """Take no more; return the rows to be written last, without those that a savepoint has taken back."""
+        self.sealed = True
+        return [row for level, row in self._waiting if self.work.survives(level)]
+
+
 class UnitOfWork:
     """The way out of a transaction: what is published here leaves with the commit, or not at all."""
 
     def __init__(
         self,
-        work: Work,
+        outgoing: Outgoing,
         identity: StoreIdentity,
         publishes: Mapping[type[Event], Published],
         cause: Cause | None = None,
         causes: Mapping[int, Cause] | None = None,
     ) -> None:
-        self._work = work
+        self._outgoing = outgoing
+        self._binding = outgoing.work.binding
         self._identity = identity
         self._source = f"/{identity.system}/{identity.component}"
         self._publishes = publishes
         self._cause = cause
         self._causes = causes
-        self._waiting: list[tuple[object, OutboxRow]] = []
-        self._sealed = False
 
     def publish(self, event: Event, *, caused_by: Event | None = None) -> None:
         """Announce a fact when this transaction commits.
@@ -70,7 +90,7 @@ class UnitOfWork:
         Checks types, times and size at once, and raises before anything is written: `InvalidEvent`,
         `EventTooLarge`, `ForeignEvent` for somebody else's event, `UnitOfWorkSealed` after the end.
         """
-        if self._sealed:
+        if self._outgoing.sealed:
             raise UnitOfWorkSealed(
                 f"{type(event).__name__} was published after its unit of work had ended; it was not announced. "
                 "Publish inside the 'with'."
@@ -81,46 +101,12 @@ class UnitOfWork:
                 f"Component {self._identity.component!r} does not own {type(event).__name__} and cannot publish it; "
                 "nothing was written. Name it in the component's publishes=[…], or publish from its owner."
             )
-        row = self._row(event, published, self._cause_of(caused_by))
-        if self._work.buffers:
-            self._waiting.append((self._work.level(), row))
-        else:
-            self._work.store.add_to_outbox(self._work.connection, [row])
+        self._outgoing.add(self._row(event, published, self._cause_of(caused_by)))
 
     def new_id(self, *, caused_by: Event | None = None) -> UUID:
         """A new identifier; inside a handler one that a re-run makes again."""
         cause = self._cause_of(caused_by)
-        return self._work.binding.randomness.uuid() if cause is None else cause.new_id("new_id", None)
-
-    def commit(self) -> None:
-        """Flush, write what waits to the outbox, seal, commit, and wake the relay; if that fails, roll back."""
-        try:
-            self._work.flush()
-            rows = [row for level, row in self._waiting if self._work.survives(level)]
-            if rows:
-                self._work.store.add_to_outbox(self._work.connection, rows)
-            self.seal()
-            self._work.commit()
-        except BaseException:
-            self.roll_back()
-            raise
-        self._work.binding.wake()
-
-    def roll_back(self) -> None:
-        """Seal, and undo everything."""
-        self.seal()
-        self._work.rollback()
-
-    def seal(self) -> None:
-        """Refuse every further publish."""
-        self._waiting = []
-        self._sealed = True
-
-    def waiting(self) -> list[tuple[object, OutboxRow]]:
-        """Hand over what still waits, to be written by the one who commits; seals."""
-        waiting = self._waiting
-        self.seal()
-        return waiting
+        return self._binding.randomness.uuid() if cause is None else cause.new_id("new_id", None)
 
     def _cause_of(self, caused_by: Event | None) -> Cause | None:
         if self._causes is None:
@@ -136,13 +122,12 @@ class UnitOfWork:
     def _row(self, event: Event, published: Published, cause: Cause | None) -> OutboxRow:
         body = published.checked.encode(event)
         key = published.checked.key_of(event)
-        binding = self._work.binding
-        event_id = binding.randomness.uuid() if cause is None else cause.new_id(published.wire_name, key)
+        event_id = self._binding.randomness.uuid() if cause is None else cause.new_id(published.wire_name, key)
         envelope = Envelope(
             id=event_id,
             source=self._source,
             type=published.wire_name,
-            time=binding.clock.now(),
+            time=self._binding.clock.now(),
             subject=key,
             version=published.checked.event_type.__contract__.version,
             correlationid=None if cause is None else cause.message.correlation,
@@ -167,7 +152,7 @@ class OwnUnitOfWork:
         self._publishes = publishes
         self._given = given
         self._in_use = in_use
-        self._unit: UnitOfWork | None = None
+        self._outgoing: Outgoing | None = None
 
     def __enter__(self) -> UnitOfWork:
         self._refuse_nesting()
@@ -222,13 +207,25 @@ class OwnUnitOfWork:
             work.rollback()
             raise
         self._in_use.add(self._key)
-        self._unit = UnitOfWork(work, identity, self._publishes)
-        return self._unit
+        self._outgoing = Outgoing(work)
+        return UnitOfWork(self._outgoing, identity, self._publishes)
 
     def _end(self, *, failed: bool) -> None:
-        assert self._unit is not None, "a unit of work ends once, after it was entered"
+        assert self._outgoing is not None, "a unit of work ends after it was entered"
         self._in_use.discard(self._key)
+        work = self._outgoing.work
         if failed:
-            self._unit.roll_back()
-        else:
-            self._unit.commit()
+            self._outgoing.seal()
+            work.rollback()
+            return
+        try:
+            work.flush()
+            rows = self._outgoing.seal()
+            if rows:
+                work.store.add_to_outbox(work.connection, rows)
+            work.commit()
+        except BaseException:
+            self._outgoing.seal()
+            work.rollback()
+            raise
+        work.binding.wake()

@@ -13,6 +13,7 @@ from typing import Any, Protocol, TypeVar
 from preterite.component import Given
 from preterite.sessions import BINDING_KEY, Binding, ConnectionWork, SessionWork, Work
 from preterite.store import Database
+from preterite.unit_of_work import Outgoing
 
 Result = TypeVar("Result")
 
@@ -21,6 +22,7 @@ class Batch(Protocol):
     """The open transaction as the inbox uses it."""
 
     work: Work
+    outgoing: list[Outgoing]
 
     def give(self, wanted: Given) -> Any:
         """What fills a handler's parameter: the session or the connection."""
@@ -46,6 +48,7 @@ class Workplace(Protocol):
 class _Batch:
     def __init__(self, work: Work, given: dict[Given, Any], run: Callable[[Coroutine[Any, Any, Any]], Any]) -> None:
         self.work = work
+        self.outgoing: list[Outgoing] = []
         self._given = given
         self.run = run
 

@@ -1,0 +1,198 @@
+"""The host: runs the loops of a system's components in threads, wakes them, and goes on after what fails.
+
+Threads live here and nowhere else. Each component has one relay and, if it hears anything, one receiver;
+a watcher notices what other processes have committed. A wake-up is a hint: without any, every loop looks
+again after `IDLE_SECONDS`.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from types import TracebackType
+from typing import Any, Protocol
+
+from preterite.errors import LogError, StoreUnavailable
+from preterite.handling import Running
+from preterite.opened import OpenSystem
+from preterite.receiver import Receiver
+
+IDLE_SECONDS = 0.5
+WATCH_SECONDS = 0.04
+BACKOFF_SECONDS_MIN = 0.1
+BACKOFF_SECONDS_MAX = 5.0
+STOP_SECONDS = 10.0
+
+_logger = logging.getLogger("preterite")
+
+
+class Loop(Protocol):
+    """Work that is done in steps."""
+
+    def step(self) -> bool:
+        """Do one round; true if there was something to do."""
+        ...
+
+    def close(self) -> None:
+        """Give up what is held."""
+        ...
+
+
+class Host:
+    """Runs an open system's components until it is stopped; a context manager that starts and stops.
+
+    Used by one thread. What a loop raises is logged and the loop goes on: after growing waits where a
+    database or the log is out of reach, with new connections after anything else.
+    """
+
+    def __init__(self, system: OpenSystem) -> None:
+        self._system = system
+        self._stopping = threading.Event()
+        self._wakes: dict[str, list[threading.Event]] = {name: [] for name in system.components}
+        self._threads: list[threading.Thread] = []
+        self._receivers: dict[str, Receiver] = {}
+
+    def start(self) -> None:
+        """Start the threads; returns at once."""
+        self._system.wake = self._wake
+        for name in self._system.components:
+            self._run(name, "relay", lambda name=name: self._system.relay(name))
+            if self._system.hears(name):
+                self._run(name, "receiver", lambda name=name: self._receiver(name))
+        watcher = _Thread("watcher", lambda: _Watcher(self._system, self._wake), self._stopping, threading.Event())
+        watcher.idle_seconds = WATCH_SECONDS
+        self._start(watcher)
+
+    def stop(self, seconds: float = STOP_SECONDS) -> bool:
+        """Let every loop finish what it is at and give its leases back; false if one has not within this time."""
+        self._stopping.set()
+        for name in self._wakes:
+            self._wake(name)
+        until = self._system.clock.monotonic() + seconds
+        for thread in self._threads:
+            thread.join(max(until - self._system.clock.monotonic(), 0.0))
+        return not any(thread.is_alive() for thread in self._threads)
+
+    def running(self) -> dict[str, Running]:
+        """The handlers that run just now, by component. May be called from any thread."""
+        found = {name: receiver.running for name, receiver in self._receivers.items()}
+        return {name: running for name, running in found.items() if running is not None}
+
+    def __enter__(self) -> Host:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _run(self, component: str, what: str, make: Callable[[], Loop]) -> None:
+        wake = threading.Event()
+        self._wakes[component].append(wake)
+        thread = _Thread(f"{component} {what}", make, self._stopping, wake)
+        if what == "receiver":
+            # What its handlers published is committed: the relay has something to announce.
+            thread.did_something = lambda: self._wake(component)
+        self._start(thread)
+
+    def _start(self, thread: _Thread) -> None:
+        self._threads.append(thread)
+        thread.start()
+
+    def _receiver(self, component: str) -> Receiver:
+        self._receivers[component] = self._system.receiver(component)
+        return self._receivers[component]
+
+    def _wake(self, component: str) -> None:
+        for wake in self._wakes.get(component, ()):
+            wake.set()
+
+
+class _Thread(threading.Thread):
+    """Steps one loop until told to stop. A daemon: a handler that never returns does not hold up the process."""
+
+    def __init__(self, name: str, make: Callable[[], Loop], stopping: threading.Event, wake: threading.Event) -> None:
+        super().__init__(name=name, daemon=True)
+        self._make = make
+        self._stopping = stopping
+        self._wake = wake
+        self._loop: Loop | None = None
+        self._trouble: str | None = None
+        self._backoff_seconds = BACKOFF_SECONDS_MIN
+        self.idle_seconds = IDLE_SECONDS
+        self.did_something: Callable[[], None] = lambda: None
+
+    def run(self) -> None:
+        while not self._stopping.is_set():
+            self._wake.clear()
+            try:
+                if self._loop is None:
+                    self._loop = self._make()
+                busy = self._loop.step()
+            except (StoreUnavailable, LogError) as error:
+                self._note(str(error))
+                self._wait_longer()
+            except Exception as error:
+                _logger.exception("%s failed; it starts again with new connections", self.name)
+                self._note(str(error))
+                self._close()
+                self._wait_longer()
+            else:
+                self._note(None)
+                if busy:
+                    self.did_something()
+                else:
+                    self._wake.wait(self.idle_seconds)
+        self._close()
+
+    def _note(self, trouble: str | None) -> None:
+        """Say once what is wrong, and once that it is over."""
+        if trouble != self._trouble:
+            if trouble is None:
+                _logger.info("%s works again", self.name)
+                self._backoff_seconds = BACKOFF_SECONDS_MIN
+            else:
+                _logger.error("%s: %s", self.name, trouble)
+        self._trouble = trouble
+
+    def _wait_longer(self) -> None:
+        self._stopping.wait(self._backoff_seconds)
+        self._backoff_seconds = min(self._backoff_seconds * 2, BACKOFF_SECONDS_MAX)
+
+    def _close(self) -> None:
+        # Where the database is out of reach the leases stay; they run out by themselves.
+        with suppress(Exception):
+            if self._loop is not None:
+                self._loop.close()
+        self._loop = None
+
+
+class _Watcher:
+    """Looks whether somebody has committed to a component's database or the log, and wakes who may care."""
+
+    def __init__(self, system: OpenSystem, wake: Callable[[str], None]) -> None:
+        self._system = system
+        self._wake = wake
+        self._connections: dict[str, Any] = {name: system.databases[name].connect() for name in system.components}
+        self._versions: dict[str, int] = {}
+        self._log_version = -1
+
+    def step(self) -> bool:
+        for name, connection in self._connections.items():
+            version = self._system.databases[name].version(connection)
+            if version != self._versions.get(name):
+                self._versions[name] = version
+                self._wake(name)
+        log_version = self._system.log.version()
+        if log_version != self._log_version:
+            self._log_version = log_version
+            for name in self._system.components:
+                self._wake(name)
+        return False
+
+    def close(self) -> None:
+        for connection in self._connections.values():
+            connection.close()
