@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from preterite.clock import Clock, Randomness
 from preterite.errors import Fenced
@@ -22,6 +23,13 @@ from preterite.topology import Subscriptions
 from preterite.workplace import workplace_for
 
 _logger = logging.getLogger("preterite")
+
+
+class _Standstill(NamedTuple):
+    """Why a stream stands still, and before which number."""
+
+    reason: str
+    before: int
 
 
 class Receiver:
@@ -57,7 +65,7 @@ class Receiver:
         self._committed: dict[Stream, Cursor] = {}
         self._read: dict[Stream, Cursor] = {}
         self._epochs: dict[Stream, int] = {}
-        self._stopped: dict[Stream, str] = {}
+        self._stopped: dict[Stream, _Standstill] = {}
         self._gone_back: set[Stream] = set()
         self._waiting: list[Record] = []
         self._careful = 0
@@ -115,8 +123,8 @@ class Receiver:
         done, self._waiting = records[: handled.records], list(records[handled.records :])
         for stream, record in {record.stream: record for record in done}.items():
             self._committed[stream] = self._committed[stream].at(record)
-            if self._stopped:
-                self._stop(stream, None)
+            if stream in self._stopped and record.number >= self._stopped[stream].before:
+                self._move_again(stream)
         return True
 
     def _next_records(self) -> list[Record]:
@@ -145,11 +153,12 @@ class Receiver:
         if verdict is Verdict.GAP:
             beyond = "the log should hold" if record.kind == "head" else "there is"
             missing = f"number {cursor.number + 1} of {stream} is missing; {beyond} {record.number}"
-            self._stop(stream, f"{missing}. The stream stands still until its publisher sends it again.")
+            self._stop(stream, cursor, f"{missing}. The stream stands still until its publisher sends it again.")
         elif verdict is Verdict.GONE_BACK:
             self._gone_back.add(stream)
             other = f"{record.number} is not what was read here up to {cursor.number}"
-            self._stop(stream, f"{stream} has gone back: {other}. The stream stands still until a person has looked.")
+            told = f"{stream} has gone back: {other}. The stream stands still until a person has looked."
+            self._stop(stream, cursor, told)
         return False
 
     def _start_reading(self) -> None:
@@ -176,7 +185,11 @@ class Receiver:
         }
         self._read = dict(self._committed)
         self._epochs = {stream: cursor.epoch for stream, cursor in self._committed.items()}
-        self._stopped = {stream: state.stopped for stream, state in states.items() if state.stopped}
+        self._stopped = {
+            stream: _Standstill(state.stopped, state.cursor.number + 1)
+            for stream, state in states.items()
+            if state.stopped is not None
+        }
         self._reader = self._log.reader({stream: cursor.number for stream, cursor in self._committed.items()})
 
     def _stands_back_for(self, registered: Sequence[HandlerRegistration]) -> bool:
@@ -224,21 +237,22 @@ class Receiver:
         self._stop_reading()
         self._leases.lost()
 
-    def _stop(self, stream: Stream, reason: str | None) -> None:
-        """Say visibly why a stream stands still; or, with nothing, that it moves again."""
-        if self._stopped.get(stream) == reason:
-            return
-        if reason is None:
-            del self._stopped[stream]
-            _logger.info("%s: %s moves again", self.component, stream)
-        else:
-            self._stopped[stream] = reason
+    def _stop(self, stream: Stream, cursor: Cursor, reason: str) -> None:
+        """Say visibly why a stream stands still behind this cursor."""
+        standstill = _Standstill(reason, cursor.number + 1)
+        if self._stopped.get(stream) != standstill:
+            self._stopped[stream] = standstill
             _logger.error("%s: %s", self.component, reason)
-        self._write(lambda: self._store.stop_stream(self._connection, stream, reason))
+            self._write(lambda: self._store.stop_stream(self._connection, stream, reason))
+
+    def _move_again(self, stream: Stream) -> None:
+        del self._stopped[stream]
+        _logger.info("%s: %s moves again", self.component, stream)
+        self._write(lambda: self._store.stop_stream(self._connection, stream, None))
 
     def _stop_all(self, reason: str) -> None:
-        for stream in self._committed:
-            self._stop(stream, reason)
+        for stream, cursor in self._committed.items():
+            self._stop(stream, cursor, reason)
         self._stop_reading()
 
     def _note_passed_over(self, stream: Stream, what: str) -> None:

@@ -290,6 +290,10 @@ class Store(Protocol):
         """Store where streams without a cursor begin, all in this transaction (protocol rule 18)."""
         ...
 
+    def handler_starts(self, connection: DbConnection) -> Mapping[tuple[str, Stream], int]:
+        """From which number of each stream each handler has been in force. Reads only."""
+        ...
+
     def cursors(self, connection: DbConnection) -> Mapping[Stream, CursorState]:
         """All cursors. Reads only."""
         ...

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from preterite import logs, settings, stores
 from preterite.clock import Clock, Randomness, SystemClock, SystemRandomness
@@ -19,6 +19,7 @@ from preterite.topology import Topology, verify
 
 PARTITIONS_DEFAULT = 8
 PARTITIONS_MAX = 1024
+Opened = TypeVar("Opened", bound=OpenSystem)
 
 
 class System:
@@ -70,31 +71,52 @@ class System:
         `retention` says less. Raises `SystemRefused` with all faults together, or what makes a database or the log
         unusable.
         """
-        clock = clock or SystemClock()
-        randomness = randomness or SystemRandomness()
-        project = settings.read_project(Path.cwd())
-        names = [c.name if isinstance(c, Component) else self.component(c).name for c in (only or self.components)]
-        all_urls = settings.database_urls(
-            self.name, [c.name for c in self.components], databases or {}, os.environ, project
+        return open_as(
+            OpenSystem,
+            self,
+            databases=databases or {},
+            log=log,
+            only=only or self.components,
+            create_tables=create_tables,
+            clock=clock or SystemClock(),
+            randomness=randomness or SystemRandomness(),
+            retention=retention,
         )
-        urls = {name: all_urls[name] for name in dict.fromkeys(names)}
-        connected = {name: stores.connect(url) for name, url in urls.items()}
-        topology = self.verify(connected)
-        faults = [*_shared_database_faults(urls), *_driver_faults(topology, urls)]
-        if faults:
-            raise SystemRefused(self.name, faults)
-        identity = LogIdentity(self.name, randomness.uuid(), self.partitions)
-        opened_log = logs.connect(settings.log_url(self.name, log, os.environ, project), identity, clock, retention)
-        try:
-            return OpenSystem(
-                self.name, self.components, topology, connected, opened_log, clock, randomness, create_tables
-            )
-        except BaseException:
-            opened_log.close()
-            raise
 
     def __repr__(self) -> str:
         return f"System({self.name!r}, {list(self.components)!r})"
+
+
+def open_as(
+    kind: type[Opened],
+    system: System,
+    *,
+    databases: Mapping[str, str],
+    log: str | None,
+    only: Sequence[str | Component],
+    create_tables: bool,
+    clock: Clock,
+    randomness: Randomness,
+    retention: timedelta | None = None,
+) -> Opened:
+    """What `System.open` does; returns a system of the given kind."""
+    project = settings.read_project(Path.cwd())
+    names = [c.name if isinstance(c, Component) else system.component(c).name for c in only]
+    all_names = [component.name for component in system.components]
+    all_urls = settings.database_urls(system.name, all_names, databases, os.environ, project)
+    urls = {name: all_urls[name] for name in dict.fromkeys(names)}
+    connected = {name: stores.connect(url) for name, url in urls.items()}
+    topology = system.verify(connected)
+    faults = [*_shared_database_faults(urls), *_driver_faults(topology, urls)]
+    if faults:
+        raise SystemRefused(system.name, faults)
+    identity = LogIdentity(system.name, randomness.uuid(), system.partitions)
+    opened_log = logs.connect(settings.log_url(system.name, log, os.environ, project), identity, clock, retention)
+    try:
+        return kind(system.name, system.components, topology, connected, opened_log, clock, randomness, create_tables)
+    except BaseException:
+        opened_log.close()
+        raise
 
 
 def _shared_database_faults(urls: Mapping[str, str]) -> list[str]:

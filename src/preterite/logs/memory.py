@@ -108,6 +108,13 @@ class MemoryLog:
                 held.records.pop(number, None)
             held.last_number = max(held.records, default=0)
 
+    def arrive_late(self, record: Record) -> None:
+        """Take a record without looking at its epoch, as a log that cannot refuse an overtaken writer does."""
+        with self._lock:
+            held = self._held[record.stream]
+            held.records[record.number] = record
+            held.last_number = max(held.last_number, record.number)
+
     def _tails(self) -> Mapping[Stream, Tail]:
         with self._lock:
             return {stream: Tail(held.last_number, held.head) for stream, held in self._held.items()}

@@ -75,11 +75,11 @@ class SqliteLog:
     """A log in one SQLite file. One connection writes, behind a lock; every reader has its own."""
 
     def __init__(self, url: str, identity: LogIdentity, clock: Clock, retention: timedelta | None = None) -> None:
-        self._path = sqlite_file.path_of(url)
+        self.path = sqlite_file.path_of(url)
         self._clock = clock
         self._retention = retention
         self._lock = threading.Lock()
-        self._connection = sqlite_file.open_file(self._path)
+        self._connection = sqlite_file.open_file(self.path)
         self._owner = identity.system_id.bytes + id(self).to_bytes(8)
         self._maintained_at = float("-inf")
         self._maintained_version = -1
@@ -137,7 +137,7 @@ class SqliteLog:
             return tail + 1 if first is None else first
 
     def reader(self, starts: Mapping[Stream, int]) -> LogReader:
-        connection = sqlite_file.open_file(self._path)
+        connection = sqlite_file.open_file(self.path)
 
         def tails() -> Mapping[Stream, Tail]:
             with _translated():
@@ -189,7 +189,7 @@ class SqliteLog:
         if (there.system, there.partitions) != (identity.system, identity.partitions):
             self._connection.close()
             raise WrongLog(
-                f"The log {self._path} belongs to system {there.system!r} with {there.partitions} partitions; "
+                f"The log {self.path} belongs to system {there.system!r} with {there.partitions} partitions; "
                 f"this is {identity.system!r} with {identity.partitions}. Nothing was written. "
                 "Give each system its own log; the number of partitions cannot change."
             )

@@ -278,6 +278,10 @@ class SqliteStore:
         cursor.executemany(sql.START_CURSOR, [(*stream, *start) for stream, start in starts.items()])
         cursor.execute(sql.START_HANDLERS)
 
+    def handler_starts(self, connection: DbConnection) -> Mapping[tuple[str, Stream], int]:
+        rows = connection.cursor().execute(sql.HANDLER_STARTS).fetchall()
+        return {(handler, Stream(publisher, partition)): number for handler, publisher, partition, number in rows}
+
     def cursors(self, connection: DbConnection) -> Mapping[Stream, CursorState]:
         rows = connection.cursor().execute(sql.CURSORS).fetchall()
         return {Stream(row[0], row[1]): CursorState(Cursor(*row[2:5]), row[5]) for row in rows}

@@ -84,6 +84,7 @@ INSERT INTO preterite_handler_start (handler, publisher, partition, number)
 SELECT h.name, c.publisher, c.partition, c.number + 1 FROM preterite_handler h CROSS JOIN preterite_cursor c
 WHERE h.retired_at IS NULL ON CONFLICT DO NOTHING
 """
+HANDLER_STARTS = "SELECT handler, publisher, partition, number FROM preterite_handler_start"
 CURSORS = "SELECT publisher, partition, number, event_id, epoch, stopped FROM preterite_cursor"
 MOVE_CURSOR = """
 UPDATE preterite_cursor SET number = ?, event_id = ?, epoch = ?

@@ -1,0 +1,80 @@
+"""A whole system in a test: real SQLite databases, the in-memory log, no threads, a clock moved by hand.
+
+with started(system, at="2011-03-01T10:00Z") as shop:
+    with shop.session(sales) as session:
+        purchase(session, ...)
+    shop.settle()
+    assert shop.published(ItemPurchased)
+"""
+
+from __future__ import annotations
+
+import random
+import tempfile
+from collections.abc import Generator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from uuid import UUID
+
+from preterite.component import Component
+from preterite.opened import OpenSystem
+from preterite.system import System, open_as
+from preterite.testing.clock import MovableClock, instant
+
+__all__ = ["MovableClock", "SeededRandomness", "StartedSystem", "instant", "started"]
+
+SEED = 20130730
+
+
+class SeededRandomness:
+    """The same random values in every run."""
+
+    def __init__(self, seed: int = SEED) -> None:
+        self._random = random.Random(seed)
+
+    def uuid(self) -> UUID:
+        return UUID(int=self._random.getrandbits(128), version=4)
+
+    def fraction(self) -> float:
+        return self._random.random()
+
+
+class StartedSystem(OpenSystem):
+    """An open system whose clock stands still until the test moves it."""
+
+    clock: MovableClock
+
+    def next_due(self) -> datetime | None:
+        """When the next retry is due that waits in any component."""
+        dues = [self.counts(name).next_due_at for name in self.components]
+        return min((self.clock.at_timestamp(due) for due in dues if due is not None), default=None)
+
+
+@contextmanager
+def started(system: System, *, at: str | datetime = "2013-07-30T12:00Z", seed: int = SEED) -> Generator[StartedSystem]:
+    """Open a system for one test, in a folder that goes with it, with the components' own tables made.
+
+    `at` is where the clock stands. `settle()` raises a handler's own exception unless `failures="park"`.
+    """
+    clock = MovableClock(instant(at))
+    with tempfile.TemporaryDirectory(prefix="preterite-") as folder:
+        shop = open_as(
+            StartedSystem,
+            system,
+            databases={component.name: _url(folder, component) for component in system.components},
+            log="memory:",
+            only=system.components,
+            create_tables=True,
+            clock=clock,
+            randomness=SeededRandomness(seed),
+        )
+        clock.settle_with(shop.next_due, lambda: shop.settle(failures="park"))
+        try:
+            yield shop
+        finally:
+            shop.close()
+
+
+def _url(folder: str, component: Component) -> str:
+    return f"sqlite:///{Path(folder) / component.name}.sqlite"

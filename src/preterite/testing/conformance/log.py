@@ -1,0 +1,293 @@
+"""The conformance suite of logs: what `preterite.log.Log` promises, test by test."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Literal, Protocol
+from uuid import UUID, uuid5
+
+import pytest
+
+from preterite.errors import LogConflict, LogFenced, RecordRefused, WrongLog
+from preterite.log import RECORD_BYTES_MAX, Log, LogIdentity, LogReader, Record, Stream, StreamEnd
+
+SYSTEM = LogIdentity("shop", UUID(int=1), 8)
+SALES = Stream("sales", 0)
+OTHER = Stream("sales", 1)
+_IDS = UUID(int=7)
+
+
+class OpenLog(Protocol):
+    """Opens the same log again at each call; the fixture closes them all."""
+
+    def __call__(self, identity: LogIdentity = SYSTEM) -> Log: ...
+
+
+@dataclass(frozen=True)
+class LogAbilities:
+    """What a log can do beyond what all must do."""
+
+    survives_reopening: bool
+    """What was appended is there when another process opens the log."""
+    loses: Callable[[Log, Stream, Sequence[int]], None] | None
+    """Makes the log lose these numbers, where a test can do that; else nothing."""
+
+
+def event(number: int, *, stream: Stream = SALES, epoch: int = 1, of: str = "", body: bytes = b"{}") -> Record:
+    """A record; its id follows from stream, number and `of`."""
+    return Record(stream, "event", epoch, number, uuid5(_IDS, f"{stream}/{number}/{of}").bytes, body)
+
+
+def events(first: int, last: int, *, stream: Stream = SALES, epoch: int = 1) -> list[Record]:
+    """The records with these numbers."""
+    return [event(number, stream=stream, epoch=epoch) for number in range(first, last + 1)]
+
+
+def head(number: int, *, epoch: int = 1) -> Record:
+    """A head that says how far the stream reaches."""
+    return Record(SALES, "head", epoch, number, event(number).event_id, b"")
+
+
+def read_all(reader: LogReader, limit: int = 100) -> list[Record]:
+    """Everything that a reader gives until the log has no more."""
+    found: list[Record] = []
+    while some := reader.read(limit):
+        found += some
+    return found
+
+
+def numbers(records: Sequence[Record], kind: Literal["event", "void", "head"] = "event") -> list[int]:
+    """The numbers of the records of one kind."""
+    return [record.number for record in records if record.kind == kind]
+
+
+class LogConformance:
+    """Every log passes this."""
+
+    abilities: ClassVar[LogAbilities]
+
+    @pytest.fixture
+    def log(self, open_log: OpenLog) -> Log:
+        """A new log."""
+        return open_log()
+
+    def test_records_are_read_in_the_order_of_their_numbers(self, log: Log) -> None:
+        log.append(events(1, 3))
+        log.append(events(4, 5))
+
+        assert numbers(read_all(log.reader({SALES: 0}))) == [1, 2, 3, 4, 5]
+
+    def test_a_record_is_read_as_it_was_appended(self, log: Log) -> None:
+        record = event(1, body=b"\x00\xff{}")
+        log.append([record])
+
+        assert read_all(log.reader({SALES: 0})) == [record]
+
+    def test_a_reader_starts_behind_the_given_number(self, log: Log) -> None:
+        log.append(events(1, 5))
+
+        assert numbers(read_all(log.reader({SALES: 3}))) == [4, 5]
+
+    def test_a_reader_goes_on_to_what_is_appended_later(self, log: Log) -> None:
+        reader = log.reader({SALES: 0})
+        log.append(events(1, 2))
+        before = read_all(reader)
+        log.append(events(3, 4))
+
+        assert numbers(before) == [1, 2]
+        assert numbers(read_all(reader)) == [3, 4]
+
+    def test_a_reader_gives_only_its_own_streams(self, log: Log) -> None:
+        log.append([*events(1, 2), *events(1, 3, stream=OTHER)])
+
+        assert {record.stream for record in read_all(log.reader({OTHER: 0}))} == {OTHER}
+
+    def test_a_read_gives_no_more_than_was_asked_for_and_every_stream_has_its_turn(self, log: Log) -> None:
+        log.append([*events(1, 10), *events(1, 10, stream=OTHER)])
+        reader = log.reader({SALES: 0, OTHER: 0})
+        reads = [reader.read(5) for _ in range(4)]
+
+        assert [len(read) for read in reads] == [5, 5, 5, 5]
+        assert {record.stream for read in reads[:2] for record in read} == {SALES, OTHER}
+
+    def test_append_returns_the_last_confirmed_number_of_each_stream(self, log: Log) -> None:
+        assert log.append([*events(1, 3), *events(1, 2, stream=OTHER)]) == {SALES: 3, OTHER: 2}
+
+    def test_appending_again_changes_nothing_and_is_confirmed_again(self, log: Log) -> None:
+        log.append(events(1, 3))
+
+        assert log.append(events(2, 4)) == {SALES: 4}
+        assert numbers(read_all(log.reader({SALES: 0}))) == [1, 2, 3, 4]
+
+    def test_another_event_under_a_known_number_is_a_conflict(self, log: Log) -> None:
+        log.append(events(1, 3))
+
+        with pytest.raises(LogConflict, match="number 3 of sales/0"):
+            log.append([event(3, of="somebody else")])
+        assert read_all(log.reader({SALES: 2})) == [event(3)]
+
+    def test_a_record_that_is_sent_again_carries_the_newer_epoch(self, log: Log) -> None:
+        log.append(events(1, 2, epoch=1))
+        log.take_over([SALES], 5, b"nonce")
+        log.append(events(2, 3, epoch=5))
+
+        assert [(record.number, record.epoch) for record in read_all(log.reader({SALES: 0}))] == [
+            (1, 1),
+            (2, 5),
+            (3, 5),
+        ]
+
+    def test_a_void_fills_a_number(self, log: Log) -> None:
+        void = Record(SALES, "void", 1, 2, event(2).event_id, b"too large")
+        log.append([event(1), void, event(3)])
+
+        assert read_all(log.reader({SALES: 0}))[1] == void
+
+    def test_a_record_beyond_the_limit_is_refused_for_ever_and_nothing_of_its_batch_is_written(self, log: Log) -> None:
+        with pytest.raises(RecordRefused) as refused:
+            log.append([event(1), event(2, body=b"x" * (RECORD_BYTES_MAX + 1))])
+
+        assert (refused.value.stream, refused.value.number) == (SALES, 2)
+        assert numbers(read_all(log.reader({SALES: 0}))) in ([], [1])
+
+    # taking over: no number twice (protocol rule 3)
+
+    def test_a_new_writer_learns_how_far_the_stream_reaches(self, log: Log) -> None:
+        log.append(events(1, 4))
+
+        ends = log.take_over([SALES, OTHER], 9, b"nonce")
+
+        assert ends[SALES][:2] == (4, event(4).event_id)
+        assert ends[OTHER][:2] == (0, b"")
+        assert log.end(SALES) == StreamEnd(4, event(4).event_id, 9)
+
+    def test_an_overtaken_writer_is_refused(self, log: Log) -> None:
+        log.take_over([SALES], 5, b"old")
+        log.take_over([SALES], 6, b"new")
+
+        with pytest.raises(LogFenced) as fenced:
+            log.append([event(1, epoch=5)])
+        assert fenced.value.epoch == 6
+        assert log.append([event(1, epoch=6)]) == {SALES: 1}
+
+    def test_a_claim_that_is_not_newer_is_refused(self, log: Log) -> None:
+        log.take_over([SALES], 5, b"first")
+
+        with pytest.raises(LogFenced):
+            log.take_over([SALES], 5, b"second")
+
+    # loss: heads and gaps (protocol rules 4 and 5)
+
+    def test_a_reader_at_the_end_is_told_how_far_the_stream_should_reach(self, log: Log) -> None:
+        log.append([*events(1, 2), head(2)])
+        found = read_all(log.reader({SALES: 0}))
+
+        assert [(record.kind, record.number) for record in found] == [("event", 1), ("event", 2), ("head", 2)]
+
+    def test_the_newest_head_counts(self, log: Log) -> None:
+        log.append([*events(1, 2), head(2)])
+        log.append([event(3), head(3)])
+
+        assert numbers(read_all(log.reader({SALES: 0})), "head")[-1] == 3
+
+    def test_behind_a_gap_the_next_number_shows_that_one_is_missing_and_is_read_once_it_is_there(
+        self, log: Log
+    ) -> None:
+        log.append([event(1), event(3)])
+        reader = log.reader({SALES: 0})
+        before = read_all(reader)
+        log.append([event(2)])
+
+        assert numbers(before) == [1, 3]
+        assert numbers(read_all(reader)) == [2, 3]
+
+    def test_a_lost_tail_shows_at_the_takeover(self, log: Log) -> None:
+        if self.abilities.loses is None:
+            pytest.skip("declared: a test cannot make this log lose records")
+        log.append([*events(1, 5), head(5)])
+        self.abilities.loses(log, SALES, [4, 5])
+
+        assert log.take_over([SALES], 9, b"nonce")[SALES].number == 3
+        assert numbers(read_all(log.reader({SALES: 0})), "head") == [5]
+
+    def test_a_lost_middle_shows_at_the_takeover(self, log: Log) -> None:
+        if self.abilities.loses is None:
+            pytest.skip("declared: a test cannot make this log lose records")
+        log.append(events(1, 5))
+        self.abilities.loses(log, SALES, [3])
+
+        assert log.take_over([SALES], 9, b"nonce")[SALES].number == 2
+
+    # where streams begin and end (protocol rule 18)
+
+    def test_a_stream_that_holds_nothing_begins_at_one_and_ends_at_zero(self, log: Log) -> None:
+        assert log.first_number(SALES) == 1
+        assert log.end(SALES) == StreamEnd(0, b"", 0)
+
+    def test_the_first_number_is_the_lowest_one_held(self, log: Log) -> None:
+        log.append(events(7, 9))
+
+        assert log.first_number(SALES) == 7
+
+    # waking up
+
+    def test_the_version_changes_with_every_append(self, log: Log) -> None:
+        before = log.version()
+        log.append([event(1)])
+        after = log.version()
+
+        assert after != before
+        assert log.version() == after
+
+    def test_several_threads_may_append_at_once(self, log: Log) -> None:
+        def write(stream: Stream) -> None:
+            for number in range(1, 51):
+                log.append([event(number, stream=stream)])
+
+        writers = [threading.Thread(target=write, args=(Stream("sales", partition),)) for partition in range(4)]
+        for writer in writers:
+            writer.start()
+        for writer in writers:
+            writer.join()
+
+        found = read_all(log.reader({Stream("sales", partition): 0 for partition in range(4)}))
+        assert len(found) == 200
+
+    # the same log, opened again
+
+    def test_what_was_appended_is_there_for_others(self, open_log: OpenLog) -> None:
+        self._skip_unless_it_survives()
+        open_log().append([*events(1, 3), head(3)])
+        other = open_log()
+
+        assert numbers(read_all(other.reader({SALES: 0}))) == [1, 2, 3]
+        assert other.end(SALES).number == 3
+
+    def test_the_version_changes_when_others_append(self, open_log: OpenLog) -> None:
+        self._skip_unless_it_survives()
+        log, other = open_log(), open_log()
+        before = log.version()
+        other.append([event(1)])
+
+        assert log.version() != before
+
+    def test_it_keeps_its_identity(self, open_log: OpenLog) -> None:
+        self._skip_unless_it_survives()
+        open_log()
+
+        assert open_log(LogIdentity("shop", UUID(int=99), 8)).identity == SYSTEM
+
+    def test_another_system_or_number_of_partitions_is_refused(self, open_log: OpenLog) -> None:
+        self._skip_unless_it_survives()
+        open_log()
+
+        with pytest.raises(WrongLog, match="belongs to system 'shop'"):
+            open_log(LogIdentity("bank", UUID(int=1), 8))
+        with pytest.raises(WrongLog, match="8 partitions"):
+            open_log(LogIdentity("shop", UUID(int=1), 16))
+
+    def _skip_unless_it_survives(self) -> None:
+        if not self.abilities.survives_reopening:
+            pytest.skip("declared: this log ends with its process")

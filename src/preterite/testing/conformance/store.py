@@ -1,0 +1,113 @@
+"""The conformance suite of stores: what `preterite.store.Store` promises, test by test."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from preterite.errors import HandlerEndedTransaction, WrongDatabase
+from preterite.store import Database, StoreIdentity
+from preterite.testing.conformance.store_cursors import CursorConformance
+from preterite.testing.conformance.store_outbox import OutboxConformance
+from preterite.testing.conformance.store_parking import ParkingConformance
+from preterite.testing.conformance.store_steps import IDENTITY, transaction
+
+
+class StoreConformance(OutboxConformance, CursorConformance, ParkingConformance):
+    """Every store passes this. The fixture `database` gives an empty database that is not migrated yet."""
+
+    @pytest.fixture
+    def connection(self, database: Database) -> Any:
+        """A connection to the migrated and identified database."""
+        opened = database.connect()
+        database.store.migrate(opened)
+        with transaction(database.store, opened):
+            database.store.identify(opened, IDENTITY)
+        return opened
+
+    def test_a_database_that_was_never_used_has_no_identity(self, database: Database) -> None:
+        assert database.store.identity(database.connect()) is None
+
+    def test_migrating_again_changes_nothing(self, database: Database, connection: Any) -> None:
+        database.store.migrate(connection)
+
+        assert database.store.identity(connection) == IDENTITY
+
+    def test_the_identity_of_the_component_is_made_once(self, database: Database, connection: Any) -> None:
+        another = IDENTITY.component_id.__class__(int=99)
+        with transaction(database.store, connection):
+            database.store.identify(connection, StoreIdentity("sales", another, "shop", IDENTITY.system_id, 8))
+
+        assert database.store.identity(connection) == IDENTITY
+
+    @pytest.mark.parametrize(
+        "changed",
+        [{"component": "finance"}, {"system": "bank"}, {"system_id": IDENTITY.component_id}, {"partitions": 4}],
+    )
+    def test_the_database_of_another_component_or_system_is_refused(
+        self, database: Database, connection: Any, changed: dict[str, Any]
+    ) -> None:
+        wanted = StoreIdentity(**{**IDENTITY.__dict__, **changed})
+
+        with pytest.raises(WrongDatabase, match="belongs to component 'sales' of system 'shop'"):
+            database.store.identify(connection, wanted)
+
+    def test_it_says_which_promise_holds(self, database: Database) -> None:
+        assert "commits survive" in database.promise()
+
+    def test_a_commit_of_another_connection_changes_the_version(self, database: Database, connection: Any) -> None:
+        watching = database.connect()
+        before = database.version(watching)
+        unchanged = database.version(watching)
+        with transaction(database.store, connection):
+            database.store.stop_relay(connection, "noted")
+
+        assert unchanged == before
+        assert database.version(watching) != before
+
+    def test_its_own_tables_are_made_where_they_are_missing(self, database: Database, connection: Any) -> None:
+        database.create_tables("create table one (a text); -- the first; one\ncreate table two (b text)")
+        database.create_tables("create table one (a text); create table three (c text default ';')")
+
+        for table in ("one", "two", "three"):
+            assert connection.cursor().execute(f"SELECT count(*) FROM {table}").fetchone()[0] == 0
+
+    # handlers do not end the transaction (protocol rule 9)
+
+    @pytest.mark.parametrize("how", ["commit", "rollback"])
+    def test_a_guarded_connection_refuses_to_end_the_transaction(
+        self, database: Database, connection: Any, how: str
+    ) -> None:
+        database.store.begin(connection)
+        with connection.guarding(), pytest.raises(HandlerEndedTransaction):
+            getattr(connection, how)()
+
+        assert database.store.in_transaction(connection)
+        connection.rollback()
+
+    @pytest.mark.parametrize("statement", ["COMMIT", "ROLLBACK", "END", "BEGIN"])
+    def test_a_guarded_connection_refuses_the_words_in_sql_too(
+        self, database: Database, connection: Any, statement: str
+    ) -> None:
+        database.store.begin(connection)
+        with connection.guarding(), pytest.raises(Exception, match="not authorized"):
+            connection.cursor().execute(statement)
+
+        assert database.store.in_transaction(connection)
+        connection.rollback()
+
+    def test_a_guarded_connection_has_savepoints(self, database: Database, connection: Any) -> None:
+        database.create_tables("create table noted (what text)")
+        with transaction(database.store, connection), connection.guarding():
+            cursor = connection.cursor()
+            for statement in (
+                "INSERT INTO noted VALUES ('kept')",
+                "SAVEPOINT part",
+                "INSERT INTO noted VALUES ('undone')",
+                "ROLLBACK TO part",
+                "RELEASE part",
+            ):
+                cursor.execute(statement)
+
+        assert connection.cursor().execute("SELECT what FROM noted").fetchall() == [("kept",)]

@@ -1,0 +1,193 @@
+"""Conformance of stores: handlers in force, cursors, and the fence at the end of every batch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from preterite.errors import Fenced
+from preterite.log import Cursor, Stream
+from preterite.store import Database, Fence, HandlerRegistration, Move
+from preterite.testing.conformance.store_steps import (
+    FINANCE,
+    LATER,
+    NOW,
+    SOMEBODY_ELSE,
+    id_of,
+    park,
+    parked,
+    take,
+    transaction,
+)
+
+BILL = HandlerRegistration("bill", "finance.Event", "")
+MAIL = HandlerRegistration("mail", "finance.Event", "mail")
+START = Cursor(4, id_of(4), 1)
+NEXT = Cursor(6, id_of(6), 2)
+LEASE = f"partition/{FINANCE.partition}"
+
+
+class CursorConformance:
+    """Cursors move together with everything else, once, and only under the fence (protocol rules 1, 6, 18)."""
+
+    def test_a_cursor_moves_from_where_it_was_read(self, database: Database, connection: Any) -> None:
+        fence = self._ready(database, connection)
+        with transaction(database.store, connection):
+            database.store.move_cursors(connection, [Move(FINANCE, START, NEXT)], fence, LATER)
+
+        assert database.store.cursors(connection)[FINANCE].cursor == NEXT
+        assert database.store.leases(connection)[0].expires_at == LATER
+
+    def test_a_cursor_that_somebody_else_has_moved_is_not_moved(self, database: Database, connection: Any) -> None:
+        fence = self._ready(database, connection)
+        with transaction(database.store, connection):
+            database.store.move_cursors(connection, [Move(FINANCE, START, NEXT)], fence, LATER)
+
+        with pytest.raises(Fenced), transaction(database.store, connection):
+            database.store.move_cursors(connection, [Move(FINANCE, START, Cursor(9, b"", 2))], fence, LATER)
+        assert database.store.cursors(connection)[FINANCE].cursor == NEXT
+
+    def test_a_cursor_with_another_id_under_its_number_is_not_moved(self, database: Database, connection: Any) -> None:
+        fence = self._ready(database, connection)
+        another = START._replace(event_id=id_of("another"))
+
+        with pytest.raises(Fenced), transaction(database.store, connection):
+            database.store.move_cursors(connection, [Move(FINANCE, another, NEXT)], fence, LATER)
+
+    def test_whoever_lost_the_lease_moves_nothing(self, database: Database, connection: Any) -> None:
+        fence = self._ready(database, connection)
+        take(database.store, connection, LEASE, SOMEBODY_ELSE)
+
+        with pytest.raises(Fenced), transaction(database.store, connection):
+            database.store.move_cursors(connection, [Move(FINANCE, START, NEXT)], fence, LATER)
+        with pytest.raises(Fenced), transaction(database.store, connection):
+            database.store.check_fence(connection, fence, LATER)
+        assert database.store.cursors(connection)[FINANCE].cursor == START
+
+    def test_whoever_lacks_a_registered_handler_moves_nothing(self, database: Database, connection: Any) -> None:
+        fence = self._ready(database, connection)
+        self._register(database, connection, BILL, MAIL)
+
+        with pytest.raises(Fenced), transaction(database.store, connection):
+            database.store.move_cursors(connection, [Move(FINANCE, START, NEXT)], fence, LATER)
+        with pytest.raises(Fenced), transaction(database.store, connection):
+            database.store.check_fence(connection, fence, LATER)
+
+    # where streams and handlers begin
+
+    def test_a_stream_begins_once(self, database: Database, connection: Any) -> None:
+        other = Stream("finance", 5)
+        with transaction(database.store, connection):
+            database.store.start_cursors(connection, {FINANCE: START})
+            database.store.start_cursors(connection, {FINANCE: NEXT, other: NEXT})
+
+        cursors = {stream: state.cursor for stream, state in database.store.cursors(connection).items()}
+        assert cursors == {FINANCE: START, other: NEXT}
+
+    def test_it_is_recorded_from_which_number_a_handler_has_been_in_force(
+        self, database: Database, connection: Any
+    ) -> None:
+        fence = self._ready(database, connection)
+        with transaction(database.store, connection):
+            database.store.move_cursors(connection, [Move(FINANCE, START, NEXT)], fence, LATER)
+        self._register(database, connection, BILL, MAIL)
+        with transaction(database.store, connection):
+            database.store.start_cursors(connection, {})
+
+        assert database.store.handler_starts(connection) == {("bill", FINANCE): 5, ("mail", FINANCE): 7}
+
+    def test_a_stream_stands_still_with_its_reason_until_it_moves_again(
+        self, database: Database, connection: Any
+    ) -> None:
+        self._ready(database, connection)
+        reasons: list[str | None] = []
+        for reason in ("number 5 is missing", None):
+            with transaction(database.store, connection):
+                database.store.stop_stream(connection, FINANCE, reason)
+            reasons.append(database.store.cursors(connection)[FINANCE].stopped)
+
+        assert reasons == ["number 5 is missing", None]
+
+    # handlers in force
+
+    def test_registering_again_changes_nothing(self, database: Database, connection: Any) -> None:
+        self._register(database, connection, BILL)
+        before = database.store.handlers(connection)
+        self._register(database, connection, BILL)
+
+        assert database.store.handlers(connection) == before
+        assert before[1] == [BILL]
+
+    def test_a_new_handler_changes_the_version_and_takes_none_away(self, database: Database, connection: Any) -> None:
+        self._register(database, connection, BILL)
+        version = database.store.handlers(connection)[0]
+        self._register(database, connection, MAIL)
+
+        assert database.store.handlers(connection) == (version + 1, [BILL, MAIL])
+
+    def test_a_renamed_handler_keeps_what_is_parked_for_it(self, database: Database, connection: Any) -> None:
+        self._ready(database, connection)
+        park(database.store, connection, parked(5))
+        renamed = HandlerRegistration("charge", "finance.Event", "")
+        with transaction(database.store, connection):
+            database.store.register_handlers(connection, [renamed], {"bill": "charge"}, NOW)
+
+        assert database.store.handlers(connection)[1] == [renamed]
+        assert [row.handler for row in database.store.list_parked(connection, ["parked"], 10)] == ["charge"]
+        assert database.store.handler_starts(connection) == {("charge", FINANCE): 5}
+
+    def test_a_handler_declared_apart_later_takes_its_parked_events_along(
+        self, database: Database, connection: Any
+    ) -> None:
+        self._ready(database, connection)
+        park(database.store, connection, parked(5))
+        version = database.store.handlers(connection)[0]
+        self._register(database, connection, BILL._replace(lane_group="apart"))
+
+        assert database.store.handlers(connection) == (version + 1, [BILL._replace(lane_group="apart")])
+        assert [row.lane_group for row in database.store.list_parked(connection, ["parked"], 10)] == ["apart"]
+
+    def test_a_retired_handler_is_out_of_force_and_what_was_parked_for_it_is_dead(
+        self, database: Database, connection: Any
+    ) -> None:
+        self._ready(database, connection)
+        park(database.store, connection, parked(5))
+        version = database.store.handlers(connection)[0]
+        with transaction(database.store, connection):
+            assert database.store.retire_handler(connection, "bill", NOW) == 1
+            assert database.store.retire_handler(connection, "bill", NOW) == 0
+        self._register(database, connection, BILL)
+
+        assert database.store.handlers(connection) == (version + 1, [BILL._replace(retired=True)])
+        dead = database.store.list_parked(connection, ["dead"], 10)
+        assert [row.failure.error for row in dead if row.failure] == ["HandlerRetired"]
+
+    # what was passed over and how much was done
+
+    def test_what_is_passed_over_is_counted(self, database: Database, connection: Any) -> None:
+        with transaction(database.store, connection):
+            database.store.count_passed_over(connection, "finance", "finance.Unknown", 2, NOW)
+            database.store.count_passed_over(connection, "finance", "finance.Unknown", 3, LATER)
+
+        assert database.store.counts(connection, NOW, NOW).passed_over == 5
+
+    def test_handled_events_are_counted_by_the_minute(self, database: Database, connection: Any) -> None:
+        with transaction(database.store, connection):
+            database.store.count_handled(connection, 99, 4)
+            database.store.count_handled(connection, 100, 2)
+
+        counts = database.store.counts(connection, NOW, 100 * 60 + 30.0)
+        assert (counts.handled, counts.handled_last_minute) == (6, 4)
+
+    def _register(self, database: Database, connection: Any, *handlers: HandlerRegistration) -> None:
+        with transaction(database.store, connection):
+            database.store.register_handlers(connection, handlers, {}, NOW)
+
+    def _ready(self, database: Database, connection: Any) -> Fence:
+        """One handler in force, one stream at its start, its partition leased."""
+        self._register(database, connection, BILL)
+        with transaction(database.store, connection):
+            database.store.start_cursors(connection, {FINANCE: START})
+        lease = take(database.store, connection, LEASE)
+        return Fence({FINANCE.partition: lease}, database.store.handlers(connection)[0])

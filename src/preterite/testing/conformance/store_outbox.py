@@ -1,0 +1,172 @@
+"""Conformance of stores: outbox, numbers, journal, leases."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from preterite.errors import Fenced
+from preterite.log import Stream
+from preterite.store import RELAY, Database, LeaseState
+from preterite.testing.conformance.store_steps import (
+    LATER,
+    ME,
+    NOW,
+    SOMEBODY_ELSE,
+    id_of,
+    outbox_row,
+    publish,
+    take,
+    transaction,
+)
+
+
+class OutboxConformance:
+    """Committed events get gap-free numbers, and stay in the journal until the log has them."""
+
+    def test_what_is_rolled_back_is_not_in_the_outbox(self, database: Database, connection: Any) -> None:
+        database.store.begin(connection)
+        database.store.add_to_outbox(connection, [outbox_row("one")])
+        connection.rollback()
+
+        assert not database.store.has_outbox(connection)
+
+    def test_numbers_follow_the_order_of_the_outbox_without_gaps_per_partition(
+        self, database: Database, connection: Any
+    ) -> None:
+        lease = take(database.store, connection)
+        publish(database.store, connection, [outbox_row("a", 0), outbox_row("b", 1), outbox_row("c", 0)])
+        publish(database.store, connection, [outbox_row("d", 0), outbox_row("e", 1)])
+        with transaction(database.store, connection):
+            numbered = database.store.number(connection, lease, NOW, 100)
+
+        def journal(partition: int) -> list[tuple[int, bytes]]:
+            records = database.store.journal(connection, Stream("sales", partition), 0, 5, 100)
+            return [(record.number, record.body) for record in records]
+
+        assert numbered == 5
+        assert not database.store.has_outbox(connection)
+        assert journal(0) == [(1, b"a"), (2, b"c"), (3, b"d")]
+        assert journal(1) == [(1, b"b"), (2, b"e")]
+
+    def test_numbering_takes_no_more_than_was_asked_for_and_goes_on_from_there(
+        self, database: Database, connection: Any
+    ) -> None:
+        lease = take(database.store, connection)
+        publish(database.store, connection, [outbox_row(name) for name in "abcde"])
+        counts: list[int] = []
+        for _ in range(3):
+            with transaction(database.store, connection):
+                counts.append(database.store.number(connection, lease, NOW, 2))
+
+        row = database.store.stream_numbers(connection)[0]
+        assert counts == [2, 2, 1]
+        assert (row.last_number, row.last_id) == (5, id_of("e"))
+
+    def test_whoever_lost_the_lease_numbers_nothing(self, database: Database, connection: Any) -> None:
+        lost = take(database.store, connection)
+        take(database.store, connection, owner=SOMEBODY_ELSE)
+        publish(database.store, connection, [outbox_row("one")])
+
+        for act in (
+            lambda: database.store.number(connection, lost, NOW, 100),
+            lambda: database.store.confirm(connection, lost, {0: 1}),
+            lambda: database.store.set_stream_epoch(connection, lost, 9),
+        ):
+            with pytest.raises(Fenced), transaction(database.store, connection):
+                act()
+        assert database.store.has_outbox(connection)
+        assert database.store.stream_numbers(connection)[0][1:] == (0, b"", 0, 0)
+
+    def test_the_journal_gives_records_of_the_epoch_asked_for(self, database: Database, connection: Any) -> None:
+        self._number(database, connection, "abc")
+        records = database.store.journal(connection, Stream("sales", 0), 1, 77, 1)
+
+        assert [(r.kind, r.epoch, r.number, r.event_id, r.body) for r in records] == [
+            ("event", 77, 2, id_of("b"), b"b")
+        ]
+        assert database.store.journal_id(connection, 0, 3) == id_of("c")
+        assert database.store.journal_id(connection, 0, 4) == b""
+
+    def test_a_void_takes_the_place_of_an_event_with_its_number_and_id(
+        self, database: Database, connection: Any
+    ) -> None:
+        self._number(database, connection, "abc")
+        with transaction(database.store, connection):
+            database.store.void(connection, 0, 2, "too large")
+
+        void = database.store.journal(connection, Stream("sales", 0), 1, 1, 1)[0]
+        assert (void.kind, void.number, void.event_id, void.body) == ("void", 2, id_of("b"), b"too large")
+
+    def test_what_is_confirmed_and_the_epoch_are_remembered(self, database: Database, connection: Any) -> None:
+        lease = self._number(database, connection, "abc")
+        with transaction(database.store, connection):
+            database.store.confirm(connection, lease, {0: 2})
+            database.store.set_stream_epoch(connection, lease, 9)
+
+        row = database.store.stream_numbers(connection)[0]
+        assert (row.confirmed, row.epoch) == (2, 9)
+
+    def test_the_journal_drops_only_what_is_old_and_confirmed(self, database: Database, connection: Any) -> None:
+        lease = self._number(database, connection, "abcd")
+        with transaction(database.store, connection):
+            database.store.confirm(connection, lease, {0: 2})
+        with transaction(database.store, connection):
+            too_young = database.store.prune_journal(connection, NOW, 100)
+            dropped = database.store.prune_journal(connection, LATER, 100)
+
+        kept = database.store.journal(connection, Stream("sales", 0), 0, 1, 100)
+        assert (too_young, dropped) == (0, 2)
+        assert [record.number for record in kept] == [3, 4]
+
+    # leases
+
+    def test_a_lease_that_nobody_has_can_be_taken(self, database: Database, connection: Any) -> None:
+        lease = take(database.store, connection)
+
+        assert (lease.owner, lease.epoch, lease.clean) == (ME, 1, True)
+
+    def test_a_lease_is_taken_only_in_the_state_in_which_it_was_seen(self, database: Database, connection: Any) -> None:
+        never = LeaseState(RELAY, None, 0, 0.0, 0)
+        take(database.store, connection)
+        with transaction(database.store, connection):
+            assert database.store.take_lease(connection, never, SOMEBODY_ELSE, LATER) is None
+
+        assert database.store.leases(connection)[0].owner == ME
+
+    def test_a_lease_taken_from_somebody_is_not_clean_and_has_a_new_epoch(
+        self, database: Database, connection: Any
+    ) -> None:
+        take(database.store, connection)
+        lease = take(database.store, connection, owner=SOMEBODY_ELSE)
+
+        assert (lease.epoch, lease.clean) == (2, False)
+
+    def test_a_lease_given_back_is_clean(self, database: Database, connection: Any) -> None:
+        lease = take(database.store, connection)
+        with transaction(database.store, connection):
+            database.store.release(connection, [lease])
+
+        assert database.store.leases(connection)[0].owner is None
+        assert take(database.store, connection, owner=SOMEBODY_ELSE).clean
+
+    def test_only_what_is_held_is_renewed_and_given_back(self, database: Database, connection: Any) -> None:
+        lost = take(database.store, connection)
+        held = take(database.store, connection, "partition/1")
+        take(database.store, connection, owner=SOMEBODY_ELSE)
+        with transaction(database.store, connection):
+            assert database.store.renew(connection, [lost, held], LATER) == 1
+            database.store.release(connection, [lost])
+
+        states = {state.name: state for state in database.store.leases(connection)}
+        assert states["partition/1"].expires_at == LATER
+        assert states["partition/1"].renewals == 1
+        assert states[RELAY].owner == SOMEBODY_ELSE
+
+    def _number(self, database: Database, connection: Any, names: str) -> Any:
+        lease = take(database.store, connection)
+        publish(database.store, connection, [outbox_row(name) for name in names])
+        with transaction(database.store, connection):
+            database.store.number(connection, lease, NOW, 100)
+        return lease

@@ -1,0 +1,73 @@
+"""Steps that the conformance suite of stores is written in."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+from uuid import UUID, uuid5
+
+from preterite.log import Record, Stream
+from preterite.store import RELAY, Lease, LeaseState, OutboxRow, Parked, Store, StoreIdentity
+
+IDENTITY = StoreIdentity("sales", UUID(int=1), "shop", UUID(int=2), 8)
+FINANCE = Stream("finance", 3)
+ME, SOMEBODY_ELSE = "me", "somebody else"
+NOW = 1_000.0
+LATER = 2_000.0
+
+
+@contextmanager
+def transaction(store: Store, connection: Any) -> Generator[None]:
+    """One transaction; an exception rolls it back."""
+    store.begin(connection)
+    try:
+        yield
+    except BaseException:
+        connection.rollback()
+        raise
+    connection.commit()
+
+
+def id_of(what: object) -> bytes:
+    """An identifier that follows from what it names."""
+    return uuid5(UUID(int=7), str(what)).bytes
+
+
+def outbox_row(name: str, partition: int = 0) -> OutboxRow:
+    """A committed event that has no number yet."""
+    return OutboxRow(partition, id_of(name), name.encode())
+
+
+def take(store: Store, connection: Any, name: str = RELAY, owner: str = ME, expires_at: float = NOW) -> Lease:
+    """Take a lease from whoever has it."""
+    states = {state.name: state for state in store.leases(connection)}
+    with transaction(store, connection):
+        lease = store.take_lease(connection, states.get(name, LeaseState(name, None, 0, 0.0, 0)), owner, expires_at)
+    assert lease is not None
+    return lease
+
+
+def publish(store: Store, connection: Any, rows: Sequence[OutboxRow]) -> None:
+    """Commit events to the outbox."""
+    with transaction(store, connection):
+        store.add_to_outbox(connection, rows)
+
+
+def parked(number: int, key: str | None = "anna", *, handler: str = "bill", **others: Any) -> Parked:
+    """A row set aside for one handler."""
+    record = Record(FINANCE, "event", 1, number, id_of(number), b"{}")
+    row = Parked(handler=handler, lane_group="", record=record, key=key, type="finance.Event")
+    return replace(row, **others)
+
+
+def park(store: Store, connection: Any, *rows: Parked) -> None:
+    """Commit rows set aside."""
+    with transaction(store, connection):
+        store.park(connection, rows)
+
+
+def due(store: Store, connection: Any, now: float = NOW) -> list[Parked]:
+    """The rows that may run now in the partition of `FINANCE`."""
+    return list(store.due_heads(connection, [FINANCE.partition], now, 100))

@@ -1,0 +1,173 @@
+"""Promise 8, loss is noticed: a gap, a lost end, a publisher that has gone back.
+
+Nothing beyond is applied, and everybody can see why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import pytest
+from small_shop import Shop, bills, declare, publish, purchased, texts
+
+from preterite.errors import LogAhead, LogError
+from preterite.log import Record, Stream
+from preterite.logs.memory import MemoryLog
+from preterite.testing import StartedSystem, started
+
+
+@pytest.fixture
+def shop() -> Shop:
+    return declare()
+
+
+@pytest.fixture
+def opened(shop: Shop) -> Iterator[StartedSystem]:
+    with started(shop.system) as opened:
+        yield opened
+
+
+def announce(opened: StartedSystem, shop: Shop, *names: str) -> Stream:
+    """Publish and send, without anybody handling it yet; returns the stream they are in."""
+    publish(opened, shop.sales, *(purchased(name) for name in names))
+    relay = opened.relay("sales")
+    while relay.step():
+        pass
+    relay.close()
+    return next(stream for stream in streams(opened) if opened.log.end(stream).number)
+
+
+def streams(opened: StartedSystem) -> Sequence[Stream]:
+    return [Stream("sales", partition) for partition in range(8)]
+
+
+def lose(opened: StartedSystem, stream: Stream, *numbers: int) -> None:
+    assert isinstance(opened.log, MemoryLog)
+    opened.log.lose(stream, numbers)
+
+
+def handle(opened: StartedSystem) -> None:
+    """Let Finance handle what it can get, without the relay of Sales mending anything."""
+    receiver = opened.receiver("finance")
+    while receiver.step():
+        pass
+    receiver.close()
+
+
+def stopped(opened: StartedSystem) -> dict[Stream, str]:
+    return opened.behind("finance")[1]
+
+
+@pytest.mark.rule(5)
+def test_nothing_beyond_a_gap_is_applied_and_the_reason_is_visible(opened: StartedSystem, shop: Shop) -> None:
+    stream = announce(opened, shop, "a", "b", "c")
+    lose(opened, stream, 2)
+    handle(opened)
+
+    assert bills(opened, shop.finance) == texts("a")
+    assert stopped(opened)[stream].startswith(f"number 2 of {stream} is missing; there is 3.")
+    with pytest.raises(LogError, match="'finance' cannot settle: number 2"):
+        opened.settle()
+
+
+@pytest.mark.rule(5)
+def test_a_gap_lets_other_streams_flow(opened: StartedSystem, shop: Shop) -> None:
+    handle(opened)
+    stream = announce(opened, shop, "a", "b")
+    lose(opened, stream, 1)
+    publish(opened, shop.sales, purchased("c", "somebody in another stream"))
+    relay = opened.relay("sales")
+    relay.step()
+    handle(opened)
+    relay.close()
+
+    assert bills(opened, shop.finance) == texts("c")
+
+
+@pytest.mark.rule(5)
+def test_a_gap_is_healed_from_the_journal_when_the_relay_takes_over(opened: StartedSystem, shop: Shop) -> None:
+    stream = announce(opened, shop, "a", "b", "c")
+    lose(opened, stream, 2)
+    handle(opened)
+    announce(opened, shop, "d")
+    handle(opened)
+
+    assert bills(opened, shop.finance) == texts("a", "b", "c", "d")
+    assert stopped(opened) == {}
+
+
+@pytest.mark.rule(4)
+def test_a_lost_end_is_noticed_though_nothing_is_published_afterwards(opened: StartedSystem, shop: Shop) -> None:
+    announce(opened, shop, "a", "b")
+    stream = announce(opened, shop)
+    lose(opened, stream, 2)
+    handle(opened)
+
+    assert bills(opened, shop.finance) == texts("a")
+    assert "number 2" in stopped(opened)[stream]
+    assert "the log should hold 2" in stopped(opened)[stream]
+
+
+@pytest.mark.rule(3)
+def test_a_record_of_an_older_epoch_is_passed_over_and_counted(opened: StartedSystem, shop: Shop) -> None:
+    stream = announce(opened, shop, "a")
+    handle(opened)
+    zombie = Record(stream, "event", 1, 2, b"forgotten", b"{}")
+    assert isinstance(opened.log, MemoryLog)
+    opened.log.arrive_late(zombie)
+    handle(opened)
+
+    assert bills(opened, shop.finance) == texts("a")
+    assert opened.counts("finance").passed_over == 1
+
+
+@pytest.mark.rule(3)
+def test_a_publisher_that_has_gone_back_stops_its_stream(opened: StartedSystem, shop: Shop) -> None:
+    stream = announce(opened, shop, "a", "b")
+    handle(opened)
+    epoch = opened.log.end(stream).epoch + 1
+    opened.log.append([Record(stream, "head", epoch, 1, b"another life", b"")])
+    handle(opened)
+
+    assert "has gone back" in stopped(opened)[stream]
+
+
+@pytest.mark.rule(3)
+def test_a_database_that_is_behind_its_log_announces_nothing_and_says_so(opened: StartedSystem, shop: Shop) -> None:
+    stream = announce(opened, shop, "a", "b")
+    with opened.connection(shop.sales) as connection:
+        connection.execute("update preterite_stream set last_number = 1, confirmed = 1 where last_number > 0")
+        connection.execute("delete from preterite_journal where number > 1")
+    publish(opened, shop.sales, purchased("c"))
+    claims = opened.log.end(stream).epoch
+    relay = opened.relay("sales")
+    with pytest.raises(LogAhead, match=f"the log holds {stream} up to number 2, this database gave only 1"):
+        relay.step()
+    relay.close()
+
+    assert opened.log.end(stream).number == 2
+    assert opened.log.end(stream).epoch == claims, "a copy that is behind must not fence the publisher in use"
+    assert "restored from a backup" in str(opened.counts("sales").relay_stopped)
+
+
+@pytest.mark.rule(3)
+def test_a_database_whose_events_differ_from_the_logs_announces_nothing(opened: StartedSystem, shop: Shop) -> None:
+    announce(opened, shop, "a", "b")
+    with opened.connection(shop.sales) as connection:
+        connection.execute("update preterite_stream set last_id = x'00' where last_number > 0")
+    relay = opened.relay("sales")
+    with pytest.raises(LogAhead, match="another event than the journal"):
+        relay.step()
+    relay.close()
+
+
+@pytest.mark.rule(18)
+def test_what_the_log_never_showed_a_known_subscriber_is_a_gap(opened: StartedSystem, shop: Shop) -> None:
+    """Finance has looked at an empty stream; later its first events are gone. That is loss, not a late start."""
+    handle(opened)
+    stream = announce(opened, shop, "a", "b", "c")
+    lose(opened, stream, 1, 2)
+    handle(opened)
+
+    assert bills(opened, shop.finance) == []
+    assert "number 1" in stopped(opened)[stream]
