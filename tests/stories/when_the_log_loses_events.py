@@ -66,8 +66,17 @@ def test_nothing_beyond_a_gap_is_applied_and_the_reason_is_visible(opened: Start
 
     assert bills(opened, shop.finance) == texts("a")
     assert stopped(opened)[stream].startswith(f"number 2 of {stream} is missing; there is 3.")
+
+
+@pytest.mark.rule(5)
+def test_a_system_with_a_gap_says_that_it_cannot_settle(opened: StartedSystem, shop: Shop) -> None:
+    stream = announce(opened, shop, "a", "b", "c")
+    relay = opened.relay("sales")
+    relay.step()
+    lose(opened, stream, 2)
     with pytest.raises(LogError, match="'finance' cannot settle: number 2"):
         opened.settle()
+    relay.close()
 
 
 @pytest.mark.rule(5)
