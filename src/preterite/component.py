@@ -17,6 +17,7 @@ from preterite.recoverability import Recoverability
 from preterite.sessions import names_async_session, names_session
 from preterite.unit_of_work import OwnUnitOfWork, Published, UnitOfWork
 
+TIME_LIMIT_SECONDS = 30.0
 Function = TypeVar("Function", bound=Callable[..., Awaitable[None] | None])
 
 
@@ -55,6 +56,8 @@ class Component:
     """One part of the business: `Component("sales", publishes=[ItemPurchased], tables=Base.metadata)`.
 
     `tables` is what it owns, as SQL text or SQLAlchemy metadata; demos and tests create them from it.
+    A handler that runs beyond the time limit has its process ended by `preterite run`, and the event is set aside
+    if that happens again and again.
     """
 
     def __init__(
@@ -64,11 +67,13 @@ class Component:
         publishes: Sequence[type[Event]] = (),
         tables: Any = None,
         recoverability: Recoverability | None = None,
+        time_limit_seconds: float = TIME_LIMIT_SECONDS,
     ) -> None:
         self.name = name
         self.publishes = tuple(publishes)
         self.tables = tables
         self.recoverability = recoverability or Recoverability()
+        self.time_limit_seconds = time_limit_seconds
         self.handlers: list[Handler] = []
         self.published = {
             event_type: Published(wire_name(event_type, name), Checked(event_type)) for event_type in self.publishes

@@ -23,6 +23,7 @@ IDLE_SECONDS = 0.5
 WATCH_SECONDS = 0.04
 BACKOFF_SECONDS_MIN = 0.1
 BACKOFF_SECONDS_MAX = 5.0
+BEAT_SECONDS = 1.0
 STOP_SECONDS = 10.0
 
 _logger = logging.getLogger("preterite")
@@ -74,6 +75,16 @@ class Host:
         for thread in self._threads:
             thread.join(max(until - self._system.clock.monotonic(), 0.0))
         return not any(thread.is_alive() for thread in self._threads)
+
+    def serve(self, beat: Callable[[], bool]) -> bool:
+        """Run until `stop_soon` is called, or `beat`, called once a second, says false; then stop as `stop` does."""
+        while beat() and not self._stopping.wait(BEAT_SECONDS):
+            pass
+        return self.stop()
+
+    def stop_soon(self) -> None:
+        """Make `serve` return; may be called from a signal handler."""
+        self._stopping.set()
 
     def running(self) -> dict[str, Running]:
         """The handlers that run just now, by component. May be called from any thread."""

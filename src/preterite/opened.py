@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
@@ -16,20 +16,21 @@ from preterite import envelope as envelopes
 from preterite.clock import Clock, Randomness
 from preterite.component import Component
 from preterite.contracts import Checked, Event
-from preterite.errors import ConfigurationError, LogError, PreteriteError
+from preterite.errors import ConfigurationError, LogError, PreteriteError, SystemRefused
 from preterite.log import Log, Stream
 from preterite.outbox import Relay
 from preterite.receiver import Receiver
 from preterite.sessions import BINDING_KEY, Binding
-from preterite.store import Counts, Database, StoreIdentity
-from preterite.topology import Topology
+from preterite.standing import Observer, Standing
+from preterite.store import Database, HandlerRegistration, StoreIdentity
+from preterite.topology import Subscriptions, Topology
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession
     from sqlalchemy.orm import Session
 
 SETTLE_SECONDS_MAX = 600.0
-SETTLE_POLL_SECONDS = 0.005
+SETTLE_POLL_SECONDS = 0.01
 PUBLISHED_READ = 1000
 EventType = TypeVar("EventType", bound=Event)
 _logger = logging.getLogger("preterite")
@@ -64,6 +65,7 @@ class OpenSystem:
         self._identities: dict[str, StoreIdentity] = {}
         for component in self.components.values():
             self._identities[component.name] = self._prepare(component, create_tables)
+        self._observer = Observer(topology, self.databases, log, clock)
 
     # what users work with
 
@@ -87,25 +89,14 @@ class OpenSystem:
     def settle(self, *, failures: Literal["raise", "park"] = "raise") -> None:
         """Return once every component has handled every event published so far.
 
-        Does the work in this thread unless other workers hold the leases; then it waits for them.
+        Does the work in this thread, or waits for those that hold the leases.
         A handler's exception passes through unless `failures="park"`; what is to be retried later is left to wait.
         """
-        until = self.clock.monotonic() + SETTLE_SECONDS_MAX
-        before: object = None
-        while self.clock.monotonic() < until:
-            if self._step(raising=failures == "raise"):
-                before = None
-                continue
-            quiet, progress = self._look()
-            if quiet and progress == before:
-                return
-            if not quiet:
-                self.clock.sleep(SETTLE_POLL_SECONDS)
-            before = progress
-        raise PreteriteError(
-            f"System {self.name!r} has not settled within {SETTLE_SECONDS_MAX:.0f} s; "
-            "see preterite status for what still moves."
-        )
+        self._settle(lambda: self._step(raising=failures == "raise"))
+
+    def wait_settled(self) -> None:
+        """The same, but leaves all work to those that run the components: a host here, or other processes."""
+        self._settle(lambda: False)
 
     async def settled(self, *, failures: Literal["raise", "park"] = "raise") -> None:
         """The same for asyncio; the loop stays free."""
@@ -125,6 +116,10 @@ class OpenSystem:
         reader.close()
         return found
 
+    def look(self) -> dict[str, Standing]:
+        """How every component stands just now."""
+        return self._observer.look()
+
     def close(self) -> None:
         """Give up leases, connections and the log; what is not handled yet is handled by whoever opens next."""
         for loop in (*self._relays.values(), *self._receivers.values()):
@@ -132,6 +127,7 @@ class OpenSystem:
         for engine in self._engines.values():
             engine.dispose()
         self._relays, self._receivers, self._engines = {}, {}, {}
+        self._observer.close()
         self.log.close()
 
     def __enter__(self) -> OpenSystem:
@@ -186,23 +182,6 @@ class OpenSystem:
         """Whether this component listens to anything."""
         return bool(self.topology.subscriptions[component].publishers)
 
-    def counts(self, component: str) -> Counts:
-        """What lies before a component just now."""
-        with self.connection(self.components[component]) as connection:
-            return self.databases[component].store.counts(connection, self.clock.now().timestamp(), self.clock.wall())
-
-    def behind(self, component: str) -> tuple[int, dict[Stream, str]]:
-        """How many events a component has not come to yet, and which of its streams stand still, why."""
-        with self.connection(self.components[component]) as connection:
-            states = self.databases[component].store.cursors(connection)
-        publishers = self.topology.subscriptions[component].publishers
-        heard = {
-            Stream(publisher, number): 0 for publisher in publishers for number in range(self.log.identity.partitions)
-        }
-        heard |= {stream: state.cursor.number for stream, state in states.items() if stream in heard}
-        stopped = {stream: state.stopped for stream, state in states.items() if state.stopped}
-        return sum(max(self.log.end(stream).number - number, 0) for stream, number in heard.items()), stopped
-
     def engine(self, component: str) -> Any:
         """The SQLAlchemy engine of a component's plain sessions."""
         if component not in self._engines:
@@ -242,16 +221,38 @@ class OpenSystem:
                 connection,
                 StoreIdentity(component.name, self.randomness.uuid(), self.name, log.system_id, log.partitions),
             )
+            self._refuse_changed_handlers(component.name, store.handlers(connection)[1], subscriptions)
             store.register_handlers(connection, subscriptions.registrations, subscriptions.renamed, self.clock.wall())
             store.retry_undecodable(connection, subscriptions.fingerprint)
             connection.commit()
             identity = store.identity(connection)
             assert identity is not None, "a database that was identified has an identity"
         finally:
+            if store.in_transaction(connection):
+                connection.rollback()
             connection.close()
         if create_tables and component.tables is not None:
             self._create_tables(component)
         return identity
+
+    def _refuse_changed_handlers(
+        self, component: str, registered: Sequence[HandlerRegistration], subscriptions: Subscriptions
+    ) -> None:
+        known = {handler.name: handler for handler in registered}
+        faults: list[str] = []
+        for handler in subscriptions.registrations:
+            before = known.get(handler.name)
+            if before is not None and before.retired:
+                faults.append(
+                    f"{component}.{handler.name} was retired; remove it, or give what is to begin anew another name=."
+                )
+            elif before is not None and before.event_type != handler.event_type:
+                faults.append(
+                    f"{component}.{handler.name} handled {before.event_type} before, and {handler.event_type} now; "
+                    "give the new one another name=, and retire the old one."
+                )
+        if faults:
+            raise SystemRefused(self.name, faults)
 
     def _create_tables(self, component: Component) -> None:
         if isinstance(component.tables, str):
@@ -275,19 +276,34 @@ class OpenSystem:
             did |= receiver.step()
         return did
 
-    def _look(self) -> tuple[bool, object]:
-        """Whether nothing is left to do, and a value that changes with all that is done."""
-        quiet = True
-        progress: list[object] = []
-        for name in self.components:
-            counts = self.counts(name)
-            behind, stopped = self.behind(name)
-            if stopped:
-                raise LogError(f"{name!r} cannot settle: {next(iter(stopped.values()))}")
-            quiet = quiet and counts.unsent == 0 and counts.due == 0 and behind == 0
-            ends = [self.log.end(Stream(name, number)).number for number in range(self.log.identity.partitions)]
-            progress.append((counts.unsent, counts.parked, counts.dead, behind, ends))
-        return quiet, progress
+    def _settle(self, step: Callable[[], bool]) -> None:
+        """Step until nothing is left to do, twice in a row: the looks at several databases are not one moment."""
+        until = self.clock.monotonic() + SETTLE_SECONDS_MAX
+        before: object = None
+        while self.clock.monotonic() < until:
+            if step():
+                before = None
+                continue
+            standings = self.look().values()
+            self._refuse_standstill(standings)
+            progress = [(s.counts.unsent, s.counts.parked, s.counts.dead, s.numbered) for s in standings]
+            quiet = all(standing.is_quiet for standing in standings)
+            if quiet and progress == before:
+                return
+            if not quiet:
+                self.clock.sleep(SETTLE_POLL_SECONDS)
+            before = progress
+        raise PreteriteError(
+            f"System {self.name!r} has not settled within {SETTLE_SECONDS_MAX:.0f} s; "
+            "see preterite status for what still moves."
+        )
+
+    def _refuse_standstill(self, standings: Collection[Standing]) -> None:
+        for standing in standings:
+            reasons = [*standing.stopped.values(), standing.counts.relay_stopped]
+            reason = next((reason for reason in reasons if reason is not None), None)
+            if reason is not None:
+                raise LogError(f"{standing.component!r} cannot settle: {reason}")
 
     def _wire_name(self, event_type: type[Event]) -> tuple[str, str]:
         for wire_name, (publisher, declared) in self.topology.events.items():

@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -137,9 +137,14 @@ def open_file(path: Path) -> GuardedConnection:
 
 
 def make_private(path: Path) -> None:
-    """Make the file and its folder if they are missing, for their owner only."""
+    """Make the file and its folder if they are missing, for their owner only.
+
+    A file that exists is never opened here: closing it again would drop the locks that SQLite holds on it for
+    this process (POSIX drops them all), and another process could then delete the write-ahead log in use.
+    """
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
 
 
 def configure(connection: Any) -> None:

@@ -402,6 +402,10 @@ class Database(Protocol):
         """What `connect` gives."""
         ...
 
+    def exists(self) -> bool:
+        """Whether there is a database at all; makes none."""
+        ...
+
     def connect(self) -> Any:
         """A new connection, set up as the promises need it; `guarding()` on it refuses to end a transaction."""
         ...

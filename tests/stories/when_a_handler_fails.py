@@ -59,7 +59,7 @@ def test_a_failing_event_lets_every_other_key_flow() -> None:
         opened.settle(failures="park")
 
         assert sorted(bills(opened, shop.finance)) == sorted(texts("a", "c"))
-        assert opened.counts("finance").parked == 1
+        assert opened.look()["finance"].counts.parked == 1
 
 
 @pytest.mark.rule(2)
@@ -96,7 +96,7 @@ def test_the_lane_is_shared_by_all_handlers_of_the_component() -> None:
         opened.clock.advance(LATER)
 
         assert bills(opened, shop.finance) == []
-        assert opened.counts("finance").parked == 0
+        assert opened.look()["finance"].counts.parked == 0
 
 
 def test_handlers_declared_apart_do_not_wait_for_each_other() -> None:
@@ -151,7 +151,7 @@ def test_more_failures_than_one_batch_can_name_are_each_dealt_with_alone() -> No
         opened.settle(failures="park")
 
         assert sorted(bills(opened, shop.finance)) == sorted(billed(opened)) == sorted(texts(*names[1::2]))
-        assert opened.counts("finance").parked == 20
+        assert opened.look()["finance"].counts.parked == 20
 
 
 @pytest.mark.rule(8)
@@ -179,7 +179,7 @@ def test_a_failure_at_the_commit_names_nobody_and_every_event_is_run_alone() -> 
 
         assert sorted(bills(opened, shop.finance)) == sorted([*texts("a", "c"), *["counted"] * 3])
         assert sorted(billed(opened)) == sorted(texts("a", "c"))
-        assert opened.counts("finance").parked == 1
+        assert opened.look()["finance"].counts.parked == 1
 
 
 def test_a_failed_handler_is_retried_at_once_and_later_and_then_is_dead() -> None:
@@ -192,7 +192,7 @@ def test_a_failed_handler_is_retried_at_once_and_later_and_then_is_dead() -> Non
 
         assert at_once == 3
         assert len(shop.attempted) == 6
-        assert opened.counts("finance").dead == 1
+        assert opened.look()["finance"].counts.dead == 1
 
 
 def test_a_dead_letter_says_what_happened_and_where_in_the_users_own_code() -> None:
@@ -241,7 +241,7 @@ def test_a_discarded_dead_letter_lets_its_followers_go() -> None:
 
         assert done == letters
         assert bills(opened, shop.finance) == texts("b")
-        assert opened.counts("finance").discarded == 1
+        assert opened.look()["finance"].counts.discarded == 1
 
 
 def test_settle_raises_the_handlers_own_exception() -> None:

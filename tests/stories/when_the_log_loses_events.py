@@ -5,7 +5,7 @@ Nothing beyond is applied, and everybody can see why.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import pytest
 from small_shop import Shop, bills, declare, publish, purchased, texts
@@ -54,8 +54,8 @@ def handle(opened: StartedSystem) -> None:
     receiver.close()
 
 
-def stopped(opened: StartedSystem) -> dict[Stream, str]:
-    return opened.behind("finance")[1]
+def stopped(opened: StartedSystem) -> Mapping[Stream, str]:
+    return opened.look()["finance"].stopped
 
 
 @pytest.mark.rule(5)
@@ -127,7 +127,7 @@ def test_a_record_of_an_older_epoch_is_passed_over_and_counted(opened: StartedSy
     handle(opened)
 
     assert bills(opened, shop.finance) == texts("a")
-    assert opened.counts("finance").passed_over == 1
+    assert opened.look()["finance"].counts.passed_over == 1
 
 
 @pytest.mark.rule(3)
@@ -156,7 +156,7 @@ def test_a_database_that_is_behind_its_log_announces_nothing_and_says_so(opened:
 
     assert opened.log.end(stream).number == 2
     assert opened.log.end(stream).epoch == claims, "a copy that is behind must not fence the publisher in use"
-    assert "restored from a backup" in str(opened.counts("sales").relay_stopped)
+    assert "restored from a backup" in str(opened.look()["sales"].counts.relay_stopped)
 
 
 @pytest.mark.rule(3)

@@ -45,6 +45,9 @@ class SqliteDatabase:
         self.store = SqliteStore()
         self.path = sqlite_file.path_of(url)
 
+    def exists(self) -> bool:
+        return self.path.is_file()
+
     def connect(self) -> sqlite_file.GuardedConnection:
         return sqlite_file.open_file(self.path)
 

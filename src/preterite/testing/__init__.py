@@ -47,7 +47,7 @@ class StartedSystem(OpenSystem):
 
     def next_due(self) -> datetime | None:
         """When the next retry is due that waits in any component."""
-        dues = [self.counts(name).next_due_at for name in self.components]
+        dues = [standing.counts.next_due_at for standing in self.look().values()]
         return min((self.clock.at_timestamp(due) for due in dues if due is not None), default=None)
 
 

@@ -1,0 +1,85 @@
+"""Finding the application: APP is `module:attribute`, or what [tool.preterite] names."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from preterite import settings, stores
+from preterite.component import Component
+from preterite.errors import ConfigurationError, UsageError
+from preterite.store import Database
+from preterite.system import System
+
+
+class Refused(UsageError):
+    """The command line was understood, but names something that does not fit."""
+
+
+@dataclass(frozen=True)
+class Application:
+    """The system that a command works on, and its name as workers find it again."""
+
+    name: str
+    system: System
+
+    def component(self, name: str) -> Component:
+        """The component of this name; says which there are, and which one may have been meant."""
+        known = [component.name for component in self.system.components]
+        if name not in known:
+            close = difflib.get_close_matches(name, known, 1)
+            meant = f" Did you mean {close[0]!r}?" if close else ""
+            raise Refused(f"System {self.system.name!r} has no component {name!r}; it has {', '.join(known)}.{meant}")
+        return self.system.component(name)
+
+    def urls(self) -> dict[str, str]:
+        """Where each component's database is."""
+        names = [component.name for component in self.system.components]
+        return settings.database_urls(self.system.name, names, {}, os.environ, settings.read_project(Path.cwd()))
+
+    def log_url(self) -> str:
+        """Where the log is."""
+        return settings.log_url(self.system.name, None, os.environ, settings.read_project(Path.cwd()))
+
+    def databases(self) -> Mapping[str, Database]:
+        """The components' databases; opens none."""
+        return {name: stores.connect(url) for name, url in self.urls().items()}
+
+
+def find(words: Sequence[str]) -> tuple[Application, list[str]]:
+    """The application, and the words that are left: the first word names it if it has a colon."""
+    if words and ":" in words[0]:
+        return load(words[0]), list(words[1:])
+    app = settings.read_project(Path.cwd()).app
+    if app is None:
+        raise ConfigurationError(
+            "No application is named. Give it as module:attribute, as in shop.system:system, "
+            'or once and for all in pyproject.toml: [tool.preterite] app = "shop.system:system".'
+        )
+    return load(app), list(words)
+
+
+def load(name: str) -> Application:
+    """Import `module:attribute`; the folder one is in counts as a place for modules."""
+    module_name, _, attribute = name.partition(":")
+    if str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name is not None and module_name.startswith(error.name):
+            raise ConfigurationError(
+                f"There is no module {error.name!r} to import for {name!r}, seen from here."
+            ) from error
+        raise ConfigurationError(f"{module_name} cannot be imported: {error}.") from error
+    found = getattr(module, attribute, None)
+    if not isinstance(found, System):
+        systems = [word for word, value in vars(module).items() if isinstance(value, System)]
+        there = f"it has {', '.join(systems)}" if systems else "it has none"
+        raise ConfigurationError(f"{module_name} has no System called {attribute!r}; {there}.")
+    return Application(name, found)

@@ -1,0 +1,94 @@
+"""`preterite describe`: what is declared and where it runs. Opens nothing."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any, get_type_hints
+
+from preterite.cli.application import Application, find
+from preterite.cli.output import document
+from preterite.component import Component
+from preterite.contracts import Event, wire_name
+
+HELP = """\
+Who publishes what, who listens, where the databases are, and which settings are in force. Opens nothing.
+
+  preterite describe shop.system:system
+"""
+
+
+def add_to(commands: Any) -> None:
+    """Declare the command."""
+    parser = commands.add_parser(
+        "describe",
+        help="who tells whom what, and where",
+        description=HELP,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("app", nargs="?", metavar="APP", help="module:attribute")
+    parser.add_argument("--json", action="store_true", help="one JSON document")
+    parser.set_defaults(command=describe)
+
+
+def describe(options: argparse.Namespace) -> int:
+    """Verify the declaration and print it."""
+    application, _ = find([options.app] if options.app else [])
+    application.system.verify(application.databases())
+    system = application.system
+    if options.json:
+        components = [_as_json(application, component) for component in system.components]
+        print(document({"system": system.name, "log": application.log_url(), "components": components}))
+        return 0
+    print(f"{system.name}: {len(system.components)} components, {system.partitions} partitions")
+    print(f"log {application.log_url()}")
+    for component in system.components:
+        print(f"\n{component.name}  {application.urls()[component.name]}")
+        for event_type in component.publishes:
+            listeners = ", ".join(_listeners(application, event_type)) or "nobody"
+            print(f"  publishes {wire_name(event_type, component.name)} ({_fields(event_type)})")
+            print(f"            key {event_type.__contract__.key or '(none)'}; heard by {listeners}")
+        for handler in component.handlers:
+            apart = f", apart: {handler.lane_group}" if handler.lane_group else ""
+            print(f"  handles   {handler.event_type.__name__} with {handler.name}{apart}")
+        print(f"  retries   {_retries(component)}; time limit {component.time_limit_seconds:.0f} s")
+    return 0
+
+
+def _listeners(application: Application, event_type: type[Event]) -> list[str]:
+    return [
+        component.name
+        for component in application.system.components
+        if any(handler.event_type is event_type for handler in component.handlers)
+    ]
+
+
+def _fields(event_type: type[Event]) -> str:
+    hints = get_type_hints(event_type)
+    return ", ".join(f"{field}: {hints[field].__name__}" for field in event_type.__struct_fields__)
+
+
+def _retries(component: Component) -> str:
+    policy = component.recoverability
+    return f"{policy.immediate_retries} at once, {policy.delayed_retries} later, then dead"
+
+
+def _as_json(application: Application, component: Component) -> dict[str, Any]:
+    return {
+        "name": component.name,
+        "database": application.urls()[component.name],
+        "publishes": [
+            {
+                "type": wire_name(event_type, component.name),
+                "version": event_type.__contract__.version,
+                "key": event_type.__contract__.key,
+                "fields": list(event_type.__struct_encode_fields__),
+                "heard_by": _listeners(application, event_type),
+            }
+            for event_type in component.publishes
+        ],
+        "handlers": [
+            {"name": handler.name, "event": handler.event_type.__name__, "apart": handler.lane_group or None}
+            for handler in component.handlers
+        ],
+        "time_limit_seconds": component.time_limit_seconds,
+    }
