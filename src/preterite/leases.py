@@ -12,9 +12,9 @@ from collections.abc import Iterable, Sequence
 from preterite.clock import Clock
 from preterite.store import DbConnection, Lease, LeaseState, Store
 
-LEASE_SECONDS = 5.0
-RENEW_SECONDS = 1.5
-TRUST_SECONDS = 4.0
+LEASE_SECONDS = 8.0
+RENEW_SECONDS = 2.5
+TRUST_SECONDS = 6.5
 
 
 class Leases:

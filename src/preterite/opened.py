@@ -94,9 +94,17 @@ class OpenSystem:
         """
         self._settle(lambda: self._step(raising=failures == "raise"))
 
-    def wait_settled(self) -> None:
-        """The same, but leaves all work to those that run the components: a host here, or other processes."""
-        self._settle(lambda: False)
+    def wait_settled(self, meanwhile: Callable[[], None] = lambda: None) -> None:
+        """The same, but leaves all work to those that run the components: a host here, or other processes.
+
+        `meanwhile` is called at each look.
+        """
+
+        def leave_it_to_them() -> bool:
+            meanwhile()
+            return False
+
+        self._settle(leave_it_to_them)
 
     async def settled(self, *, failures: Literal["raise", "park"] = "raise") -> None:
         """The same for asyncio; the loop stays free."""

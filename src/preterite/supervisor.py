@@ -82,10 +82,14 @@ class Supervisor:
     def run(self) -> bool:
         """Run until asked to stop; true if every worker then stopped by itself and in time."""
         while not self._stopping:
-            for worker in self._workers:
-                self._look_after(worker)
+            self.step()
             self._clock.sleep(WATCH_SECONDS)
-        return self._end()
+        return self.end()
+
+    def step(self) -> None:
+        """Look after every worker once: start it, listen to it, replace it. Never waits."""
+        for worker in self._workers:
+            self._look_after(worker)
 
     def _look_after(self, worker: _Worker) -> None:
         now = self._clock.monotonic()
@@ -135,8 +139,8 @@ class Supervisor:
         worker.restart_at = now + worker.restart_seconds
         worker.restart_seconds = min(worker.restart_seconds * 2, RESTART_SECONDS_MAX)
 
-    def _end(self) -> bool:
-        """Let every worker finish what it is at; end those that do not in time."""
+    def end(self) -> bool:
+        """Let every worker finish what it is at; end those that do not in time. True if all did."""
         running = [(worker, worker.process) for worker in self._workers if worker.process is not None]
         for _, process in running:
             process.send_signal(signal.SIGTERM)

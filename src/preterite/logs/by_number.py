@@ -28,18 +28,24 @@ class NumberedReader:
         starts: Mapping[Stream, int],
         tails: Callable[[], Mapping[Stream, Tail]],
         fetch: Callable[[Stream, int, int], Sequence[Record]],
+        version: Callable[[], int],
         closed: Callable[[], None],
     ) -> None:
         self._places = dict(starts)
         self._order = list(starts)
         self._tails = tails
         self._fetch = fetch
+        self._version = version
         self._closed = closed
+        self._at_end_of: int | None = None
         self._reported_gaps: dict[Stream, int] = {}
         self._reported_heads: dict[Stream, Record] = {}
 
     def read(self, limit: int) -> Sequence[Record]:
         """The next records of these streams, at most `limit`; empty at the end."""
+        version = self._version()
+        if version == self._at_end_of:
+            return []
         records: list[Record] = []
         tails = self._tails()
         for stream in self._order:
@@ -55,6 +61,7 @@ class NumberedReader:
         if len(records) >= limit:
             # The stream that filled this read comes last in the next one.
             self._order.append(self._order.pop(self._order.index(records[-1].stream)))
+        self._at_end_of = None if records else version
         return records
 
     def close(self) -> None:

@@ -89,7 +89,7 @@ class MemoryLog:
             return min(held.records, default=held.last_number + 1) if held else 1
 
     def reader(self, starts: Mapping[Stream, int]) -> LogReader:
-        return NumberedReader(starts, self._tails, self._fetch, lambda: None)
+        return NumberedReader(starts, self._tails, self._fetch, self.version, lambda: None)
 
     def version(self) -> int:
         return self._version
@@ -106,6 +106,7 @@ class MemoryLog:
             held = self._held[stream]
             for number in numbers:
                 held.records.pop(number, None)
+            self._version += 1
             held.last_number = max(held.records, default=0)
 
     def arrive_late(self, record: Record) -> None:
@@ -114,6 +115,7 @@ class MemoryLog:
             held = self._held[record.stream]
             held.records[record.number] = record
             held.last_number = max(held.last_number, record.number)
+            self._version += 1
 
     def _tails(self) -> Mapping[Stream, Tail]:
         with self._lock:

@@ -148,7 +148,11 @@ class SqliteLog:
                 rows = connection.execute(_FETCH, (*stream, after, limit)).fetchall()
             return [Record(stream, *row) for row in rows]
 
-        return NumberedReader(starts, tails, fetch, connection.close)
+        def version() -> int:
+            with _translated():
+                return sqlite_file.data_version(connection)
+
+        return NumberedReader(starts, tails, fetch, version, connection.close)
 
     def version(self) -> int:
         with self._lock, _translated():

@@ -1,0 +1,1 @@
+"""Catalog is the authority for what a product is called and where it belongs."""

@@ -1,0 +1,1 @@
+"""Finance is the authority for prices, discounts, invoices and payments."""

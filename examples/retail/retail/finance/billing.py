@@ -1,0 +1,60 @@
+"""What a purchase costs: the price of its moment and the best discount. Pure but for looking things up."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from retail.finance.model import Agreement, BulkDiscount, Price
+
+LIST = "list"
+
+
+class UnknownPrice(Exception):
+    """A product was purchased that had no price at that moment."""
+
+
+class Discount(NamedTuple):
+    """How much is taken off, and by which rule."""
+
+    percent: int
+    rule: str
+
+
+def price_at(session: Session, product_id: UUID, at: datetime) -> int:
+    """The price that was in force at this instant, in pence."""
+    in_force = (
+        select(Price.pence)
+        .where(Price.product_id == product_id, Price.valid_from <= at)
+        .order_by(Price.valid_from.desc())
+        .limit(1)
+    )
+    price = session.scalar(in_force)
+    if price is None:
+        raise UnknownPrice(f"Product {product_id} had no price at {at.isoformat()}; add one valid from then.")
+    return price
+
+
+def best_discount(session: Session, customer_id: UUID, quantity: int, at: datetime) -> Discount:
+    """The largest of the discounts that apply; they are never added up."""
+    discounts = [Discount(0, LIST)]
+    bulk = select(BulkDiscount).where(BulkDiscount.from_quantity <= quantity)
+    discounts += [Discount(one.percent, f"bulk {one.from_quantity}") for one in session.scalars(bulk)]
+    agreement = session.get(Agreement, customer_id)
+    if agreement is not None and agreement.valid_from <= at:
+        discounts.append(Discount(agreement.percent, "agreement"))
+    return max(discounts, key=lambda discount: discount.percent)
+
+
+def net_pence(quantity: int, unit_pence: int, percent: int) -> int:
+    """Quantity times price less the discount, rounded to whole pence, half a penny up."""
+    return (quantity * unit_pence * (100 - percent) + 50) // 100
+
+
+def month_of(at: datetime) -> str:
+    """The month to which an instant belongs, as in 2011-03."""
+    return f"{at:%Y-%m}"

@@ -1,0 +1,1 @@
+"""What people do in Marketing: nothing yet; it only listens."""

@@ -1,0 +1,1 @@
+"""What Marketing tells the others: nothing."""

@@ -1,0 +1,58 @@
+"""What Marketing does when Sales tells it something: it counts, many purchases at a time."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from sqlalchemy import func, select
+from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.orm import Session, aliased
+
+from retail.marketing.component import marketing
+from retail.marketing.model import Bought, Pair, Popularity
+from retail.sales.contracts import ItemPurchased
+
+__all__ = ["marketing"]
+
+
+@marketing.handles(ItemPurchased)
+def count(events: Sequence[ItemPurchased], session: Session) -> None:
+    """Count purchases per product, and pairs of products that the same customer bought."""
+    _count_purchases(events, session)
+    before = session.scalar(select(func.max(Bought.position))) or 0
+    bought = [{"customer_id": event.customer_id, "product_id": event.product_id} for event in events]
+    session.execute(insert(Bought).on_conflict_do_nothing(), bought)
+    _count_pairs(session, before)
+
+
+def _count_purchases(events: Sequence[ItemPurchased], session: Session) -> None:
+    counts = Counter(event.product_id for event in events)
+    adding = insert(Popularity)
+    session.execute(
+        adding.on_conflict_do_update(
+            index_elements=[Popularity.product_id],
+            set_={"purchases": Popularity.purchases + adding.excluded.purchases},
+        ),
+        [{"product_id": product_id, "purchases": purchases} for product_id, purchases in counts.items()],
+    )
+
+
+def _count_pairs(session: Session, before: int) -> None:
+    """Pair what a customer has newly bought with everything that customer had bought before it."""
+    new, earlier = aliased(Bought), aliased(Bought)
+    lower = func.min(new.product_id, earlier.product_id)
+    upper = func.max(new.product_id, earlier.product_id)
+    pairs = (
+        select(lower, upper, func.count())
+        .join(earlier, (earlier.customer_id == new.customer_id) & (earlier.position < new.position))
+        .where(new.position > before)
+        .group_by(lower, upper)
+    )
+    adding = insert(Pair).from_select(["product_id", "other_id", "customers"], pairs)
+    session.execute(
+        adding.on_conflict_do_update(
+            index_elements=[Pair.product_id, Pair.other_id],
+            set_={"customers": Pair.customers + adding.excluded.customers},
+        )
+    )

@@ -1,0 +1,42 @@
+"""What Marketing owns: purchases per product, and which products the same customers bought."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from sqlalchemy import UniqueConstraint
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+
+class Base(DeclarativeBase):
+    """Marketing's tables."""
+
+
+class Popularity(Base):
+    """How often a product was purchased."""
+
+    __tablename__ = "popularity"
+
+    product_id: Mapped[UUID] = mapped_column(primary_key=True)
+    purchases: Mapped[int]
+
+
+class Bought(Base):
+    """A customer has bought a product, once or more; positions follow the order in which that became known."""
+
+    __tablename__ = "bought"
+    __table_args__ = (UniqueConstraint("customer_id", "product_id"),)
+
+    position: Mapped[int] = mapped_column(primary_key=True)
+    customer_id: Mapped[UUID]
+    product_id: Mapped[UUID]
+
+
+class Pair(Base):
+    """How many customers bought both products; each pair stands once, the lower identifier first."""
+
+    __tablename__ = "pair"
+
+    product_id: Mapped[UUID] = mapped_column(primary_key=True)
+    other_id: Mapped[UUID] = mapped_column(primary_key=True, index=True)
+    customers: Mapped[int]

@@ -1,0 +1,24 @@
+"""What Marketing can tell."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from retail.marketing.model import Pair, Popularity
+
+
+def popularity(session: Session) -> dict[UUID, int]:
+    """Purchases per product."""
+    return dict(session.execute(select(Popularity.product_id, Popularity.purchases)).tuples().all())
+
+
+def also_bought(session: Session, product_id: UUID) -> dict[UUID, int]:
+    """Other products, by how many customers bought both."""
+    found: dict[UUID, int] = {}
+    for one, other in ((Pair.product_id, Pair.other_id), (Pair.other_id, Pair.product_id)):
+        rows = session.execute(select(other, Pair.customers).where(one == product_id))
+        found |= dict(rows.tuples().all())
+    return found

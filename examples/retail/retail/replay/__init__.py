@@ -1,0 +1,1 @@
+"""A year of real purchases, replayed: the customers and the calendar, which stand outside the components."""

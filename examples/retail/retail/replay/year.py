@@ -1,0 +1,142 @@
+"""The replay itself: enters the lists, lets customers purchase and pay, and stops at Finance's midnights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+
+from preterite import OpenSystem
+from preterite.testing import MovableClock
+from retail.catalog.actions import list_products
+from retail.finance.actions import NewPrice, agree, close_month, keep_prices, note_overdue, pay
+from retail.finance.reports import open_invoices
+from retail.replay.calendar import Moment, moments
+from retail.replay.lines import Line, Unreadable, baskets, countries, price_list, product_names, reason_against
+from retail.replay.names import customer_id, line_id, product_id
+from retail.replay.notebook import Notebook, Progress
+from retail.sales.actions import CustomerBlocked, Wanted, purchase
+from retail.shipping.actions import keep_addresses
+from retail.system import catalog, finance, sales, shipping
+
+AGREEMENT_PERCENT = 8
+AGREEMENT_FROM = datetime(2011, 4, 1, tzinfo=UTC)
+LATE_BY = timedelta(days=40)
+SAVE_LINES = 200
+
+
+class Year:
+    """Replays a file on an open system. Whatever is done again after a kill changes nothing."""
+
+    def __init__(
+        self,
+        shop: OpenSystem,
+        clock: MovableClock,
+        notebook: Notebook,
+        lines: Sequence[Line],
+        attend: Callable[[], None],
+    ) -> None:
+        self._shop = shop
+        self._clock = clock
+        self._notebook = notebook
+        self._lines = lines
+        self._attend = attend
+        self._late_payers = {customer_id(number) for number in countries(lines) if is_late_payer(number)}
+        self._progress = notebook.progress()
+        self._saved = self._progress
+        self.refused = 0
+
+    def enter_lists(self, unreadable: Sequence[Unreadable]) -> None:
+        """Enter names into Catalog, prices and agreements into Finance, countries into Shipping."""
+        for line in unreadable:
+            self._notebook.set_aside(line.number, line.reason)
+        names = {product_id(code): name for code, name in product_names(self._lines).items()}
+        prices = [NewPrice(product_id(code), at, pence) for code, at, pence in price_list(self._lines)]
+        customers = countries(self._lines)
+        agreed = [customer_id(number) for number in customers if has_agreement(number)]
+        with self._shop.session(catalog) as session:
+            list_products(session, names)
+        with self._shop.session(finance) as session:
+            keep_prices(session, prices)
+            agree(session, agreed, AGREEMENT_PERCENT, AGREEMENT_FROM)
+        with self._shop.session(shipping) as session:
+            keep_addresses(session, {customer_id(number): country for number, country in customers.items()})
+
+    def play(self) -> Iterator[Progress]:
+        """Go on from where the notebook says; yields after every basket and every midnight."""
+        for moment in self._moments():
+            self._attend()
+            if isinstance(moment, datetime):
+                self._midnight(moment)
+            else:
+                self._basket(moment)
+            yield self._progress
+        self._shop.wait_settled(self._attend)
+        self._save()
+
+    def _moments(self) -> Iterator[Moment]:
+        if not self._lines:
+            return
+        done = 0
+        for moment in moments(baskets(self._lines), self._lines[0].at, self._lines[-1].at):
+            if isinstance(moment, datetime):
+                if self._progress.midnight is None or moment > self._progress.midnight:
+                    yield moment
+                continue
+            done += len(moment)
+            if done > self._progress.lines_done:
+                yield moment
+
+    def _midnight(self, midnight: datetime) -> None:
+        """Settled before and after; in between payments, then overdue, then invoicing."""
+        self._save()
+        self._shop.wait_settled(self._attend)
+        self._clock.to(midnight)
+        with self._shop.session(finance) as session:
+            due = open_invoices(session, midnight)
+            paid = [one.invoice_id for one in due if one.due_at + self._lateness(one.customer_id) <= midnight]
+            if paid:
+                pay(session, paid, midnight)
+            note_overdue(session, midnight)
+            if midnight.day == 1:
+                close_month(session, midnight)
+        self._shop.wait_settled(self._attend)
+        self._progress = self._progress._replace(midnight=midnight)
+        self._save()
+
+    def _lateness(self, customer: object) -> timedelta:
+        return LATE_BY if customer in self._late_payers else timedelta(0)
+
+    def _basket(self, basket: Sequence[Line]) -> None:
+        """Set aside what is no purchase; the customer purchases the rest, as one unit of work."""
+        self._clock.to(basket[0].at)
+        wanted: dict[int, list[Wanted]] = {}
+        for line in basket:
+            reason = reason_against(line)
+            if reason is not None:
+                self._notebook.set_aside(line.number, reason)
+            elif line.customer is not None:
+                item = Wanted(line_id(line.number), product_id(line.code), line.quantity)
+                wanted.setdefault(line.customer, []).append(item)
+        for customer, items in wanted.items():
+            try:
+                with self._shop.session(sales) as session:
+                    purchase(session, items, customer_id(customer), basket[0].at)
+            except CustomerBlocked:
+                self.refused += len(items)
+        self._progress = self._progress._replace(lines_done=self._progress.lines_done + len(basket))
+        if self._progress.lines_done - self._saved.lines_done >= SAVE_LINES:
+            self._save()
+
+    def _save(self) -> None:
+        self._notebook.save(self._progress)
+        self._saved = self._progress
+
+
+def is_late_payer(customer: int) -> bool:
+    """Who pays 40 days late."""
+    return customer % 10 == 0
+
+
+def has_agreement(customer: int) -> bool:
+    """Who has an agreement with Finance."""
+    return customer % 20 == 7

@@ -1,0 +1,1 @@
+"""Sales is the authority for what was purchased, and for who may purchase."""

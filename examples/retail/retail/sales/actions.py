@@ -1,0 +1,65 @@
+"""What people do in Sales: purchase."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+from sqlalchemy.orm import Session
+
+from retail.sales.component import sales
+from retail.sales.contracts import ItemPurchased
+from retail.sales.model import BlockedCustomer, Purchase, Refusal
+
+
+class Wanted(NamedTuple):
+    """One item of a basket, under the identifier that the purchase will have."""
+
+    purchase_id: UUID
+    product_id: UUID
+    quantity: int = 1
+
+
+class CustomerBlocked(Exception):
+    """The customer has not paid in time and may not purchase; the refusal is on record."""
+
+
+def purchase(session: Session, basket: Sequence[Wanted], customer_id: UUID, at: datetime) -> None:
+    """Purchase the whole basket, or refuse all of it with `CustomerBlocked`.
+
+    Nobody is asked: whether the customer may purchase is known here. Asked again with the same basket, it gives
+    the same answer and changes nothing.
+    """
+    with sales.unit_of_work(session) as unit_of_work:
+        refused = session.get(Refusal, basket[0].purchase_id) is not None
+        if refused or session.get(Purchase, basket[0].purchase_id) is not None:
+            pass
+        elif session.get(BlockedCustomer, customer_id) is not None:
+            refused = True
+            session.add_all(
+                Refusal(purchase_id=wanted.purchase_id, customer_id=customer_id, refused_at=at) for wanted in basket
+            )
+        else:
+            for wanted in basket:
+                session.add(
+                    Purchase(
+                        id=wanted.purchase_id,
+                        product_id=wanted.product_id,
+                        customer_id=customer_id,
+                        quantity=wanted.quantity,
+                        purchased_at=at,
+                    )
+                )
+                unit_of_work.publish(
+                    ItemPurchased(
+                        purchase_id=wanted.purchase_id,
+                        product_id=wanted.product_id,
+                        customer_id=customer_id,
+                        purchased_at=at,
+                        quantity=wanted.quantity,
+                    )
+                )
+    if refused:
+        raise CustomerBlocked(f"Customer {customer_id} has invoices overdue and may not purchase until they are paid.")

@@ -1,0 +1,1 @@
+"""Shipping is the authority for where things go, and when they went."""

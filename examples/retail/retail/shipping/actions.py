@@ -1,0 +1,20 @@
+"""What people do in Shipping: keep addresses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from uuid import UUID
+
+from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.orm import Session
+
+from retail.shipping.component import shipping
+from retail.shipping.model import Address
+
+
+def keep_addresses(session: Session, countries: Mapping[UUID, str]) -> None:
+    """Keep where customers live; who is known already stays where they are."""
+    with shipping.unit_of_work(session):
+        rows = [{"customer_id": customer_id, "country": country} for customer_id, country in countries.items()]
+        if rows:
+            session.execute(insert(Address).on_conflict_do_nothing(), rows)

@@ -1,0 +1,34 @@
+"""What Shipping owns: delivery addresses and shipments."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from retail.columns import Instant
+
+
+class Base(DeclarativeBase):
+    """Shipping's tables."""
+
+
+class Address(Base):
+    """Where a customer's purchases go."""
+
+    __tablename__ = "address"
+
+    customer_id: Mapped[UUID] = mapped_column(primary_key=True)
+    country: Mapped[str]
+
+
+class Shipment(Base):
+    """A purchase on its way."""
+
+    __tablename__ = "shipment"
+
+    purchase_id: Mapped[UUID] = mapped_column(primary_key=True)
+    customer_id: Mapped[UUID]
+    country: Mapped[str]
+    shipped_at: Mapped[datetime] = mapped_column(Instant)
