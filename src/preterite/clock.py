@@ -79,15 +79,16 @@ class DerivedIds:
     """Identifiers that follow from a cause, so that running again makes the same ones (protocol rule 15)."""
 
     def __init__(self, cause: UUID, component: str, handler: str) -> None:
-        self._prefix = f"{cause}/{component}/{handler}"
-        self._ordinals: dict[str, int] = {}
+        self._cause = f"{cause}\0{component}\0{handler}"
+        self._ordinals: dict[tuple[str, str | None], int] = {}
 
     def of(self, kind: str, key: str | None = None) -> UUID:
         """The next identifier for this kind and key; the same sequence of calls gives the same identifiers."""
-        name = f"{self._prefix}/{kind}/{key or ''}"
-        ordinal = self._ordinals.get(name, 0)
-        self._ordinals[name] = ordinal + 1
-        return _uuid(sha256(f"{name}/{ordinal}".encode()).digest()[:16], version=8)
+        ordinal = self._ordinals.get((kind, key), 0)
+        self._ordinals[kind, key] = ordinal + 1
+        # The key stands last: it alone may hold any character, so no two of these texts are the same.
+        text = f"{self._cause}\0{kind}\0{ordinal}\0{key or ''}"
+        return _uuid(sha256(text.encode()).digest()[:16], version=8)
 
 
 def _uuid(octets: bytes, *, version: int) -> UUID:

@@ -110,6 +110,12 @@ def _name_faults(system: str, components: Sequence[Component]) -> list[str]:
         for what, name in [("system", system), *(("component", component.name) for component in components)]
         if not _NAME.fullmatch(name)
     ]
+    faults += [
+        f"{name!r} is no name for a handler or an event; use characters that can be printed."
+        for component in components
+        for name in (*(h.name for h in component.handlers), *(p.wire_name for p in component.published.values()))
+        if not name or not name.isprintable()
+    ]
     for name, count in Counter(component.name for component in components).items():
         if count > 1:
             faults.append(f"{count} components are called {name!r}; each needs a name of its own.")

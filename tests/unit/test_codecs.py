@@ -1,0 +1,181 @@
+"""Messages from and for the world outside: the XML of the field, and JSON."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Annotated
+from uuid import UUID
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as some
+
+from preterite import Event, Fact, OwnKey
+from preterite.codecs import DOCUMENT_BYTES_MAX, read_json, read_xml, write_xml
+from preterite.errors import InvalidEvent, Undecodable
+
+MADE = UUID(int=42)
+
+
+class ItemPurchased(Event, key="customer_id"):
+    product_id: UUID = msgspec.field(name="productIdentifier")
+    customer_id: UUID = msgspec.field(name="customerIdentifier")
+    purchased_at: datetime = msgspec.field(name="purchaseDate")
+    purchase_id: Annotated[UUID, OwnKey()] = msgspec.field(name="purchaseIdentifier")
+    quantity: Annotated[int, Fact("only Sales knows how many")] = 1
+
+
+class NoteWritten(Event):
+    text: str
+
+
+TYPES: dict[str, type[Event]] = {"sales.ItemPurchased": ItemPurchased, "sales.NoteWritten": NoteWritten}
+FROM_THE_FIELD = b"""<?xml version="1.0"?>
+<messages>
+    <itempurchased>
+        <productidentifier>57cbe59c-6881-4e5d-84a5-3264e2252ac2</productidentifier>
+        <customeridentifier>2ed3cd8e-b7c2-4557-9442-4f58939c201b</customeridentifier>
+        <purchasedate>2013-01-17T13:37:00</purchasedate>
+    </itempurchased>
+</messages>
+"""
+EVENT = ItemPurchased(
+    product_id=UUID("57cbe59c-6881-4e5d-84a5-3264e2252ac2"),
+    customer_id=UUID("2ed3cd8e-b7c2-4557-9442-4f58939c201b"),
+    purchased_at=datetime(2013, 1, 17, 13, 37, tzinfo=UTC),
+    purchase_id=MADE,
+)
+
+
+def read(document: bytes) -> list[Event]:
+    return read_xml(document, TYPES, lambda: MADE)
+
+
+def test_the_message_of_the_field_is_an_item_purchased() -> None:
+    """A time without zone is read as UTC, the missing purchase key is made on entry."""
+    assert read(FROM_THE_FIELD) == [EVENT]
+
+
+def test_it_is_written_as_it_stands_in_the_field_then_the_purchase_and_the_quantity_unless_it_is_1() -> None:
+    head = FROM_THE_FIELD.decode().partition("    </itempurchased>")[0]
+    purchase = f"        <purchaseidentifier>{MADE}</purchaseidentifier>\n"
+    quantity = "        <quantity>3</quantity>\n"
+    tail = "    </itempurchased>\n</messages>\n"
+
+    assert write_xml([EVENT]).decode() == head + purchase + tail
+    assert write_xml([msgspec.structs.replace(EVENT, quantity=3)]).decode() == head + purchase + quantity + tail
+
+
+def test_names_match_without_regard_to_case_underscores_and_prefix() -> None:
+    document = (
+        FROM_THE_FIELD.replace(b"<itempurchased>", b'<s:Item_Purchased xmlns:s="urn:sales">')
+        .replace(b"</itempurchased>", b"</s:Item_Purchased>")
+        .replace(b"productidentifier", b"Product_Identifier")
+    )
+
+    assert read(document) == [EVENT]
+
+
+def test_one_document_holds_several_messages_of_several_types() -> None:
+    document = b"<m><itempurchased>" + FROM_THE_FIELD.partition(b"<itempurchased>")[2].partition(b"</messages>")[0]
+    document += b"<notewritten><text>a &lt; b &amp; c</text></notewritten></m>"
+
+    assert read(document) == [EVENT, NoteWritten(text="a < b & c")]
+
+
+def test_elements_that_the_event_does_not_have_are_passed_over() -> None:
+    assert read(FROM_THE_FIELD.replace(b"<purchasedate>", b"<colour>red</colour><purchasedate>")) == [EVENT]
+
+
+@given(some.text(max_size=200), some.datetimes(), some.integers(-12, 14))
+def test_what_is_written_reads_back(text: str, at: datetime, hours: int) -> None:
+    at = at.replace(tzinfo=timezone(timedelta(hours=hours)))
+    try:
+        at.astimezone(UTC)
+    except OverflowError:
+        return
+    purchase = msgspec.structs.replace(EVENT, purchased_at=at)
+    try:
+        document = write_xml([purchase, NoteWritten(text=text)])
+    except InvalidEvent:
+        return
+
+    assert read(document) == [purchase, NoteWritten(text=text.strip().replace("\r\n", "\n").replace("\r", "\n"))]
+
+
+BOMB = (
+    b"""<!DOCTYPE m [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;&a;">]><m><notewritten><text>&b;</text></notewritten></m>"""
+)
+EXTERNAL = (
+    b"""<!DOCTYPE m [<!ENTITY x SYSTEM "file:///etc/passwd">]><m><notewritten><text>&x;</text></notewritten></m>"""
+)
+
+
+@pytest.mark.parametrize(
+    ("document", "says"),
+    [
+        (BOMB, "declares a document type"),
+        (EXTERNAL, "declares a document type"),
+        (b'<!DOCTYPE m SYSTEM "http://127.0.0.1/x.dtd"><m/>', "declares a document type"),
+        (b"<m><notewritten><text>&nothing;</text></notewritten></m>", "cannot be read"),
+        (b"<m><unknown/></m>", "No event is called 'unknown'; known are itempurchased, notewritten"),
+        (b"<m><notewritten/></m>", "missing required field `text`"),
+        (b"<m><notewritten><text>a</text><TEXT>b</TEXT></notewritten></m>", "names 'TEXT' twice"),
+        (b"<m><notewritten><text><b>a</b></text></notewritten></m>", "stands inside a field"),
+        (b"<m><notewritten>", "cannot be read: no element found"),
+        (b"\xff\xfe<", "cannot be read"),
+        (b"", "cannot be read"),
+        (FROM_THE_FIELD.replace(b"2013-01-17", b"yesterday"), "Invalid RFC3339"),
+        (b"<m>" + b" " * DOCUMENT_BYTES_MAX + b"</m>", "at most 8,388,608 are read"),
+    ],
+)
+def test_a_document_that_is_not_what_it_claims_is_refused_whole(document: bytes, says: str) -> None:
+    with pytest.raises(Undecodable) as refused:
+        read(document)
+    assert says in str(refused.value)
+    assert "Nothing was published" in str(refused.value)
+
+
+def test_a_control_character_cannot_travel_as_xml() -> None:
+    with pytest.raises(InvalidEvent, match=r"NoteWritten\.text holds a control character"):
+        write_xml([NoteWritten(text="\x00")])
+
+
+# JSON
+
+
+def in_json(data: bytes, kind: bytes = b"sales.NoteWritten") -> bytes:
+    return b'{"type": "' + kind + b'", "data": ' + data + b"}"
+
+
+def test_json_holds_one_message_or_a_list() -> None:
+    one = in_json(b'{"text": "a"}')
+
+    assert read_json(one, TYPES, lambda: MADE) == [NoteWritten(text="a")]
+    assert read_json(b"[" + one + b"," + one + b"]", TYPES, lambda: MADE) == [NoteWritten(text="a")] * 2
+
+
+def test_a_missing_own_key_is_made() -> None:
+    fields = b"""{"productIdentifier": "57cbe59c-6881-4e5d-84a5-3264e2252ac2", "purchaseDate": "2013-01-17T13:37:00Z",
+                  "customerIdentifier": "2ed3cd8e-b7c2-4557-9442-4f58939c201b"}"""
+
+    assert read_json(in_json(fields, b"sales.ItemPurchased"), TYPES, lambda: MADE) == [EVENT]
+
+
+@pytest.mark.parametrize(
+    ("document", "says"),
+    [
+        (b"{", "cannot be read"),
+        (b'"text"', "cannot be read"),
+        (in_json(b'{"text": 5}'), "NoteWritten: Expected `str`, got `int`"),
+        (in_json(b"[]"), "cannot be read"),
+        (in_json(b"{}", b"sales.Unknown"), "No event is called 'sales.Unknown'"),
+        (b"[" * 100_000, "cannot be read"),
+        (b" " * (DOCUMENT_BYTES_MAX + 1), "at most 8,388,608 are read"),
+    ],
+)
+def test_json_that_is_not_what_it_claims_is_refused_whole(document: bytes, says: str) -> None:
+    with pytest.raises(Undecodable) as refused:
+        read_json(document, TYPES, lambda: MADE)
+    assert says in str(refused.value)

@@ -1,0 +1,141 @@
+"""What an event declares, and what is checked before it is written."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Annotated
+from uuid import UUID
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as some
+
+from preterite import Event, Fact, OwnKey
+from preterite.contracts import Checked, key_fault, own_key_field, partition_of, wire_name
+from preterite.errors import InvalidEvent
+
+ANNA = UUID("2ed3cd8e-b7c2-4557-9442-4f58939c201b")
+AT = datetime(2013, 1, 17, 13, 37, tzinfo=UTC)
+
+
+class ItemPurchased(Event, key="customer_id"):
+    customer_id: UUID
+    purchased_at: datetime
+    quantity: Annotated[int, Fact("only Sales knows how many")] = 1
+
+
+class Renamed(Event, key="customer_id", name="crm.customer-moved", version=3):
+    customer_id: UUID = msgspec.field(name="customerIdentifier")
+    purchase_id: Annotated[UUID, OwnKey()]
+
+
+class WithoutKey(Event):
+    at: datetime
+
+
+class WithParts(Event):
+    parts: list[datetime]
+    note: str | None = None
+
+
+def test_an_event_is_frozen_and_keyword_only() -> None:
+    event = ItemPurchased(customer_id=ANNA, purchased_at=AT)
+
+    with pytest.raises(AttributeError):
+        event.quantity = 2  # pyright: ignore[reportAttributeAccessIssue] - that is the test
+    with pytest.raises(TypeError):
+        ItemPurchased(ANNA, AT)  # pyright: ignore[reportCallIssue] - that is the test
+
+
+def test_the_wire_name_is_component_and_class_or_the_chosen_word() -> None:
+    assert wire_name(ItemPurchased, "sales") == "sales.ItemPurchased"
+    assert wire_name(Renamed, "sales") == "crm.customer-moved"
+    assert Renamed.__contract__.version == 3
+
+
+def test_a_key_that_is_no_field_is_a_fault() -> None:
+    class Broken(Event, key="customer"):
+        customer_id: UUID
+
+    assert key_fault(ItemPurchased) is None
+    assert key_fault(WithoutKey) is None
+    assert key_fault(Broken) == "Broken names 'customer' as its key, but has no such field; fields: customer_id."
+
+
+def test_the_own_key_is_found() -> None:
+    assert own_key_field(Renamed) == "purchase_id"
+    assert own_key_field(ItemPurchased) is None
+
+
+@pytest.mark.parametrize(
+    ("key", "partitions", "partition"),
+    [
+        ("2ed3cd8e-b7c2-4557-9442-4f58939c201b", 8, 7),
+        ("57cbe59c-6881-4e5d-84a5-3264e2252ac2", 8, 5),
+        ("", 8, 4),
+        ("straße", 8, 4),
+        ("2ed3cd8e-b7c2-4557-9442-4f58939c201b", 1024, 831),
+    ],
+)
+def test_the_partition_of_a_key_never_changes(key: str, partitions: int, partition: int) -> None:
+    """First 8 bytes of SHA-256 of the key's text, modulo the partitions: part of the wire contract."""
+    assert partition_of(key, partitions) == partition
+
+
+@given(some.text(), some.integers(1, 1024))
+def test_every_key_has_a_partition(key: str, partitions: int) -> None:
+    assert 0 <= partition_of(key, partitions) < partitions
+
+
+@given(some.uuids(), some.datetimes(timezones=some.just(UTC)), some.integers(-(2**63), 2**63 - 1))
+def test_an_event_reads_back_as_it_was_written(customer: UUID, at: datetime, quantity: int) -> None:
+    checked = Checked(ItemPurchased)
+    event = ItemPurchased(customer_id=customer, purchased_at=at, quantity=quantity)
+
+    assert checked.decode(checked.encode(event)) == event
+
+
+def test_an_event_with_other_wire_names_reads_back() -> None:
+    checked = Checked(Renamed)
+    event = Renamed(customer_id=ANNA, purchase_id=ANNA)
+
+    assert b'"customerIdentifier"' in checked.encode(event)
+    assert checked.decode(checked.encode(event)) == event
+    assert checked.key_of(event) == str(ANNA)
+
+
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ({"customer_id": str(ANNA)}, "ItemPurchased.customer_id must be UUID, not str"),
+        ({"purchased_at": "2013-01-17"}, "ItemPurchased.purchased_at must be datetime, not str"),
+        ({"purchased_at": AT.replace(tzinfo=None)}, "ItemPurchased.purchased_at is a time without zone"),
+        ({"quantity": 1.5}, "ItemPurchased.quantity must be int, not float"),
+        ({"quantity": True}, "ItemPurchased.quantity must be int, not bool"),
+        ({"quantity": Decimal(1)}, "ItemPurchased.quantity must be int, not Decimal"),
+        ({"customer_id": None}, "ItemPurchased.customer_id must be UUID, not NoneType"),
+    ],
+)
+def test_a_value_of_another_type_is_refused_before_it_is_written(changed: dict[str, object], says: str) -> None:
+    fields: dict[str, object] = {"customer_id": ANNA, "purchased_at": AT, **changed}
+
+    with pytest.raises(InvalidEvent, match=says):
+        Checked(ItemPurchased).encode(ItemPurchased(**fields))  # pyright: ignore[reportArgumentType]
+
+
+def test_richer_fields_are_checked_by_reading_them_back() -> None:
+    checked = Checked(WithParts)
+
+    assert checked.decode(checked.encode(WithParts(parts=[AT], note=None))) == WithParts(parts=[AT])
+    with pytest.raises(InvalidEvent, match="time without zone"):
+        checked.encode(WithParts(parts=[AT.replace(tzinfo=None)]))
+    with pytest.raises(InvalidEvent, match="Expected `str \\| null`"):
+        checked.encode(WithParts(parts=[], note=5))  # pyright: ignore[reportArgumentType]
+
+
+def test_a_reader_ignores_unknown_fields_and_fills_missing_ones_with_their_default() -> None:
+    document = f'{{"customer_id": "{ANNA}", "purchased_at": "2013-01-17T13:37:00Z", "colour": "red"}}'.encode()
+
+    assert Checked(ItemPurchased).decode(document) == ItemPurchased(customer_id=ANNA, purchased_at=AT)

@@ -1,0 +1,211 @@
+"""A declaration that contradicts itself is refused at start, with one clear sentence per fault, all together."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from uuid import UUID
+
+import pytest
+from small_shop import ItemBilled, ItemPurchased, ItemReturned
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Session
+
+from preterite import Component, Envelope, Event, System, UnitOfWork
+from preterite.errors import SystemRefused
+
+
+def faults(*components: Component, partitions: int = 8) -> list[str]:
+    """What is wrong with a system of these components."""
+    with pytest.raises(SystemRefused) as refused:
+        System("shop", components, partitions=partitions).verify()
+    return list(refused.value.faults)
+
+
+def test_two_publishers_of_one_event() -> None:
+    sales, finance = Component("sales", publishes=[ItemPurchased]), Component("finance", publishes=[ItemPurchased])
+
+    assert faults(sales, finance) == [
+        "ItemPurchased is published by finance and sales; an event has exactly one publisher."
+    ]
+
+
+def test_publishing_somebody_elses_event() -> None:
+    class Stolen(Event, name="sales.ItemPurchased"):
+        customer_id: UUID
+
+    found = faults(Component("sales"), Component("finance", publishes=[Stolen]))
+
+    assert found == [
+        "'finance' publishes 'sales.ItemPurchased', which is 'sales''s event by its name; only 'sales' may."
+    ]
+
+
+def test_two_events_with_one_name_on_the_wire() -> None:
+    class Other(Event, name="sales.ItemPurchased"):
+        customer_id: UUID
+
+    assert faults(Component("sales", publishes=[ItemPurchased, Other])) == [
+        "ItemPurchased and Other are both called 'sales.ItemPurchased' on the wire; give one of them another name=."
+    ]
+
+
+def test_a_handler_for_an_event_that_nobody_publishes() -> None:
+    finance = Component("finance")
+
+    @finance.handles(ItemPurchased)
+    def bill(event: ItemPurchased) -> None:
+        pass
+
+    assert faults(finance) == [
+        "finance.bill handles ItemPurchased, which no component publishes; "
+        "add it to its owner's publishes=[…], and the owner to the system."
+    ]
+
+
+def test_duplicate_names() -> None:
+    sales = Component("sales", publishes=[ItemPurchased, ItemReturned])
+    finance = Component("finance")
+
+    @finance.handles(ItemPurchased, name="bill")
+    def one(event: ItemPurchased) -> None:
+        pass
+
+    @finance.handles(ItemReturned, name="bill")
+    def two(event: ItemReturned) -> None:
+        pass
+
+    assert faults(sales, finance, Component("sales")) == [
+        "2 components are called 'sales'; each needs a name of its own.",
+        "2 handlers of 'finance' are called 'bill'; give one of them another name=.",
+    ]
+
+
+def test_a_missing_key_field() -> None:
+    class Broken(Event, key="customer"):
+        customer_id: UUID
+
+    assert faults(Component("sales", publishes=[Broken])) == [
+        "Broken names 'customer' as its key, but has no such field; fields: customer_id."
+    ]
+
+
+@pytest.mark.parametrize("name", ["Sales", "", "2nd", "sales team", "säles", "sales/eu"])
+def test_names_that_cannot_be_part_of_a_stream_or_a_variable(name: str) -> None:
+    assert faults(Component(name))[0].startswith(f"{name!r} is no name for a component")
+
+
+def test_names_of_handlers_and_events_that_cannot_be_printed() -> None:
+    class Nameless(Event, name="sales.\0"):
+        customer_id: UUID
+
+    sales = Component("sales", publishes=[Nameless])
+
+    @sales.handles(Nameless, name="new\nline")
+    def count(event: Nameless) -> None:
+        pass
+
+    assert [fault.partition(" is no name")[0] for fault in faults(sales)] == [repr("new\nline"), repr("sales.\0")]
+
+
+def test_a_number_of_partitions_that_cannot_be() -> None:
+    assert faults(Component("sales"), partitions=0) == ["partitions=0; it must be from 1 to 1024."]
+
+
+def test_all_faults_are_said_together() -> None:
+    class Broken(Event, key="customer"):
+        customer_id: UUID
+
+    found = faults(Component("sales", publishes=[Broken]), Component("sales", publishes=[ItemPurchased]))
+
+    assert len(found) == 2
+
+
+# handlers that cannot be called
+
+
+def fault_of(handler: object) -> str:
+    sales, finance = Component("sales", publishes=[ItemPurchased]), Component("finance")
+    finance.handles(ItemPurchased)(handler)  # pyright: ignore[reportArgumentType] - that is the test
+    return faults(sales, finance)[0]
+
+
+def test_a_handler_that_takes_nothing() -> None:
+    def bill() -> None:
+        pass
+
+    assert fault_of(bill) == "finance.bill cannot be called: it takes no event; its first parameter is the event."
+
+
+def test_a_handler_that_takes_another_event() -> None:
+    def bill(event: ItemBilled) -> None:
+        pass
+
+    assert "its first parameter is not a ItemPurchased nor a Sequence of it" in fault_of(bill)
+
+
+def test_a_handler_with_a_parameter_that_nobody_can_fill() -> None:
+    def bill(event: ItemPurchased, price: int) -> None:
+        pass
+
+    assert "nothing can fill its parameter 'price'; known are UnitOfWork, Envelope, Session" in fault_of(bill)
+
+
+def test_a_batch_handler_that_asks_for_one_envelope() -> None:
+    def bill(events: Sequence[ItemPurchased], envelope: Envelope) -> None:
+        pass
+
+    assert "a batch handler has no single envelope" in fault_of(bill)
+
+
+def test_an_async_session_on_a_plain_driver() -> None:
+    sales, finance = Component("sales", publishes=[ItemPurchased]), Component("finance")
+
+    @finance.handles(ItemPurchased)
+    async def bill(event: ItemPurchased, session: AsyncSession) -> None:
+        pass
+
+    with pytest.raises(SystemRefused, match="takes an AsyncSession, but its database is opened by 'pysqlite'"):
+        System("shop", [sales, finance]).open(databases={"finance": "sqlite+pysqlite:///x"})
+
+
+def test_two_components_in_one_database() -> None:
+    both = System("shop", [Component("sales"), Component("finance")])
+
+    with pytest.raises(SystemRefused, match="sales and finance share one database; each component has its own"):
+        both.open(databases={"sales": "sqlite:///x.sqlite", "finance": "sqlite:///./x.sqlite"})
+
+
+def test_every_way_to_write_a_handler_is_accepted() -> None:
+    sales, finance = Component("sales", publishes=[ItemPurchased]), Component("finance")
+
+    @finance.handles(ItemPurchased)
+    def a(event: ItemPurchased) -> None:
+        pass
+
+    @finance.handles(ItemPurchased)
+    def b(event: ItemPurchased, work: UnitOfWork, envelope: Envelope, session: Session) -> None:
+        pass
+
+    @finance.handles(ItemPurchased)
+    def c(events: Sequence[ItemPurchased], connection: sqlite3.Connection) -> None:
+        pass
+
+    @finance.handles(ItemPurchased)
+    async def d(events: Sequence[ItemPurchased]) -> None:
+        pass
+
+    @finance.handles(ItemPurchased)
+    def e(event) -> None:  # pyright: ignore[reportMissingParameterType,reportUnknownParameterType] - that is the test
+        pass
+
+    calls = (
+        System("shop", [sales, finance]).verify().subscriptions["finance"].by_wire_name["sales.ItemPurchased"].handlers
+    )
+    assert [(one.name, one.call.batch, one.call.awaited) for one in calls] == [
+        ("a", False, False),
+        ("b", False, False),
+        ("c", True, False),
+        ("d", True, True),
+        ("e", False, False),
+    ]
