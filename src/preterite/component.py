@@ -111,7 +111,8 @@ def call_of(handler: Handler, connection_type: type) -> Call:
     """Read from its annotations how a handler wants to be called; raises TypeError with the fault in one sentence."""
     parameters = list(inspect.signature(handler.function).parameters.values())
     try:
-        hints = get_type_hints(handler.function)
+        # The event may be a class inside a function, whose names nobody else can see.
+        hints = get_type_hints(handler.function, localns={handler.event_type.__name__: handler.event_type})
     except NameError as error:
         raise TypeError(f"an annotation cannot be read ({error}); import what it names at run time") from None
     if not parameters:
