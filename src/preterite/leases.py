@@ -98,11 +98,11 @@ class Leases:
         return [found.get(name, LeaseState(name, None, 0, 0.0, 0)) for name in self._names]
 
     def _is_free(self, state: LeaseState, now: float) -> bool:
-        """Free, expired by the database's clock, or not renewed for a whole lease by this observer's own clock.
+        """Free, its own but forgotten, expired by the database's clock, or not renewed for a whole lease.
 
-        The last covers a database whose clock has jumped back.
+        The last, by this observer's own clock, covers a database whose clock has jumped back.
         """
-        if state.owner is None or state.expires_at <= self._clock.wall():
+        if state.owner in (None, self._owner) or state.expires_at <= self._clock.wall():
             return True
         seen, since = self._seen.get(state.name, (None, now))
         if seen is None or (seen.epoch, seen.renewals) != (state.epoch, state.renewals):

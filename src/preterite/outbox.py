@@ -72,7 +72,11 @@ class Relay:
                 self._take_over(lease)
             numbered = self._number(lease)
             sent = self._send(lease)
-        except (Fenced, LogFenced):
+        except LogFenced:
+            # Another writer has claimed a stream: claim again in the next step, before anything is written.
+            self._epoch = 0
+            return False
+        except Fenced:
             self._leases.lost()
             self._epoch = 0
             return False

@@ -15,8 +15,8 @@ from preterite.clock import Clock, Randomness
 from preterite.errors import Fenced, HandlerFailed, PreteriteError, StoreUnavailable
 from preterite.failures import died_while_handling, failure_of
 from preterite.handling import HandlerRaised, Handling, opened
-from preterite.recoverability import DeadLetter, RetryLater
-from preterite.store import DbConnection, Failure, Fence, Parked, Store
+from preterite.recoverability import DeadLetter, Decision, RetryLater
+from preterite.store import DbConnection, Failure, Fence, Parked, ParkedState, Store
 from preterite.topology import Subscriptions
 from preterite.workplace import Batch, Workplace
 
@@ -63,9 +63,11 @@ class Parking:
 
     def settle_interrupted(self, fence: Fence, expires_at: Callable[[], float]) -> int:
         """Count what a process was running when it ended; return how many rows that were."""
+        self._settle_left_over(fence, expires_at)
         rows = self._store.interrupted(self._connection, sorted(fence.leases))
         for row in rows:
-            self._unsettled.append((self._after_failure(row, died_while_handling(), process_died=True), row.attempts))
+            decision = self._recoverability.decide(row.attempts, self._randomness.fraction(), process_died=True)
+            self._unsettled.append((self._decided(row, died_while_handling(), decision), row.attempts))
         self._settle_left_over(fence, expires_at)
         return len(rows)
 
@@ -85,8 +87,7 @@ class Parking:
                     f"The database of {self._subscriptions.component.name!r} cannot be used just now: {error}."
                 ) from error
             cause = error.error if isinstance(error, HandlerRaised) else error
-            failure = error.fault if isinstance(error, _StillUnreadable) else failure_of(cause)
-            self._unsettled.append((self._after_failure(started, failure), started.attempts))
+            self._unsettled.append((self._after_failure(started, cause), started.attempts))
             self._settle_left_over(fence, expires_at)
             if raising:
                 raise cause from None
@@ -110,7 +111,7 @@ class Parking:
         item = opened(self._subscriptions, row.record)
         bound = self._subscriptions.handler(row.type, row.handler)
         if item.fault is not None:
-            raise _StillUnreadable(item.fault)
+            raise _Unreadable(item.fault)
         if bound is None or item.subscription is None:
             raise HandlerFailed(row.handler or "(none)", f"{row.type}: no such handler is declared here")
         self._handling.call(batch, bound, [item], 0)
@@ -118,15 +119,24 @@ class Parking:
         self._store.count_handled(connection, int(self._clock.wall() // 60), 1)
         self._store.check_fence(connection, fence, expires_at())
 
-    def _after_failure(self, row: Parked, failure: Failure, *, process_died: bool = False) -> Parked:
-        now = self._clock.now().timestamp()
+    def _after_failure(self, row: Parked, error: BaseException) -> Parked:
+        if isinstance(error, _Unreadable):
+            # It waits for newer code, which tries it again at its start; running it again before is of no use.
+            waiting: ParkedState = "undecodable" if row.handler else "dead"
+            return replace(row, state=waiting, running=False, failure=error.fault, failed_at=self._now())
+        return self._decided(
+            row, failure_of(error), self._recoverability.decide(row.attempts, self._randomness.fraction())
+        )
+
+    def _decided(self, row: Parked, failure: Failure, decision: Decision) -> Parked:
+        now = self._now()
         row = replace(row, running=False, failure=failure, failed_at=now)
-        if failure.error == "Undecodable":
-            return replace(row, state="undecodable")
-        decision = self._recoverability.decide(row.attempts, self._randomness.fraction(), process_died=process_died)
-        if isinstance(decision, DeadLetter) or failure.error == "Void":
+        if isinstance(decision, DeadLetter):
             return replace(row, state="dead")
         return replace(row, due_at=now + (decision.seconds if isinstance(decision, RetryLater) else 0.0))
+
+    def _now(self) -> float:
+        return self._clock.now().timestamp()
 
     def _settle_left_over(self, fence: Fence, expires_at: Callable[[], float]) -> None:
         """Write the ends of attempts that are known and not written yet."""
@@ -152,8 +162,8 @@ class Parking:
             self._connection.rollback()
 
 
-class _StillUnreadable(PreteriteError):
-    """A parked row still cannot be decoded."""
+class _Unreadable(PreteriteError):
+    """A parked record cannot be decoded by this program, or holds no event."""
 
     def __init__(self, fault: Failure) -> None:
         self.fault = fault

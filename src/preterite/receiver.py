@@ -117,7 +117,9 @@ class Receiver:
         try:
             handled = apply(records, self._committed, self._fence, self._leases.expires_at)
         except ParkingFull as error:
-            self._stop_all(str(error))
+            for stream in {record.stream for record in records}:
+                self._stop(stream, self._committed[stream], str(error))
+            self._stop_reading()
             return False
         self._leases.renewed()
         done, self._waiting = records[: handled.records], list(records[handled.records :])
@@ -230,11 +232,11 @@ class Receiver:
             self._reader.close()
         self._reader, self._waiting = None, []
         self._epochs, self._gone_back = {}, set()
-        self._parking.forget_unsettled()
 
     def _step_back(self) -> None:
         """Somebody else has the work, or other handlers are registered: forget everything and look again."""
         self._stop_reading()
+        self._parking.forget_unsettled()
         self._leases.lost()
 
     def _stop(self, stream: Stream, cursor: Cursor, reason: str) -> None:
@@ -249,11 +251,6 @@ class Receiver:
         del self._stopped[stream]
         _logger.info("%s: %s moves again", self.component, stream)
         self._write(lambda: self._store.stop_stream(self._connection, stream, None))
-
-    def _stop_all(self, reason: str) -> None:
-        for stream, cursor in self._committed.items():
-            self._stop(stream, cursor, reason)
-        self._stop_reading()
 
     def _note_passed_over(self, stream: Stream, what: str) -> None:
         self._write(

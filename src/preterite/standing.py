@@ -15,7 +15,7 @@ from preterite.store import Counts, Database, HandlerRegistration
 from preterite.topology import Topology
 
 State = Literal["never started", "off", "running"]
-NOTHING = Counts(0, 0, 0, 0, 0, 0, 0, 0, None, None)
+NOTHING = Counts(0, 0, 0, 0, 0, 0, 0, 0, 0, None, None)
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,8 @@ class Standing:
         if self.counts.dead:
             letters = "1 dead letter" if self.counts.dead == 1 else f"{self.counts.dead:,} dead letters"
             found.append(f"{self.component} has {letters}")
+        if self.counts.voids:
+            found.append(f"{self.component} has {self.counts.voids:,} events in its journal that the log does not take")
         if self.lacking:
             found.append(f"{self.component} has handlers in force that are not declared: {', '.join(self.lacking)}")
         return found

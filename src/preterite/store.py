@@ -154,6 +154,7 @@ class Counts(NamedTuple):
     due: int
     dead: int
     discarded: int
+    voids: int
     passed_over: int
     handled: int
     handled_last_minute: int
@@ -239,7 +240,7 @@ class Store(Protocol):
         ...
 
     def void(self, connection: DbConnection, partition: int, number: int, reason: str) -> None:
-        """Replace an event in the journal by a void with a reason (protocol rule 17)."""
+        """Let a void with a reason travel under an event's number; the journal keeps the event (protocol rule 17)."""
         ...
 
     def prune_journal(self, connection: DbConnection, before: float, limit: int) -> int:
@@ -252,7 +253,10 @@ class Store(Protocol):
         ...
 
     def take_lease(self, connection: DbConnection, state: LeaseState, owner: str, expires_at: float) -> Lease | None:
-        """Take a lease that is still in the given state; nothing if somebody was faster."""
+        """Take a lease that is still in the given state; nothing if somebody was faster.
+
+        It is clean if nobody else had it: then nothing was interrupted.
+        """
         ...
 
     def renew(self, connection: DbConnection, leases: Iterable[Lease], expires_at: float) -> int:

@@ -188,7 +188,12 @@ class SqliteStore:
 
     def journal(self, connection: DbConnection, stream: Stream, after: int, epoch: int, limit: int) -> Sequence[Record]:
         rows = connection.cursor().execute(sql.JOURNAL, (stream.partition, after, limit)).fetchall()
-        return [Record(stream, kind, epoch, number, event_id, envelope) for kind, number, event_id, envelope in rows]
+        return [
+            Record(stream, "event", epoch, number, event_id, envelope)
+            if void is None
+            else Record(stream, "void", epoch, number, event_id, void.encode())
+            for number, event_id, envelope, void in rows
+        ]
 
     def journal_id(self, connection: DbConnection, partition: int, number: int) -> bytes:
         row = connection.cursor().execute(sql.JOURNAL_ID, (partition, number)).fetchone()
@@ -208,7 +213,7 @@ class SqliteStore:
         connection.cursor().execute(sql.STOP_RELAY, (reason,))
 
     def void(self, connection: DbConnection, partition: int, number: int, reason: str) -> None:
-        connection.cursor().execute(sql.VOID, (reason.encode(), partition, number))
+        connection.cursor().execute(sql.VOID, (reason, partition, number))
 
     def prune_journal(self, connection: DbConnection, before: float, limit: int) -> int:
         cursor = connection.cursor()
@@ -224,7 +229,9 @@ class SqliteStore:
         cursor = connection.cursor()
         cursor.execute(sql.MAKE_LEASE, (state.name,))
         cursor.execute(sql.TAKE_LEASE, (owner, expires_at, state.name, state.epoch, state.owner))
-        return Lease(state.name, owner, state.epoch + 1, clean=state.owner is None) if cursor.rowcount == 1 else None
+        if cursor.rowcount != 1:
+            return None
+        return Lease(state.name, owner, state.epoch + 1, clean=state.owner in (None, owner))
 
     def renew(self, connection: DbConnection, leases: Iterable[Lease], expires_at: float) -> int:
         cursor = connection.cursor()

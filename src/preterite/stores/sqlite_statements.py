@@ -31,14 +31,14 @@ WHERE s.partition = moved.partition
 REMOVE_NUMBERED = "DELETE FROM preterite_outbox WHERE id <= ?"
 STREAM_NUMBERS = "SELECT partition, last_number, last_id, confirmed, epoch FROM preterite_stream ORDER BY partition"
 JOURNAL = """
-SELECT kind, number, event_id, envelope FROM preterite_journal
+SELECT number, event_id, envelope, void FROM preterite_journal
 WHERE partition = ? AND number > ? ORDER BY number LIMIT ?
 """
 JOURNAL_ID = "SELECT event_id FROM preterite_journal WHERE partition = ? AND number = ?"
 CONFIRM = "UPDATE preterite_stream SET confirmed = ? WHERE partition = ?"
 STOP_RELAY = "UPDATE preterite_component SET relay_stopped = ?"
 SET_STREAM_EPOCH = "UPDATE preterite_stream SET epoch = ?"
-VOID = "UPDATE preterite_journal SET kind = 'void', envelope = ? WHERE partition = ? AND number = ?"
+VOID = "UPDATE preterite_journal SET void = ? WHERE partition = ? AND number = ?"
 PRUNE_JOURNAL = """
 DELETE FROM preterite_journal WHERE (partition, number) IN (
     SELECT j.partition, j.number FROM preterite_stream s JOIN preterite_journal j
@@ -154,6 +154,7 @@ SELECT
     (SELECT count(*) FROM preterite_parked p WHERE state = 'parked' AND due_at <= ? AND {_IS_HEAD}),
     (SELECT count(*) FROM preterite_parked WHERE state <> 'parked'),
     (SELECT count(*) FROM preterite_discarded),
+    (SELECT count(*) FROM preterite_journal WHERE void IS NOT NULL),
     (SELECT coalesce(sum(count), 0) FROM preterite_passed_over),
     (SELECT coalesce(sum(handled), 0) FROM preterite_activity),
     (SELECT coalesce(sum(handled), 0) FROM preterite_activity WHERE minute = ?),

@@ -143,6 +143,14 @@ class OutboxConformance:
 
         assert (lease.epoch, lease.clean) == (2, False)
 
+    def test_a_lease_taken_again_by_its_owner_is_clean_and_has_a_new_epoch(
+        self, database: Database, connection: Any
+    ) -> None:
+        take(database.store, connection)
+        lease = take(database.store, connection)
+
+        assert (lease.epoch, lease.clean) == (2, True)
+
     def test_a_lease_given_back_is_clean(self, database: Database, connection: Any) -> None:
         lease = take(database.store, connection)
         with transaction(database.store, connection):

@@ -33,10 +33,11 @@ CREATE TABLE preterite_journal (             -- numbered; kept for healing and a
     number INTEGER NOT NULL,
     event_id BLOB NOT NULL,
     numbered_at REAL NOT NULL,
-    kind TEXT NOT NULL DEFAULT 'event',      -- event, or void: then envelope holds the reason
     envelope BLOB NOT NULL,
+    void TEXT,                               -- why the log does not take it: a void travels under its number
     UNIQUE (partition, number)
 ) STRICT;
+CREATE INDEX preterite_journal_void ON preterite_journal (partition, number) WHERE void IS NOT NULL;
 
 CREATE TABLE preterite_cursor (              -- how far each stream has been applied here
     publisher TEXT NOT NULL,

@@ -1,0 +1,159 @@
+"""Who does what alone: taken, renewed, lost, given back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from machine_clock import MachineClock
+
+from preterite import stores
+from preterite.leases import LEASE_SECONDS, RENEW_SECONDS, TRUST_SECONDS, Leases
+from preterite.store import Database
+from preterite.testing.conformance.store_steps import IDENTITY, transaction
+
+NAMES = ["partition/0", "partition/1"]
+
+
+class Bench:
+    """One database, a clock, and as many holders as a test wants."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.clock = MachineClock()
+        self.connection = database.connect()
+        database.store.migrate(self.connection)
+        with transaction(database.store, self.connection):
+            database.store.identify(self.connection, IDENTITY)
+
+    def holder(self, owner: str) -> Leases:
+        return Leases(self.database.store, self.clock, owner, NAMES)
+
+    def keep(self, leases: Leases) -> list[str]:
+        leases.keep(self.connection)
+        return sorted(leases.held)
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    made = Bench(stores.connect(f"sqlite:///{tmp_path}/sales.sqlite"))
+    yield made
+    made.connection.close()
+
+
+def state(bench: Bench) -> dict[str, Any]:
+    return {one.name: (one.owner, one.epoch) for one in bench.database.store.leases(bench.connection)}
+
+
+def test_what_is_free_is_taken_once(bench: Bench) -> None:
+    first, second = bench.holder("first"), bench.holder("second")
+
+    assert bench.keep(first) == NAMES
+    assert bench.keep(second) == []
+
+
+def test_what_is_renewed_in_time_is_never_taken(bench: Bench) -> None:
+    first, second = bench.holder("first"), bench.holder("second")
+    bench.keep(first)
+    for _ in range(20):
+        bench.clock.pass_by(RENEW_SECONDS)
+        bench.keep(first)
+
+        assert bench.keep(second) == []
+
+
+def test_a_killed_holder_is_overtaken_after_one_lease(bench: Bench) -> None:
+    first, second = bench.holder("first"), bench.holder("second")
+    bench.keep(first)
+    bench.keep(second)
+    bench.clock.pass_by(LEASE_SECONDS - 0.1)
+    too_early = bench.keep(second)
+    bench.clock.pass_by(RENEW_SECONDS)
+
+    assert too_early == []
+    assert bench.keep(second) == NAMES
+    assert not any(lease.clean for lease in second.held.values())
+
+
+def test_a_holder_that_gives_back_is_followed_at_once(bench: Bench) -> None:
+    first, second = bench.holder("first"), bench.holder("second")
+    bench.keep(first)
+    first.release(bench.connection)
+
+    assert bench.keep(second) == NAMES
+    assert all(lease.clean for lease in second.held.values())
+
+
+def test_an_overtaken_holder_notices_when_it_renews(bench: Bench) -> None:
+    first, second = bench.holder("first"), bench.holder("second")
+    bench.keep(first)
+    bench.clock.pass_by(LEASE_SECONDS + 1)
+    bench.keep(second)
+
+    assert bench.keep(first) == []
+
+
+def test_a_holder_trusts_itself_for_less_than_its_lease(bench: Bench) -> None:
+    leases = bench.holder("first")
+    before = leases.trusted()
+    bench.keep(leases)
+    fresh = leases.trusted()
+    bench.clock.pass_by(TRUST_SECONDS)
+
+    assert (before, fresh, leases.trusted()) == (False, True, False)
+    assert TRUST_SECONDS < LEASE_SECONDS
+
+
+def test_a_forgotten_lease_is_taken_again_at_once(bench: Bench) -> None:
+    leases = bench.holder("first")
+    bench.keep(leases)
+    leases.lost()
+
+    assert bench.keep(leases) == NAMES
+    assert state(bench)["partition/0"] == ("first", 2)
+
+
+@pytest.mark.parametrize("hours", [-1, -24, -24 * 400])
+def test_a_clock_that_jumps_back_does_not_keep_a_dead_holders_lease_alive(bench: Bench, hours: int) -> None:
+    first, second = bench.holder("first"), bench.holder("second")
+    bench.keep(first)
+    bench.clock.jump(hours * 3600)
+    bench.keep(second)
+    bench.clock.pass_by(LEASE_SECONDS + 0.1)
+
+    assert bench.keep(second) == NAMES
+
+
+def test_a_clock_that_jumps_back_does_not_take_a_living_holders_lease(bench: Bench) -> None:
+    first, second = bench.holder("first"), bench.holder("second")
+    bench.keep(first)
+    bench.clock.jump(-3600)
+    for _ in range(10):
+        bench.clock.pass_by(RENEW_SECONDS)
+        bench.keep(first)
+
+        assert bench.keep(second) == []
+
+
+def test_looking_often_writes_seldom(bench: Bench) -> None:
+    leases = bench.holder("first")
+    bench.keep(leases)
+    before = bench.connection.total_changes
+    for _ in range(100):
+        bench.keep(leases)
+
+    assert bench.connection.total_changes == before
+
+
+def test_what_cannot_be_taken_changes_nothing(bench: Bench) -> None:
+    """The transaction fails at its end: what was taken in it is not held."""
+    leases = bench.holder("first")
+    bench.connection.execute(
+        "create trigger full before update on preterite_lease begin select raise(abort, 'disk full'); end"
+    )
+    with pytest.raises(Exception, match="disk full"):
+        leases.keep(bench.connection)
+
+    assert leases.held == {}
