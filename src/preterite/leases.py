@@ -7,8 +7,9 @@ paused and overtaken can change nothing when it wakes. The owner is random per p
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
+from preterite import owners
 from preterite.clock import Clock
 from preterite.store import DbConnection, Lease, LeaseState, Store
 
@@ -20,7 +21,15 @@ TRUST_SECONDS = 6.5
 class Leases:
     """The leases of one loop: takes what is free or overdue, renews what it holds, notices what it lost."""
 
-    def __init__(self, store: Store, clock: Clock, owner: str, names: Sequence[str]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        owner: str,
+        names: Sequence[str],
+        is_gone: Callable[[str], bool] = owners.is_gone,
+    ) -> None:
+        self._is_gone = is_gone
         self._store = store
         self._clock = clock
         self._owner = owner
@@ -98,11 +107,14 @@ class Leases:
         return [found.get(name, LeaseState(name, None, 0, 0.0, 0)) for name in self._names]
 
     def _is_free(self, state: LeaseState, now: float) -> bool:
-        """Free, its own but forgotten, expired by the database's clock, or not renewed for a whole lease.
+        """Free, its own but forgotten, of a process that is gone, expired, or not renewed for a whole lease.
 
-        The last, by this observer's own clock, covers a database whose clock has jumped back.
+        Expiry is judged by the database's clock; the last, by this observer's own clock, covers a database whose
+        clock has jumped back.
         """
-        if state.owner in (None, self._owner) or state.expires_at <= self._clock.wall():
+        if state.owner is None or state.owner == self._owner or state.expires_at <= self._clock.wall():
+            return True
+        if self._is_gone(state.owner):
             return True
         seen, since = self._seen.get(state.name, (None, now))
         if seen is None or (seen.epoch, seen.renewals) != (state.epoch, state.renewals):

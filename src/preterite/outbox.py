@@ -19,6 +19,7 @@ from preterite.clock import Clock, Randomness
 from preterite.errors import Fenced, LogAhead, LogConflict, LogFenced, RecordRefused
 from preterite.leases import Leases
 from preterite.log import Log, Record, Stream, StreamEnd
+from preterite.owners import new_owner
 from preterite.store import RELAY, Database, Lease, StreamNumbers
 
 NUMBER_EVENTS = 500
@@ -50,7 +51,7 @@ class Relay:
         self._randomness = randomness
         self._announced = announced
         self._connection = database.connect()
-        self._leases = Leases(self._store, clock, str(randomness.uuid()), [RELAY])
+        self._leases = Leases(self._store, clock, new_owner(randomness), [RELAY])
         self._streams: dict[int, StreamNumbers] = {}
         self._epoch = 0
         self._unsaved = False

@@ -16,6 +16,7 @@ from preterite.handling import Handling, Running
 from preterite.inbox import BATCH_EVENTS, Inbox, ParkingFull
 from preterite.leases import Leases
 from preterite.log import Cursor, Log, LogReader, Record, Stream, Verdict, accept
+from preterite.owners import new_owner
 from preterite.parking import Parking
 from preterite.sessions import Binding
 from preterite.store import Database, Fence, HandlerRegistration, StoreIdentity
@@ -53,7 +54,7 @@ class Receiver:
         self._clock = clock
         self._connection = database.connect()
         self._partitions = {f"partition/{number}": number for number in range(identity.partitions)}
-        self._leases = Leases(self._store, clock, str(randomness.uuid()), list(self._partitions))
+        self._leases = Leases(self._store, clock, new_owner(randomness), list(self._partitions))
         self._workplace = workplace_for(subscriptions.given, database, binding)
         self._handling = Handling(subscriptions, self._store, identity, clock)
         self._inbox = Inbox(subscriptions, self._store, self._workplace, self._handling, clock, randomness)

@@ -68,10 +68,7 @@ class GuardedConnection(sqlite3.Connection):
         finally:
             self.guarded = False
         if not self.in_transaction:
-            raise HandlerEndedTransaction(
-                "The batch's transaction ended before the batch did (by INSERT OR ROLLBACK, or RAISE(ROLLBACK)?); "
-                "all of it was rolled back. Use a savepoint to undo a part."
-            )
+            raise HandlerEndedTransaction("The batch's transaction ended before the batch did; it was rolled back.")
 
     def _authorize(self, action: int, *_details: object) -> int:
         if self.guarded and (action == sqlite3.SQLITE_TRANSACTION or not self.in_transaction):

@@ -11,7 +11,8 @@ from typing import Any, Literal
 
 from preterite.clock import Clock
 from preterite.log import Log, Stream
-from preterite.store import Counts, Database, HandlerRegistration
+from preterite.owners import is_gone
+from preterite.store import Counts, Database, HandlerRegistration, LeaseState
 from preterite.topology import Topology
 
 State = Literal["never started", "off", "running"]
@@ -90,7 +91,7 @@ class Observer:
         leases = database.store.leases(connection)
         return Standing(
             component=name,
-            state="running" if any(lease.owner and lease.expires_at > wall for lease in leases) else "off",
+            state="running" if any(_is_held(lease, wall) for lease in leases) else "off",
             counts=database.store.counts(connection, self._clock.now().timestamp(), wall),
             numbered=sum(row.last_number for row in database.store.stream_numbers(connection)),
             hears=bool(heard.publishers),
@@ -114,6 +115,10 @@ class Observer:
                 return None
             self._connections[name] = connection
         return self._connections[name]
+
+
+def _is_held(lease: LeaseState, wall: float) -> bool:
+    return lease.owner is not None and lease.expires_at > wall and not is_gone(lease.owner)
 
 
 def _lacking(registered: Sequence[HandlerRegistration], declared: Sequence[HandlerRegistration]) -> tuple[str, ...]:

@@ -1,0 +1,113 @@
+"""Real processes for stories: `preterite run` on a shop in a folder of its own, and waiting for what it does."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import process_shop
+from process_shop import finance, sales, shipping, system
+
+from preterite import OpenSystem
+
+TESTS = Path(__file__).parent
+PATIENCE_SECONDS = 60.0
+LOOK_SECONDS = 0.02
+
+
+def until(true: Callable[[], bool], what: str) -> None:
+    """Wait until something is so; the test fails if it is not in time."""
+    end = time.monotonic() + PATIENCE_SECONDS
+    while not true():
+        assert time.monotonic() < end, f"not within {PATIENCE_SECONDS:.0f} s: {what}"
+        time.sleep(LOOK_SECONDS)
+
+
+class RunningShop:
+    """A shop in a folder, and the process that runs it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.urls = {name: f"sqlite:///{folder}/{name}.sqlite" for name in ("sales", "finance", "shipping")}
+        self.log_url = f"sqlite:///{folder}/log.sqlite"
+        self.opened: OpenSystem = system.open(databases=self.urls, log=self.log_url, create_tables=True)
+        self.process: subprocess.Popen[bytes] | None = None
+        self._errors = (folder / "errors").open("ab")
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        urls = {f"PRETERITE_{name.upper()}_URL": url for name, url in self.urls.items()}
+        return {**os.environ, **urls, "PRETERITE_LOG_URL": self.log_url, "PYTHONPATH": str(TESTS)}
+
+    def run(self, *options: str) -> subprocess.Popen[bytes]:
+        """Start `preterite run` on it."""
+        command = [sys.executable, "-m", "preterite", "run", "process_shop:system", *options]
+        self.process = subprocess.Popen(command, env=self.environment, stderr=self._errors, cwd=self.folder)
+        return self.process
+
+    def stop(self) -> int:
+        """Ask it to stop, and return its exit code."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(PATIENCE_SECONDS)
+
+    def workers(self) -> dict[str, int]:
+        """The worker processes by component."""
+        assert self.process is not None
+        found: dict[str, int] = {}
+        for line in subprocess.run(
+            ["ps", "-o", "pid=,args=", "--ppid", str(self.process.pid)], capture_output=True, text=True, check=False
+        ).stdout.splitlines():
+            pid, *words = line.split()
+            if "preterite.cli.worker" in words:
+                found[words[words.index("preterite.cli.worker") + 2]] = int(pid)
+        return found
+
+    def publish(self, what: str = "", customer: UUID | None = None) -> UUID:
+        """One purchase, in a unit of work of its own."""
+        purchase = uuid4()
+        with self.opened.connection(sales) as connection, sales.unit_of_work(connection) as unit_of_work:
+            connection.execute("insert into purchase values (?)", [str(purchase)])
+            unit_of_work.publish(process_shop.purchased(purchase, customer or uuid4(), what))
+        return purchase
+
+    def billed(self) -> list[str]:
+        """What Finance has billed, in order."""
+        return self._bills("finance")
+
+    def shipped(self) -> list[str]:
+        """What Shipping has shipped, in order."""
+        return self._bills("shipping")
+
+    def errors(self) -> str:
+        """What it has said."""
+        return (self.folder / "errors").read_text()
+
+    def close(self) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        self._errors.close()
+        self.opened.close()
+
+    def _bills(self, component: str) -> list[str]:
+        owner = {"finance": finance, "shipping": shipping}[component]
+        with self.opened.connection(owner) as connection:
+            return [row[0] for row in connection.execute("select purchase from bill order by position")]
+
+
+@contextmanager
+def running_shop(folder: Path) -> Generator[RunningShop]:
+    """A shop that is closed, and whose processes are gone, at the end."""
+    shop = RunningShop(folder)
+    try:
+        yield shop
+    finally:
+        shop.close()

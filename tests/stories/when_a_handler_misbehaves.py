@@ -1,0 +1,311 @@
+"""Promise 2, once in your database, also where handlers meddle with the transaction, or are of every kind there is."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from small_shop import (
+    AT,
+    ItemBilled,
+    ItemPurchased,
+    Shop,
+    bills,
+    declare,
+    id_of,
+    insert_bill,
+    publish,
+    purchased,
+    texts,
+)
+from sqlalchemy import select, text
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+
+from preterite import Recoverability, UnitOfWork
+from preterite.errors import UnitOfWorkSealed
+from preterite.parking import dead_letters
+from preterite.store import Failure
+from preterite.testing import StartedSystem, started
+
+ONCE = Recoverability(immediate_retries=0, delayed_retries=0)
+ADD = text("insert into bill (purchase, customer) values (:purchase, '')")
+
+
+class Base(DeclarativeBase):
+    pass
+
+
+class Bill(Base):
+    __tablename__ = "bill"
+    position: Mapped[int] = mapped_column(primary_key=True)
+    purchase: Mapped[str]
+    customer: Mapped[str]
+
+
+def failures(opened: StartedSystem, shop: Shop) -> list[Failure]:
+    with opened.connection(shop.finance) as connection:
+        rows = dead_letters(opened.databases["finance"].store, connection, 10)
+    return [row.failure for row in rows if row.failure is not None]
+
+
+def outcome(shop: Shop) -> tuple[list[str], list[Failure]]:
+    """Purchases of two customers, the second of whom meets the meddling handler: what is billed, what failed."""
+    with started(shop.system) as opened:
+        publish(opened, shop.sales, purchased("a", "anna"), purchased("b", "ben"), purchased("c", "carl"))
+        opened.settle(failures="park")
+        return bills(opened, shop.finance), failures(opened, shop)
+
+
+# protocol rule 9: handlers do not end the transaction
+
+ENDINGS: dict[str, Callable[[sqlite3.Connection], object]] = {
+    "commit()": lambda connection: connection.commit(),
+    "rollback()": lambda connection: connection.rollback(),
+    "COMMIT": lambda connection: connection.execute("COMMIT"),
+    "ROLLBACK": lambda connection: connection.execute("ROLLBACK"),
+    "END": lambda connection: connection.execute("end transaction"),
+    "executescript": lambda connection: connection.executescript("select 1"),
+    "with": lambda connection: connection.__exit__(None, None, None),
+}
+
+
+@pytest.mark.rule(9)
+@pytest.mark.parametrize("how", ENDINGS)
+def test_a_handler_that_ends_the_transaction_of_its_connection_is_refused_and_said_so(how: str) -> None:
+    shop = declare(bills=False, recoverability=ONCE)
+
+    @shop.finance.handles(ItemPurchased)
+    def bill(event: ItemPurchased, connection: sqlite3.Connection) -> None:
+        insert_bill(connection, event)
+        if event.purchase_id == id_of("b"):
+            ENDINGS[how](connection)
+
+    billed, failed = outcome(shop)
+
+    assert sorted(billed) == sorted(texts("a", "c"))
+    assert [failure.error for failure in failed] == ["HandlerEndedTransaction"]
+    assert "the transaction belongs to the batch" in failed[0].text
+
+
+@pytest.mark.rule(9)
+@pytest.mark.parametrize("how", ["commit", "rollback"])
+def test_a_handler_that_ends_the_transaction_of_its_session_is_refused(how: str) -> None:
+    shop = declare(bills=False, recoverability=ONCE)
+
+    @shop.finance.handles(ItemPurchased)
+    def bill(event: ItemPurchased, session: Session) -> None:
+        session.execute(ADD, {"purchase": str(event.purchase_id)})
+        if event.purchase_id == id_of("b"):
+            getattr(session, how)()
+
+    billed, failed = outcome(shop)
+
+    assert sorted(billed) == sorted(texts("a", "c"))
+    assert [failure.error for failure in failed] == ["HandlerEndedTransaction"]
+
+
+@pytest.mark.rule(9)
+def test_a_handler_that_hides_an_implicit_rollback_doubles_and_loses_nothing() -> None:
+    """INSERT OR ROLLBACK ends the transaction inside SQLite; what follows must not commit by itself."""
+    shop = declare(bills=False, recoverability=ONCE)
+
+    @shop.finance.handles(ItemPurchased)
+    def bill(event: ItemPurchased, connection: sqlite3.Connection) -> None:
+        insert_bill(connection, event)
+        if event.purchase_id == id_of("b"):
+            connection.execute("create unique index if not exists one on bill (purchase)")
+            for statement in (
+                f"insert or rollback into bill (purchase) values ('{event.purchase_id}')",
+                "insert into bill (purchase) values ('committed by itself')",
+                "create table committed_by_itself (a text)",
+            ):
+                try:
+                    connection.execute(statement)
+                except sqlite3.Error:
+                    shop.attempted.append(statement.split()[0])
+
+    billed, failed = outcome(shop)
+
+    assert sorted(billed) == sorted(texts("a", "c"))
+    assert set(shop.attempted) == {"insert", "create"}
+    assert {failure.error for failure in failed} == {"HandlerEndedTransaction"}
+
+
+def test_savepoints_are_the_handlers_own() -> None:
+    shop = declare(bills=False, recoverability=ONCE)
+
+    @shop.finance.handles(ItemPurchased)
+    def bill(event: ItemPurchased, session: Session, unit_of_work: UnitOfWork) -> None:
+        session.execute(ADD, {"purchase": str(event.purchase_id)})
+        with pytest.raises(IntegrityError), session.begin_nested():
+            unit_of_work.publish(ItemBilled(purchase_id=event.purchase_id, customer_id=event.customer_id, billed_at=AT))
+            session.execute(ADD, {"purchase": None})
+            session.execute(text("insert into bill (position) values (1), (1)"))
+
+    with started(shop.system) as opened:
+        publish(opened, shop.sales, purchased("a"), purchased("b"))
+        opened.settle()
+
+        assert bills(opened, shop.finance) == texts("a", "b")
+        assert opened.published(ItemBilled) == [], "what was published in the savepoint went with it"
+
+
+def test_a_unit_of_work_kept_beyond_its_handler_is_sealed() -> None:
+    shop = declare(bills=False)
+    kept: list[UnitOfWork] = []
+
+    @shop.finance.handles(ItemPurchased)
+    def bill(event: ItemPurchased, unit_of_work: UnitOfWork) -> None:
+        kept.append(unit_of_work)
+
+    with started(shop.system) as opened:
+        publish(opened, shop.sales, purchased("a"))
+        opened.settle()
+        with pytest.raises(UnitOfWorkSealed):
+            kept[0].publish(ItemBilled(purchase_id=id_of("a"), customer_id=id_of("anna"), billed_at=AT))
+
+        assert opened.published(ItemBilled) == []
+
+
+# handlers that leave in other ways than an exception of their own
+
+
+@pytest.mark.parametrize("error", [SystemExit, asyncio.CancelledError, AssertionError, RecursionError, MemoryError])
+def test_whatever_a_handler_raises_sets_its_event_aside_and_stops_nothing(error: type[BaseException]) -> None:
+    shop = declare(bills=False, recoverability=ONCE)
+
+    @shop.finance.handles(ItemPurchased)
+    def bill(event: ItemPurchased, connection: sqlite3.Connection) -> None:
+        insert_bill(connection, event)
+        if event.purchase_id == id_of("b"):
+            raise error("enough")
+
+    billed, failed = outcome(shop)
+
+    assert sorted(billed) == sorted(texts("a", "c"))
+    assert [failure.error for failure in failed] == [error.__name__]
+
+
+def test_a_handler_that_calls_exit_does_not_end_the_worker() -> None:
+    shop = declare(bills=False, recoverability=ONCE)
+
+    @shop.finance.handles(ItemPurchased)
+    def bill(event: ItemPurchased) -> None:
+        sys.exit(3)
+
+    assert outcome(shop)[1][0].error == "SystemExit"
+
+
+def test_another_database_that_is_locked_is_the_handlers_trouble_not_the_streams(tmp_path: Path) -> None:
+    other = sqlite3.connect(tmp_path / "other.sqlite", isolation_level=None)
+    other.execute("create table note (a text)")
+    other.execute("begin exclusive")
+    shop = declare(bills=False, recoverability=ONCE)
+
+    @shop.finance.handles(ItemPurchased)
+    def bill(event: ItemPurchased, connection: sqlite3.Connection) -> None:
+        insert_bill(connection, event)
+        if event.purchase_id == id_of("b"):
+            locked = sqlite3.connect(tmp_path / "other.sqlite", timeout=0.0)
+            try:
+                locked.execute("insert into note values ('a')")
+            finally:
+                locked.close()
+
+    with started(shop.system) as opened:
+        publish(opened, shop.sales, purchased("a", "anna"), purchased("b", "ben"), purchased("c", "carl"))
+        for _ in range(4):
+            try:
+                opened.settle(failures="park")
+            except Exception as error:
+                shop.attempted.append(type(error).__name__)
+        billed = bills(opened, shop.finance)
+        failed = failures(opened, shop)
+    other.close()
+
+    assert shop.attempted == ["StoreUnavailable"] * 3
+    assert sorted(billed) == sorted(texts("a", "c"))
+    assert [failure.error for failure in failed] == ["OperationalError"]
+
+
+# every kind of handler
+
+
+def test_a_handler_sees_what_earlier_handlers_of_its_batch_wrote_also_through_the_orm() -> None:
+    shop = declare(bills=False)
+    seen: list[list[str]] = []
+
+    @shop.finance.handles(ItemPurchased)
+    def bill(event: ItemPurchased, session: Session) -> None:
+        seen.append(list(session.scalars(select(Bill.purchase).order_by(Bill.position))))
+        session.add(Bill(purchase=str(event.purchase_id), customer=""))
+
+    with started(shop.system) as opened:
+        publish(opened, shop.sales, purchased("a"), purchased("b"), purchased("c"))
+        opened.settle()
+
+    assert seen == [[], texts("a"), texts("a", "b")]
+
+
+def test_a_handler_on_a_connection_sees_what_one_on_a_session_has_added() -> None:
+    shop = declare(bills=False)
+    seen: list[int] = []
+
+    @shop.finance.handles(ItemPurchased)
+    def add(event: ItemPurchased, session: Session) -> None:
+        session.add(Bill(purchase=str(event.purchase_id), customer=""))
+
+    @shop.finance.handles(ItemPurchased)
+    def count(event: ItemPurchased, connection: sqlite3.Connection) -> None:
+        seen.append(connection.execute("select count(*) from bill").fetchone()[0])
+
+    with started(shop.system) as opened:
+        publish(opened, shop.sales, purchased("a"), purchased("b"))
+        opened.settle()
+
+    assert seen == [1, 2]
+
+
+def test_async_handlers_work_on_async_sessions_and_beside_plain_ones() -> None:
+    shop = declare(bills=False, recoverability=ONCE)
+
+    @shop.finance.handles(ItemPurchased)
+    async def bill(event: ItemPurchased, session: AsyncSession, unit_of_work: UnitOfWork) -> None:
+        await asyncio.sleep(0)
+        session.add(Bill(purchase=str(event.purchase_id), customer=""))
+        unit_of_work.publish(ItemBilled(purchase_id=event.purchase_id, customer_id=event.customer_id, billed_at=AT))
+        if event.purchase_id == id_of("b"):
+            await session.commit()
+
+    @shop.finance.handles(ItemPurchased, apart="count")
+    def count(event: ItemPurchased, session: Session) -> None:
+        shop.attempted.append(str(len(session.scalars(select(Bill.purchase)).all())))
+
+    with started(shop.system) as opened:
+        publish(opened, shop.sales, purchased("a", "anna"), purchased("b", "ben"), purchased("c", "carl"))
+        opened.settle(failures="park")
+
+        assert sorted(bills(opened, shop.finance)) == sorted(texts("a", "c"))
+        assert sorted(str(event.purchase_id) for event in opened.published(ItemBilled)) == sorted(texts("a", "c"))
+        assert [failure.error for failure in failures(opened, shop)] == ["HandlerEndedTransaction"]
+
+
+def test_async_handlers_work_on_plain_connections() -> None:
+    shop = declare(bills=False)
+
+    @shop.finance.handles(ItemPurchased)
+    async def bill(event: ItemPurchased, connection: sqlite3.Connection) -> None:
+        await asyncio.sleep(0)
+        insert_bill(connection, event)
+
+    with started(shop.system) as opened:
+        publish(opened, shop.sales, purchased("a"), purchased("b"))
+        opened.settle()
+
+        assert bills(opened, shop.finance) == texts("a", "b")

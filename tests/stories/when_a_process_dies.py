@@ -1,0 +1,123 @@
+"""Promises 2, 5 and 9: whatever kills or blocks a process, each effect happens once.
+
+The rest flows, and nothing vanishes.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from process_shop import finance
+from processes import RunningShop, running_shop, until
+
+from preterite.parking import dead_letters
+from preterite.store import Parked
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Iterator[RunningShop]:
+    with running_shop(tmp_path) as shop:
+        yield shop
+
+
+def letters(shop: RunningShop) -> list[Parked]:
+    with shop.opened.connection(finance) as connection:
+        return list(dead_letters(shop.opened.databases["finance"].store, connection, 100))
+
+
+def test_an_event_that_kills_the_process_is_set_aside_and_everything_else_is_handled(shop: RunningShop) -> None:
+    customer = uuid4()
+    deadly = shop.publish("kills the process", customer)
+    behind = shop.publish(customer=customer)
+    others = [str(shop.publish()) for _ in range(5)]
+    shop.run()
+    until(lambda: len(letters(shop)) == 1, "the deadly event is a dead letter")
+    until(lambda: set(others) <= set(shop.billed()), "the others are billed")
+
+    letter = letters(shop)[0]
+    assert letter.failure is not None
+    assert (letter.failure.error, letter.attempts) == ("ProcessDied", 2)
+    assert sorted(shop.billed()) == sorted(others)
+    assert set(shop.shipped()) == {str(deadly), str(behind), *others}, "other components know nothing of it"
+
+
+@pytest.mark.rule(20)
+def test_a_handler_that_never_returns_has_its_process_replaced_and_others_flow(shop: RunningShop) -> None:
+    hanging = shop.publish("sleeps for ever")
+    shop.run()
+    until(lambda: str(hanging) in shop.shipped(), "Shipping goes on")
+    until(lambda: len(letters(shop)) == 1, "the hanging event is a dead letter")
+    later = shop.publish()
+    until(lambda: shop.billed() == [str(later)], "Finance goes on")
+
+    assert letters(shop)[0].failure is not None
+    assert "handler bill has run for" in shop.errors()
+    assert "its time limit is 1 s" in shop.errors()
+
+
+def test_workers_killed_at_random_moments_apply_every_event_once(shop: RunningShop) -> None:
+    chance = random.Random(20130730)
+    shop.run()
+    published = [str(shop.publish("is slow")) for _ in range(20)]
+    for _ in range(4):
+        until(lambda: len(shop.workers()) == 3, "all workers run")
+        published += [str(shop.publish("is slow")) for _ in range(chance.randrange(5, 40))]
+        victim = chance.choice(sorted(shop.workers().values()))
+        os.kill(victim, signal.SIGKILL)
+    until(lambda: len(shop.billed()) >= len(published) and len(shop.shipped()) >= len(published), "all is handled")
+
+    assert sorted(shop.billed()) == sorted(published)
+    assert sorted(shop.shipped()) == sorted(published)
+    assert letters(shop) == []
+
+
+def test_one_that_is_asked_to_stop_finishes_and_spends_no_attempt(shop: RunningShop) -> None:
+    published = [str(shop.publish("is slow")) for _ in range(200)]
+    shop.run()
+    until(lambda: len(shop.billed()) > 0, "Finance has begun")
+    code = shop.stop()
+    done = shop.billed()
+    with shop.opened.connection(finance) as connection:
+        leases = connection.execute("select count(*) from preterite_lease where owner is not null").fetchone()[0]
+        parked = connection.execute("select count(*) from preterite_parked").fetchone()[0]
+
+    assert code == 0
+    assert len(done) == len(set(done)) <= len(published)
+    assert (leases, parked) == (0, 0)
+    assert "stopped; what is not handled yet is handled by the next run" in shop.errors()
+
+    shop.run()
+    until(lambda: len(shop.billed()) >= len(published), "the next run goes on")
+    assert sorted(shop.billed()) == sorted(published)
+
+
+def test_workers_stop_when_their_supervisor_is_killed(shop: RunningShop) -> None:
+    process = shop.run()
+    until(lambda: len(shop.workers()) == 3, "all workers run")
+    workers = list(shop.workers().values())
+    process.kill()
+    process.wait()
+
+    until(lambda: not any(is_running(worker) for worker in workers), "the workers are gone")
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return "preterite" in Path(f"/proc/{pid}/cmdline").read_text()
+    except OSError:
+        return False
+
+
+def test_what_one_process_commits_another_one_handles_soon(shop: RunningShop) -> None:
+    """No other signal than the files themselves; a file that SQLite has open is never opened beside it."""
+    shop.run()
+    until(lambda: len(shop.workers()) == 3, "all workers run")
+    for _ in range(5):
+        purchase = str(shop.publish())
+        until(lambda purchase=purchase: purchase in shop.billed(), "it is billed")
