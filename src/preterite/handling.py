@@ -117,8 +117,8 @@ class Handling:
                 batch.run(outcome)
             if not self._store.in_transaction(batch.work.connection):
                 raise HandlerEndedTransaction(
-                    "The transaction ended inside the handler (by INSERT OR ROLLBACK, or RAISE(ROLLBACK)?), and with it "
-                    "the whole batch's; all of it was rolled back. Use a savepoint to undo a part."
+                    "The transaction ended inside the handler (by INSERT OR ROLLBACK, or RAISE(ROLLBACK)?), "
+                    "and with it the whole batch's; all of it was rolled back. Use a savepoint to undo a part."
                 )
         except (Exception, SystemExit, CancelledError) as error:
             if self._store.is_unavailable(error) and self._again_because_unavailable(bound, items[0]):

@@ -78,7 +78,7 @@ class MemoryLog:
             return StreamEnd(held.last_number, last.event_id if last else b"", held.epoch)
 
     def _readable_end(self, held: _Held) -> StreamEnd:
-        number = min(held.records, default=1) - 1
+        number = 0
         while number + 1 in held.records:
             number += 1
         return StreamEnd(number, held.records[number].event_id if number in held.records else b"", held.epoch)

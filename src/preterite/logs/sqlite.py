@@ -10,7 +10,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from uuid import UUID
 
@@ -20,7 +20,7 @@ from preterite.errors import LogConflict, LogFenced, RecordRefused, StoreUnavail
 from preterite.log import EMPTY, RECORD_BYTES_MAX, LogIdentity, LogReader, Record, Stream, StreamEnd
 from preterite.logs.by_number import NumberedReader, Tail
 
-CHECKPOINT_LEASE_SECONDS = 5.0
+CHECKPOINT_LEASE_SECONDS = 10.0
 CHECKPOINT_SECONDS = 0.2
 RETENTION_RECORDS = 5000
 
@@ -31,6 +31,7 @@ _SCHEMA = (
     """CREATE TABLE IF NOT EXISTS log_stream (
         id INTEGER PRIMARY KEY, publisher TEXT NOT NULL, partition INTEGER NOT NULL,
         epoch INTEGER NOT NULL, claim BLOB NOT NULL, last_number INTEGER NOT NULL DEFAULT 0,
+        forgotten INTEGER NOT NULL DEFAULT 0,
         head_epoch INTEGER, head_number INTEGER, head_id BLOB, UNIQUE (publisher, partition)) STRICT""",
     """CREATE TABLE IF NOT EXISTS log_record (
         position INTEGER PRIMARY KEY, stream INTEGER NOT NULL, number INTEGER NOT NULL, kind TEXT NOT NULL,
@@ -62,13 +63,19 @@ SELECT r.kind, r.epoch, r.number, r.event_id, r.body FROM log_record r
 WHERE r.stream = (SELECT id FROM log_stream WHERE publisher = ? AND partition = ?) AND r.number > ?
 ORDER BY r.number LIMIT ?
 """
+_CHECKPOINTER = "SELECT checkpointer, checkpointer_until FROM log_identity"
+_RELEASE_CHECKPOINTS = "UPDATE log_identity SET checkpointer = NULL, checkpointer_until = 0 WHERE checkpointer = ?"
 _TAKE_CHECKPOINTS = """
 UPDATE log_identity SET checkpointer = ?, checkpointer_until = ? WHERE checkpointer IS ? OR checkpointer_until <= ?
 """
+_OLDEST = "SELECT appended_at FROM log_record ORDER BY position LIMIT 1"
 _FORGET = """
 DELETE FROM log_record WHERE position IN (
     SELECT position FROM log_record WHERE appended_at < ? ORDER BY position LIMIT ?)
+RETURNING stream, number
 """
+_FORGOTTEN = "UPDATE log_stream SET forgotten = max(forgotten, ?) WHERE id = ?"
+_FORGOTTEN_UP_TO = "SELECT forgotten FROM log_stream WHERE id = ?"
 
 
 class SqliteLog:
@@ -164,19 +171,41 @@ class SqliteLog:
             return
         self._maintained_at = now
         wall = self._clock.wall()
-        with self._writing() as cursor:
-            cursor.execute(_TAKE_CHECKPOINTS, (self._owner, wall + CHECKPOINT_LEASE_SECONDS, self._owner, wall))
-            holds = cursor.rowcount == 1
-            if holds and self._retention is not None:
-                cursor.execute(_FORGET, (wall - self._retention.total_seconds(), RETENTION_RECORDS))
-        if holds:
+        if self._checkpoints(wall):
+            if self._retention is not None:
+                self._forget(wall - self._retention.total_seconds())
             with self._lock, _translated():
                 sqlite_file.checkpoint(self._connection)
         self._maintained_version = self.version()
 
     def close(self) -> None:
+        # Where the file is out of reach the lease runs out by itself.
+        with suppress(StoreUnavailable, sqlite3.Error), self._writing() as cursor:
+            cursor.execute(_RELEASE_CHECKPOINTS, (self._owner,))
         with self._lock:
             self._connection.close()
+
+    def _checkpoints(self, wall: float) -> bool:
+        """Whether this process is the one that checkpoints; writes only where that changes or must be renewed."""
+        with self._lock, _translated():
+            owner, until = self._connection.execute(_CHECKPOINTER).fetchone()
+        if owner == self._owner and until - wall > CHECKPOINT_LEASE_SECONDS / 2:
+            return True
+        if owner not in (None, self._owner) and until > wall:
+            return False
+        with self._writing() as cursor:
+            cursor.execute(_TAKE_CHECKPOINTS, (self._owner, wall + CHECKPOINT_LEASE_SECONDS, self._owner, wall))
+            return cursor.rowcount == 1
+
+    def _forget(self, before: float) -> None:
+        """Drop the oldest records appended before then, a bounded number at a time."""
+        with self._lock, _translated():
+            oldest = self._connection.execute(_OLDEST).fetchone()
+        if oldest is None or oldest[0] >= before:
+            return
+        with self._writing() as cursor:
+            dropped = dict(sorted(cursor.execute(_FORGET, (before, RETENTION_RECORDS)).fetchall()))
+            cursor.executemany(_FORGOTTEN, [(number, stream_id) for stream_id, number in dropped.items()])
 
     def _identify(self, identity: LogIdentity) -> LogIdentity:
         with self._writing() as cursor:
@@ -222,9 +251,10 @@ class SqliteLog:
         if found is None:
             return EMPTY
         stream_id, epoch = found
+        forgotten = cursor.execute(_FORGOTTEN_UP_TO, (stream_id,)).fetchone()[0]
         first, last, count = cursor.execute(_RANGE, (stream_id,)).fetchone()
-        if first is None:
-            return StreamEnd(0, b"", epoch)
+        if first is None or first > forgotten + 1:
+            return StreamEnd(forgotten, b"", epoch)
         if count != last - first + 1:
             last = cursor.execute(_FIRST_HOLE, (stream_id,)).fetchone()[0]
         return StreamEnd(last, cursor.execute(_ID_UNDER, (stream_id, last)).fetchone()[0], epoch)

@@ -1,0 +1,244 @@
+"""Promise 5, nothing vanishes: applied, or a visible record with a reason; and the rest flows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import UUID
+
+import msgspec
+import pytest
+from small_shop import (
+    AT,
+    ItemPurchased,
+    ItemReturned,
+    Shop,
+    bills,
+    declare,
+    id_of,
+    publish,
+    purchased,
+    returned,
+    texts,
+)
+
+from preterite import Component, Event, System
+from preterite.envelope import Envelope, to_bytes
+from preterite.log import Record, Stream
+from preterite.parking import dead_letters, redrive
+from preterite.store import Parked
+from preterite.testing import StartedSystem, started
+
+
+class TroubleSome:
+    """Fails the first times it is asked, then no more."""
+
+    def __init__(self, times: int) -> None:
+        self.times = times
+
+    def __call__(self, _purchase: UUID) -> bool:
+        self.times -= 1
+        return self.times >= 0
+
+
+@pytest.fixture
+def shop() -> Shop:
+    return declare()
+
+
+@pytest.fixture
+def opened(shop: Shop) -> Iterator[StartedSystem]:
+    with started(shop.system) as opened:
+        yield opened
+
+
+def letters(opened: StartedSystem, shop: Shop) -> list[Parked]:
+    with opened.connection(shop.finance) as connection:
+        return list(dead_letters(opened.databases["finance"].store, connection, 100))
+
+
+def envelope(kind: str, data: bytes, *, key: str | None = "anna", number: int = 1) -> bytes:
+    return to_bytes(
+        Envelope(id=UUID(int=number), source="/shop/sales", type=kind, time=AT, data=msgspec.Raw(data), subject=key)
+    )
+
+
+def from_elsewhere(opened: StartedSystem, *bodies: bytes) -> None:
+    """Put records into a stream of Sales, as a publisher in another language, or a newer one, would."""
+    stream = Stream("sales", 0)
+    epoch, first = opened.log.end(stream).epoch, opened.log.end(stream).number + 1
+    records = [
+        Record(stream, "event", epoch, first + index, UUID(int=first + index).bytes, body)
+        for index, body in enumerate(bodies)
+    ]
+    opened.log.append(records)
+    receiver = opened.receiver("finance")
+    while receiver.step():
+        pass
+    receiver.close()
+
+
+GOOD = msgspec.json.encode(purchased("good"))
+NEWER = b'{"purchase_id": "7", "customer_id": 5}'
+
+
+def test_a_handler_that_fails_sometimes_has_its_event_applied_in_the_end() -> None:
+    shop = declare(fails=TroubleSome(2))
+    with started(shop.system) as opened:
+        publish(opened, shop.sales, purchased("a"))
+        opened.settle(failures="park")
+        opened.clock.to("2014-01-01")
+
+        assert bills(opened, shop.finance) == texts("a")
+        assert opened.look()["finance"].counts.parked == 0
+
+
+def test_what_is_no_envelope_is_set_aside_with_its_bytes_and_the_rest_flows(opened: StartedSystem, shop: Shop) -> None:
+    from_elsewhere(opened, b"\x00 not json", envelope("sales.ItemPurchased", GOOD, number=2))
+
+    assert bills(opened, shop.finance) == texts("good")
+    letter = letters(opened, shop)[0]
+    assert letter.failure is not None
+    assert letter.failure.error == "Undecodable"
+    assert letter.record.body == b"\x00 not json"
+
+
+def test_an_event_that_needs_newer_code_waits_with_its_followers_until_the_contracts_change(
+    opened: StartedSystem, shop: Shop
+) -> None:
+    from_elsewhere(
+        opened,
+        envelope("sales.ItemPurchased", NEWER),
+        envelope("sales.ItemPurchased", GOOD, number=2),
+        envelope("sales.ItemPurchased", msgspec.json.encode(purchased("other", "ben")), key="ben", number=3),
+    )
+    waiting = letters(opened, shop)[0]
+
+    assert bills(opened, shop.finance) == texts("other"), "the other key flows"
+    assert waiting.state == "undecodable"
+    assert waiting.failure is not None
+    assert "sales.ItemPurchased version 1" in waiting.failure.text
+
+    store = opened.databases["finance"].store
+    with opened.connection(shop.finance) as connection:
+        connection.execute("begin")
+        assert store.retry_undecodable(connection, "newer contracts") == 1
+        connection.execute(
+            "update preterite_parked set envelope = ? where state = 'parked' and number = 1",
+            [envelope("sales.ItemPurchased", msgspec.json.encode(purchased("mended")))],
+        )
+        connection.commit()
+    receiver = opened.receiver("finance")
+    while receiver.step():
+        pass
+    receiver.close()
+
+    assert bills(opened, shop.finance) == texts("other", "mended", "good")
+
+
+def test_what_still_cannot_be_read_when_it_is_redriven_waits_again(opened: StartedSystem, shop: Shop) -> None:
+    from_elsewhere(opened, envelope("sales.ItemPurchased", NEWER))
+    with opened.connection(shop.finance) as connection:
+        redrive(opened.databases["finance"].store, connection, [letters(opened, shop)[0].id])
+    receiver = opened.receiver("finance")
+    while receiver.step():
+        pass
+    receiver.close()
+
+    assert [letter.state for letter in letters(opened, shop)] == ["undecodable"]
+
+
+def test_a_type_that_no_component_declares_is_counted_and_passed(opened: StartedSystem, shop: Shop) -> None:
+    from_elsewhere(
+        opened,
+        envelope("sales.ItemWrapped", b"{}"),
+        envelope("sales.ItemWrapped", b"{}", number=2),
+        envelope("sales.ItemPurchased", GOOD, number=3),
+    )
+
+    assert bills(opened, shop.finance) == texts("good")
+    assert letters(opened, shop) == []
+    with opened.connection(shop.finance) as connection:
+        found = connection.execute("select publisher, what, count from preterite_passed_over").fetchall()
+    assert found == [("sales", "sales.ItemWrapped", 2)]
+
+
+@pytest.mark.rule(17)
+def test_a_void_moves_on_and_leaves_a_letter_with_its_reason(opened: StartedSystem, shop: Shop) -> None:
+    stream = Stream("sales", 0)
+    opened.log.append([Record(stream, "void", 0, 1, UUID(int=1).bytes, b"the log does not take it")])
+    from_elsewhere(opened, envelope("sales.ItemPurchased", GOOD, number=2))
+
+    assert bills(opened, shop.finance) == texts("good")
+    letter = letters(opened, shop)[0]
+    assert letter.failure is not None
+    assert (letter.failure.error, letter.failure.text) == ("Void", "the log does not take it")
+
+
+def test_events_without_a_key_wait_for_nobody() -> None:
+    class NoteWritten(Event):
+        text: str
+
+    notes = Component("notes", publishes=[NoteWritten])
+    reader = Component("reader")
+    read: list[str] = []
+
+    @reader.handles(NoteWritten)
+    def keep(event: NoteWritten) -> None:
+        if event.text == "bad":
+            raise RuntimeError("cannot read this")
+        read.append(event.text)
+
+    with started(System("notes", [notes, reader])) as opened:
+        publish(opened, notes, *(NoteWritten(text=text) for text in ("a", "bad", "b")))
+        opened.settle(failures="park")
+        publish(opened, notes, NoteWritten(text="c"))
+        opened.settle(failures="park")
+
+        assert set(read) == {"a", "b", "c"}
+        assert opened.look()["reader"].counts.parked == 1
+
+
+def test_the_counts_add_up(shop: Shop) -> None:
+    """What was published = applied + parked + dead + discarded, whatever happened on the way."""
+    shop = declare(fails=lambda purchase: purchase.int % 3 == 0)
+    with started(shop.system) as opened:
+        for number in range(60):
+            publish(opened, shop.sales, purchased(f"p{number}", customer=f"c{number % 7}"))
+        opened.settle(failures="park")
+        opened.clock.to("2014-01-01")
+        counts = opened.look()["finance"].counts
+
+        assert len(bills(opened, shop.finance)) + counts.parked + counts.dead + counts.discarded == 60
+        assert counts.dead > 0
+
+
+def test_a_unit_of_work_on_a_full_disk_fails_and_the_next_one_succeeds(tmp_path: Path) -> None:
+    """What the user sees is their own database's error; nothing was announced, nothing is half done."""
+    shop = declare()
+    with started(shop.system) as opened:
+        publish(opened, shop.sales, purchased("a"))
+        with opened.connection(shop.sales) as connection:
+            pages = connection.execute("pragma page_count").fetchone()[0]
+            connection.execute(f"pragma max_page_count={pages}")
+            with pytest.raises(Exception, match="database or disk is full"):
+                with shop.sales.unit_of_work(connection) as unit_of_work:
+                    for number in range(5000):
+                        unit_of_work.publish(purchased(f"p{number}"))
+            connection.execute("pragma max_page_count=1000000")
+            with shop.sales.unit_of_work(connection) as unit_of_work:
+                unit_of_work.publish(purchased("b"))
+        opened.settle()
+
+        assert bills(opened, shop.finance) == texts("a", "b")
+
+
+def test_two_events_of_one_customer_keep_their_order_across_types(opened: StartedSystem, shop: Shop) -> None:
+    publish(opened, shop.sales, purchased("a"), returned("a"), purchased("b"))
+    opened.settle()
+    stream = next(s for s in (Stream("sales", n) for n in range(8)) if opened.log.end(s).number)
+    kinds = [msgspec.json.decode(record.body)["type"] for record in opened.log.reader({stream: 0}).read(10)][:3]
+
+    assert kinds == ["sales.ItemPurchased", "sales.ItemReturned", "sales.ItemPurchased"]
+    assert (ItemReturned.__contract__.key, ItemPurchased.__contract__.key) == ("customer_id", "customer_id")
+    assert id_of("a") != id_of("b")
