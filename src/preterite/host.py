@@ -12,15 +12,15 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Protocol
 
 from preterite.errors import LogError, StoreUnavailable
 from preterite.handling import Running
 from preterite.opened import OpenSystem
 from preterite.receiver import Receiver
 
-IDLE_SECONDS = 0.5
-WATCH_SECONDS = 0.04
+IDLE_SECONDS = 1.0
+WATCH_SECONDS = 0.045
 BACKOFF_SECONDS_MIN = 0.1
 BACKOFF_SECONDS_MAX = 5.0
 BEAT_SECONDS = 1.0
@@ -187,13 +187,12 @@ class _Watcher:
     def __init__(self, system: OpenSystem, wake: Callable[[str], None]) -> None:
         self._system = system
         self._wake = wake
-        self._connections: dict[str, Any] = {name: system.databases[name].connect() for name in system.components}
         self._versions: dict[str, int] = {}
         self._log_version = -1
 
     def step(self) -> bool:
-        for name, connection in self._connections.items():
-            version = self._system.databases[name].version(connection)
+        for name in self._system.components:
+            version = self._system.databases[name].version()
             if version != self._versions.get(name):
                 self._versions[name] = version
                 self._wake(name)
@@ -205,5 +204,4 @@ class _Watcher:
         return False
 
     def close(self) -> None:
-        for connection in self._connections.values():
-            connection.close()
+        pass

@@ -14,7 +14,7 @@ from preterite.clock import Clock
 from preterite.store import DbConnection, Lease, LeaseState, Store
 
 LEASE_SECONDS = 8.0
-RENEW_SECONDS = 2.5
+RENEW_SECONDS = 3.0
 TRUST_SECONDS = 6.5
 
 

@@ -430,7 +430,7 @@ class Database(Protocol):
         """The promise that holds under the settings found, in one sentence; raises `NotDurable` if none does."""
         ...
 
-    def version(self, connection: DbConnection) -> int:
+    def version(self) -> int:
         """A number that changes when another connection has committed; a hint for waking up."""
         ...
 

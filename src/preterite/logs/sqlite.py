@@ -162,8 +162,7 @@ class SqliteLog:
         return NumberedReader(starts, tails, fetch, version, connection.close)
 
     def version(self) -> int:
-        with self._lock, _translated():
-            return sqlite_file.data_version(self._connection) + self._connection.total_changes
+        return sqlite_file.changes(self.path)
 
     def maintain(self) -> None:
         now = self._clock.monotonic()

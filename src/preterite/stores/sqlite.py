@@ -86,8 +86,8 @@ class SqliteDatabase:
         finally:
             connection.close()
 
-    def version(self, connection: DbConnection) -> int:
-        return sqlite_file.data_version(connection)
+    def version(self) -> int:
+        return sqlite_file.changes(self.path)
 
     def maintain(self, connection: DbConnection) -> None:
         if isinstance(connection, sqlite3.Connection):
