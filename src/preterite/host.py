@@ -52,7 +52,7 @@ class Host:
         self._system = system
         self._stopping = threading.Event()
         self._wakes: dict[str, list[threading.Event]] = {name: [] for name in system.components}
-        self._threads: list[threading.Thread] = []
+        self._threads: list[_Thread] = []
         self._receivers: dict[str, Receiver] = {}
 
     def start(self) -> None:
@@ -69,8 +69,8 @@ class Host:
     def stop(self, seconds: float = STOP_SECONDS) -> bool:
         """Let every loop finish what it is at and give its leases back; false if one has not within this time."""
         self._stopping.set()
-        for name in self._wakes:
-            self._wake(name)
+        for thread in self._threads:
+            thread.wake.set()
         until = self._system.clock.monotonic() + seconds
         for thread in self._threads:
             thread.join(max(until - self._system.clock.monotonic(), 0.0))
@@ -129,7 +129,7 @@ class _Thread(threading.Thread):
         super().__init__(name=name, daemon=True)
         self._make = make
         self._stopping = stopping
-        self._wake = wake
+        self.wake = wake
         self._loop: Loop | None = None
         self._trouble: str | None = None
         self._backoff_seconds = BACKOFF_SECONDS_MIN
@@ -138,7 +138,9 @@ class _Thread(threading.Thread):
 
     def run(self) -> None:
         while not self._stopping.is_set():
-            self._wake.clear()
+            self.wake.clear()
+            if self._stopping.is_set():
+                break
             try:
                 if self._loop is None:
                     self._loop = self._make()
@@ -156,7 +158,7 @@ class _Thread(threading.Thread):
                 if busy:
                     self.did_something()
                 else:
-                    self._wake.wait(self.idle_seconds)
+                    self.wake.wait(self.idle_seconds)
         self._close()
 
     def _note(self, trouble: str | None) -> None:

@@ -22,7 +22,7 @@ from preterite.failures import failure_of
 from preterite.handling import HandlerRaised, Handling, Item, opened
 from preterite.log import Cursor, Record, Stream
 from preterite.recoverability import DeadLetter, RetryLater
-from preterite.store import Fence, Move, Parked, Store
+from preterite.store import Fence, Move, Parked, Store, reaching
 from preterite.topology import BoundHandler, Subscriptions
 from preterite.workplace import Batch, Workplace
 
@@ -125,16 +125,8 @@ class Inbox:
         return self._transact(settle)
 
     def _transact(self, act: Callable[[Batch], Handled]) -> Handled:
-        try:
+        with reaching(self._store, self._subscriptions.component.name):
             return self._workplace.transact(act)
-        except (PreteriteError, HandlerRaised):
-            raise
-        except Exception as error:
-            if self._store.is_unavailable(error):
-                raise StoreUnavailable(
-                    f"The database of {self._subscriptions.component.name!r} cannot be used just now: {error}."
-                ) from error
-            raise
 
     def _attempt(
         self,

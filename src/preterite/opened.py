@@ -94,14 +94,15 @@ class OpenSystem:
         """
         self._settle(lambda: self._step(raising=failures == "raise"))
 
-    def wait_settled(self, meanwhile: Callable[[], None] = lambda: None) -> None:
+    def wait_settled(self, meanwhile: Callable[[], None] | None = None) -> None:
         """The same, but leaves all work to those that run the components: a host here, or other processes.
 
         `meanwhile` is called at each look.
         """
 
         def leave_it_to_them() -> bool:
-            meanwhile()
+            if meanwhile is not None:
+                meanwhile()
             return False
 
         self._settle(leave_it_to_them)

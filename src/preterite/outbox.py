@@ -20,7 +20,7 @@ from preterite.errors import Fenced, LogAhead, LogConflict, LogFenced, RecordRef
 from preterite.leases import Leases
 from preterite.log import Log, Record, Stream, StreamEnd
 from preterite.owners import new_owner
-from preterite.store import RELAY, Database, Lease, StreamNumbers
+from preterite.store import RELAY, Database, Lease, StreamNumbers, reaching
 
 NUMBER_EVENTS = 500
 APPEND_EVENTS_PER_PARTITION = 500
@@ -63,6 +63,10 @@ class Relay:
 
         Raises `StoreUnavailable` or a `LogError` while database or log are out of reach; call again later.
         """
+        with reaching(self._store, self.component):
+            return self._step()
+
+    def _step(self) -> bool:
         changed = self._leases.keep(self._connection)
         lease = self._leases.held.get(RELAY)
         if lease is None:

@@ -16,7 +16,7 @@ from preterite.errors import Fenced, HandlerFailed, PreteriteError, StoreUnavail
 from preterite.failures import died_while_handling, failure_of
 from preterite.handling import HandlerRaised, Handling, opened
 from preterite.recoverability import DeadLetter, Decision, RetryLater
-from preterite.store import DbConnection, Failure, Fence, Parked, ParkedState, Store
+from preterite.store import DbConnection, Failure, Fence, Parked, ParkedState, Store, reaching
 from preterite.topology import Subscriptions
 from preterite.workplace import Batch, Workplace
 
@@ -76,16 +76,12 @@ class Parking:
             return 0
         started = replace(row, attempts=row.attempts + 1, running=True)
         try:
-            self._workplace.transact(lambda batch: self._apply(batch, started, fence, expires_at))
+            with reaching(self._store, self._subscriptions.component.name):
+                self._workplace.transact(lambda batch: self._apply(batch, started, fence, expires_at))
         except (Fenced, StoreUnavailable):
             self._unsettled.append((row, started.attempts))
             raise
         except Exception as error:
-            if self._store.is_unavailable(error):
-                self._unsettled.append((row, started.attempts))
-                raise StoreUnavailable(
-                    f"The database of {self._subscriptions.component.name!r} cannot be used just now: {error}."
-                ) from error
             cause = error.error if isinstance(error, HandlerRaised) else error
             self._unsettled.append((self._after_failure(started, cause), started.attempts))
             self._settle_left_over(fence, expires_at)

@@ -19,7 +19,7 @@ from preterite.log import Cursor, Log, LogReader, Record, Stream, Verdict, accep
 from preterite.owners import new_owner
 from preterite.parking import Parking
 from preterite.sessions import Binding
-from preterite.store import Database, Fence, HandlerRegistration, StoreIdentity
+from preterite.store import Database, Fence, HandlerRegistration, StoreIdentity, reaching
 from preterite.topology import Subscriptions
 from preterite.workplace import workplace_for
 
@@ -83,6 +83,10 @@ class Receiver:
 
         Raises `StoreUnavailable` or a `LogError` while database or log are out of reach; call again later.
         """
+        with reaching(self._store, self.component):
+            return self._step()
+
+    def _step(self) -> bool:
         changed = self._leases.keep(self._connection)
         if not self._leases.held:
             return False

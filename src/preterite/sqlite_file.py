@@ -169,13 +169,14 @@ def prepare(connection: Any) -> None:
         cursor.execute("PRAGMA wal_autocheckpoint=0").fetchall()
     if cursor.execute("PRAGMA synchronous").fetchone()[0] >= _SYNCHRONOUS_FULL:
         return
-    cursor.execute("PRAGMA synchronous=FULL")
-    if cursor.execute("PRAGMA synchronous").fetchone()[0] < _SYNCHRONOUS_FULL:
+    try:
+        cursor.execute("PRAGMA synchronous=FULL")
+    except Exception as error:
         raise NotDurable(
             "This connection runs with synchronous below FULL inside an open transaction: "
             "a commit could be lost on power failure. Nothing was written. "
             "Set PRAGMA synchronous=FULL when you connect."
-        )
+        ) from error
 
 
 def promise(connection: sqlite3.Connection) -> str:

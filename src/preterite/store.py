@@ -9,11 +9,13 @@ A `Store` holds no state of its own; a `Database` is one component's database, n
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Protocol
 from uuid import UUID
 
+from preterite.errors import StoreUnavailable
 from preterite.log import Cursor, Record, Stream
 
 RELAY = "relay"
@@ -386,6 +388,17 @@ class Store(Protocol):
     def counts(self, connection: DbConnection, now: float, wall: float) -> Counts:
         """What lies before this component. `now` is business time, `wall` machine time. Reads only."""
         ...
+
+
+@contextmanager
+def reaching(store: Store, component: str) -> Generator[None]:
+    """Say it as `StoreUnavailable` where a component's database is out of reach; other errors pass through."""
+    try:
+        yield
+    except Exception as error:
+        if store.is_unavailable(error):
+            raise StoreUnavailable(f"The database of {component!r} cannot be used just now: {error}.") from error
+        raise
 
 
 class Database(Protocol):

@@ -16,7 +16,15 @@ from typing import NoReturn
 
 from preterite.cli import dead, describe, publish, retire, run, status
 from preterite.cli.application import Refused
-from preterite.errors import ConfigurationError, LogError, PreteriteError, StoreError, StoreUnavailable, SystemRefused
+from preterite.errors import (
+    ConfigurationError,
+    LogError,
+    PreteriteError,
+    StoreError,
+    StoreUnavailable,
+    SystemRefused,
+    WrongLog,
+)
 
 ABOUT = """\
 Partition a business system through events: each component owns its database and tells the others what has happened.
@@ -66,7 +74,7 @@ def exit_code_of(error: PreteriteError) -> int:
     """The exit code that tells a script what kind of trouble it was."""
     if isinstance(error, StoreUnavailable):
         return 4
-    if isinstance(error, (ConfigurationError, SystemRefused, StoreError)):
+    if isinstance(error, (ConfigurationError, SystemRefused, StoreError, WrongLog)):
         return 3
     if isinstance(error, LogError):
         return 4

@@ -1,0 +1,168 @@
+"""The host: loops in threads that are woken, go on after trouble, and stop when they are told."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from processes import until
+from small_shop import ItemPurchased, Shop, bills, declare, insert_bill, publish, purchased, texts
+
+from preterite import OpenSystem, host
+from preterite.host import Host
+
+
+@pytest.fixture
+def shop() -> Shop:
+    return declare()
+
+
+def open_files(shop: Shop, folder: Path) -> OpenSystem:
+    databases = {name: f"sqlite:///{folder}/{name}.sqlite" for name in ("sales", "finance")}
+    return shop.system.open(databases=databases, log=f"sqlite:///{folder}/log.sqlite", create_tables=True)
+
+
+@pytest.fixture
+def opened(shop: Shop, tmp_path: Path) -> Iterator[OpenSystem]:
+    with open_files(shop, tmp_path) as opened:
+        yield opened
+
+
+def test_what_is_committed_is_handled_while_the_host_runs(opened: OpenSystem, shop: Shop) -> None:
+    with Host(opened):
+        publish(opened, shop.sales, purchased("a"))
+        opened.wait_settled()
+
+        assert bills(opened, shop.finance) == texts("a")
+
+
+def test_a_commit_in_this_process_wakes_the_loops_without_waiting_for_a_poll(
+    opened: OpenSystem, shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(host, "IDLE_SECONDS", 3600.0)
+    monkeypatch.setattr(host, "WATCH_SECONDS", 3600.0)
+    with Host(opened):
+        until(lambda: opened.look()["finance"].state == "running", "the loops run")
+        for name in "abc":
+            publish(opened, shop.sales, purchased(name))
+            opened.wait_settled()
+
+        assert bills(opened, shop.finance) == texts("a", "b", "c")
+
+
+def test_polling_alone_is_enough(opened: OpenSystem, shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(host, "WATCH_SECONDS", 3600.0)
+    monkeypatch.setattr(host, "IDLE_SECONDS", 0.05)
+    with Host(opened):
+        until(lambda: opened.look()["finance"].state == "running", "the loops run")
+        opened.wake = lambda _component: None
+        publish(opened, shop.sales, purchased("a"))
+        until(lambda: bills(opened, shop.finance) == texts("a"), "it is handled")
+
+
+def test_stopping_gives_everything_back_and_the_next_host_goes_on(opened: OpenSystem, shop: Shop) -> None:
+    first = Host(opened)
+    first.start()
+    publish(opened, shop.sales, purchased("a"))
+    opened.wait_settled()
+
+    assert first.stop()
+    assert [opened.look()[name].state for name in ("sales", "finance")] == ["off", "off"]
+    with Host(opened):
+        publish(opened, shop.sales, purchased("b"))
+        opened.wait_settled()
+    assert bills(opened, shop.finance) == texts("a", "b")
+
+
+def test_a_loop_that_breaks_starts_again_and_nothing_is_lost(
+    opened: OpenSystem, shop: Shop, caplog: pytest.LogCaptureFixture
+) -> None:
+    make = opened.receiver
+    broken = threading.Event()
+
+    def break_once(component: str) -> object:
+        receiver = make(component)
+        step = receiver.step
+
+        def breaking() -> bool:
+            if not broken.is_set():
+                broken.set()
+                raise ValueError("a bug")
+            return step()
+
+        receiver.step = breaking  # pyright: ignore[reportAttributeAccessIssue] - the bug of this test
+        return receiver
+
+    opened.receiver = break_once  # pyright: ignore[reportAttributeAccessIssue]
+    with Host(opened):
+        publish(opened, shop.sales, purchased("a"))
+        until(lambda: bills(opened, shop.finance) == texts("a"), "it is handled")
+
+    assert "finance receiver failed; it starts again with new connections" in caplog.text
+    assert "a bug" in caplog.text
+
+
+def test_a_database_out_of_reach_is_said_once_and_waited_for(
+    opened: OpenSystem, shop: Shop, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("preterite.sqlite_file.BUSY_TIMEOUT_MS", 20)
+    monkeypatch.setattr("preterite.leases.RENEW_SECONDS", 0.05)
+    publish(opened, shop.sales, purchased("a"))
+    blocking = sqlite3.connect(opened.databases["finance"].url.removeprefix("sqlite:///"), isolation_level=None)
+    blocking.execute("begin immediate")
+    caplog.set_level("INFO", "preterite")
+    with Host(opened):
+        until(lambda: "finance receiver: " in caplog.text, "the trouble is said")
+        until(lambda: opened.log.version() != 0, "others go on")
+        blocking.execute("rollback")
+        until(lambda: bills(opened, shop.finance) == texts("a"), "it is handled")
+        until(lambda: "finance receiver works again" in caplog.text, "and that it is over")
+    blocking.close()
+
+    said = [record for record in caplog.records if record.levelname == "ERROR" and "finance receiver" in record.message]
+    assert len(said) == 1
+
+
+def test_a_handler_that_does_not_return_is_told_of_and_does_not_hold_up_the_stop(tmp_path: Path) -> None:
+    shop = declare(bills=False)
+    entered, released = threading.Event(), threading.Event()
+
+    @shop.finance.handles(ItemPurchased)
+    def bill(event: ItemPurchased, connection: sqlite3.Connection) -> None:
+        insert_bill(connection, event)
+        entered.set()
+        released.wait()
+
+    with open_files(shop, tmp_path) as opened:
+        running = Host(opened)
+        running.start()
+        publish(opened, shop.sales, purchased("a"))
+        entered.wait()
+        told = running.running()
+
+        assert told["finance"].handler == "bill"
+        assert not running.stop(seconds=0.1)
+        released.set()
+        assert running.stop()
+        assert running.running() == {}
+        assert bills(opened, shop.finance) == texts("a")
+
+
+def test_serving_ends_when_it_is_told_or_nobody_listens(opened: OpenSystem) -> None:
+    beats: list[int] = []
+
+    def listen_twice() -> bool:
+        beats.append(1)
+        return len(beats) < 2
+
+    first = Host(opened)
+    first.start()
+    assert first.serve(listen_twice)
+    second = Host(opened)
+    second.start()
+    stop: Callable[[], bool] = lambda: second.stop_soon() is None  # noqa: E731
+    assert second.serve(stop)
+    assert len(beats) == 2
