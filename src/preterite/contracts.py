@@ -118,7 +118,8 @@ class Checked:
         self._plain = [_plain_type(hints[field]) for field in event_type.__struct_fields__]
         self._all_plain = None not in self._plain
         self._encode = msgspec.json.Encoder().encode
-        self._decode = cast(Callable[[bytes], Event], msgspec.json.Decoder(event_type).decode)
+        self.decode: Callable[[bytes | msgspec.Raw], Event] = msgspec.json.Decoder(event_type).decode
+        """The event in these bytes; raises msgspec's error where they are not one."""
 
     def key_of(self, event: Event) -> str | None:
         """The text of the event's key, or nothing where its type declares none."""
@@ -148,13 +149,9 @@ class Checked:
             )
         return body
 
-    def decode(self, body: bytes | msgspec.Raw) -> Event:
-        """The event in these bytes; raises msgspec's error where they are not one."""
-        return self._decode(cast(bytes, body))
-
     def _check_by_decoding(self, event: Event, body: bytes) -> None:
         try:
-            same = self._decode(body) == event
+            same = self.decode(body) == event
         except msgspec.ValidationError as error:
             raise InvalidEvent(f"{self.event_type.__name__}: {error}; nothing was written.") from error
         naive = _first_naive(event)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from asyncio import CancelledError
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import msgspec
@@ -29,17 +28,20 @@ UNAVAILABLE_TIMES_MAX = 3
 
 
 class HandlerRaised(Exception):
-    """A handler raised, on the item at `index`; without index, on a run of which the culprit is unknown."""
+    """A handler raised, on the item at `index`; without index, on a run of which the culprit is unknown.
 
-    def __init__(self, handler: BoundHandler, index: int | None, error: BaseException) -> None:
+    It is not `certain` that the handler is to blame where rows of others were being flushed.
+    """
+
+    def __init__(self, handler: BoundHandler, index: int | None, error: BaseException, *, certain: bool = True) -> None:
+        self.certain = certain
         self.handler = handler
         self.index = index
         self.error = error
         super().__init__(handler.name)
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
+class Item(NamedTuple):
     """A record made ready: decoded and matched with what this component hears, or the reason why it is not."""
 
     record: Record
@@ -125,7 +127,8 @@ class Handling:
                 raise StoreUnavailable(
                     f"The database of {self._component.name!r} cannot be used just now: {error}."
                 ) from error
-            raise HandlerRaised(bound, index, self._explained(batch, error)) from error
+            certain = not batch.flush_failed
+            raise HandlerRaised(bound, index, self._explained(batch, error), certain=certain) from error
         finally:
             outgoing.sealed = True
             self.running = None

@@ -12,6 +12,7 @@ parked as due now and runs from its row: there is one way to run something alone
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -52,10 +53,11 @@ class Handled(NamedTuple):
 
 @dataclass
 class _Plan:
-    """Which handlers run on which item, and what is parked instead."""
+    """Which handlers run on which item, what is parked instead, and which lanes are held up."""
 
-    runs: list[list[BoundHandler]]
+    runs: list[Sequence[BoundHandler]]
     parked: list[tuple[int, Parked]]
+    blocked: set[tuple[str, str, str]]
 
 
 class Inbox:
@@ -97,6 +99,8 @@ class Inbox:
             except HandlerRaised as raised:
                 if self.raising:
                     raise raised.error from None
+                if not raised.certain:
+                    break
                 if raised.index is None:
                     singly.add(raised.handler.name)
                     continue
@@ -200,37 +204,40 @@ class Inbox:
             for item in items
             if item.key is not None and item.subscription is not None
         )
-        blocked = self._store.parked_lanes(batch.work.connection, keys)
-        runs: list[list[BoundHandler]] = []
-        parked: list[tuple[int, Parked]] = []
+        plan = _Plan([], [], self._store.parked_lanes(batch.work.connection, keys))
         for index, item in enumerate(items):
-            if item.fault is None and not blocked and not culprits:
-                runs.append(list(item.subscription.handlers) if item.subscription else [])
-                continue
             if item.fault is not None:
-                rows = self._rows(item)
-                parked += [(index, row) for row in rows]
-                blocked |= {
-                    (row.lane_group, item.record.stream.publisher, row.key) for row in rows if row.key is not None
-                }
-                runs.append([])
-                continue
-            running: list[BoundHandler] = []
-            failed: set[tuple[str, str, str]] = set()
-            for bound in item.subscription.handlers if item.subscription else ():
-                culprit = culprits.get(Pair(index, bound.name))
-                lane = (bound.handler.lane_group, item.record.stream.publisher, item.key or "")
-                if item.key is not None and lane in blocked:
-                    parked.append((index, self._row(item, bound)))
-                elif culprit is not None:
-                    parked.append((index, culprit))
-                    if item.key is not None:
-                        failed.add(lane)
-                else:
-                    running.append(bound)
-            blocked |= failed
-            runs.append(running)
-        return _Plan(runs, parked)
+                self._set_aside(plan, index, item)
+            elif plan.blocked or culprits:
+                self._sort(plan, index, item, culprits)
+            else:
+                plan.runs.append(item.subscription.handlers if item.subscription is not None else ())
+        return plan
+
+    def _set_aside(self, plan: _Plan, index: int, item: Item) -> None:
+        """What cannot be read runs for nobody, and holds up its lane if that is known."""
+        rows = self._rows(item)
+        plan.parked += [(index, row) for row in rows]
+        plan.blocked |= {(row.lane_group, item.record.stream.publisher, row.key) for row in rows if row.key is not None}
+        plan.runs.append(())
+
+    def _sort(self, plan: _Plan, index: int, item: Item, culprits: Mapping[Pair, Parked]) -> None:
+        """Per handler: behind a parked lane it parks, a culprit parks and holds up its lane from here on."""
+        running: list[BoundHandler] = []
+        failed: set[tuple[str, str, str]] = set()
+        for bound in item.subscription.handlers if item.subscription is not None else ():
+            culprit = culprits.get(Pair(index, bound.name))
+            lane = (bound.handler.lane_group, item.record.stream.publisher, item.key or "")
+            if item.key is not None and lane in plan.blocked:
+                plan.parked.append((index, self._row(item, bound)))
+            elif culprit is not None:
+                plan.parked.append((index, culprit))
+                if item.key is not None:
+                    failed.add(lane)
+            else:
+                running.append(bound)
+        plan.blocked |= failed
+        plan.runs.append(running)
 
     def _settle(
         self,
@@ -294,23 +301,16 @@ class Inbox:
         return replace(row, due_at=now + (decision.seconds if isinstance(decision, RetryLater) else 0.0))
 
 
-def _passed_over(items: Sequence[Item]) -> dict[tuple[str, str], int]:
-    counts: dict[tuple[str, str], int] = {}
-    for item in items:
-        if item.unknown and item.envelope is not None:
-            what = (item.record.stream.publisher, item.envelope.type)
-            counts[what] = counts.get(what, 0) + 1
-    return counts
+def _passed_over(items: Sequence[Item]) -> Mapping[tuple[str, str], int]:
+    return Counter(
+        (item.record.stream.publisher, item.envelope.type) for item in items if item.unknown and item.envelope
+    )
 
 
 def _moves(items: Sequence[Item], cursors: Mapping[Stream, Cursor]) -> list[Move]:
     """From where each stream was read to the last record of it in the batch."""
-    ends: dict[Stream, Record] = {}
-    counts: dict[Stream, int] = {}
-    for item in items:
-        stream = item.record.stream
-        ends[stream] = item.record
-        counts[stream] = counts.get(stream, 0) + 1
+    counts = Counter([item.record.stream for item in items])
+    ends = {item.record.stream: item.record for item in items}
     for stream, record in ends.items():
         assert record.number == cursors[stream].number + counts[stream], f"the batch leaves out numbers of {stream}"
     return [Move(stream, cursors[stream], cursors[stream].at(record)) for stream, record in ends.items()]

@@ -99,6 +99,20 @@ def accept(cursor: Cursor, seen_epoch: int, record: Record) -> Verdict:
     return Verdict.APPLY if record.number == cursor.number + 1 else Verdict.GAP
 
 
+def applied_in_a_row(cursor: Cursor, seen_epoch: int, records: Sequence[Record]) -> int:
+    """How many of these records of one stream, from the first on, `accept` would apply one after the other.
+
+    The same decision for the usual case, at a fraction of the cost; what follows them is for `accept` to judge.
+    """
+    number, epoch = cursor.number, seen_epoch
+    for count, record in enumerate(records):
+        number += 1
+        if record.number != number or record.epoch < epoch or record.kind not in ("event", "void"):
+            return count
+        epoch = record.epoch
+    return len(records)
+
+
 @dataclass(frozen=True)
 class LogIdentity:
     """Whose log this is; made once, then compared at every start."""

@@ -22,10 +22,10 @@ from preterite.log import Log, Record, Stream, StreamEnd
 from preterite.owners import new_owner
 from preterite.store import RELAY, Database, Lease, StreamNumbers, reaching
 
-NUMBER_EVENTS = 500
+NUMBER_EVENTS = 1000
 APPEND_EVENTS_PER_PARTITION = 500
 HEAD_SECONDS = 60.0
-MAINTAIN_SECONDS = 0.2
+MAINTAIN_SECONDS = 0.1
 PRUNE_SECONDS = 60.0
 PRUNE_EVENTS = 5000
 JOURNAL_SECONDS = 7 * 24 * 3600.0

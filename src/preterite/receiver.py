@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from itertools import groupby
+from operator import attrgetter
 from typing import NamedTuple
 
 from preterite.clock import Clock, Randomness
@@ -15,7 +17,7 @@ from preterite.errors import Fenced
 from preterite.handling import Handling, Running
 from preterite.inbox import BATCH_EVENTS, Inbox, ParkingFull
 from preterite.leases import Leases
-from preterite.log import Cursor, Log, LogReader, Record, Stream, Verdict, accept
+from preterite.log import Cursor, Log, LogReader, Record, Stream, Verdict, accept, applied_in_a_row
 from preterite.owners import new_owner
 from preterite.parking import Parking
 from preterite.sessions import Binding
@@ -23,7 +25,12 @@ from preterite.store import Database, Fence, HandlerRegistration, StoreIdentity,
 from preterite.topology import Subscriptions
 from preterite.workplace import workplace_for
 
+BATCH_EVENTS_MIN = 50
+
 _logger = logging.getLogger("preterite")
+
+
+_stream_of: Callable[[Record], Stream] = attrgetter("stream")
 
 
 class _Standstill(NamedTuple):
@@ -70,6 +77,7 @@ class Receiver:
         self._gone_back: set[Stream] = set()
         self._waiting: list[Record] = []
         self._careful = 0
+        self._batch_events = BATCH_EVENTS_MIN
         self.stands_back: str | None = None
         self.raising = False
 
@@ -128,6 +136,8 @@ class Receiver:
             return False
         self._leases.renewed()
         done, self._waiting = records[: handled.records], list(records[handled.records :])
+        # What a batch has no time for is decoded again in the next one: take about as much as can be done.
+        self._batch_events = min(max(2 * handled.records, BATCH_EVENTS_MIN), BATCH_EVENTS)
         for stream, record in {record.stream: record for record in done}.items():
             self._committed[stream] = self._committed[stream].at(record)
             if stream in self._stopped and record.number >= self._stopped[stream].before:
@@ -138,12 +148,24 @@ class Receiver:
         """Up to one batch of records that come next in their streams."""
         assert self._reader is not None, "reading has started"
         records, self._waiting = self._waiting, []
-        while len(records) < BATCH_EVENTS:
-            read = self._reader.read(BATCH_EVENTS - len(records))
+        while len(records) < self._batch_events:
+            read = self._reader.read(self._batch_events - len(records))
             if not read:
                 break
-            records += [record for record in read if self._accepts(record)]
+            for stream, run in groupby(read, key=_stream_of):
+                records += self._accepted(stream, list(run))
         return records
+
+    def _accepted(self, stream: Stream, run: list[Record]) -> list[Record]:
+        """Those of these records of one stream that are applied next."""
+        whole = 0
+        if stream not in self._gone_back:
+            whole = applied_in_a_row(self._read[stream], self._epochs[stream], run)
+        if whole:
+            last = run[whole - 1]
+            self._read[stream] = self._read[stream].at(last)
+            self._epochs[stream] = last.epoch
+        return run if whole == len(run) else run[:whole] + [record for record in run[whole:] if self._accepts(record)]
 
     def _accepts(self, record: Record) -> bool:
         """Whether this record is applied next; what it means otherwise is noted where people see it."""

@@ -21,7 +21,7 @@ from preterite.errors import ConfigurationError, HandlerEndedTransaction, NotDur
 
 BUSY_TIMEOUT_MS = 10_000
 CHECKPOINT_PAGES = 1000
-CACHE_KIB = 16 * 1024
+CACHE_KIB = 4 * 1024
 STATEMENTS_CACHED = 256
 _SYNCHRONOUS_FULL = 2
 _WAL_RESET_BUG = ((3, 7, 0), (3, 51, 3))
@@ -52,6 +52,8 @@ class GuardedConnection(sqlite3.Connection):
     """
 
     guarded: bool = False
+    flushing: bool = False
+    """While a session writes what it holds back: if that fails, its rollback is of the session's making, and right."""
     binding: Any = None
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
@@ -62,6 +64,7 @@ class GuardedConnection(sqlite3.Connection):
     def guarding(self) -> Generator[None]:
         """Refuse to end the open transaction, and verify at the end that it is still the same one."""
         self.isolation_level = "IMMEDIATE"
+        self.flushing = False
         self.guarded = True
         try:
             yield
@@ -70,8 +73,10 @@ class GuardedConnection(sqlite3.Connection):
         if not self.in_transaction:
             raise HandlerEndedTransaction("The batch's transaction ended before the batch did; it was rolled back.")
 
-    def _authorize(self, action: int, *_details: object) -> int:
-        if self.guarded and (action == sqlite3.SQLITE_TRANSACTION or not self.in_transaction):
+    def _authorize(self, action: int, *details: object) -> int:
+        if self.guarded and not self.in_transaction:
+            return sqlite3.SQLITE_DENY
+        if self.guarded and action == sqlite3.SQLITE_TRANSACTION and not (self.flushing and details[0] == "ROLLBACK"):
             return sqlite3.SQLITE_DENY
         return sqlite3.SQLITE_OK
 
@@ -80,7 +85,8 @@ class GuardedConnection(sqlite3.Connection):
         super().commit()
 
     def rollback(self) -> None:
-        self._refuse("roll back")
+        if not self.flushing:
+            self._refuse("roll back")
         super().rollback()
 
     def executescript(self, sql_script: str, /) -> sqlite3.Cursor:

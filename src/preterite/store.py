@@ -435,6 +435,10 @@ class Database(Protocol):
         """The same for asyncio."""
         ...
 
+    def has_hidden_dependencies(self, connection: DbConnection) -> bool:
+        """Whether a view or a trigger makes what one table shows depend on what is written to another."""
+        ...
+
     def create_tables(self, tables: str) -> None:
         """Run these CREATE statements in one transaction; what exists stays as it is."""
         ...

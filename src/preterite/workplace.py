@@ -32,6 +32,11 @@ class Batch(Protocol):
         """Run an async handler to its end."""
         ...
 
+    @property
+    def flush_failed(self) -> bool:
+        """Whether rows of several handlers were being written when it failed: then nobody knows whose fault it was."""
+        ...
+
 
 class Workplace(Protocol):
     """Runs functions in a transaction each."""
@@ -46,11 +51,22 @@ class Workplace(Protocol):
 
 
 class _Batch:
-    def __init__(self, work: Work, given: dict[Given, Any], run: Callable[[Coroutine[Any, Any, Any]], Any]) -> None:
+    def __init__(
+        self,
+        work: Work,
+        given: dict[Given, Any],
+        run: Callable[[Coroutine[Any, Any, Any]], Any],
+        flush_failed: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self._flush_failed = flush_failed
         self.work = work
         self.outgoing: list[Outgoing] = []
         self._given = given
         self.run = run
+
+    @property
+    def flush_failed(self) -> bool:
+        return self._flush_failed()
 
     def give(self, wanted: Given) -> Any:
         if wanted is Given.CONNECTION:
@@ -92,21 +108,19 @@ class ConnectionWorkplace:
 
 
 class SessionWorkplace:
-    """For handlers that take a SQLAlchemy Session.
-
-    It flushes as sessions do, so that each handler sees what was done before it.
-    """
+    """For handlers that take a SQLAlchemy Session; each handler sees what was done before it."""
 
     def __init__(self, database: Database, binding: Binding) -> None:
+        self._database = database
         self._engine = database.engine(binding)
         self._binding = binding
         self._loop = asyncio.Runner()
 
     def transact(self, act: Callable[[Batch], Result]) -> Result:
-        from sqlalchemy.orm import Session
+        from preterite.flushing import BatchSession
 
-        with Session(self._engine, info={BINDING_KEY: self._binding}) as session:
-            return _in_session(session, {Given.SESSION: session}, self._loop.run, None, act)
+        with BatchSession(self._engine, info={BINDING_KEY: self._binding}) as session:
+            return _in_session(self._database, session, {Given.SESSION: session}, self._loop.run, None, act)
 
     def close(self) -> None:
         self._loop.close()
@@ -117,6 +131,7 @@ class AsyncSessionWorkplace:
     """For handlers that take an AsyncSession; the same plain core runs inside the session's `run_sync`."""
 
     def __init__(self, database: Database, binding: Binding) -> None:
+        self._database = database
         self._engine = database.async_engine(binding)
         self._binding = binding
         self._loop = asyncio.Runner()
@@ -128,12 +143,17 @@ class AsyncSessionWorkplace:
         from sqlalchemy.ext.asyncio import AsyncSession
         from sqlalchemy.util import await_only
 
-        async with AsyncSession(self._engine, info={BINDING_KEY: self._binding}, expire_on_commit=False) as session:
+        from preterite.flushing import BatchSession
+
+        options: dict[str, Any] = {"info": {BINDING_KEY: self._binding}, "sync_session_class": BatchSession}
+        async with AsyncSession(self._engine, expire_on_commit=False, **options) as session:
             await session.connection()
             raw: Any = await (await session.connection()).get_raw_connection()
             guard = raw.driver_connection.preterite_guard
             given = {Given.SESSION: session.sync_session, Given.ASYNC_SESSION: session}
-            return await session.run_sync(lambda plain: _in_session(plain, given, await_only, guard, act))
+            return await session.run_sync(
+                lambda plain: _in_session(self._database, plain, given, await_only, guard, act)
+            )
 
     def close(self) -> None:
         self._loop.run(self._engine.dispose())
@@ -141,6 +161,7 @@ class AsyncSessionWorkplace:
 
 
 def _in_session(
+    database: Database,
     session: Any,
     given: dict[Given, Any],
     run: Callable[[Coroutine[Any, Any, Any]], Any],
@@ -149,9 +170,11 @@ def _in_session(
 ) -> Result:
     work = SessionWork(session)
     work.begin()
-    batch = _Batch(work, {**given, Given.CONNECTION: work.connection}, run)
+    session.on_demand = not database.has_hidden_dependencies(work.connection)
+    session.guard = guard or work.connection
+    batch = _Batch(work, {**given, Given.CONNECTION: work.connection}, run, lambda: session.flush_failed)
     try:
-        result = _guarded(batch, guard or work.connection, act)
+        result = _guarded(batch, session.guard, act)
         work.commit()
     except BaseException:
         work.rollback()

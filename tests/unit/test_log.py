@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as some
 
-from preterite.log import Cursor, Kind, Record, Stream, Verdict, accept
+from preterite.log import Cursor, Kind, Record, Stream, Verdict, accept, applied_in_a_row
 
 STREAM = Stream("sales", 3)
 AT_FIVE = Cursor(5, b"five", 2)
@@ -48,3 +50,26 @@ def test_what_a_record_means(cursor: Cursor, seen: int, found: Record, verdict: 
 
 def test_a_cursor_stands_where_the_record_was_applied() -> None:
     assert AT_FIVE.at(record("event", 6, epoch=4, event_id=b"six")) == Cursor(6, b"six", 4)
+
+
+@given(
+    some.integers(0, 3),
+    some.integers(0, 2),
+    some.lists(
+        some.builds(
+            record,
+            some.sampled_from(["event", "event", "event", "void", "claim", "head"]),
+            some.integers(0, 6),
+            epoch=some.integers(0, 2),
+        ),
+        max_size=6,
+    ),
+)
+def test_the_quick_decision_is_the_same_as_the_full_one(number: int, seen: int, records: list[Record]) -> None:
+    cursor = Cursor(number, b"here", 0)
+    expected, at, epoch = 0, cursor, seen
+    while expected < len(records) and accept(at, epoch, records[expected]) is Verdict.APPLY:
+        at, epoch = at.at(records[expected]), records[expected].epoch
+        expected += 1
+
+    assert applied_in_a_row(cursor, seen, records) == expected

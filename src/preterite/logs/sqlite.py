@@ -21,7 +21,7 @@ from preterite.log import EMPTY, RECORD_BYTES_MAX, LogIdentity, LogReader, Recor
 from preterite.logs.by_number import NumberedReader, Tail
 
 CHECKPOINT_LEASE_SECONDS = 10.0
-CHECKPOINT_SECONDS = 0.2
+CHECKPOINT_SECONDS = 0.1
 RETENTION_RECORDS = 5000
 
 _SCHEMA = (

@@ -65,6 +65,9 @@ class SqliteDatabase:
 
         return sqlite_engine.async_engine(self.path, binding)
 
+    def has_hidden_dependencies(self, connection: DbConnection) -> bool:
+        return connection.cursor().execute(sql.ANY_VIEW_OR_TRIGGER).fetchone() is not None
+
     def create_tables(self, tables: str) -> None:
         connection = self.connect()
         try:

@@ -1,5 +1,6 @@
 """The SQL of the SQLite store, one named constant per statement."""
 
+ANY_VIEW_OR_TRIGGER = "SELECT 1 FROM sqlite_schema WHERE type IN ('view', 'trigger') LIMIT 1"
 IDENTITY = "SELECT component, component_id, system, system_id, partitions FROM preterite_component"
 IDENTIFY = """
 INSERT INTO preterite_component (id, component, component_id, system, system_id, partitions) VALUES (1, ?, ?, ?, ?, ?)

@@ -1,0 +1,1 @@
+"""Measurements: the same work with Preterite and by hand, side by side in one run."""

@@ -1,0 +1,116 @@
+"""Milliseconds from the commit of a purchase to the commit of its bill, one at a time, with Preterite and by hand."""
+
+from __future__ import annotations
+
+import queue
+import sqlite3
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import NamedTuple
+
+from benchmarks.by_hand import ByHand
+from benchmarks.measure import Measured, in_turns, percentile
+from benchmarks.shop import Shop, in_batches, open_shop, publish, purchases
+from preterite.host import Host
+
+PURCHASES = 200
+PAUSE_SECONDS = 0.005
+ROUNDS = 5
+TIMEOUT_SECONDS = 10.0
+
+
+class Latency(NamedTuple):
+    """The middle and the slow end, in milliseconds."""
+
+    p50: float
+    p99: float
+
+
+def measure(rounds: int = ROUNDS, count: int = PURCHASES) -> dict[str, tuple[Measured, Measured]]:
+    """Medians and 99th percentiles of every round, by way."""
+    slow: dict[str, list[float]] = {}
+
+    def way(name: str, run: Callable[[], Latency]) -> Callable[[], float]:
+        def once() -> float:
+            found = run()
+            slow.setdefault(name, []).append(found.p99)
+            return found.p50
+
+        return once
+
+    runs = {"by hand, woken by a signal": lambda: by_hand(count), "with Preterite": lambda: with_preterite(count)}
+    medians = in_turns({name: way(name, run) for name, run in runs.items()}, rounds)
+    return {one.name: (one, Measured(one.name, tuple(slow[one.name][1:]))) for one in medians}
+
+
+def with_preterite(count: int) -> Latency:
+    """A host in this process; each purchase is committed when everything before it is done."""
+    with TemporaryDirectory() as folder:
+        shop = open_shop(Path(folder), in_batches)
+        with shop.opened, Host(shop.opened), shop.opened.connection(shop.sales) as connection:
+            shop.opened.wait_settled()
+            waiting = _Bills(Path(folder) / "finance.sqlite")
+            return _each(count, lambda number: _purchase(shop, connection, number), waiting)
+
+
+def by_hand(count: int) -> Latency:
+    """The best push by hand: the committing thread wakes the relay, the relay wakes Finance."""
+    with TemporaryDirectory() as folder:
+        shop = ByHand(Path(folder))
+        to_relay: queue.SimpleQueue[bool] = queue.SimpleQueue()
+        to_finance: queue.SimpleQueue[bool] = queue.SimpleQueue()
+
+        def relay() -> None:
+            while to_relay.get():
+                shop.send()
+                to_finance.put(True)
+
+        def finance() -> None:
+            while to_finance.get():
+                shop.bill()
+
+        threads = [threading.Thread(target=relay), threading.Thread(target=finance)]
+        for thread in threads:
+            thread.start()
+
+        def purchase(number: int) -> None:
+            shop.purchase(purchases(1, number))
+            to_relay.put(True)
+
+        found = _each(count, purchase, _Bills(Path(folder) / "finance.sqlite"))
+        to_relay.put(False)
+        to_finance.put(False)
+        for thread in threads:
+            thread.join()
+        shop.close()
+    return found
+
+
+class _Bills:
+    """Finance's bills, seen from outside as soon as they are committed."""
+
+    def __init__(self, path: Path) -> None:
+        self._connection = sqlite3.connect(path, isolation_level=None)
+
+    def wait_for(self, count: int) -> None:
+        until = time.perf_counter() + TIMEOUT_SECONDS
+        while self._connection.execute("SELECT count(*) FROM billable").fetchone()[0] < count:
+            assert time.perf_counter() < until, "the purchase was not billed"
+
+
+def _purchase(shop: Shop, connection: sqlite3.Connection, number: int) -> None:
+    publish(shop, connection, purchases(1, number))
+
+
+def _each(count: int, purchase: Callable[[int], None], bills: _Bills) -> Latency:
+    milliseconds: list[float] = []
+    for number in range(count):
+        time.sleep(PAUSE_SECONDS)
+        purchase(number)
+        committed = time.perf_counter()
+        bills.wait_for(number + 1)
+        milliseconds.append((time.perf_counter() - committed) * 1000)
+    return Latency(percentile(milliseconds, 0.5), percentile(milliseconds, 0.99))

@@ -1,0 +1,278 @@
+"""Flush on demand: rows wait until somebody could notice, and no handler can tell the difference."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from typing import Any, cast
+
+import pytest
+from small_shop import ItemPurchased, Shop, bills, declare, id_of, publish, purchased, texts
+from sqlalchemy import (
+    CursorResult,
+    Engine,
+    Executable,
+    ForeignKey,
+    column,
+    event,
+    func,
+    insert,
+    literal_column,
+    select,
+    table,
+    text,
+    update,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
+
+from preterite import Recoverability
+from preterite.parking import dead_letters
+from preterite.testing import StartedSystem, started
+
+ONCE = Recoverability(immediate_retries=0, delayed_retries=0)
+TABLES = """
+create table bill (position integer primary key, purchase text unique, customer text);
+create table line (id integer primary key, bill_id integer references bill (position));
+create table price (product text primary key, pence integer);
+insert or ignore into price values ('a', 100);
+"""
+
+
+class Base(DeclarativeBase):
+    pass
+
+
+class Bill(Base):
+    __tablename__ = "bill"
+    position: Mapped[int] = mapped_column(primary_key=True)
+    purchase: Mapped[str]
+    customer: Mapped[str]
+    lines: Mapped[list[Line]] = relationship(back_populates="bill")
+
+
+class Line(Base):
+    __tablename__ = "line"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    bill_id: Mapped[int] = mapped_column(ForeignKey(Bill.position))
+    bill: Mapped[Bill] = relationship(back_populates="lines")
+
+
+class Price(Base):
+    __tablename__ = "price"
+    product: Mapped[str] = mapped_column(primary_key=True)
+    pence: Mapped[int]
+
+
+@pytest.fixture
+def shop() -> Shop:
+    shop = declare(bills=False, recoverability=ONCE)
+    shop.finance.tables = TABLES
+    return shop
+
+
+@pytest.fixture
+def flushes() -> Iterator[list[int]]:
+    """The sizes of the flushes of all sessions."""
+    sizes: list[int] = []
+
+    def count(session: Session, *_others: object) -> None:
+        sizes.append(len(session.new))
+
+    event.listen(Session, "before_flush", count)
+    yield sizes
+    event.remove(Session, "before_flush", count)
+
+
+def bill(session: Session, purchase: ItemPurchased) -> Bill:
+    added = Bill(purchase=str(purchase.purchase_id), customer=str(purchase.customer_id))
+    session.add(added)
+    return added
+
+
+def run(shop: Shop, *names: str) -> StartedSystem:
+    """Handle these purchases, of different customers; returns the system, closed."""
+    with started(shop.system) as opened:
+        publish(opened, shop.sales, *(purchased(name, customer=name) for name in names))
+        opened.settle(failures="park")
+        shop.attempted[:] = sorted(bills(opened, shop.finance))
+        with opened.connection(shop.finance) as connection:
+            letters = dead_letters(opened.databases["finance"].store, connection, 100)
+        shop.attempted += [f"{letter.failure.error}" for letter in letters if letter.failure]
+    return opened
+
+
+def test_rows_that_nobody_looks_at_are_written_together(shop: Shop, flushes: list[int]) -> None:
+    @shop.finance.handles(ItemPurchased)
+    def handle(event: ItemPurchased, session: Session) -> None:
+        assert session.scalars(select(Price.pence).where(Price.product == "a")).one() == 100
+        assert session.get(Price, "a") is not None
+        bill(session, event)
+
+    run(shop, *"abcdef")
+
+    assert flushes == [6]
+
+
+def changed(session: Session, statement: Executable) -> int:
+    """How many rows a statement changed."""
+    return cast(CursorResult[Any], session.execute(statement)).rowcount
+
+
+# whatever a handler does, it sees what was added before it
+
+Look = Callable[[Session], Any]
+LOOKS: dict[str, Look] = {
+    "a select of the table": lambda session: len(session.scalars(select(Bill)).all()),
+    "a count": lambda session: session.scalar(select(func.count()).select_from(Bill)),
+    "a join": lambda session: len(session.execute(select(Price, Bill).join(Bill, text("1 = 1"))).all()),
+    "a subquery": lambda session: session.scalar(select(func.count()).select_from(select(Bill.purchase).subquery())),
+    "a scalar subquery": lambda session: session.scalar(select(select(func.count(Bill.position)).scalar_subquery())),
+    "exists": lambda session: len(
+        session.scalars(select(Price).where(select(Bill.position).where(Bill.position == 1).exists())).all()
+    ),
+    "a common table expression": lambda session: session.scalar(
+        select(func.count()).select_from(select(Bill.purchase).cte())
+    ),
+    "plain sql": lambda session: session.execute(text("select count(*) from bill")).scalar(),
+    "sql text in an orm query": lambda session: len(
+        session.scalars(select(Bill).from_statement(text("select * from bill"))).all()
+    ),
+    "sql text in a where": lambda session: len(
+        session.scalars(select(Price.pence).where(text("exists (select 1 from bill)"))).all()
+    ),
+    "the core table": lambda session: len(session.execute(select(Bill.__table__)).all()),
+    "get": lambda session: int(session.get(Bill, 1) is not None),
+    "an update": lambda session: changed(session, update(Bill).values(customer="x")),
+    "an insert from select": lambda session: changed(
+        session, insert(Price).from_select(["product", "pence"], select(Bill.purchase, Bill.position))
+    ),
+    "a literal column": lambda session: session.scalar(select(literal_column("(select count(*) from bill)"))),
+    "a table by name": lambda session: len(session.execute(select(table("bill", column("purchase")))).all()),
+    "query": lambda session: session.query(Bill).count(),
+}
+
+
+@pytest.mark.parametrize("how", LOOKS)
+def test_a_handler_sees_what_an_earlier_one_added(shop: Shop, how: str) -> None:
+    seen: list[int] = []
+
+    @shop.finance.handles(ItemPurchased)
+    def handle(event: ItemPurchased, session: Session) -> None:
+        if event.purchase_id == id_of("b"):
+            seen.append(LOOKS[how](session))
+        else:
+            bill(session, event)
+
+    with started(shop.system) as opened:
+        publish(opened, shop.sales, purchased("a"), purchased("b"))
+        opened.settle()
+
+    assert seen == [1]
+
+
+def test_a_handler_on_a_connection_sees_it_too(shop: Shop) -> None:
+    seen: list[int] = []
+
+    @shop.finance.handles(ItemPurchased)
+    def add(event: ItemPurchased, session: Session) -> None:
+        bill(session, event)
+
+    @shop.finance.handles(ItemPurchased)
+    def count(event: ItemPurchased, connection: sqlite3.Connection) -> None:
+        seen.append(connection.execute("select count(*) from bill").fetchone()[0])
+
+    run(shop, "a", "b")
+
+    assert seen == [1, 2]
+
+
+def test_changed_and_deleted_rows_are_flushed_before_every_query(shop: Shop) -> None:
+    seen: list[int] = []
+
+    @shop.finance.handles(ItemPurchased)
+    def handle(event: ItemPurchased, session: Session) -> None:
+        price = session.get_one(Price, "a")
+        price.pence += 1
+        seen.append(session.execute(text("select pence from price")).scalar_one())
+
+    run(shop, "a", "b")
+
+    assert seen == [101, 102]
+
+
+def test_a_view_or_trigger_makes_every_query_flush(shop: Shop, flushes: list[int]) -> None:
+    shop.finance.tables = (
+        f"{TABLES} create trigger note after insert on bill begin update price set pence = pence + 1; end;"
+    )
+    seen: list[int] = []
+
+    @shop.finance.handles(ItemPurchased)
+    def handle(event: ItemPurchased, session: Session) -> None:
+        seen.append(session.scalars(select(Price.pence)).one())
+        bill(session, event)
+
+    run(shop, "a", "b", "c")
+
+    assert seen == [100, 101, 102]
+    assert flushes == [1, 1, 1]
+
+
+def test_related_rows_are_written_in_their_order(shop: Shop) -> None:
+    @shop.finance.handles(ItemPurchased)
+    def handle(event: ItemPurchased, session: Session) -> None:
+        session.scalars(select(Price)).all()
+        bill(session, event).lines.append(Line())
+
+    run(shop, "a", "b", "c")
+
+    assert shop.attempted == sorted(texts("a", "b", "c"))
+
+
+# failures: nobody is blamed for somebody else's rows
+
+
+@pytest.mark.rule(8)
+def test_rows_that_fail_at_a_flush_of_somebody_else_are_blamed_on_nobody_else(shop: Shop) -> None:
+    """b's row breaks a rule of the database; that shows while c or d is handled, or at the end."""
+
+    @shop.finance.handles(ItemPurchased)
+    def handle(event: ItemPurchased, session: Session) -> None:
+        if event.purchase_id == id_of("d"):
+            session.scalars(select(Bill)).all()
+        bill(session, event)
+        if event.purchase_id == id_of("b"):
+            session.add(Bill(purchase=str(event.purchase_id), customer="twice"))
+
+    run(shop, *"abcde")
+
+    assert shop.attempted == [*sorted(texts("a", "c", "d", "e")), "IntegrityError"]
+
+
+@pytest.mark.rule(8)
+def test_a_handler_that_swallows_the_failed_flush_of_another_one_commits_nothing_of_it(shop: Shop) -> None:
+    @shop.finance.handles(ItemPurchased)
+    def handle(event: ItemPurchased, session: Session) -> None:
+        if event.purchase_id == id_of("a"):
+            bill(session, event)
+            session.add(Bill(purchase=str(event.purchase_id), customer="twice"))
+            return
+        try:
+            session.scalars(select(Bill)).all()
+        except Exception:
+            return
+        bill(session, event)
+
+    run(shop, "a", "b", "c")
+
+    assert shop.attempted == [*sorted(texts("b", "c")), "IntegrityError"]
+
+
+def test_the_engine_of_plain_sessions_is_untouched(shop: Shop, flushes: list[int]) -> None:
+    """Outside handlers a session flushes as SQLAlchemy's does."""
+    with started(shop.system) as opened, opened.session(shop.finance) as session:
+        for name in "ab":
+            bill(session, purchased(name))
+            session.scalars(select(Price)).all()
+        assert isinstance(session.get_bind(), Engine)
+
+    assert flushes == [1, 1]
