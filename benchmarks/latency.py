@@ -19,6 +19,7 @@ from preterite.host import Host
 PURCHASES = 200
 PAUSE_SECONDS = 0.005
 ROUNDS = 5
+LOOK_SECONDS = 0.0001
 TIMEOUT_SECONDS = 10.0
 
 
@@ -99,6 +100,7 @@ class _Bills:
         until = time.perf_counter() + TIMEOUT_SECONDS
         while self._connection.execute("SELECT count(*) FROM billable").fetchone()[0] < count:
             assert time.perf_counter() < until, "the purchase was not billed"
+            time.sleep(LOOK_SECONDS)
 
 
 def _purchase(shop: Shop, connection: sqlite3.Connection, number: int) -> None:

@@ -148,12 +148,12 @@ class Receiver:
         """Up to one batch of records that come next in their streams."""
         assert self._reader is not None, "reading has started"
         records, self._waiting = self._waiting, []
-        while len(records) < self._batch_events:
-            read = self._reader.read(self._batch_events - len(records))
-            if not read:
-                break
+        while (wanted := self._batch_events - len(records)) > 0:
+            read = self._reader.read(wanted)
             for stream, run in groupby(read, key=_stream_of):
                 records += self._accepted(stream, list(run))
+            if len(read) < wanted:
+                break
         return records
 
     def _accepted(self, stream: Stream, run: list[Record]) -> list[Record]:
