@@ -19,4 +19,4 @@ def product_count(session: Session) -> int:
 def names(session: Session, product_ids: Sequence[UUID]) -> dict[UUID, str]:
     """The names of these products, as far as they are listed."""
     rows = session.execute(select(Product.id, Product.name).where(Product.id.in_(product_ids)))
-    return dict(rows.tuples().all())
+    return dict(rows.all())

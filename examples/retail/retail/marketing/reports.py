@@ -12,7 +12,7 @@ from retail.marketing.model import Pair, Popularity
 
 def popularity(session: Session) -> dict[UUID, int]:
     """Purchases per product."""
-    return dict(session.execute(select(Popularity.product_id, Popularity.purchases)).tuples().all())
+    return dict(session.execute(select(Popularity.product_id, Popularity.purchases)).all())
 
 
 def also_bought(session: Session, product_id: UUID) -> dict[UUID, int]:
@@ -20,5 +20,5 @@ def also_bought(session: Session, product_id: UUID) -> dict[UUID, int]:
     found: dict[UUID, int] = {}
     for one, other in ((Pair.product_id, Pair.other_id), (Pair.other_id, Pair.product_id)):
         rows = session.execute(select(other, Pair.customers).where(one == product_id))
-        found |= dict(rows.tuples().all())
+        found |= dict(rows.all())
     return found

@@ -1,0 +1,50 @@
+"""`make demo DATA=FILE`: any file of the same columns, with what is wrong in it counted, and compared all the same."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+HEADER = "invoice,stock_code,description,quantity,purchased_at,unit_price,customer,country\n"
+LINES = """\
+1,71053,LANTERN,6,2024-02-10T08:26:00,3.39,17850,United Kingdom
+1,71053,LANTERN,broken,2024-02-10T08:26:00,3.39,17850,United Kingdom
+1,85123A,HEART,200,2024-02-10T08:26:00,2.55,17850,United Kingdom
+2,85123A,HEART,1,2024-01-31T20:00:00,2.75,17847,France
+3,POST,POSTAGE,1,2024-02-29T12:00:00,18.00,17847,France
+3,85123A,HEART,-1,2024-02-29T12:00:00,2.75,17847,France
+4,22423,CAKESTAND,2,2024-03-20T12:00:00,10.95,17850,United Kingdom
+5,22423,CAKESTAND,2,2024-05-20T12:00:00,10.95,17850,United Kingdom
+"""
+
+
+def run(tmp_path: Path, content: str) -> subprocess.CompletedProcess[str]:
+    file = tmp_path / "lines.csv"
+    file.write_text(content)
+    command = [sys.executable, "-m", "retail.demo", "--lines", str(file), "--folder", str(tmp_path / "retail")]
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+
+
+def test_a_file_with_bad_lines_is_replayed_and_agrees_with_the_oracle(tmp_path: Path) -> None:
+    done = run(tmp_path, HEADER + LINES)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.splitlines()[-1] == "totals: agree"
+    assert "unreadable" in done.stdout
+    assert "refused as blocked" in done.stdout
+
+
+def test_a_file_of_other_columns_is_one_sentence_and_exit_code_3(tmp_path: Path) -> None:
+    done = run(tmp_path, "a,b\n1,2\n")
+
+    assert done.returncode == 3
+    assert "has no column 'invoice'" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_empty_file_has_no_figures_to_differ(tmp_path: Path) -> None:
+    done = run(tmp_path, HEADER)
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "totals: agree"
