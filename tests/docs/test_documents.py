@@ -1,0 +1,116 @@
+"""What the documents show is so: every Python example runs, every file that is named exists, tables are as declared."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from preterite.contracts import wire_name
+from retail.system import system
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/**/*.md")])
+WITH_EXAMPLES = [path for path in DOCUMENTS if "```python" in path.read_text(encoding="utf-8")]
+
+
+def named(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def examples(path: Path) -> str:
+    """The Python of a document, as one program."""
+    return "\n".join(re.findall(r"```python\n(.*?)```", path.read_text(encoding="utf-8"), re.DOTALL))
+
+
+@pytest.mark.parametrize("path", WITH_EXAMPLES, ids=named)
+def test_every_example_runs(path: Path, tmp_path: Path) -> None:
+    program = tmp_path / "document.py"
+    program.write_text(examples(path), encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-W", "error", program], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_example_of_the_readme_is_short_and_bills_the_purchase(tmp_path: Path) -> None:
+    program = examples(ROOT / "README.md")
+    finance = "sqlite3.connect('.preterite/shop/finance.sqlite')"
+    check = f"import sqlite3; print({finance}.execute('select count(*) from bill').fetchone()[0])"
+    (tmp_path / "shop.py").write_text(program)
+    subprocess.run([sys.executable, "shop.py"], cwd=tmp_path, check=True)
+    done = subprocess.run([sys.executable, "-c", check], cwd=tmp_path, capture_output=True, text=True, check=True)
+
+    assert len([line for line in program.splitlines() if line.strip()]) <= 25
+    assert done.stdout == "1\n"
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=named)
+def test_every_link_leads_somewhere(path: Path) -> None:
+    links = re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", path.read_text(encoding="utf-8"))
+    missing = [link for link in links if not link.startswith("http") and not (path.parent / link).exists()]
+
+    assert missing == []
+
+
+def test_the_architecture_names_every_module_and_only_those() -> None:
+    text = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    package = ROOT / "src" / "preterite"
+    named_there = set(re.findall(r"`([\w/]+\.py)`", text))
+    modules = {path.name for path in package.glob("*.py")} - {"__init__.py"}
+
+    assert modules <= named_there
+    assert {name for name in named_there if not (package / name).is_file()} == set()
+
+
+def test_the_ownership_table_of_the_shop_is_as_declared() -> None:
+    text = (ROOT / "examples" / "retail" / "README.md").read_text(encoding="utf-8")
+    rows = {
+        cells[0].partition("]")[0].strip("[ ").lower(): cells
+        for line in text.splitlines()
+        if line.startswith("| [")
+        for cells in [[cell.strip() for cell in line.strip("|").split("|")]]
+    }
+
+    for component in system.components:
+        publishes = ", ".join(f"`{event.__name__}`" for event in component.publishes) or "–"
+        listens = ", ".join(f"`{handler.event_type.__name__}`" for handler in component.handlers) or "–"
+        assert rows[component.name][2:] == [publishes, listens]
+        assert all(wire_name(event, component.name).startswith(component.name) for event in component.publishes)
+
+
+def test_the_readme_states_the_promises_that_stories_are_named_after() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    stories = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests" / "stories").glob("*.py"))
+
+    assert re.findall(r"^(\d)\. \*", text, re.MULTILINE) == [str(number) for number in range(1, 10)]
+    for number in (1, 2, 3, 4, 5, 7, 8):
+        assert f"Promise {number}" in stories or f"Promises {number}" in stories
+
+
+def test_every_command_of_the_makefile_is_explained() -> None:
+    done = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True)
+
+    assert [line.split()[1] for line in done.stdout.splitlines()] == [
+        "help",
+        "setup",
+        "test",
+        "check",
+        "demo",
+        "bench",
+        "lock",
+    ]
+
+
+def test_the_lock_file_names_no_registry_and_pins_every_hash() -> None:
+    text = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+    pins = re.findall(r"^[a-z][\w.-]*==", text, re.MULTILINE)
+
+    assert "http" not in text
+    assert "index" not in text
+    assert len(pins) > 20
+    assert text.count("--hash=sha256:") > len(pins)
