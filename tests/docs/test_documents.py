@@ -93,7 +93,8 @@ def test_the_readme_states_the_promises_that_stories_are_named_after() -> None:
 
 
 def test_every_command_of_the_makefile_is_explained() -> None:
-    done = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True)
+    command = ["make", "--no-print-directory", "help"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
 
     assert [line.split()[1] for line in done.stdout.splitlines()] == [
         "help",
