@@ -23,11 +23,14 @@ from small_shop import (
     returned,
     texts,
 )
+from sqlalchemy import text
+from sqlalchemy.orm import Session
 
 from preterite import Recoverability, UnitOfWork
 from preterite.parking import dead_letters, discard, redrive
 from preterite.testing import StartedSystem, started
 
+INSERT = text("insert into bill (purchase, customer) values (:purchase, '')")
 NEVER_AGAIN = Recoverability(immediate_retries=0, delayed_retries=0)
 LATER = timedelta(hours=2)
 
@@ -140,6 +143,24 @@ def test_what_failed_leaves_nothing_behind_and_what_succeeded_stands_once() -> N
 
         done = sorted(texts("a", "c", "e", "f"))
         assert sorted(bills(opened, shop.finance)) == sorted(billed(opened)) == done
+
+
+@pytest.mark.rule(8)
+def test_what_a_failed_attempt_published_over_a_session_is_not_announced() -> None:
+    shop = declare(bills=False)
+
+    @shop.finance.handles(ItemPurchased)
+    def bill(event: ItemPurchased, session: Session, unit_of_work: UnitOfWork) -> None:
+        session.execute(INSERT, {"purchase": str(event.purchase_id)})
+        unit_of_work.publish(ItemBilled(purchase_id=event.purchase_id, customer_id=event.customer_id, billed_at=AT))
+        if event.purchase_id == id_of("c"):
+            raise RuntimeError("no price")
+
+    with started(shop.system) as opened:
+        publish(opened, shop.sales, *(purchased(name, customer=name) for name in "abcd"))
+        opened.settle(failures="park")
+
+        assert sorted(bills(opened, shop.finance)) == sorted(billed(opened)) == sorted(texts("a", "b", "d"))
 
 
 @pytest.mark.rule(8)

@@ -311,13 +311,16 @@ class SqliteStore:
                 f"{len(moves) - moved} of {len(moves)} cursors or the handlers in force have changed; "
                 "nothing was written."
             )
-        self.check_fence(connection, fence, expires_at)
+        self._renew_all(connection, fence, expires_at)
 
     def check_fence(self, connection: DbConnection, fence: Fence, expires_at: float) -> None:
-        if self.renew(connection, fence.leases.values(), expires_at) != len(fence.leases):
-            raise Fenced("A lease of this worker was taken over; nothing was written.")
+        self._renew_all(connection, fence, expires_at)
         if connection.cursor().execute(sql.HANDLERS_VERSION).fetchone()[0] != fence.handlers_version:
             raise Fenced("Other handlers are registered by now; nothing was written.")
+
+    def _renew_all(self, connection: DbConnection, fence: Fence, expires_at: float) -> None:
+        if self.renew(connection, fence.leases.values(), expires_at) != len(fence.leases):
+            raise Fenced("A lease of this worker was taken over; nothing was written.")
 
     def stop_stream(self, connection: DbConnection, stream: Stream, reason: str | None) -> None:
         connection.cursor().execute(sql.STOP_STREAM, (reason, *stream))
