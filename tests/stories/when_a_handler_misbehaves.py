@@ -116,12 +116,12 @@ def test_a_handler_that_ends_the_transaction_of_its_session_is_refused(how: str)
 def test_a_handler_that_hides_an_implicit_rollback_doubles_and_loses_nothing() -> None:
     """INSERT OR ROLLBACK ends the transaction inside SQLite; what follows must not commit by itself."""
     shop = declare(bills=False, recoverability=ONCE)
+    shop.finance.tables = "create table bill (position integer primary key, purchase text unique, customer text)"
 
     @shop.finance.handles(ItemPurchased)
     def bill(event: ItemPurchased, connection: sqlite3.Connection) -> None:
         insert_bill(connection, event)
         if event.purchase_id == id_of("b"):
-            connection.execute("create unique index if not exists one on bill (purchase)")
             twice = f"insert or rollback into bill (purchase) values ('{event.purchase_id}')"
             for step in (
                 lambda: connection.execute(twice),
