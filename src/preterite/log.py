@@ -146,6 +146,11 @@ class Log(Protocol):
         """Whose log this is."""
         ...
 
+    @property
+    def promise(self) -> str:
+        """The promise that holds under the settings found, in one sentence."""
+        ...
+
     def take_over(self, streams: Sequence[Stream], epoch: int, nonce: bytes) -> Mapping[Stream, StreamEnd]:
         """Append a claim to each stream and return what a reader up to it would have.
 

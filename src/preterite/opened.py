@@ -63,6 +63,7 @@ class OpenSystem:
         self._engines: dict[str, Any] = {}
         self._async_engines: dict[str, Any] = {}
         self._identities: dict[str, StoreIdentity] = {}
+        _logger.info("log: %s", log.promise)
         for component in self.components.values():
             self._identities[component.name] = self._prepare(component, create_tables)
         self._observer = Observer(topology, self.databases, log, clock)

@@ -3,6 +3,7 @@
 python -m retail.demo                     the sample that comes with the example
 python -m retail.demo --lines FILE        another file with the same columns
 python -m retail.demo --resume            go on where a killed replay stopped
+python -m retail.demo --late shipping     start Shipping only after the last line: the totals are the same
 """
 
 from __future__ import annotations
@@ -10,10 +11,12 @@ from __future__ import annotations
 import argparse
 import logging
 import os
-import shutil
 import sys
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
+from preterite import Component
 from preterite.clock import SystemClock
 from preterite.errors import PreteriteError
 from preterite.supervisor import Supervisor, worker_command
@@ -23,12 +26,13 @@ from retail.replay.lines import Line, Unreadable, WrongFile, read
 from retail.replay.notebook import Notebook
 from retail.replay.progress import ProgressBar
 from retail.replay.summary import differences, figures, oracle_figures, text
-from retail.replay.year import Year
+from retail.replay.year import Year, enter_lists
 from retail.system import system
 
 EXAMPLE = Path(__file__).parents[1]
 SAMPLE = EXAMPLE / "data" / "online-retail-sample.csv.gz"
 ORACLE = EXAMPLE / "oracle.py"
+LATECOMERS = ("shipping", "marketing")
 FOLDER = Path(".preterite") / "retail"
 
 
@@ -39,26 +43,33 @@ def main() -> int:
     )
     parser.add_argument("--lines", type=Path, default=SAMPLE, metavar="FILE", help="the purchases to replay")
     parser.add_argument("--resume", action="store_true", help="go on where a killed replay stopped")
+    parser.add_argument("--late", choices=LATECOMERS, help="a component that starts only after the last line")
     parser.add_argument("--folder", type=Path, default=FOLDER, help="where the databases are")
     options = parser.parse_args()
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     try:
-        return replay(options.lines, options.folder, resume=options.resume)
+        return replay(options.lines, options.folder, resume=options.resume, late=options.late)
     except (WrongFile, PreteriteError) as error:
         print(f"demo: {error}", file=sys.stderr)
         return 3
+    except KeyboardInterrupt:
+        print("\ninterrupted; make demo RESUME=1 goes on from here", file=sys.stderr)
+        return 130
 
 
-def replay(data: Path, folder: Path, *, resume: bool) -> int:
+def replay(data: Path, folder: Path, *, resume: bool, late: str | None) -> int:
     """Replay a file into a folder; 0 if all figures agree, 1 if one differs."""
     lines, unreadable = read(data)
-    if not resume and folder.exists():
-        shutil.rmtree(folder)
     folder.mkdir(parents=True, exist_ok=True)
+    if not resume:
+        _forget(folder)
     for component in system.components:
         os.environ[f"PRETERITE_{component.name.upper()}_URL"] = f"sqlite:///{folder.absolute()}/{component.name}.sqlite"
     os.environ["PRETERITE_LOG_URL"] = f"sqlite:///{folder.absolute()}/log.sqlite"
-    found = _play(lines, unreadable, folder)
+    notebook = Notebook(folder / "replay.sqlite")
+    _enter_lists(lines, unreadable, notebook)
+    _play(lines, notebook, folder, late)
+    found = _sum_up(lines, notebook)
     print(text(found))
     faults = differences(found, oracle_figures(ORACLE, data))
     for fault in faults:
@@ -67,25 +78,52 @@ def replay(data: Path, folder: Path, *, resume: bool) -> int:
     return 1 if faults else 0
 
 
-def _play(lines: list[Line], unreadable: list[Unreadable], folder: Path) -> dict[str, object]:
-    machine = SystemClock()
-    notebook = Notebook(folder / "replay.sqlite")
-    start = notebook.progress()
-    clock = MovableClock(first_of_month(lines[0].at) if lines else machine.now())
-    print(f"five components in {folder}, from line {start.lines_done + 1:,} of {len(lines):,}", file=sys.stderr)
-    limits = {component.name: component.time_limit_seconds for component in system.components}
-    with system.open(create_tables=True, clock=clock) as shop:
-        workers = Supervisor(limits, worker_command("retail.system:system"), machine)
+def _forget(folder: Path) -> None:
+    """Remove the databases of an earlier replay, and nothing else that may be in the folder."""
+    for name in (*(component.name for component in system.components), "log", "replay"):
+        for file in folder.glob(f"{name}.sqlite*"):
+            file.unlink()
+
+
+def _enter_lists(lines: list[Line], unreadable: list[Unreadable], notebook: Notebook) -> None:
+    """Everybody's lists; a component that starts late has been set up, only nobody runs it yet."""
+    with system.open(create_tables=True) as shop:
+        enter_lists(shop, lines)
+    for line in unreadable:
+        notebook.set_aside(line.number, line.reason)
+
+
+def _play(lines: list[Line], notebook: Notebook, folder: Path, late: str | None) -> None:
+    start = notebook.progress().lines_done
+    print(f"components in {folder}, from line {start + 1:,} of {len(lines):,}", file=sys.stderr)
+    clock = MovableClock(first_of_month(lines[0].at) if lines else SystemClock().now())
+    punctual = [component for component in system.components if component.name != late]
+    with system.open(only=punctual, clock=clock) as shop, _workers(punctual) as workers:
         year = Year(shop, clock, notebook, lines, workers.step)
-        year.enter_lists(unreadable)
-        progress = ProgressBar(len(lines), start.lines_done, machine.monotonic)
-        done = start.lines_done
-        try:
-            for done, _ in year.play():
-                progress.show(done, clock.now(), year.refused)
-        finally:
-            workers.end()
+        progress = ProgressBar(len(lines), start, SystemClock().monotonic)
+        done = start
+        for done, _ in year.play():
+            progress.show(done, clock.now(), year.refused)
         progress.end(done, year.refused)
+    if late is not None:
+        print(f"{late} starts now", file=sys.stderr)
+        with system.open() as shop, _workers(system.components) as workers:
+            shop.wait_settled(workers.step)
+
+
+@contextmanager
+def _workers(components: Sequence[Component]) -> Generator[Supervisor]:
+    """Each component in a process of its own, looked after by whoever calls `step`."""
+    limits = {component.name: component.time_limit_seconds for component in components}
+    workers = Supervisor(limits, worker_command("retail.system:system"), SystemClock())
+    try:
+        yield workers
+    finally:
+        workers.end()
+
+
+def _sum_up(lines: list[Line], notebook: Notebook) -> dict[str, object]:
+    with system.open() as shop:
         found = figures(shop, notebook, lines)
     notebook.close()
     return found

@@ -19,11 +19,11 @@ LINES = """\
 """
 
 
-def run(tmp_path: Path, content: str) -> subprocess.CompletedProcess[str]:
+def run(tmp_path: Path, content: str, *options: str) -> subprocess.CompletedProcess[str]:
     file = tmp_path / "lines.csv"
     file.write_text(content)
     command = [sys.executable, "-m", "retail.demo", "--lines", str(file), "--folder", str(tmp_path / "retail")]
-    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+    return subprocess.run([*command, *options], capture_output=True, text=True, check=False, cwd=tmp_path)
 
 
 def test_a_file_with_bad_lines_is_replayed_and_agrees_with_the_oracle(tmp_path: Path) -> None:
@@ -33,6 +33,12 @@ def test_a_file_with_bad_lines_is_replayed_and_agrees_with_the_oracle(tmp_path: 
     assert done.stdout.splitlines()[-1] == "totals: agree"
     assert "unreadable" in done.stdout
     assert "refused as blocked" in done.stdout
+
+
+def test_marketing_may_join_at_the_end(tmp_path: Path) -> None:
+    done = run(tmp_path, HEADER + LINES, "--late", "marketing")
+
+    assert done.stdout.splitlines()[-1] == "totals: agree", done.stderr
 
 
 def test_a_file_of_other_columns_is_one_sentence_and_exit_code_3(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ class MemoryLog:
 
     def __init__(self, identity: LogIdentity) -> None:
         self.identity = identity
+        self.promise = "in memory: what was appended is gone when the process ends"
         self._lock = threading.Lock()
         self._held: dict[Stream, _Held] = {}
         self._version = 0

@@ -11,7 +11,7 @@ from retail.catalog.actions import list_products
 from retail.finance.actions import NewPrice, agree, close_month, keep_prices, note_overdue, pay
 from retail.finance.reports import open_invoices
 from retail.replay.calendar import Moment, moments
-from retail.replay.lines import Line, Unreadable, baskets, countries, price_list, product_names, reason_against
+from retail.replay.lines import Line, baskets, countries, price_list, product_names, reason_against
 from retail.replay.names import customer_id, line_id, product_id
 from retail.replay.notebook import Notebook, Progress
 from retail.sales.actions import CustomerBlocked, Wanted, purchase
@@ -22,6 +22,21 @@ AGREEMENT_PERCENT = 8
 AGREEMENT_FROM = datetime(2011, 4, 1, tzinfo=UTC)
 LATE_BY = timedelta(days=40)
 SAVE_LINES = 200
+
+
+def enter_lists(shop: OpenSystem, lines: Sequence[Line]) -> None:
+    """Enter names into Catalog, prices and agreements into Finance, countries into Shipping."""
+    names = {product_id(code): name for code, name in product_names(lines).items()}
+    prices = [NewPrice(product_id(code), at, pence) for code, at, pence in price_list(lines)]
+    customers = countries(lines)
+    agreed = [customer_id(number) for number in customers if has_agreement(number)]
+    with shop.session(catalog) as session:
+        list_products(session, names)
+    with shop.session(finance) as session:
+        keep_prices(session, prices)
+        agree(session, agreed, AGREEMENT_PERCENT, AGREEMENT_FROM)
+    with shop.session(shipping) as session:
+        keep_addresses(session, {customer_id(number): country for number, country in customers.items()})
 
 
 class Year:
@@ -44,22 +59,6 @@ class Year:
         self._progress = notebook.progress()
         self._saved = self._progress
         self.refused = 0
-
-    def enter_lists(self, unreadable: Sequence[Unreadable]) -> None:
-        """Enter names into Catalog, prices and agreements into Finance, countries into Shipping."""
-        for line in unreadable:
-            self._notebook.set_aside(line.number, line.reason)
-        names = {product_id(code): name for code, name in product_names(self._lines).items()}
-        prices = [NewPrice(product_id(code), at, pence) for code, at, pence in price_list(self._lines)]
-        customers = countries(self._lines)
-        agreed = [customer_id(number) for number in customers if has_agreement(number)]
-        with self._shop.session(catalog) as session:
-            list_products(session, names)
-        with self._shop.session(finance) as session:
-            keep_prices(session, prices)
-            agree(session, agreed, AGREEMENT_PERCENT, AGREEMENT_FROM)
-        with self._shop.session(shipping) as session:
-            keep_addresses(session, {customer_id(number): country for number, country in customers.items()})
 
     def play(self) -> Iterator[Progress]:
         """Go on from where the notebook says; yields after every basket and every midnight."""

@@ -1,4 +1,7 @@
-"""The year of real purchases, killed at seeded moments and started again each time: the totals are the same."""
+"""The year of real purchases, killed at seeded moments and started again; and with Shipping attached at the end.
+
+The totals are the same.
+"""
 
 from __future__ import annotations
 
@@ -65,6 +68,16 @@ def test_a_year_killed_twenty_times_ends_with_the_same_totals(tmp_path: Path) ->
     assert out.splitlines()[-1] == "totals: agree"
     assert resumed == sorted(resumed)
     assert resumed[-1] > SAMPLE_LINES / 2
+    assert _figures(folder) == FIGURES
+
+
+def test_a_year_that_shipping_joins_at_the_end_has_the_same_totals(tmp_path: Path) -> None:
+    """It ships everything from the first purchase on, and nobody else notices."""
+    folder = tmp_path / "retail"
+    out, err = demo(folder, "--late", "shipping").communicate(timeout=FINISH_SECONDS)
+
+    assert out.splitlines()[-1] == "totals: agree", out[-2000:] + err[-2000:]
+    assert "shipping starts now" in err
     assert _figures(folder) == FIGURES
 
 
