@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from preterite.errors import ConfigurationError, HandlerEndedTransaction, NotDurable
+from preterite.errors import ConfigurationError, HandlerEndedTransaction, NotDurable, StoreUnavailable, WrongDatabase
 
 BUSY_TIMEOUT_MS = 10_000
 CHECKPOINT_PAGES = 1000
@@ -126,16 +126,26 @@ def path_of(url: str) -> Path:
 
 
 def open_file(path: Path) -> GuardedConnection:
-    """Open the file, made readable by its owner only, with the settings that the promises need."""
-    make_private(path)
-    connection = sqlite3.connect(
-        path,
-        isolation_level=None,
-        check_same_thread=False,
-        factory=GuardedConnection,
-        cached_statements=STATEMENTS_CACHED,
-    )
-    configure(connection)
+    """Open the file, made readable by its owner only, with the settings that the promises need.
+
+    Raises `StoreUnavailable` if it cannot be opened just now, `WrongDatabase` if it is something else.
+    """
+    try:
+        make_private(path)
+        connection = sqlite3.connect(
+            path,
+            isolation_level=None,
+            check_same_thread=False,
+            factory=GuardedConnection,
+            cached_statements=STATEMENTS_CACHED,
+        )
+        configure(connection)
+    except sqlite3.DatabaseError as error:
+        if is_unavailable(error):
+            raise StoreUnavailable(f"{path} cannot be opened just now: {error}. Nothing was written.") from error
+        raise WrongDatabase(f"{path} is no SQLite database that can be read: {error}. Nothing was written.") from error
+    except OSError as error:
+        raise StoreUnavailable(f"{path} cannot be opened: {error.strerror}. Nothing was written.") from error
     return connection
 
 

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from preterite.clock import Clock
 from preterite.log import Log, Stream
 from preterite.owners import is_gone
-from preterite.store import Counts, Database, HandlerRegistration, LeaseState
+from preterite.store import Counts, Database, HandlerRegistration, LeaseState, reaching
 from preterite.topology import Topology
 
 State = Literal["never started", "off", "running"]
@@ -40,6 +40,15 @@ class Standing:
     def is_quiet(self) -> bool:
         """Whether nothing is left to do just now."""
         return self.counts.unsent == 0 and self.counts.due == 0 and self.behind == 0
+
+    @property
+    def notices(self) -> list[str]:
+        """What an operator may want to know; empty if there is nothing."""
+        if self.counts.passed_over == 0:
+            return []
+        return [
+            f"{self.component} passed over {self.counts.passed_over:,} records: types that nobody declares, or old ones"
+        ]
 
     @property
     def needs(self) -> list[str]:
@@ -72,7 +81,11 @@ class Observer:
         publishers = {publisher for heard in self._topology.subscriptions.values() for publisher in heard.publishers}
         streams = [Stream(name, number) for name in publishers for number in range(self._log.identity.partitions)]
         ends = {stream: self._log.end(stream).number for stream in streams}
-        return {name: self._standing(name, ends) for name in self._databases}
+        standings: dict[str, Standing] = {}
+        for name, database in self._databases.items():
+            with reaching(database.store, name):
+                standings[name] = self._standing(name, ends)
+        return standings
 
     def close(self) -> None:
         """Close the connections."""

@@ -24,7 +24,9 @@ from small_shop import (
 
 from preterite import Component, Event, System
 from preterite.envelope import Envelope, to_bytes
-from preterite.log import Record, Stream
+from preterite.errors import StoreUnavailable
+from preterite.log import Log, Record, Stream
+from preterite.logs.sqlite import SqliteLog
 from preterite.parking import dead_letters, redrive
 from preterite.store import Parked
 from preterite.testing import StartedSystem, started
@@ -242,3 +244,30 @@ def test_two_events_of_one_customer_keep_their_order_across_types(opened: Starte
     assert kinds == ["sales.ItemPurchased", "sales.ItemReturned", "sales.ItemPurchased"]
     assert (ItemReturned.__contract__.key, ItemPurchased.__contract__.key) == ("customer_id", "customer_id")
     assert id_of("a") != id_of("b")
+
+
+def pages_of(log: Log, pragma: str) -> int:
+    """Ask the connection on which the log writes, or tell it how many pages its disk has."""
+    assert isinstance(log, SqliteLog)
+    return log._connection.execute(f"pragma {pragma}").fetchone()[0]  # pyright: ignore[reportPrivateUsage]
+
+
+def test_a_log_on_a_full_disk_is_waited_for_and_everything_committed_is_announced_afterwards(tmp_path: Path) -> None:
+    """Sales goes on purchasing meanwhile; nothing is lost, doubled or out of order."""
+    shop = declare()
+    files = {name: f"sqlite:///{tmp_path}/{name}.sqlite" for name in ("sales", "finance")}
+    with shop.system.open(databases=files, log=f"sqlite:///{tmp_path}/log.sqlite", create_tables=True) as opened:
+        opened.settle()
+        pages = pages_of(opened.log, "page_count")
+        pages_of(opened.log, f"max_page_count={pages}")
+        names = [f"p{number}" for number in range(300)]
+        publish(opened, shop.sales, *(purchased(name) for name in names))
+        for _ in range(3):
+            with pytest.raises(StoreUnavailable, match="The log cannot be used just now"):
+                opened.settle()
+        unsent = opened.look()["sales"].counts.unsent
+        pages_of(opened.log, "max_page_count=1000000")
+        opened.settle()
+
+        assert unsent == 300
+        assert bills(opened, shop.finance) == texts(*names)

@@ -101,6 +101,31 @@ def test_an_application_that_cannot_be_found_is_exit_code_3(run: Run, app: str, 
     assert "Traceback" not in err
 
 
+def test_an_application_that_fails_when_it_is_imported_is_said_in_one_sentence(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "failing_shop.py").write_text("from preterite import System\n1 / 0\n")
+    code, _, err = run("status", "failing_shop:system")
+
+    assert code == 3
+    assert err == "preterite: failing_shop cannot be imported: ZeroDivisionError: division by zero.\n"
+
+
+def test_a_database_that_is_locked_is_exit_code_4(run: Run, shop: RunningShop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("preterite.sqlite_file.BUSY_TIMEOUT_MS", 10)
+    shop.publish()
+    with shop.opened.connection(finance) as connection:
+        connection.execute("pragma locking_mode=exclusive")
+        connection.execute("begin exclusive")
+        code, _, err = run("dead", "redrive", APP, "finance/1")
+        connection.execute("rollback")
+
+    assert code == 4
+    assert "locked" in err
+    assert len(err.splitlines()) == 1
+
+
 def test_no_application_at_all_says_how_to_name_one(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     code, _, err = run("status")

@@ -15,7 +15,7 @@ from small_shop import declare, purchased
 from sqlalchemy.orm import Session
 
 from preterite import sqlite_file
-from preterite.errors import ConfigurationError, NotDurable
+from preterite.errors import ConfigurationError, NotDurable, StoreUnavailable, WrongDatabase
 from preterite.testing import started
 
 
@@ -158,3 +158,19 @@ def test_being_locked_or_full_is_not_the_callers_fault_but_a_bad_statement_is(tm
     assert sqlite_file.is_unavailable(locked.value)
     assert not sqlite_file.is_unavailable(wrong.value)
     assert not sqlite_file.is_unavailable(ValueError("database is locked"))
+
+
+def test_a_file_that_is_no_database_is_said_so_and_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_text("these are my notes, and no database at all\n" * 100)
+
+    with pytest.raises(WrongDatabase, match=r"notes\.txt is no SQLite database that can be read"):
+        sqlite_file.open_file(path)
+    assert path.read_text().startswith("these are my notes")
+
+
+def test_a_folder_that_cannot_be_made_is_said_so(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+
+    with pytest.raises(StoreUnavailable, match="cannot be opened: "):
+        sqlite_file.open_file(tmp_path / "file" / "a.sqlite")

@@ -77,6 +77,9 @@ def load(name: str) -> Application:
                 f"There is no module {error.name!r} to import for {name!r}, seen from here."
             ) from error
         raise ConfigurationError(f"{module_name} cannot be imported: {error}.") from error
+    except Exception as error:
+        # Whatever the user's own module does wrong is the user's to see: in one sentence, or whole with --debug.
+        raise ConfigurationError(f"{module_name} cannot be imported: {type(error).__name__}: {error}.") from error
     found = getattr(module, attribute, None)
     if not isinstance(found, System):
         systems = [word for word, value in vars(module).items() if isinstance(value, System)]

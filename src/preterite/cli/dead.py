@@ -15,7 +15,7 @@ from preterite.cli.output import ago, document, table
 from preterite.clock import SystemClock
 from preterite.envelope import from_bytes
 from preterite.errors import Undecodable
-from preterite.store import Database, Parked, Store
+from preterite.store import Database, Parked, Store, reaching
 
 LETTERS_SHOWN = 1000
 HELP = """\
@@ -162,7 +162,8 @@ def _opened(application: Application, component: str) -> Generator[tuple[Databas
         raise Refused(f"Component {component!r} was never started: there is no database {database.url}.")
     connection = database.connect()
     try:
-        yield database, connection
+        with reaching(database.store, component):
+            yield database, connection
     finally:
         connection.close()
 

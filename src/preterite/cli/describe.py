@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 from preterite.cli.application import Application, find
 from preterite.cli.output import document
@@ -64,7 +64,11 @@ def _listeners(application: Application, event_type: type[Event]) -> list[str]:
 
 def _fields(event_type: type[Event]) -> str:
     hints = get_type_hints(event_type)
-    return ", ".join(f"{field}: {hints[field].__name__}" for field in event_type.__struct_fields__)
+    return ", ".join(f"{field}: {_type_text(hints[field])}" for field in event_type.__struct_fields__)
+
+
+def _type_text(hint: Any) -> str:
+    return hint.__name__ if isinstance(hint, type) and not get_args(hint) else str(hint).replace("typing.", "")
 
 
 def _retries(component: Component) -> str:

@@ -45,8 +45,8 @@ def status(options: argparse.Namespace) -> int:
         print(document({"system": application.system.name, "needs": needs, "components": _as_json(standings)}))
     else:
         print(_headline(application.system.name, standings, needs))
-        for need in needs:
-            print(f"  {need}")
+        for said in [*needs, *(notice for standing in standings.values() for notice in standing.notices)]:
+            print(f"  {said}")
         print()
         print(_table(standings))
     return 1 if needs else 0
