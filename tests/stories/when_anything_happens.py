@@ -1,0 +1,183 @@
+"""Promises 1, 2, 4 and 5 on random schedules: whatever happens in whatever order, the books balance in the end.
+
+Purchases of a few customers, units of work that roll back, handlers that fail, relays and workers that crash at any
+of their commits and are followed by others, a log that does not answer, takes a part, or takes it unseen.
+"""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from datetime import timedelta
+
+import pytest
+from machine_clock import MachineClock
+from small_shop import (
+    AT,
+    FINANCE_TABLES,
+    SALES_TABLES,
+    ItemBilled,
+    ItemPurchased,
+    bills,
+    id_of,
+    insert_bill,
+    purchased,
+)
+
+from preterite import Component, Recoverability, System, UnitOfWork
+from preterite.errors import LogFenced, StoreUnavailable
+from preterite.leases import LEASE_SECONDS
+from preterite.log import Record, Stream
+from preterite.logs.memory import MemoryLog
+from preterite.outbox import Relay
+from preterite.parking import dead_letters, redrive
+from preterite.receiver import Receiver
+from preterite.testing import StartedSystem, started
+
+SEEDS = 40
+STEPS = 120
+CUSTOMERS = ("anna", "ben", "carl")
+
+
+class Crash(BaseException):
+    """The process is gone: nothing catches this."""
+
+
+class MoodyLog(MemoryLog):
+    """Appends as its mood is."""
+
+    def __init__(self, log: MemoryLog, chance: random.Random) -> None:
+        super().__init__(log.identity)
+        self._chance = chance
+        self.moody = True
+
+    def append(self, records: Sequence[Record]) -> Mapping[Stream, int]:
+        mood = self._chance.random() if self.moody else 1.0
+        if mood < 0.05:
+            raise StoreUnavailable("no answer; nothing was taken")
+        if mood < 0.1:
+            super().append(records)
+            raise StoreUnavailable("no answer; all was taken")
+        if mood < 0.2:
+            return super().append(records[: self._chance.randrange(len(records) + 1)])
+        if mood < 0.25:
+            raise Crash
+        taken = super().append(records)
+        if mood < 0.3:
+            raise Crash
+        return taken
+
+
+class World:
+    """A shop, what has happened in it, and what may happen next."""
+
+    def __init__(self, seed: int) -> None:
+        self.chance = random.Random(seed)
+        self.fails = True
+        self.published: list[tuple[str, str]] = []
+        self.sales = Component("sales", publishes=[ItemPurchased], tables=SALES_TABLES)
+        policy = Recoverability(immediate_retries=1, delayed_retries=1, process_deaths_max=2)
+        self.finance = Component("finance", publishes=[ItemBilled], tables=FINANCE_TABLES, recoverability=policy)
+        self.finance.handles(ItemPurchased)(self._bill())
+        self.system = System("shop", [self.sales, self.finance])
+        self.loops: dict[str, Relay | Receiver] = {}
+        self.clock = MachineClock()
+
+    def _bill(self) -> Callable[[ItemPurchased, sqlite3.Connection, UnitOfWork], None]:
+        def bill(event: ItemPurchased, connection: sqlite3.Connection, unit_of_work: UnitOfWork) -> None:
+            insert_bill(connection, event)
+            unit_of_work.publish(ItemBilled(purchase_id=event.purchase_id, customer_id=event.customer_id, billed_at=AT))
+            luck = self.chance.random() if self.fails else 1.0
+            if luck < 0.05:
+                raise Crash
+            if luck < 0.2:
+                raise RuntimeError("bad luck")
+
+        return bill
+
+    def purchase(self, shop: StartedSystem) -> None:
+        """A unit of work of one to three purchases, which sometimes rolls back."""
+        customer = self.chance.choice(CUSTOMERS)
+        names = [f"p{len(self.published) + number}" for number in range(self.chance.randrange(1, 4))]
+        changes_mind = self.chance.random() < 0.2
+        with suppress(InterruptedError), shop.connection(self.sales) as connection:
+            with self.sales.unit_of_work(connection) as unit_of_work:
+                for name in names:
+                    unit_of_work.publish(purchased(name, customer))
+                if changes_mind:
+                    raise InterruptedError
+            self.published += [(name, customer) for name in names]
+
+    def step(self, shop: StartedSystem, name: str, make: Callable[[], Relay | Receiver]) -> None:
+        """One step of a loop, which may crash; its successor then waits for the lease to run out."""
+        if name not in self.loops:
+            self.loops[name] = make()
+        loop = self.loops[name]
+        try:
+            loop.step()
+            if self.chance.random() < 0.02:
+                raise Crash
+        except (StoreUnavailable, LogFenced):
+            pass
+        except Crash:
+            del self.loops[name]
+            self.clock.pass_by(LEASE_SECONDS + 1)
+
+    def act(self, shop: StartedSystem) -> None:
+        """Let something happen."""
+        luck = self.chance.random()
+        if luck < 0.3:
+            self.purchase(shop)
+        elif luck < 0.55:
+            self.step(shop, "relay", lambda: shop.relay("sales"))
+        elif luck < 0.85:
+            self.step(shop, "receiver", lambda: shop.receiver("finance"))
+        elif luck < 0.95:
+            self.clock.advance(timedelta(seconds=self.chance.randrange(60)))
+        else:
+            self.redrive(shop)
+
+    def redrive(self, shop: StartedSystem) -> None:
+        store = shop.databases["finance"].store
+        with shop.connection(self.finance) as connection:
+            redrive(store, connection, [row.id for row in dead_letters(store, connection, 1000)])
+
+    def calm_down(self, shop: StartedSystem) -> None:
+        """No more faults: everything that waits is sent through."""
+        self.fails = False
+        assert isinstance(shop.log, MoodyLog)
+        shop.log.moody = False
+        self.loops.clear()
+        self.clock.pass_by(LEASE_SECONDS + 1)
+        for _ in range(5):
+            shop.settle(failures="park")
+            self.clock.advance(timedelta(hours=2))
+            self.redrive(shop)
+        shop.settle()
+
+
+@pytest.mark.parametrize("seed", range(SEEDS))
+def test_the_books_balance(seed: int) -> None:
+    world = World(seed)
+    with started(world.system, seed=seed) as shop:
+        shop.clock = world.clock
+        assert isinstance(shop.log, MemoryLog)
+        shop.log = MoodyLog(shop.log, world.chance)
+        shop._observer._log = shop.log  # pyright: ignore[reportPrivateUsage]
+        shop._observer._clock = shop.clock  # pyright: ignore[reportPrivateUsage]
+        for _ in range(STEPS):
+            world.act(shop)
+        world.calm_down(shop)
+        billed = bills(shop, world.finance)
+        announced = [str(event.purchase_id) for event in shop.published(ItemBilled)]
+        counts = shop.look()["finance"].counts
+
+    wanted = [str(id_of(name)) for name, _ in world.published]
+    assert sorted(billed) == sorted(announced) == sorted(wanted), "each once, and nothing that was rolled back"
+    assert (counts.parked, counts.dead) == (0, 0)
+    for customer in CUSTOMERS:
+        bought = [str(id_of(name)) for name, buyer in world.published if buyer == customer]
+        assert [one for one in billed if one in bought] == bought, "in the order of the commits"
+        assert [one for one in announced if one in bought] == bought
