@@ -123,6 +123,7 @@ class Inbox:
         rows = [row for item in items for row in self._rows(item)]
 
         def settle(batch: Batch) -> Handled:
+            self._store.verify_fence(batch.work.connection, fence)
             self._settle(batch, items, rows, 0, cursors, fence, expires_at())
             return Handled(len(records))
 
@@ -142,6 +143,7 @@ class Inbox:
         fence: Fence,
         expires_at: Callable[[], float],
     ) -> Handled:
+        self._store.verify_fence(batch.work.connection, fence)
         plan = self._plan(batch, items, culprits)
         until = self._clock.monotonic() + BATCH_SECONDS
         done = handled = 0

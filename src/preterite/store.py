@@ -312,6 +312,13 @@ class Store(Protocol):
         """
         ...
 
+    def verify_fence(self, connection: DbConnection, fence: Fence) -> None:
+        """Raise `Fenced` if a lease is lost or other handlers are registered, before any work is done. Reads only.
+
+        A batch begins with it, so that an overtaken worker does not even start; it does not replace the end's check.
+        """
+        ...
+
     def check_fence(self, connection: DbConnection, fence: Fence, expires_at: float) -> None:
         """The same check and renewal for work that moves no cursor; raises `Fenced`."""
         ...

@@ -1,7 +1,8 @@
 """Promises 1, 2, 4 and 5 on random schedules: whatever happens in whatever order, the books balance in the end.
 
-Purchases of a few customers, units of work that roll back, handlers that fail, relays and workers that crash at any
-of their commits and are followed by others, a log that does not answer, takes a part, or takes it unseen.
+Purchases of a few customers, units of work that roll back, handlers that fail, relays and workers that crash and are
+followed by others, or are paused before a commit and overtaken, a log that does not answer, takes a part, or takes it
+unseen.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from machine_clock import MachineClock
@@ -52,6 +54,7 @@ class MoodyLog(MemoryLog):
         super().__init__(log.identity)
         self._chance = chance
         self.moody = True
+        self.overtake: Callable[[], None] = lambda: None
 
     def append(self, records: Sequence[Record]) -> Mapping[Stream, int]:
         mood = self._chance.random() if self.moody else 1.0
@@ -64,6 +67,8 @@ class MoodyLog(MemoryLog):
             return super().append(records[: self._chance.randrange(len(records) + 1)])
         if mood < 0.25:
             raise Crash
+        if mood > 0.95 and self.moody:
+            self.overtake()
         taken = super().append(records)
         if mood < 0.3:
             raise Crash
@@ -84,6 +89,8 @@ class World:
         self.system = System("shop", [self.sales, self.finance])
         self.loops: dict[str, Relay | Receiver] = {}
         self.clock = MachineClock()
+        self.log: MoodyLog | None = None
+        self.paused = False
 
     def _bill(self) -> Callable[[ItemPurchased, sqlite3.Connection, UnitOfWork], None]:
         def bill(event: ItemPurchased, connection: sqlite3.Connection, unit_of_work: UnitOfWork) -> None:
@@ -114,6 +121,7 @@ class World:
         """One step of a loop, which may crash; its successor then waits for the lease to run out."""
         if name not in self.loops:
             self.loops[name] = make()
+            self._let_it_be_overtaken(self.loops[name], make)
         loop = self.loops[name]
         try:
             loop.step()
@@ -124,6 +132,33 @@ class World:
         except Crash:
             del self.loops[name]
             self.clock.pass_by(LEASE_SECONDS + 1)
+
+    def _let_it_be_overtaken(self, loop: Relay | Receiver, make: Callable[[], Relay | Receiver]) -> None:
+        """Sometimes it is paused between reading and writing, for longer than its lease, and another one goes on."""
+
+        def overtake() -> None:
+            if not self.paused:
+                self.paused = True
+                self.clock.pass_by(LEASE_SECONDS + 1)
+                other = make()
+                with suppress(StoreUnavailable, LogFenced, Crash):
+                    other.step()
+                    other.step()
+                self.clock.pass_by(LEASE_SECONDS + 1)
+                self.paused = False
+
+        if isinstance(loop, Receiver):
+            workplace = loop._workplace  # pyright: ignore[reportPrivateUsage]
+            transact = workplace.transact
+
+            def paused_before(act: Callable[[Any], Any]) -> Any:
+                if self.fails and self.chance.random() < 0.1:
+                    overtake()
+                return transact(act)
+
+            workplace.transact = paused_before
+        elif isinstance(self.log, MoodyLog):
+            self.log.overtake = overtake
 
     def act(self, shop: StartedSystem) -> None:
         """Let something happen."""
@@ -164,7 +199,7 @@ def test_the_books_balance(seed: int) -> None:
     with started(world.system, seed=seed) as shop:
         shop.clock = world.clock
         assert isinstance(shop.log, MemoryLog)
-        shop.log = MoodyLog(shop.log, world.chance)
+        shop.log = world.log = MoodyLog(shop.log, world.chance)
         shop._observer._log = shop.log  # pyright: ignore[reportPrivateUsage]
         shop._observer._clock = shop.clock  # pyright: ignore[reportPrivateUsage]
         for _ in range(STEPS):

@@ -313,8 +313,17 @@ class SqliteStore:
             )
         self._renew_all(connection, fence, expires_at)
 
+    def verify_fence(self, connection: DbConnection, fence: Fence) -> None:
+        held = {(name, owner, epoch) for name, owner, epoch, _, _ in self.leases(connection)}
+        if not all((lease.name, lease.owner, lease.epoch) in held for lease in fence.leases.values()):
+            raise Fenced("A lease of this worker was taken over; nothing was begun.")
+        self._require_handlers(connection, fence)
+
     def check_fence(self, connection: DbConnection, fence: Fence, expires_at: float) -> None:
         self._renew_all(connection, fence, expires_at)
+        self._require_handlers(connection, fence)
+
+    def _require_handlers(self, connection: DbConnection, fence: Fence) -> None:
         if connection.cursor().execute(sql.HANDLERS_VERSION).fetchone()[0] != fence.handlers_version:
             raise Fenced("Other handlers are registered by now; nothing was written.")
 

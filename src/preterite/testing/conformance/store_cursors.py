@@ -33,6 +33,7 @@ class CursorConformance:
 
     def test_a_cursor_moves_from_where_it_was_read(self, database: Database, connection: Any) -> None:
         fence = self._ready(database, connection)
+        database.store.verify_fence(connection, fence)
         with transaction(database.store, connection):
             database.store.move_cursors(connection, [Move(FINANCE, START, NEXT)], fence, LATER)
 
@@ -63,6 +64,8 @@ class CursorConformance:
             database.store.move_cursors(connection, [Move(FINANCE, START, NEXT)], fence, LATER)
         with pytest.raises(Fenced), transaction(database.store, connection):
             database.store.check_fence(connection, fence, LATER)
+        with pytest.raises(Fenced):
+            database.store.verify_fence(connection, fence)
         assert database.store.cursors(connection)[FINANCE].cursor == START
 
     def test_whoever_lacks_a_registered_handler_moves_nothing(self, database: Database, connection: Any) -> None:
@@ -73,6 +76,8 @@ class CursorConformance:
             database.store.move_cursors(connection, [Move(FINANCE, START, NEXT)], fence, LATER)
         with pytest.raises(Fenced), transaction(database.store, connection):
             database.store.check_fence(connection, fence, LATER)
+        with pytest.raises(Fenced):
+            database.store.verify_fence(connection, fence)
 
     # where streams and handlers begin
 
