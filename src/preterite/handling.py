@@ -101,15 +101,16 @@ class Handling:
 
     def call(self, batch: Batch, bound: BoundHandler, items: Sequence[Item], index: int | None) -> None:
         """Run one handler on one item, or a batch handler on several; raises `HandlerRaised` if it fails."""
-        outgoing = Outgoing(batch.work)
+        outgoing: Outgoing | None = None
         self.running = Running(bound.name, self._clock.monotonic())
         try:
             given = bound.call.given
             arguments: list[Any] = [[item.event for item in items] if bound.call.batch else items[0].event]
             for wanted in given[1:]:
                 if wanted is Given.UNIT_OF_WORK:
-                    arguments.append(self._unit_of_work(outgoing, bound, items))
+                    outgoing = Outgoing(batch.work)
                     batch.outgoing.append(outgoing)
+                    arguments.append(self._unit_of_work(outgoing, bound, items))
                 elif wanted is Given.ENVELOPE:
                     arguments.append(items[0].envelope)
                 else:
@@ -130,7 +131,8 @@ class Handling:
             certain = not batch.flush_failed
             raise HandlerRaised(bound, index, self._explained(batch, error), certain=certain) from error
         finally:
-            outgoing.sealed = True
+            if outgoing is not None:
+                outgoing.sealed = True
             self.running = None
 
     def _again_because_unavailable(self, bound: BoundHandler, item: Item) -> bool:

@@ -296,7 +296,7 @@ class OpenSystem:
                 continue
             standings = self.look().values()
             self._refuse_standstill(standings)
-            progress = [(s.counts.unsent, s.counts.parked, s.counts.dead, s.numbered) for s in standings]
+            progress = [(s.unsent, s.counts.parked, s.counts.dead, s.numbered) for s in standings]
             quiet = all(standing.is_quiet for standing in standings)
             if quiet and progress == before:
                 return

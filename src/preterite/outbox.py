@@ -4,7 +4,7 @@ One relay per component is active, by lease. Its step reads like the design:
 
 1. number: move the next outbox rows to the journal under the next numbers, durable before anything is sent;
 2. append what the journal holds beyond the last confirmed number, and wait for the confirmation;
-3. remember what is confirmed, in the transaction that numbers next.
+3. remember what is confirmed, in the transaction that numbers next, or a second later.
 
 After a crash the same rows go again under the same numbers. Numbering by "id greater than the last" is
 forbidden: ids are taken before commit, and become visible out of order.
@@ -25,6 +25,7 @@ from preterite.store import RELAY, Database, Lease, StreamNumbers, reaching
 NUMBER_EVENTS = 1000
 APPEND_EVENTS_PER_PARTITION = 500
 HEAD_SECONDS = 60.0
+SAVE_SECONDS = 1.0
 MAINTAIN_SECONDS = 0.1
 PRUNE_SECONDS = 60.0
 PRUNE_EVENTS = 5000
@@ -55,7 +56,7 @@ class Relay:
         self._streams: dict[int, StreamNumbers] = {}
         self._epoch = 0
         self._unsaved = False
-        self._head_at = self._maintained_at = self._pruned_at = float("-inf")
+        self._head_at = self._maintained_at = self._pruned_at = self._confirmed_at = float("-inf")
         self.stopped: str | None = None
 
     def step(self) -> bool:
@@ -138,9 +139,6 @@ class Relay:
 
     def _number(self, lease: Lease) -> int:
         if not self._store.has_outbox(self._connection):
-            if self._unsaved:
-                with self._transaction():
-                    self._save_confirmed(lease)
             return 0
         with self._transaction():
             self._save_confirmed(lease)
@@ -199,7 +197,7 @@ class Relay:
             progress += max(number - row.confirmed, 0)
             self._streams[stream.partition] = row._replace(confirmed=max(number, row.confirmed))
         if progress:
-            self._unsaved = True
+            self._unsaved, self._confirmed_at = True, self._clock.monotonic()
             self._announced()
         return progress
 
@@ -219,6 +217,9 @@ class Relay:
             self._maintained_at = now
             self._database.maintain(self._connection)
             self._log.maintain()
+        if self._unsaved and now - self._confirmed_at >= SAVE_SECONDS:
+            with self._transaction():
+                self._save_confirmed(lease)
         if now - self._pruned_at >= PRUNE_SECONDS:
             self._pruned_at = now
             with self._transaction():

@@ -28,6 +28,8 @@ class Standing:
     counts: Counts
     numbered: int
     """Events that it has given a number, in all its life."""
+    unsent: int
+    """Events committed here that the log does not hold yet."""
     hears: bool
     behind: int
     """Events in the log that this component has not come to yet."""
@@ -39,7 +41,7 @@ class Standing:
     @property
     def is_quiet(self) -> bool:
         """Whether nothing is left to do just now."""
-        return self.counts.unsent == 0 and self.counts.due == 0 and self.behind == 0
+        return self.unsent == 0 and self.counts.due == 0 and self.behind == 0
 
     @property
     def notices(self) -> list[str]:
@@ -78,8 +80,9 @@ class Observer:
 
     def look(self) -> dict[str, Standing]:
         """How every component stands just now, in the order in which they were declared."""
-        publishers = {publisher for heard in self._topology.subscriptions.values() for publisher in heard.publishers}
-        streams = [Stream(name, number) for name in publishers for number in range(self._log.identity.partitions)]
+        heard = {publisher for one in self._topology.subscriptions.values() for publisher in one.publishers}
+        names = heard | set(self._databases)
+        streams = [Stream(name, number) for name in names for number in range(self._log.identity.partitions)]
         ends = {stream: self._log.end(stream).number for stream in streams}
         standings: dict[str, Standing] = {}
         for name, database in self._databases.items():
@@ -97,16 +100,20 @@ class Observer:
         database, heard = self._databases[name], self._topology.subscriptions[name]
         connection = self._connection(name, database)
         if connection is None:
-            return Standing(name, "never started", NOTHING, 0, bool(heard.publishers), 0, {}, ())
+            return Standing(name, "never started", NOTHING, 0, 0, bool(heard.publishers), 0, {}, ())
         wall = self._clock.wall()
         cursors = database.store.cursors(connection)
         numbers = {stream: state.cursor.number for stream, state in cursors.items()}
         leases = database.store.leases(connection)
+        counts = database.store.counts(connection, self._clock.now().timestamp(), wall)
+        numbered = database.store.stream_numbers(connection)
         return Standing(
             component=name,
             state="running" if any(_is_held(lease, wall) for lease in leases) else "off",
-            counts=database.store.counts(connection, self._clock.now().timestamp(), wall),
-            numbered=sum(row.last_number for row in database.store.stream_numbers(connection)),
+            counts=counts,
+            numbered=sum(row.last_number for row in numbered),
+            unsent=counts.unnumbered
+            + sum(max(row.last_number - ends[Stream(name, row.partition)], 0) for row in numbered),
             hears=bool(heard.publishers),
             behind=sum(
                 max(end - numbers.get(stream, 0), 0)

@@ -9,7 +9,7 @@ A `Store` holds no state of its own; a `Database` is one component's database, n
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Protocol
@@ -151,7 +151,7 @@ class CursorState(NamedTuple):
 class Counts(NamedTuple):
     """What a component has before it, for status and for knowing when all is quiet."""
 
-    unsent: int
+    unnumbered: int
     parked: int
     due: int
     dead: int
@@ -204,6 +204,10 @@ class Store(Protocol):
     # outbox, journal, streams
     def add_to_outbox(self, connection: DbConnection, rows: Sequence[OutboxRow]) -> None:
         """Add events, in this order, to be announced when this transaction commits."""
+        ...
+
+    def outbox_writer(self, connection: DbConnection) -> Callable[[OutboxRow], object]:
+        """The same for one event at a time: what it returns is called for each, inside the transaction."""
         ...
 
     def has_outbox(self, connection: DbConnection) -> bool:

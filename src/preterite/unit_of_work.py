@@ -49,6 +49,7 @@ class Outgoing:
     def __init__(self, work: Work) -> None:
         self.work = work
         self.sealed = False
+        self._write = work.store.outbox_writer(work.connection)
         self._waiting: list[tuple[object, OutboxRow]] = []
 
     def add(self, row: OutboxRow) -> None:
@@ -56,7 +57,7 @@ class Outgoing:
         if self.work.buffers:
             self._waiting.append((self.work.level(), row))
         else:
-            self.work.store.add_to_outbox(self.work.connection, [row])
+            self._write(row)
 
     def seal(self) -> list[OutboxRow]:
         """Take no more; return the rows to be written last, without those that a savepoint has taken back."""

@@ -265,7 +265,7 @@ def test_a_log_on_a_full_disk_is_waited_for_and_everything_committed_is_announce
         for _ in range(3):
             with pytest.raises(StoreUnavailable, match="The log cannot be used just now"):
                 opened.settle()
-        unsent = opened.look()["sales"].counts.unsent
+        unsent = opened.look()["sales"].unsent
         pages_of(opened.log, "max_page_count=1000000")
         opened.settle()
 

@@ -286,7 +286,7 @@ def test_a_bad_document_publishes_nothing_and_is_exit_code_1(
     assert code == 1
     assert says in err
     assert "Nothing was published" in err
-    assert shop.opened.look()["sales"].counts.unsent == 0
+    assert shop.opened.look()["sales"].unsent == 0
 
 
 # describe

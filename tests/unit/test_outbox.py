@@ -330,6 +330,7 @@ def test_another_event_under_a_number_stops_the_relay_visibly(bench: Bench, monk
 def test_the_journal_keeps_what_is_not_confirmed_however_old(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(outbox, "JOURNAL_SECONDS", -1.0)
     monkeypatch.setattr(outbox, "PRUNE_SECONDS", 0.0)
+    monkeypatch.setattr(outbox, "SAVE_SECONDS", 3600.0)
 
     def journaled() -> int:
         with bench.opened.connection(bench.shop.sales) as connection:
@@ -341,6 +342,7 @@ def test_the_journal_keeps_what_is_not_confirmed_however_old(bench: Bench, monke
     bench.publish("b")
     relay.step()
     confirmed_and_remembered = journaled()
+    monkeypatch.setattr(outbox, "SAVE_SECONDS", 0.0)
     relay.step()
 
     assert confirmed_and_remembered == 1, "a is remembered as confirmed when b is numbered; b is not yet"

@@ -79,7 +79,7 @@ def _table(standings: Mapping[str, Standing]) -> str:
         [
             standing.component,
             standing.state,
-            standing.counts.unsent,
+            standing.unsent,
             standing.behind if standing.hears else "-",
             standing.counts.parked,
             standing.counts.dead,
@@ -95,6 +95,7 @@ def _as_json(standings: Mapping[str, Standing]) -> dict[str, Any]:
     return {
         name: {
             "state": standing.state,
+            "unsent": standing.unsent,
             "behind": standing.behind,
             "numbered": standing.numbered,
             "stopped": {str(stream): reason for stream, reason in standing.stopped.items()},

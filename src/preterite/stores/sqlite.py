@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from importlib import resources
 from typing import Any
 from uuid import UUID
@@ -166,10 +167,10 @@ class SqliteStore:
     # outbox, journal, streams
 
     def add_to_outbox(self, connection: DbConnection, rows: Sequence[OutboxRow]) -> None:
-        if len(rows) == 1:
-            connection.cursor().execute(sql.ADD_TO_OUTBOX, rows[0])
-        else:
-            connection.cursor().executemany(sql.ADD_TO_OUTBOX, rows)
+        connection.cursor().executemany(sql.ADD_TO_OUTBOX, rows)
+
+    def outbox_writer(self, connection: DbConnection) -> Callable[[OutboxRow], object]:
+        return partial(connection.cursor().execute, sql.ADD_TO_OUTBOX)
 
     def has_outbox(self, connection: DbConnection) -> bool:
         return connection.cursor().execute(sql.HAS_OUTBOX).fetchone() is not None
@@ -336,8 +337,9 @@ class SqliteStore:
 
     def count_handled(self, connection: DbConnection, minute: int, handled: int) -> None:
         cursor = connection.cursor()
-        cursor.execute(sql.COUNT_HANDLED, (minute, handled))
-        cursor.execute(sql.FORGET_ACTIVITY, (minute - ACTIVITY_MINUTES_KEPT,))
+        first = cursor.execute(sql.COUNT_HANDLED, (minute, handled)).fetchone()[0] == handled
+        if first:
+            cursor.execute(sql.FORGET_ACTIVITY, (minute - ACTIVITY_MINUTES_KEPT,))
 
     def count_passed_over(self, connection: DbConnection, publisher: str, what: str, count: int, now: float) -> None:
         connection.cursor().execute(sql.COUNT_PASSED_OVER, (publisher, what, count, now, now))

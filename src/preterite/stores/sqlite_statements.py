@@ -95,7 +95,7 @@ AND (SELECT handlers_version FROM preterite_component) = ?
 STOP_STREAM = "UPDATE preterite_cursor SET stopped = ? WHERE publisher = ? AND partition = ?"
 COUNT_HANDLED = """
 INSERT INTO preterite_activity (minute, handled) VALUES (?, ?)
-ON CONFLICT (minute) DO UPDATE SET handled = handled + excluded.handled
+ON CONFLICT (minute) DO UPDATE SET handled = handled + excluded.handled RETURNING handled
 """
 FORGET_ACTIVITY = "DELETE FROM preterite_activity WHERE minute < ?"
 COUNT_PASSED_OVER = """
@@ -150,7 +150,7 @@ FROM preterite_parked WHERE id = ? AND state <> 'parked'
 REMOVE_PARKED = "DELETE FROM preterite_parked WHERE id = ?"
 COUNTS = f"""
 SELECT
-    (SELECT count(*) FROM preterite_outbox) + (SELECT coalesce(sum(last_number - confirmed), 0) FROM preterite_stream),
+    (SELECT count(*) FROM preterite_outbox),
     (SELECT count(*) FROM preterite_parked WHERE state = 'parked'),
     (SELECT count(*) FROM preterite_parked p WHERE state = 'parked' AND due_at <= ? AND {_IS_HEAD}),
     (SELECT count(*) FROM preterite_parked WHERE state <> 'parked'),

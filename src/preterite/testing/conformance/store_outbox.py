@@ -32,6 +32,20 @@ class OutboxConformance:
 
         assert not database.store.has_outbox(connection)
 
+    def test_events_written_one_by_one_stand_in_the_outbox_in_their_order(
+        self, database: Database, connection: Any
+    ) -> None:
+        with transaction(database.store, connection):
+            write = database.store.outbox_writer(connection)
+            for name in "ab":
+                write(outbox_row(name))
+        lease = take(database.store, connection)
+        with transaction(database.store, connection):
+            database.store.number(connection, lease, NOW, 100)
+
+        records = database.store.journal(connection, Stream("sales", 0), 0, 1, 100)
+        assert [record.body for record in records] == [b"a", b"b"]
+
     def test_numbers_follow_the_order_of_the_outbox_without_gaps_per_partition(
         self, database: Database, connection: Any
     ) -> None:
