@@ -22,19 +22,21 @@ from benchmarks.shop import (
 from preterite import Component
 
 UNIT_EVENTS = 100
-EVENTS = 20_000
+EVENTS = 60_000
+EVENTS_OVER_SQLALCHEMY = 10_000
 EVENTS_SINGLY = 4_000
-ROUNDS = 7
+ROUNDS = 5
 
 
 def measure(rounds: int = ROUNDS, events: int = EVENTS) -> list[Measured]:
     """Every way in turns, so that whatever else the machine does meets them alike."""
-    some, few = purchases(events), purchases(min(events, EVENTS_SINGLY))
+    many = purchases(events)
+    some, few = many[:EVENTS_OVER_SQLALCHEMY], many[:EVENTS_SINGLY]
     return in_turns(
         {
-            "by hand, set-wise": lambda: by_hand(some, ByHand.bill),
-            "batch handler": lambda: with_preterite(some, in_batches),
-            "per event, sqlite3": lambda: with_preterite(some, per_event),
+            "by hand, set-wise": lambda: by_hand(many, ByHand.bill),
+            "batch handler": lambda: with_preterite(many, in_batches),
+            "per event, sqlite3": lambda: with_preterite(many, per_event),
             "per event, SQLAlchemy": lambda: with_preterite(some, per_event_over_sqlalchemy),
             "by hand, SQLAlchemy, one transaction per event": lambda: by_hand(few, ByHand.bill_singly_by_orm),
         },

@@ -1,0 +1,30 @@
+"""The measurements run, and both sides of them do the whole work. How fast is shown by `make bench`, never asserted."""
+
+from __future__ import annotations
+
+from benchmarks import latency, memory, throughput
+from benchmarks.measure import Measured, percentile
+
+
+def test_every_way_bills_every_purchase() -> None:
+    measured = throughput.measure(rounds=1, events=300)
+
+    assert len(measured) == 5
+    assert all(one.median > 0 for one in measured)
+
+
+def test_latency_is_measured_on_both_sides() -> None:
+    measured = latency.measure(rounds=1, count=3)
+
+    assert list(measured) == ["by hand, woken by a signal", "with Preterite"]
+    assert all(middle.median > 0 for middle, _ in measured.values())
+
+
+def test_memory_is_looked_at_on_the_way() -> None:
+    assert [mark.events for mark in memory.measure((500, 1_000))] == [500, 1_000]
+
+
+def test_medians_and_percentiles() -> None:
+    assert Measured("x", (3.0, 1.0, 2.0)).median == 2.0
+    assert percentile([4.0, 1.0, 3.0, 2.0], 0.5) == 3.0
+    assert percentile([1.0], 0.99) == 1.0
