@@ -33,8 +33,8 @@ demo: $(SETUP)  ## replay a year of real purchases; DATA=FILE replays another fi
 bench: $(SETUP)  ## measure speed, latency and memory beside the same rows by hand
 	$(BIN)/python -m benchmarks $(BENCH)
 
-lock:  ## pin the newest allowed dependencies again (needs pip-tools)
-	CUSTOM_COMPILE_COMMAND="make lock" pip-compile --generate-hashes --no-emit-index-url --no-emit-find-links \
-	  --no-emit-trusted-host --allow-unsafe --strip-extras --upgrade -q --extra sqlalchemy -o requirements.lock pyproject.toml requirements.in
+lock:  ## pin the newest allowed dependencies again (needs uv)
+	uv pip compile --quiet --upgrade --generate-hashes --python-version 3.11 --custom-compile-command "make lock" \
+	  --extra sqlalchemy --output-file requirements.lock pyproject.toml requirements.in
 
 .PHONY: help setup test check demo bench lock
