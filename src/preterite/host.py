@@ -88,7 +88,7 @@ class Host:
 
     def running(self) -> dict[str, Running]:
         """The handlers that run just now, by component. May be called from any thread."""
-        found = {name: receiver.running for name, receiver in self._receivers.items()}
+        found = {name: receiver.running for name, receiver in dict(self._receivers).items()}
         return {name: running for name, running in found.items() if running is not None}
 
     def __enter__(self) -> Host:

@@ -28,8 +28,6 @@ from preterite.workplace import workplace_for
 BATCH_EVENTS_MIN = 50
 
 _logger = logging.getLogger("preterite")
-
-
 _stream_of: Callable[[Record], Stream] = attrgetter("stream")
 
 
