@@ -1,21 +1,21 @@
 """Flush on demand: the sessions of a batch write what handlers have added once somebody could notice, not before.
 
 SQLAlchemy flushes before every query. In a batch that is a flush per event, of rows that the next query mostly does
-not look at. Here a SELECT flushes only if it reads a table in which rows wait to be inserted, and everything else
-flushes first, plain SQL too. So a handler sees all that earlier handlers of its batch wrote, and rows go to the
-database many at a time. Where views or triggers make one table depend on another, every SELECT flushes.
+not look at. Here a SELECT that certainly reads no table in which rows wait does not flush; every other statement does,
+SQL text too. So a handler sees all that earlier handlers of its batch wrote, and rows go to the
+database many at a time. Where views, triggers or hooks make one table depend on another, every SELECT flushes.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnClause, FromClause, Table, TextClause, event, inspect
-from sqlalchemy.orm import ORMExecuteState, Session
+from sqlalchemy import Column, ColumnClause, FromClause, Select, Table, TextClause, event, inspect
+from sqlalchemy.orm import Mapper, ORMExecuteState, Session
 from sqlalchemy.sql import visitors
 
-_WAITING = "preterite: tables in which rows wait"
-_FLUSHING = "preterite: a flush has begun and not ended"
+_NOT_EAGER = frozenset({"select", True, "noload", None, "raise", "raise_on_sql", "write_only", "dynamic"})
 
 
 class BatchSession(Session):
@@ -23,58 +23,81 @@ class BatchSession(Session):
 
     `on_demand` is set where no table depends on another unseen, `guard` to the connection that refuses to end the
     transaction: a flush that fails must be able to roll it back, as SQLAlchemy does, or its own error is lost.
+    After a flush that did not come to its end, `flush_failed`, nobody can tell whose rows were at fault.
     """
 
-    on_demand = False
-    guard: Any = None
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.on_demand = False
+        self.guard: Any = None
+        self.flush_failed = False
+        self._waiting: set[str] = set()
 
-    @property
-    def flush_failed(self) -> bool:
-        """Whether the last flush did not come to its end: then nobody can tell whose rows were at fault."""
-        return bool(self.info.get(_FLUSHING))
+    def flush(self, objects: Sequence[Any] | None = None) -> None:
+        """Write what waits, as every session does."""
+        self._note_flushing(True)
+        super().flush(objects)
+        self._note_flushing(False)
+        self._waiting.clear()
+
+    def _note_flushing(self, flushing: bool) -> None:
+        self.flush_failed = flushing
+        if self.guard is not None:
+            self.guard.flushing = flushing
+
+    def note_added(self, added: object) -> None:
+        """Remember in which tables rows wait now."""
+        mapper: Mapper[Any] = inspect(added).mapper  # pyright: ignore[reportOptionalMemberAccess] - it is mapped
+        self._waiting.update(table.name.casefold() for table in mapper.tables if isinstance(table, Table))
+        if mapper.dispatch.before_insert or mapper.dispatch.after_insert:
+            self.on_demand = False
+
+    def needs_no_flush(self, state: ORMExecuteState) -> bool:
+        """Whether a statement certainly reads nothing that waits to be written."""
+        if not self.on_demand or self.dirty or self.deleted or self.dispatch.before_flush or self.dispatch.after_flush:
+            return False
+        statement: Any = state.statement
+        if not isinstance(statement, Select):
+            return False
+        return not self._waiting or not (_reads(statement, self._waiting) or _loads_more(state))
 
 
-def _note_added(session: Session, added: object) -> None:
-    waiting: set[FromClause] = session.info.setdefault(_WAITING, set())
-    waiting.update(inspect(added).mapper.tables)  # pyright: ignore[reportOptionalMemberAccess] - it is mapped
+def _reads(statement: Any, tables: set[str]) -> bool:
+    """Whether a statement reads one of these tables, or may do so unseen."""
+    for part in visitors.iterate(statement):
+        if isinstance(part, TextClause) or (isinstance(part, ColumnClause) and part.is_literal):
+            return True
+        if isinstance(part, FromClause) and not (isinstance(part, Table) and part.name.casefold() not in tables):
+            return True
+    return False
 
 
-def _note_flush(session: Session, *_others: object) -> None:
-    session.info[_FLUSHING] = True
-    if isinstance(session, BatchSession) and session.guard is not None:
-        session.guard.flushing = True
+def _loads_more(state: ORMExecuteState) -> bool:
+    """Whether loading may read tables that the statement itself does not name."""
+    return getattr(state.statement, "_with_options", None) != () or not all(map(_is_plain, state.all_mappers))
 
 
-def _note_flushed(session: Session, *_others: object) -> None:
-    session.info[_FLUSHING] = False
-    if isinstance(session, BatchSession) and session.guard is not None:
-        session.guard.flushing = False
-    session.info.pop(_WAITING, None)
+def _is_plain(mapper: Mapper[Any]) -> bool:
+    """Whether rows of this mapper are loaded from its own table alone."""
+    return (
+        mapper.polymorphic_on is None
+        and all(relation.lazy in _NOT_EAGER for relation in mapper.relationships)
+        and all(isinstance(part, Column) for attribute in mapper.column_attrs for part in attribute.columns)
+    )
+
+
+def _note_added(session: BatchSession, added: object) -> None:
+    session.note_added(added)
 
 
 def _before_statement(state: ORMExecuteState) -> None:
     session = state.session
     assert isinstance(session, BatchSession), "only sessions of batches are listened to"
-    if session.on_demand and state.is_select and not (session.dirty or session.deleted):
-        waiting: set[FromClause] | None = session.info.get(_WAITING)
-        if not waiting or not _reads(state.statement, waiting):
-            state.update_execution_options(autoflush=False)
-            return
-    if not state.is_orm_statement:
+    if session.needs_no_flush(state):
+        state.update_execution_options(autoflush=False)
+    elif not state.is_orm_statement:
         session.flush()
 
 
-def _reads(statement: Any, tables: set[FromClause]) -> bool:
-    """Whether a statement reads one of these tables, or may do so unseen."""
-    for part in visitors.iterate(statement):
-        if isinstance(part, TextClause) or (isinstance(part, ColumnClause) and part.is_literal):
-            return True
-        if isinstance(part, FromClause) and (not isinstance(part, Table) or part in tables):
-            return True
-    return False
-
-
 event.listen(BatchSession, "transient_to_pending", _note_added, propagate=True)
-event.listen(BatchSession, "before_flush", _note_flush, propagate=True)
-event.listen(BatchSession, "after_flush", _note_flushed, propagate=True)
 event.listen(BatchSession, "do_orm_execute", _before_statement, propagate=True)

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterator
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import pytest
 from small_shop import ItemPurchased, Shop, bills, declare, id_of, publish, purchased, texts
 from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
     CursorResult,
     Engine,
     Executable,
     ForeignKey,
+    Integer,
+    MetaData,
+    Table,
+    Text,
     column,
     event,
     func,
@@ -21,9 +28,22 @@ from sqlalchemy import (
     select,
     table,
     text,
+    union,
     update,
 )
-from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
+from sqlalchemy.orm import (
+    Bundle,
+    DeclarativeBase,
+    Mapped,
+    Session,
+    aliased,
+    column_property,
+    foreign,
+    joinedload,
+    mapped_column,
+    relationship,
+    selectinload,
+)
 
 from preterite import Recoverability
 from preterite.parking import dead_letters
@@ -46,7 +66,7 @@ class Bill(Base):
     __tablename__ = "bill"
     position: Mapped[int] = mapped_column(primary_key=True)
     purchase: Mapped[str]
-    customer: Mapped[str]
+    customer: Mapped[str | None]
     lines: Mapped[list[Line]] = relationship(back_populates="bill")
 
 
@@ -61,26 +81,66 @@ class Price(Base):
     __tablename__ = "price"
     product: Mapped[str] = mapped_column(primary_key=True)
     pence: Mapped[int]
+    bills: Mapped[list[Bill]] = relationship(primaryjoin=lambda: _all_bills(Price), viewonly=True)
+
+
+class PriceWithBills(Base):
+    __table__ = Price.__table__
+    bills: Mapped[list[Bill]] = relationship(
+        primaryjoin=lambda: _all_bills(PriceWithBills), viewonly=True, lazy="joined"
+    )
+
+
+class PriceWithBillsAtOnce(Base):
+    __table__ = Price.__table__
+    bills: Mapped[list[Bill]] = relationship(
+        primaryjoin=lambda: _all_bills(PriceWithBillsAtOnce), viewonly=True, lazy="selectin"
+    )
+
+
+class PriceWithCount(Base):
+    __table__ = Price.__table__
+    count: Mapped[int] = column_property(select(func.count(Bill.position)).scalar_subquery())
+
+
+class AnyPrice(Base):
+    __table__ = Price.__table__
+    __mapper_args__: ClassVar = {"polymorphic_on": Price.__table__.c.pence}
+
+
+class PriceOfHundred(AnyPrice):
+    __mapper_args__: ClassVar = {"polymorphic_identity": 100, "polymorphic_load": "inline"}
+    bills: Mapped[list[Bill]] = relationship(
+        primaryjoin=lambda: _all_bills(PriceOfHundred), viewonly=True, lazy="joined"
+    )
+
+
+def _all_bills(price: Any) -> ColumnElement[bool]:
+    return foreign(Bill.customer) != price.product
 
 
 @pytest.fixture
 def shop() -> Shop:
     shop = declare(bills=False, recoverability=ONCE)
     shop.finance.tables = TABLES
+    shop.system.partitions = 1
     return shop
 
 
 @pytest.fixture
 def flushes() -> Iterator[list[int]]:
-    """The sizes of the flushes of all sessions."""
+    """How many bills were inserted in a row, with no other statement in between."""
     sizes: list[int] = []
+    before = [""]
 
-    def count(session: Session, *_others: object) -> None:
-        sizes.append(len(session.new))
+    def count(_connection: object, _cursor: object, statement: str, *_others: object) -> None:
+        if statement.startswith("INSERT INTO bill"):
+            sizes[-1:] = [sizes[-1] + 1] if statement == before[0] else [*sizes[-1:], 1]
+        before[0] = statement
 
-    event.listen(Session, "before_flush", count)
+    event.listen(Engine, "before_cursor_execute", count)
     yield sizes
-    event.remove(Session, "before_flush", count)
+    event.remove(Engine, "before_cursor_execute", count)
 
 
 def bill(session: Session, purchase: ItemPurchased) -> Bill:
@@ -90,7 +150,7 @@ def bill(session: Session, purchase: ItemPurchased) -> Bill:
 
 
 def run(shop: Shop, *names: str) -> StartedSystem:
-    """Handle these purchases, of different customers; returns the system, closed."""
+    """Handle these purchases in this order, of different customers; returns the system, closed."""
     with started(shop.system) as opened:
         publish(opened, shop.sales, *(purchased(name, customer=name) for name in names))
         opened.settle(failures="park")
@@ -111,6 +171,10 @@ def test_rows_that_nobody_looks_at_are_written_together(shop: Shop, flushes: lis
     run(shop, *"abcdef")
 
     assert flushes == [6]
+
+
+def _table_of_somebody_else() -> Table:
+    return Table("BILL", MetaData(), Column("purchase", Text))
 
 
 def changed(session: Session, statement: Executable) -> int:
@@ -146,9 +210,34 @@ LOOKS: dict[str, Look] = {
     "an insert from select": lambda session: changed(
         session, insert(Price).from_select(["product", "pence"], select(Bill.purchase, Bill.position))
     ),
-    "a literal column": lambda session: session.scalar(select(literal_column("(select count(*) from bill)"))),
-    "a table by name": lambda session: len(session.execute(select(table("bill", column("purchase")))).all()),
+    "a literal column": lambda session: session.execute(
+        select(Price.pence, literal_column("(select count(*) from bill)", Integer))
+    ).one()[1],
+    "another table of the same name": lambda session: len(
+        session.scalars(select(Price).where(select(_table_of_somebody_else()).exists())).all()
+    ),
+    "a union": lambda session: session.scalar(union(select(PriceWithCount), select(PriceWithCount))),
+    "a table by name": lambda session: len(
+        session.scalars(select(Price).where(select(table("bill", column("purchase"))).exists())).all()
+    ),
     "query": lambda session: session.query(Bill).count(),
+    "a bundle": lambda session: len(session.execute(select(cast(Any, Bundle)("bill", Bill.purchase))).all()),
+    "an alias": lambda session: len(session.scalars(select(aliased(Bill))).all()),
+    "a lazy relationship": lambda session: len(session.get_one(Price, "a").bills),
+    "a joined option": lambda session: len(
+        session.scalars(select(Price).options(joinedload(Price.bills))).unique().one().bills
+    ),
+    "a selectin option": lambda session: len(
+        session.scalars(select(Price).options(selectinload(Price.bills))).one().bills
+    ),
+    "an option of get": lambda session: len(session.get_one(Price, "a", options=[joinedload(Price.bills)]).bills),
+    "an option of query": lambda session: len(session.query(Price).options(joinedload(Price.bills)).one().bills),
+    "a joined relationship": lambda session: len(session.scalars(select(PriceWithBills)).unique().one().bills),
+    "a selectin relationship": lambda session: len(session.scalars(select(PriceWithBillsAtOnce)).one().bills),
+    "a property with a subquery": lambda session: session.scalars(select(PriceWithCount)).one().count,
+    "a relationship of a subclass": lambda session: len(
+        cast(PriceOfHundred, session.scalars(select(AnyPrice)).unique().one()).bills
+    ),
 }
 
 
@@ -186,18 +275,45 @@ def test_a_handler_on_a_connection_sees_it_too(shop: Shop) -> None:
     assert seen == [1, 2]
 
 
-def test_changed_and_deleted_rows_are_flushed_before_every_query(shop: Shop) -> None:
+def test_what_is_written_waits_no_longer(shop: Shop, flushes: list[int]) -> None:
+    @shop.finance.handles(ItemPurchased)
+    def handle(event: ItemPurchased, session: Session) -> None:
+        if event.purchase_id == id_of("a"):
+            session.add(Line())
+        else:
+            bill(session, event)
+        assert len(session.scalars(select(Line)).all()) == 1
+
+    run(shop, "a", "b", "c")
+
+    assert flushes == [2]
+
+
+def test_changed_rows_are_flushed_before_every_query(shop: Shop) -> None:
     seen: list[int] = []
 
     @shop.finance.handles(ItemPurchased)
     def handle(event: ItemPurchased, session: Session) -> None:
         price = session.get_one(Price, "a")
         price.pence += 1
-        seen.append(session.execute(text("select pence from price")).scalar_one())
+        seen.append(session.scalars(select(Price.pence)).one())
 
     run(shop, "a", "b")
 
     assert seen == [101, 102]
+
+
+def test_deleted_rows_are_flushed_before_every_query(shop: Shop) -> None:
+    seen: list[int] = []
+
+    @shop.finance.handles(ItemPurchased)
+    def handle(event: ItemPurchased, session: Session) -> None:
+        session.delete(session.get_one(Price, "a"))
+        seen.append(len(session.scalars(select(Price.pence)).all()))
+
+    run(shop, "a")
+
+    assert seen == [0]
 
 
 def test_a_view_or_trigger_makes_every_query_flush(shop: Shop, flushes: list[int]) -> None:
@@ -212,6 +328,30 @@ def test_a_view_or_trigger_makes_every_query_flush(shop: Shop, flushes: list[int
         bill(session, event)
 
     run(shop, "a", "b", "c")
+
+    assert seen == [100, 101, 102]
+    assert flushes == [1, 1, 1]
+
+
+@pytest.mark.parametrize(("listener", "hook"), [(Bill, "after_insert"), (Session, "before_flush")])
+def test_a_hook_on_flushing_makes_every_query_flush(shop: Shop, flushes: list[int], listener: Any, hook: str) -> None:
+    """What a hook writes is seen too, an audit table's rows for instance; so it must have run."""
+    seen: list[int] = []
+
+    def change_the_price(session: Any, connection: Any, *_others: object) -> None:
+        written = connection if isinstance(connection, Connection) else session.connection()
+        written.execute(update(Price).values(pence=Price.pence + 1))
+
+    @shop.finance.handles(ItemPurchased)
+    def handle(event: ItemPurchased, session: Session) -> None:
+        seen.append(session.scalars(select(Price.pence)).one())
+        bill(session, event)
+
+    event.listen(listener, hook, change_the_price)
+    try:
+        run(shop, "a", "b", "c")
+    finally:
+        event.remove(listener, hook, change_the_price)
 
     assert seen == [100, 101, 102]
     assert flushes == [1, 1, 1]
@@ -246,6 +386,24 @@ def test_rows_that_fail_at_a_flush_of_somebody_else_are_blamed_on_nobody_else(sh
     run(shop, *"abcde")
 
     assert shop.attempted == [*sorted(texts("a", "c", "d", "e")), "IntegrityError"]
+
+
+@pytest.mark.rule(8)
+def test_a_handler_is_not_blamed_for_a_row_of_another_that_fails_while_it_looks(shop: Shop) -> None:
+    """a's line needs the bill that c adds. In one flush that would do, but b's look writes the line before it."""
+
+    @shop.finance.handles(ItemPurchased)
+    def handle(event: ItemPurchased, session: Session) -> None:
+        if event.purchase_id == id_of("a"):
+            session.add(Line(bill_id=99))
+            return
+        if event.purchase_id == id_of("b"):
+            session.scalars(select(Line)).all()
+        session.add(Bill(position=99 if event.purchase_id == id_of("c") else 1, purchase=str(event.purchase_id)))
+
+    run(shop, "a", "b", "c")
+
+    assert shop.attempted == [*sorted(texts("b", "c")), "IntegrityError"]
 
 
 @pytest.mark.rule(8)
