@@ -57,7 +57,6 @@ class Relay:
         self._epoch = 0
         self._unsaved = False
         self._head_at = self._maintained_at = self._pruned_at = self._confirmed_at = float("-inf")
-        self.stopped: str | None = None
 
     def step(self) -> bool:
         """Do one round; true if there was something to do.
@@ -110,7 +109,7 @@ class Relay:
         with self._transaction():
             self._store.confirm(self._connection, lease, {stream.partition: end.number for stream, end in ends.items()})
             self._store.stop_relay(self._connection, None)
-        self._epoch, self.stopped = epoch, None
+        self._epoch, self._unsaved = epoch, False
         self._streams = {row.partition: row for row in self._store.stream_numbers(self._connection)}
         self._append_heads()
 
@@ -132,7 +131,6 @@ class Relay:
         return None
 
     def _stop(self, reason: str) -> None:
-        self.stopped = reason
         with self._transaction():
             self._store.stop_relay(self._connection, reason)
         raise LogAhead(f"Relay of {self.component!r}: {reason}")
@@ -140,24 +138,16 @@ class Relay:
     def _number(self, lease: Lease) -> int:
         if not self._store.has_outbox(self._connection):
             return 0
-        with self._transaction():
-            self._save_confirmed(lease)
+        epoch, self._epoch = self._epoch, 0  # whatever fails from here on: take over again, and read what was committed
+        with self._saving(lease):
             numbered = self._store.number(self._connection, lease, self._clock.wall(), NUMBER_EVENTS)
-            self._store.renew(self._connection, [lease], self._leases.expires_at())
-        self._leases.renewed()
         confirmed = {partition: row.confirmed for partition, row in self._streams.items()}
         fresh = self._store.stream_numbers(self._connection)
         self._streams = {
             row.partition: row._replace(confirmed=confirmed.get(row.partition, row.confirmed)) for row in fresh
         }
+        self._epoch = epoch
         return numbered
-
-    def _save_confirmed(self, lease: Lease) -> None:
-        if self._unsaved:
-            self._store.confirm(
-                self._connection, lease, {partition: row.confirmed for partition, row in self._streams.items()}
-            )
-            self._unsaved = False
 
     def _send(self, lease: Lease) -> int:
         """Append everything that is journaled and not confirmed, in bounded chunks; return how many were confirmed."""
@@ -167,10 +157,8 @@ class Relay:
                 raise Fenced("The relay's lease may have run out; nothing more is sent under it.")
             progress = self._append([record for row in behind for record in self._chunk(row)])
             if sent:
-                with self._transaction():
-                    self._save_confirmed(lease)
-                    self._store.renew(self._connection, [lease], self._leases.expires_at())
-                self._leases.renewed()
+                with self._saving(lease):
+                    pass
             sent += progress
             if progress == 0:
                 break
@@ -218,8 +206,8 @@ class Relay:
             self._database.maintain(self._connection)
             self._log.maintain()
         if self._unsaved and now - self._confirmed_at >= SAVE_SECONDS:
-            with self._transaction():
-                self._save_confirmed(lease)
+            with self._saving(lease):
+                pass
         if now - self._pruned_at >= PRUNE_SECONDS:
             self._pruned_at = now
             with self._transaction():
@@ -239,6 +227,19 @@ class Relay:
 
     def _stream(self, partition: int) -> Stream:
         return Stream(self.component, partition)
+
+    @contextmanager
+    def _saving(self, lease: Lease) -> Generator[None]:
+        """A transaction that also renews the lease and remembers what is confirmed."""
+        with self._transaction():
+            if self._unsaved:
+                confirmed = {partition: row.confirmed for partition, row in self._streams.items()}
+                self._store.confirm(self._connection, lease, confirmed)
+            yield
+            if self._store.renew(self._connection, [lease], self._leases.expires_at()) != 1:
+                raise Fenced("The relay's lease has gone to somebody else; nothing was written.")
+        self._unsaved = False
+        self._leases.renewed()
 
     @contextmanager
     def _transaction(self) -> Generator[None]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 from small_shop import Shop, declare, publish, purchased, texts
@@ -121,6 +122,39 @@ def test_numbering_is_durable_before_anything_is_sent(bench: Bench) -> None:
 
     assert bench.numbers() == (1, 0)
     assert bench.announced() == []
+
+
+@pytest.mark.parametrize("fails", ["commit", "stream_numbers"])
+def test_what_was_numbered_is_sent_when_the_answer_was_lost(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, fails: str
+) -> None:
+    """The transaction that numbers has committed, and the relay does not hear of it, or cannot look afterwards."""
+    relay = bench.relay()
+    relay.step()
+    bench.publish("a")
+    database = bench.opened.databases["sales"]
+    number = database.store.number
+    place: Any = relay._connection if fails == "commit" else database.store  # pyright: ignore[reportPrivateUsage]
+    original = getattr(place, fails)
+
+    def lose_the_answer(*arguments: Any) -> None:
+        if fails == "commit":
+            original(*arguments)
+        monkeypatch.setattr(place, fails, original)
+        raise StoreUnavailable("The database has gone away.")
+
+    def number_then_lose(*arguments: Any) -> int:
+        monkeypatch.setattr(place, fails, lose_the_answer)
+        return number(*arguments)
+
+    monkeypatch.setattr(database.store, "number", number_then_lose)
+    with pytest.raises(StoreUnavailable):
+        relay.step()
+    numbered = bench.numbers()
+    relay.step()
+
+    assert numbered == (1, 0)
+    assert bench.announced() == texts("a")
 
 
 def test_what_the_log_did_not_take_goes_again_under_the_same_numbers(bench: Bench) -> None:
