@@ -139,7 +139,11 @@ def open_file(path: Path) -> GuardedConnection:
             factory=GuardedConnection,
             cached_statements=STATEMENTS_CACHED,
         )
-        configure(connection)
+        try:
+            configure(connection)
+        except BaseException:
+            connection.close()
+            raise
     except sqlite3.DatabaseError as error:
         if is_unavailable(error):
             raise StoreUnavailable(f"{path} cannot be opened just now: {error}. Nothing was written.") from error

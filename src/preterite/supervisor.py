@@ -63,7 +63,7 @@ class _Worker:
     started_at: float = 0.0
     restart_at: float = 0.0
     restart_seconds: float = RESTART_SECONDS_MIN
-    buffered: bytes = field(default=b"")
+    buffered: bytes = b""
 
 
 class Supervisor:
@@ -162,10 +162,10 @@ def _ending(code: int) -> str:
     return f"by signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
 
 
-def worker_command(app: str, *options: str) -> Callable[[str, int], Sequence[str]]:
+def worker_command(app: str) -> Callable[[str, int], Sequence[str]]:
     """The command line of a worker that runs one component of an app."""
 
     def command(component: str, pipe: int) -> Sequence[str]:
-        return [sys.executable, "-m", "preterite.cli.worker", app, component, str(pipe), *options]
+        return [sys.executable, "-m", "preterite.cli.worker", app, component, str(pipe)]
 
     return command

@@ -33,7 +33,7 @@ def engine(path: Path, binding: Any) -> Engine:
 
 
 def async_engine(path: Path, binding: Any) -> AsyncEngine:
-    """An engine for asyncio sessions, by aiosqlite. Its connections carry their guard as `guarded`."""
+    """An engine for asyncio sessions, by aiosqlite. Its connections carry their guard as `preterite_guard`."""
     import aiosqlite
     from sqlalchemy.ext.asyncio import create_async_engine
 
@@ -46,7 +46,11 @@ def async_engine(path: Path, binding: Any) -> AsyncEngine:
 
         sqlite_file.make_private(path)
         connection = await aiosqlite.connect(path, isolation_level=None, check_same_thread=False, factory=open_guarded)
-        sqlite_file.configure(opened[0])
+        try:
+            sqlite_file.configure(opened[0])
+        except BaseException:
+            await connection.close()
+            raise
         opened[0].binding = binding
         connection.preterite_guard = opened[0]  # pyright: ignore[reportAttributeAccessIssue] - aiosqlite has no place for it
         return connection
