@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
+
+import msgspec
 
 from preterite.errors import ConfigurationError
 
@@ -25,6 +27,13 @@ class ProjectSettings:
     databases: Mapping[str, str] | None = None
 
 
+@dataclass(frozen=True)
+class _Project:
+    """The part of pyproject.toml that is looked at."""
+
+    tool: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+
 def read_project(folder: Path) -> ProjectSettings:
     """The settings of the nearest pyproject.toml from this folder upwards; empty if there is none."""
     file = next(
@@ -35,15 +44,16 @@ def read_project(folder: Path) -> ProjectSettings:
         return ProjectSettings()
     try:
         content = tomllib.loads(file.read_text(encoding="utf-8"))
-    except (OSError, tomllib.TOMLDecodeError) as error:
+        table = msgspec.convert(content, _Project).tool.get("preterite", {})
+        found = msgspec.convert(table, ProjectSettings)
+    except (OSError, ValueError) as error:
         raise ConfigurationError(f"{file} cannot be read: {error}.") from error
-    table = cast(dict[str, Any], content.get("tool", {}).get("preterite", {}))
     unknown = set(table) - {"app", "log", "databases"}
     if unknown:
         raise ConfigurationError(
             f"{file}: [tool.preterite] has no setting {sorted(unknown)[0]!r}; known are app, log, databases."
         )
-    return ProjectSettings(table.get("app"), table.get("log"), table.get("databases"))
+    return found
 
 
 def database_urls(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import process_shop
@@ -112,17 +113,43 @@ def test_an_application_that_fails_when_it_is_imported_is_said_in_one_sentence(
     assert err == "preterite: failing_shop cannot be imported: ZeroDivisionError: division by zero.\n"
 
 
-def test_a_database_that_is_locked_is_exit_code_4(run: Run, shop: RunningShop, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("status", APP),
+        ("dead", "list", APP),
+        ("dead", "redrive", APP, "finance/1"),
+        ("retire", APP, "finance", "former"),
+        ("publish", APP, "finance", "-"),
+        ("run", APP),
+    ],
+)
+def test_a_database_that_is_locked_is_exit_code_4(
+    run: Run, shop: RunningShop, monkeypatch: pytest.MonkeyPatch, words: Sequence[str]
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"[]")))
     monkeypatch.setattr("preterite.sqlite_file.BUSY_TIMEOUT_MS", 10)
     shop.publish()
     with shop.opened.connection(finance) as connection:
         connection.execute("pragma locking_mode=exclusive")
         connection.execute("begin exclusive")
-        code, _, err = run("dead", "redrive", APP, "finance/1")
+        code, _, err = run(*words)
         connection.execute("rollback")
 
     assert code == 4
     assert "locked" in err
+    assert len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("folder", ["nowhere", "a_file"])
+def test_a_folder_to_work_in_that_is_none_is_exit_code_2_and_one_sentence(
+    run: Run, tmp_path: Path, folder: str
+) -> None:
+    (tmp_path / "a_file").touch()
+    code, _, err = run("-C", str(tmp_path / folder), "status", APP)
+
+    assert code == 2
+    assert err.startswith(f"preterite: {tmp_path / folder} is no folder to work in: ")
     assert len(err.splitlines()) == 1
 
 

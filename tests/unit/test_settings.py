@@ -57,8 +57,20 @@ def test_a_setting_that_nobody_knows_is_refused(tmp_path: Path) -> None:
         read_project(tmp_path)
 
 
-def test_a_project_file_that_cannot_be_read_is_said_so(tmp_path: Path) -> None:
-    (tmp_path / "pyproject.toml").write_text("[tool")
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"[tool",
+        b"\xff",
+        b"tool = 3",
+        b"[tool]\npreterite = 3",
+        b"[tool.preterite]\napp = 3",
+        b"[tool.preterite]\ndatabases = 'a'",
+        b"[tool.preterite.databases]\nsales = 3",
+    ],
+)
+def test_a_project_file_that_cannot_be_read_is_said_so(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "pyproject.toml").write_bytes(content)
 
-    with pytest.raises(ConfigurationError, match="cannot be read"):
+    with pytest.raises(ConfigurationError, match=r"pyproject\.toml cannot be read: "):
         read_project(tmp_path)

@@ -53,9 +53,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.command is None:
         print(ABOUT)
         return 0
-    if options.project is not None:
-        os.chdir(options.project)
     try:
+        if options.project is not None:
+            _work_in(options.project)
         return options.command(options)
     except KeyboardInterrupt:
         return 130
@@ -79,6 +79,13 @@ def exit_code_of(error: PreteriteError) -> int:
     if isinstance(error, LogError):
         return 4
     return 2 if isinstance(error, Refused) else 1
+
+
+def _work_in(folder: str) -> None:
+    try:
+        os.chdir(folder)
+    except OSError as error:
+        raise Refused(f"{folder} is no folder to work in: {error.strerror}.") from error
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import argparse
 import difflib
 import importlib
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from preterite import settings, stores
 from preterite.component import Component
 from preterite.errors import ConfigurationError, UsageError
-from preterite.store import Database
+from preterite.store import Database, DbConnection, reaching
 from preterite.system import System
 
 
@@ -49,6 +52,25 @@ class Application:
     def databases(self) -> Mapping[str, Database]:
         """The components' databases; opens none."""
         return {name: stores.connect(url) for name, url in self.urls().items()}
+
+    @contextmanager
+    def opened(self, component: str) -> Generator[tuple[Database, DbConnection]]:
+        """The database of a component that was started once, with a connection to it."""
+        database = self.databases()[component]
+        if not database.exists():
+            raise Refused(f"Component {component!r} was never started: there is no database {database.url}.")
+        connection = database.connect()
+        try:
+            with reaching(database.store, component):
+                yield database, connection
+        finally:
+            connection.close()
+
+
+def add_command(commands: Any, name: str, says: str, description: str) -> argparse.ArgumentParser:
+    """Declare a command whose help is shown as it is written."""
+    raw = argparse.RawDescriptionHelpFormatter
+    return commands.add_parser(name, help=says, description=description, formatter_class=raw)
 
 
 def find(words: Sequence[str]) -> tuple[Application, list[str]]:

@@ -5,17 +5,16 @@ from __future__ import annotations
 import argparse
 import getpass
 import sys
-from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from preterite import parking
-from preterite.cli.application import Application, Refused, find
+from preterite.cli.application import Application, Refused, add_command, find
 from preterite.cli.output import ago, document, table
 from preterite.clock import SystemClock
 from preterite.envelope import from_bytes
 from preterite.errors import Undecodable
-from preterite.store import Database, Parked, Store, reaching
+from preterite.store import Parked, Store
 
 LETTERS_SHOWN = 1000
 HELP = """\
@@ -44,8 +43,7 @@ class Letter(NamedTuple):
 
 def add_to(commands: Any) -> None:
     """Declare the command and its verbs."""
-    raw = argparse.RawDescriptionHelpFormatter
-    parser = commands.add_parser("dead", help="what waits for a person", description=HELP, formatter_class=raw)
+    parser = add_command(commands, "dead", "what waits for a person", HELP)
     verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
     listing = verbs.add_parser("list", help="every dead letter")
     listing.add_argument("words", nargs="*", metavar="APP", help="module:attribute")
@@ -88,7 +86,7 @@ def show_letter(options: argparse.Namespace) -> int:
     if len(words) != 1:
         raise Refused("dead show takes one letter, as in finance/12.")
     letter = _letter(application, words[0])
-    with _opened(application, letter.component) as (database, connection):
+    with application.opened(letter.component) as (database, connection):
         row = database.store.get_parked(connection, letter.number)
     if row is None:
         raise Refused(f"There is no letter {letter}; preterite dead list shows those there are.")
@@ -134,7 +132,7 @@ def _act(options: argparse.Namespace, done_word: str, act: Callable[[Store, Any,
     done: list[Letter] = []
     for component in dict.fromkeys(letter.component for letter in chosen):
         numbers = [letter.number for letter in chosen if letter.component == component]
-        with _opened(application, component) as (database, connection):
+        with application.opened(component) as (database, connection):
             done += [Letter(component, number) for number in act(database.store, connection, numbers)]
     left = [str(letter) for letter in chosen if letter not in done]
     print(f"{len(done)} {done_word}" + (f"; {len(left)} not, because not dead: {', '.join(left)}" if left else ""))
@@ -142,30 +140,17 @@ def _act(options: argparse.Namespace, done_word: str, act: Callable[[Store, Any,
 
 
 def _letters(application: Application, only: str | None) -> dict[Letter, Parked]:
-    names = [application.component(only).name] if only else [c.name for c in application.system.components]
+    components = [application.component(only)] if only else application.system.components
     found: dict[Letter, Parked] = {}
-    for name in names:
+    for name in [component.name for component in components]:
         if not application.databases()[name].exists():
             continue
-        with _opened(application, name) as (database, connection):
+        with application.opened(name) as (database, connection):
             rows = parking.dead_letters(database.store, connection, LETTERS_SHOWN)
             found |= {Letter(name, row.id): row for row in rows}
             if len(rows) == LETTERS_SHOWN:
                 print(f"{name}: only the oldest {LETTERS_SHOWN:,} are shown", file=sys.stderr)
     return found
-
-
-@contextmanager
-def _opened(application: Application, component: str) -> Generator[tuple[Database, Any]]:
-    database = application.databases()[component]
-    if not database.exists():
-        raise Refused(f"Component {component!r} was never started: there is no database {database.url}.")
-    connection = database.connect()
-    try:
-        with reaching(database.store, component):
-            yield database, connection
-    finally:
-        connection.close()
 
 
 def _letter(application: Application, word: str) -> Letter:

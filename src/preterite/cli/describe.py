@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any, get_args, get_type_hints
 
-from preterite.cli.application import Application, find
+from preterite.cli.application import Application, add_command, find
 from preterite.cli.output import document
 from preterite.component import Component
 from preterite.contracts import Event, wire_name
@@ -19,12 +19,7 @@ Who publishes what, who listens, where the databases are, and which settings are
 
 def add_to(commands: Any) -> None:
     """Declare the command."""
-    parser = commands.add_parser(
-        "describe",
-        help="who tells whom what, and where",
-        description=HELP,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = add_command(commands, "describe", "who tells whom what, and where", HELP)
     parser.add_argument("app", nargs="?", metavar="APP", help="module:attribute")
     parser.add_argument("--json", action="store_true", help="one JSON document")
     parser.set_defaults(command=describe)

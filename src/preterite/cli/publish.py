@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from preterite import codecs
-from preterite.cli.application import Refused, find
+from preterite.cli.application import Refused, add_command, find
 
 HELP = """\
 Publish the events in FILE (JSON or XML; - reads standard input) from COMPONENT, all of them or none.
@@ -21,12 +21,7 @@ It announces them only: the component's own tables are not touched.
 
 def add_to(commands: Any) -> None:
     """Declare the command."""
-    parser = commands.add_parser(
-        "publish",
-        help="publish events from a document",
-        description=HELP,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = add_command(commands, "publish", "publish events from a document", HELP)
     parser.add_argument("words", nargs="+", metavar="[APP] COMPONENT FILE", help="the owner, and the document")
     parser.set_defaults(command=publish)
 

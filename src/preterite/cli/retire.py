@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from preterite.cli.application import Refused, find
+from preterite.cli.application import Refused, add_command, find
 from preterite.clock import SystemClock
 
 HELP = """\
@@ -18,12 +18,7 @@ handle nothing, so that no event passes it by during a deployment. What is parke
 
 def add_to(commands: Any) -> None:
     """Declare the command."""
-    parser = commands.add_parser(
-        "retire",
-        help="take a removed handler out of force",
-        description=HELP,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = add_command(commands, "retire", "take a removed handler out of force", HELP)
     parser.add_argument("words", nargs="+", metavar="[APP] COMPONENT HANDLER", help="the handler, and whose it is")
     parser.set_defaults(command=retire)
 
@@ -36,18 +31,12 @@ def retire(options: argparse.Namespace) -> int:
     component = application.component(words[0])
     if any(handler.name == words[1] for handler in component.handlers):
         raise Refused(f"{component.name}.{words[1]} is still declared in the program; remove it there first.")
-    database = application.databases()[component.name]
-    if not database.exists():
-        raise Refused(f"Component {component.name!r} was never started; it has no handlers in force.")
-    connection = database.connect()
-    try:
+    with application.opened(component.name) as (database, connection):
         in_force = [handler.name for handler in database.store.handlers(connection)[1] if not handler.retired]
         if words[1] not in in_force:
-            raise Refused(f"{component.name} has no handler {words[1]!r} in force; it has {', '.join(in_force)}.")
+            raise Refused(f"{component.name} has no handler {words[1]!r} in force; it has {', '.join(in_force) or 'none'}.")
         database.store.begin(connection)
         dead = database.store.retire_handler(connection, words[1], SystemClock().wall())
         connection.commit()
-    finally:
-        connection.close()
     print(f"{component.name}.{words[1]} is retired; {dead} of its parked events are dead letters now")
     return 0

@@ -8,7 +8,7 @@ import signal
 import sys
 from typing import Any
 
-from preterite.cli.application import Application, find
+from preterite.cli.application import Application, add_command, find
 from preterite.cli.output import table
 from preterite.clock import SystemClock
 from preterite.supervisor import Supervisor, worker_command
@@ -25,9 +25,7 @@ CREATE_TABLES = "--create-tables"
 
 def add_to(commands: Any) -> None:
     """Declare the command."""
-    parser = commands.add_parser(
-        "run", help="run the components", description=HELP, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = add_command(commands, "run", "run the components", HELP)
     parser.add_argument("app", nargs="?", metavar="APP", help="module:attribute")
     parser.add_argument("--only", nargs="+", metavar="COMPONENT", default=[], help="run only these components")
     parser.add_argument(

@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from preterite import logs
-from preterite.cli.application import Application, find
+from preterite.cli.application import Application, add_command, find
 from preterite.cli.output import document, table
 from preterite.clock import SystemClock
 from preterite.log import LogIdentity
@@ -28,9 +28,7 @@ Exit code 0 if everything moves, 1 if something needs a person.
 
 def add_to(commands: Any) -> None:
     """Declare the command."""
-    parser = commands.add_parser(
-        "status", help="is everything moving?", description=HELP, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = add_command(commands, "status", "is everything moving?", HELP)
     parser.add_argument("app", nargs="?", metavar="APP", help="module:attribute")
     parser.add_argument("--json", action="store_true", help="one JSON document")
     parser.set_defaults(command=status)
