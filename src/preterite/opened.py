@@ -63,7 +63,7 @@ class OpenSystem:
         self._engines: dict[str, Any] = {}
         self._async_engines: dict[str, Any] = {}
         self._identities: dict[str, StoreIdentity] = {}
-        _logger.info("log: %s", log.promise)
+        self._say_promises()
         for component in self.components.values():
             self._identities[component.name] = self._prepare(component, create_tables)
         self._observer = Observer(topology, self.databases, log, clock)
@@ -216,11 +216,18 @@ class OpenSystem:
             )
         return component
 
+    def _say_promises(self) -> None:
+        """Verify before anything is written that nothing can be lost, and say under which settings."""
+        holders = {self.log.promise: ["log"]}
+        for name in self.components:
+            holders.setdefault(self.databases[name].promise(), []).append(name)
+        for promise, names in holders.items():
+            _logger.info("%s: %s", ", ".join(names), promise)
+
     def _prepare(self, component: Component, create_tables: bool) -> StoreIdentity:
         """Verify the component's database, bring its tables up to date, and register what is declared."""
         database = self.databases[component.name]
         store = database.store
-        _logger.info("%s: %s", component.name, database.promise())
         connection = database.connect()
         try:
             store.migrate(connection)

@@ -29,6 +29,16 @@ def test_without_settings_everything_is_in_a_folder_of_the_systems_own(
     assert files == [f".preterite/shop/{name}.sqlite" for name in ("finance", "log", "sales")]
 
 
+def test_opening_says_once_which_promise_holds_and_for_what(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO", "preterite"), started(declare().system):
+        pass
+    memory, sqlite = caplog.messages
+
+    assert memory.startswith("log: in memory: ")
+    assert sqlite.startswith("sales, finance: SQLite ")
+    assert "synchronous=FULL: commits survive power failure" in sqlite
+
+
 def test_only_what_is_named_is_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     shop = declare()
