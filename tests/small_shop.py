@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 from uuid import UUID, uuid5
 
 from preterite import Component, Event, OpenSystem, Recoverability, System, UnitOfWork
+from preterite.parking import dead_letters
+from preterite.store import Parked
 
 NAMESPACE = UUID(int=7)
 AT = datetime(2013, 1, 17, 13, 37, tzinfo=UTC)
@@ -99,6 +101,12 @@ def bills(opened: OpenSystem, finance: Component) -> list[str]:
     """The purchases that Finance has billed, in the order in which it did."""
     with opened.connection(finance) as connection:
         return [row[0] for row in connection.execute("select purchase from bill order by position")]
+
+
+def letters(opened: OpenSystem, finance: Component) -> list[Parked]:
+    """The dead letters of Finance, oldest first."""
+    with opened.connection(finance) as connection:
+        return list(dead_letters(opened.databases[finance.name].store, connection, 100))
 
 
 def texts(*names: str) -> list[str]:

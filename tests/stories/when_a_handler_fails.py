@@ -18,6 +18,7 @@ from small_shop import (
     declare,
     id_of,
     insert_bill,
+    letters,
     publish,
     purchased,
     returned,
@@ -27,7 +28,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from preterite import Recoverability, UnitOfWork
-from preterite.parking import dead_letters, discard, redrive
+from preterite.parking import discard, redrive
 from preterite.testing import StartedSystem, started
 
 INSERT = text("insert into bill (purchase, customer) values (:purchase, '')")
@@ -46,8 +47,7 @@ class Trouble:
 
 
 def dead(opened: StartedSystem, shop: Shop) -> list[int]:
-    with opened.connection(shop.finance) as connection:
-        return [row.id for row in dead_letters(opened.databases["finance"].store, connection, 100)]
+    return [letter.id for letter in letters(opened, shop.finance)]
 
 
 def billed(opened: StartedSystem) -> list[str]:
@@ -221,8 +221,7 @@ def test_a_dead_letter_says_what_happened_and_where_in_the_users_own_code() -> N
     with started(shop.system) as opened:
         publish(opened, shop.sales, purchased("a"))
         opened.settle(failures="park")
-        with opened.connection(shop.finance) as connection:
-            letter = dead_letters(opened.databases["finance"].store, connection, 10)[0]
+        letter = letters(opened, shop.finance)[0]
 
     assert letter.failure is not None
     assert (letter.handler, letter.type, letter.attempts) == ("bill", "sales.ItemPurchased", 1)
@@ -256,11 +255,11 @@ def test_a_discarded_dead_letter_lets_its_followers_go() -> None:
         publish(opened, shop.sales, purchased("a"), purchased("b"))
         opened.settle(failures="park")
         with opened.connection(shop.finance) as connection:
-            letters = dead(opened, shop)
-            done = discard(opened.databases["finance"].store, connection, [*letters, 99], "test data", "ana", 0.0)
+            waiting = dead(opened, shop)
+            done = discard(opened.databases["finance"].store, connection, [*waiting, 99], "test data", "ana", 0.0)
         opened.settle()
 
-        assert done == letters
+        assert done == waiting
         assert bills(opened, shop.finance) == texts("b")
         assert opened.look()["finance"].counts.discarded == 1
 

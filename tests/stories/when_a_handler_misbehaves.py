@@ -19,6 +19,7 @@ from small_shop import (
     declare,
     id_of,
     insert_bill,
+    letters,
     publish,
     purchased,
     returned,
@@ -31,7 +32,6 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from preterite import Recoverability, UnitOfWork
 from preterite.errors import UnitOfWorkSealed
-from preterite.parking import dead_letters
 from preterite.store import Failure
 from preterite.testing import StartedSystem, started
 
@@ -51,9 +51,7 @@ class Bill(Base):
 
 
 def failures(opened: StartedSystem, shop: Shop) -> list[Failure]:
-    with opened.connection(shop.finance) as connection:
-        rows = dead_letters(opened.databases["finance"].store, connection, 10)
-    return [row.failure for row in rows if row.failure is not None]
+    return [letter.failure for letter in letters(opened, shop.finance) if letter.failure is not None]
 
 
 def outcome(shop: Shop) -> tuple[list[str], list[Failure]]:

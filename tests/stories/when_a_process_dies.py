@@ -15,9 +15,7 @@ from uuid import uuid4
 import pytest
 from process_shop import finance
 from processes import RunningShop, running_shop, until
-
-from preterite.parking import dead_letters
-from preterite.store import Parked
+from small_shop import letters
 
 
 @pytest.fixture
@@ -26,21 +24,16 @@ def shop(tmp_path: Path) -> Iterator[RunningShop]:
         yield shop
 
 
-def letters(shop: RunningShop) -> list[Parked]:
-    with shop.opened.connection(finance) as connection:
-        return list(dead_letters(shop.opened.databases["finance"].store, connection, 100))
-
-
 def test_an_event_that_kills_the_process_is_set_aside_and_everything_else_is_handled(shop: RunningShop) -> None:
     customer = uuid4()
     deadly = shop.publish("kills the process", customer)
     behind = shop.publish(customer=customer)
     others = [str(shop.publish()) for _ in range(5)]
     shop.run()
-    until(lambda: len(letters(shop)) == 1, "the deadly event is a dead letter")
+    until(lambda: len(letters(shop.opened, finance)) == 1, "the deadly event is a dead letter")
     until(lambda: set(others) <= set(shop.billed()), "the others are billed")
 
-    letter = letters(shop)[0]
+    letter = letters(shop.opened, finance)[0]
     assert letter.failure is not None
     assert (letter.failure.error, letter.attempts) == ("ProcessDied", 2)
     assert sorted(shop.billed()) == sorted(others)
@@ -52,11 +45,11 @@ def test_a_handler_that_never_returns_has_its_process_replaced_and_others_flow(s
     hanging = shop.publish("sleeps for ever")
     shop.run()
     until(lambda: str(hanging) in shop.shipped(), "Shipping goes on")
-    until(lambda: len(letters(shop)) == 1, "the hanging event is a dead letter")
+    until(lambda: len(letters(shop.opened, finance)) == 1, "the hanging event is a dead letter")
     later = shop.publish()
     until(lambda: shop.billed() == [str(later)], "Finance goes on")
 
-    assert letters(shop)[0].failure is not None
+    assert letters(shop.opened, finance)[0].failure is not None
     assert "handler bill has run for" in shop.errors()
     assert "its time limit is 1 s" in shop.errors()
 
@@ -74,7 +67,7 @@ def test_workers_killed_at_random_moments_apply_every_event_once(shop: RunningSh
 
     assert sorted(shop.billed()) == sorted(published)
     assert sorted(shop.shipped()) == sorted(published)
-    assert letters(shop) == []
+    assert letters(shop.opened, finance) == []
 
 
 def test_one_that_is_asked_to_stop_finishes_and_spends_no_attempt(shop: RunningShop) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, ClassVar, cast
 
 import pytest
-from small_shop import ItemPurchased, Shop, bills, declare, id_of, publish, purchased, texts
+from small_shop import ItemPurchased, Shop, bills, declare, id_of, letters, publish, purchased, texts
 from sqlalchemy import (
     Column,
     ColumnElement,
@@ -46,7 +46,6 @@ from sqlalchemy.orm import (
 )
 
 from preterite import Recoverability
-from preterite.parking import dead_letters
 from preterite.testing import StartedSystem, started
 
 ONCE = Recoverability(immediate_retries=0, delayed_retries=0)
@@ -155,9 +154,7 @@ def run(shop: Shop, *names: str) -> StartedSystem:
         publish(opened, shop.sales, *(purchased(name, customer=name) for name in names))
         opened.settle(failures="park")
         shop.attempted[:] = sorted(bills(opened, shop.finance))
-        with opened.connection(shop.finance) as connection:
-            letters = dead_letters(opened.databases["finance"].store, connection, 100)
-        shop.attempted += [f"{letter.failure.error}" for letter in letters if letter.failure]
+        shop.attempted += [letter.failure.error for letter in letters(opened, shop.finance) if letter.failure]
     return opened
 
 
