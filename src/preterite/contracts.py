@@ -12,10 +12,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import lru_cache
 from hashlib import sha256
+from math import isfinite
 from typing import Annotated, Any, ClassVar, cast, dataclass_transform, get_args, get_origin, get_type_hints
 from uuid import UUID
 
@@ -25,6 +26,7 @@ from preterite.errors import EventTooLarge, InvalidEvent
 
 EVENT_BYTES_MAX = 256 * 1024
 PARTITIONS_CACHED = 8192
+_MINUTE = timedelta(minutes=1)
 _PLAIN_TYPES = (str, int, bool, float, bytes, UUID, Decimal, datetime)
 
 
@@ -135,11 +137,13 @@ class Checked:
                 raise InvalidEvent(
                     f"{self._of(index)} must be {plain.__name__}, not {type(value).__name__}; nothing was written."
                 )
-            if plain is datetime and value.tzinfo is None:
-                raise InvalidEvent(
-                    f"{self._of(index)} is a time without zone ({value}); give it one, as in datetime.now(UTC)."
-                )
-        body = self._encode(event)
+            fault = _value_fault(plain, value)
+            if fault is not None:
+                raise InvalidEvent(f"{self._of(index)} {fault}")
+        try:
+            body = self._encode(event)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise InvalidEvent(f"{self.event_type.__name__} is no JSON: {error}; nothing was written.") from error
         if not self._all_plain:
             self._check_by_decoding(event, body)
         if len(body) > EVENT_BYTES_MAX:
@@ -174,6 +178,19 @@ def _plain_type(hint: Any) -> type | None:
         bare, *notes = get_args(hint)
         return _plain_type(bare) if all(isinstance(note, (Fact, OwnKey)) for note in notes) else None
     return hint if hint in _PLAIN_TYPES else None
+
+
+def _value_fault(plain: type, value: Any) -> str | None:
+    """Why a value of the right type would not read back the same."""
+    if plain is datetime:
+        offset = value.utcoffset()
+        if offset is None:
+            return f"is a time without zone ({value}); give it one, as in datetime.now(UTC)."
+        if offset % _MINUTE:
+            return f"is {value}, in a zone that is not whole minutes from UTC; nothing was written."
+    elif plain is float and not isfinite(value):
+        return f"is {value}, which is no number in JSON; nothing was written."
+    return None
 
 
 def _first_naive(value: Any) -> datetime | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from decimal import Decimal
 from typing import Annotated
 from uuid import UUID
@@ -133,6 +133,32 @@ def test_richer_fields_are_checked_by_reading_them_back() -> None:
         checked.encode(WithParts(parts=[AT.replace(tzinfo=None)]))
     with pytest.raises(InvalidEvent, match="Expected `str \\| null`"):
         checked.encode(WithParts(parts=[], note=5))  # pyright: ignore[reportArgumentType]
+
+
+class Measured(Event):
+    grams: Annotated[float, Fact("only the scale knows")] = 0.0
+    label: Annotated[str, Fact("only the scale knows")] = ""
+    at: datetime = AT
+
+
+class NowhereZone(tzinfo):
+    def utcoffset(self, dt: datetime | None) -> None:
+        return None
+
+
+@pytest.mark.parametrize(
+    ("measured", "says"),
+    [
+        (Measured(grams=float("nan")), "Measured.grams is nan, which is no number in JSON"),
+        (Measured(grams=float("-inf")), "Measured.grams is -inf, which is no number in JSON"),
+        (Measured(label="\ud800"), "Measured is no JSON: .* surrogates not allowed"),
+        (Measured(at=AT.replace(tzinfo=NowhereZone())), "Measured.at is a time without zone"),
+        (Measured(at=AT.replace(tzinfo=timezone(timedelta(seconds=3208)))), "not whole minutes from UTC"),
+    ],
+)
+def test_a_value_that_nobody_could_read_back_is_refused_before_it_is_written(measured: Measured, says: str) -> None:
+    with pytest.raises(InvalidEvent, match=says):
+        Checked(Measured).encode(measured)
 
 
 def test_a_reader_ignores_unknown_fields_and_fills_missing_ones_with_their_default() -> None:
