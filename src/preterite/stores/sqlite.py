@@ -119,12 +119,12 @@ class SqliteStore:
         cursor = connection.cursor()
         cursor.execute("BEGIN IMMEDIATE")
         try:
-            applied = cursor.execute("PRAGMA user_version").fetchone()[0] if _has_tables(cursor) else 0
+            applied = cursor.execute(sql.NEWEST_MIGRATION).fetchone()[0] if _has_tables(cursor) else 0
             for number, script in _migrations():
                 if number > applied:
                     for statement in statements_of(script):
                         cursor.execute(statement)
-                    cursor.execute(f"PRAGMA user_version={number}")
+                    cursor.execute(sql.NOTE_MIGRATION, (number,))
         except BaseException:
             connection.rollback()
             raise
@@ -439,7 +439,7 @@ class SqliteStore:
 
 
 def _has_tables(cursor: Any) -> bool:
-    return cursor.execute("SELECT 1 FROM sqlite_schema WHERE name = 'preterite_component'").fetchone() is not None
+    return cursor.execute(sql.HAS_TABLES).fetchone() is not None
 
 
 def _migrations() -> list[tuple[int, str]]:

@@ -1,6 +1,9 @@
 """The SQL of the SQLite store, one named constant per statement."""
 
 ANY_VIEW_OR_TRIGGER = "SELECT 1 FROM sqlite_schema WHERE type IN ('view', 'trigger') LIMIT 1"
+HAS_TABLES = "SELECT 1 FROM sqlite_schema WHERE name = 'preterite_migration'"
+NEWEST_MIGRATION = "SELECT max(number) FROM preterite_migration"
+NOTE_MIGRATION = "INSERT INTO preterite_migration (number) VALUES (?)"
 IDENTITY = "SELECT component, component_id, system, system_id, partitions FROM preterite_component"
 IDENTIFY = """
 INSERT INTO preterite_component (id, component, component_id, system, system_id, partitions) VALUES (1, ?, ?, ?, ?, ?)

@@ -1,6 +1,8 @@
 -- Preterite's tables in a component's own SQLite database. Times are seconds since 1970;
 -- due_at and failed_at are business time, everything else is the machine's time.
 
+CREATE TABLE preterite_migration (number INTEGER PRIMARY KEY) STRICT;  -- scripts like this one that were run
+
 CREATE TABLE preterite_component (           -- whose database this is: one row
     id INTEGER PRIMARY KEY CHECK (id = 1),
     component TEXT NOT NULL,
