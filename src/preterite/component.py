@@ -45,11 +45,10 @@ class Handler:
 
 @dataclass(frozen=True)
 class Call:
-    """How a handler is called: what fills its parameters, whether it takes a whole run of events, and is awaited."""
+    """How a handler is called: what fills its parameters, and whether it takes a whole run of events."""
 
     given: tuple[Given, ...]
     batch: bool
-    awaited: bool
 
 
 class Component:
@@ -121,10 +120,14 @@ def call_of(handler: Handler, connection_type: type) -> Call:
     batch = get_origin(first) is not None and issubclass(get_origin(first), Sequence)
     if (get_args(first)[0] if batch else first) is not handler.event_type:
         raise TypeError(f"its first parameter is not a {handler.event_type.__name__} nor a Sequence of it")
+    if any(parameter.kind is inspect.Parameter.KEYWORD_ONLY for parameter in parameters):
+        raise TypeError("it takes parameters by keyword only; write them without the *")
+    if inspect.isgeneratorfunction(handler.function) or inspect.isasyncgenfunction(handler.function):
+        raise TypeError("it yields, so nothing would run it to its end; a handler returns")
     others = tuple(_given(parameter.name, hints.get(parameter.name), connection_type) for parameter in parameters[1:])
     if batch and Given.ENVELOPE in others:
         raise TypeError("a batch handler has no single envelope")
-    return Call((Given.EVENT, *others), batch, inspect.iscoroutinefunction(handler.function))
+    return Call((Given.EVENT, *others), batch)
 
 
 def _given(name: str, annotation: Any, connection_type: type) -> Given:

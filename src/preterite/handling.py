@@ -5,7 +5,7 @@ What handlers publish waits here until the batch is settled, so that outbox rows
 
 from __future__ import annotations
 
-from asyncio import CancelledError
+from asyncio import CancelledError, iscoroutine
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -116,7 +116,7 @@ class Handling:
                 else:
                     arguments.append(batch.give(wanted))
             outcome = bound.handler.function(*arguments)
-            if bound.call.awaited:
+            if iscoroutine(outcome):
                 batch.run(outcome)
             if not self._store.in_transaction(batch.work.connection):
                 raise HandlerEndedTransaction(

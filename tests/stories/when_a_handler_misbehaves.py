@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import sqlite3
 import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from small_shop import (
@@ -310,3 +312,27 @@ def test_async_handlers_work_on_plain_connections() -> None:
         opened.settle()
 
         assert bills(opened, shop.finance) == texts("a", "b")
+
+
+def test_an_async_handler_behind_a_plain_decorator_is_run_to_its_end() -> None:
+    shop = declare(bills=False)
+
+    def told(function: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(function)
+        def tell(*arguments: Any) -> Any:
+            shop.attempted.append("told")
+            return function(*arguments)
+
+        return tell
+
+    @shop.finance.handles(ItemPurchased)
+    @told
+    async def bill(event: ItemPurchased, connection: sqlite3.Connection) -> None:
+        await asyncio.sleep(0)
+        insert_bill(connection, event)
+
+    with started(shop.system) as opened:
+        publish(opened, shop.sales, purchased("a"))
+        opened.settle()
+
+        assert (shop.attempted, bills(opened, shop.finance)) == (["told"], texts("a"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from uuid import UUID
 
 import pytest
@@ -158,6 +158,24 @@ def test_a_batch_handler_that_asks_for_one_envelope() -> None:
     assert "a batch handler has no single envelope" in fault_of(bill)
 
 
+def test_a_handler_that_takes_a_parameter_by_keyword_only() -> None:
+    def bill(event: ItemPurchased, *, session: Session) -> None:
+        pass
+
+    assert "it takes parameters by keyword only" in fault_of(bill)
+
+
+def test_a_handler_that_yields() -> None:
+    def bill(event: ItemPurchased) -> Iterator[None]:
+        yield
+
+    async def bill_later(event: ItemPurchased) -> AsyncIterator[None]:
+        yield
+
+    assert "it yields, so nothing would run it to its end" in fault_of(bill)
+    assert "it yields, so nothing would run it to its end" in fault_of(bill_later)
+
+
 def test_an_async_session_on_a_plain_driver() -> None:
     sales, finance = Component("sales", publishes=[ItemPurchased]), Component("finance")
 
@@ -202,10 +220,10 @@ def test_every_way_to_write_a_handler_is_accepted() -> None:
     calls = (
         System("shop", [sales, finance]).verify().subscriptions["finance"].by_wire_name["sales.ItemPurchased"].handlers
     )
-    assert [(one.name, one.call.batch, one.call.awaited) for one in calls] == [
-        ("a", False, False),
-        ("b", False, False),
-        ("c", True, False),
-        ("d", True, True),
-        ("e", False, False),
+    assert [(one.name, one.call.batch) for one in calls] == [
+        ("a", False),
+        ("b", False),
+        ("c", True),
+        ("d", True),
+        ("e", False),
     ]
