@@ -34,7 +34,9 @@ def retire(options: argparse.Namespace) -> int:
     with application.opened(component.name) as (database, connection):
         in_force = [handler.name for handler in database.store.handlers(connection)[1] if not handler.retired]
         if words[1] not in in_force:
-            raise Refused(f"{component.name} has no handler {words[1]!r} in force; it has {', '.join(in_force) or 'none'}.")
+            raise Refused(
+                f"{component.name} has no handler {words[1]!r} in force; it has {', '.join(in_force) or 'none'}."
+            )
         database.store.begin(connection)
         dead = database.store.retire_handler(connection, words[1], SystemClock().wall())
         connection.commit()
