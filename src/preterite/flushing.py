@@ -49,32 +49,37 @@ class BatchSession(Session):
         """Remember in which tables rows wait now."""
         mapper: Mapper[Any] = inspect(added).mapper  # pyright: ignore[reportOptionalMemberAccess] - it is mapped
         self._waiting.update(table.name.casefold() for table in mapper.tables if isinstance(table, Table))
-        if mapper.dispatch.before_insert or mapper.dispatch.after_insert:
+        hooked = mapper.dispatch.before_insert or mapper.dispatch.after_insert
+        if hooked or _entity(mapper.__clause_element__()) is None:
             self.on_demand = False
 
-    def needs_no_flush(self, state: ORMExecuteState) -> bool:
+    def needs_no_flush(self, statement: Any) -> bool:
         """Whether a statement certainly reads nothing that waits to be written."""
         if not self.on_demand or self.dirty or self.deleted or self.dispatch.before_flush or self.dispatch.after_flush:
             return False
-        statement: Any = state.statement
-        if not isinstance(statement, Select):
-            return False
-        return not self._waiting or not (_reads(statement, self._waiting) or _loads_more(state))
+        return isinstance(statement, Select) and not (self._waiting and _may_read(statement, self._waiting))
 
 
-def _reads(statement: Any, tables: set[str]) -> bool:
-    """Whether a statement reads one of these tables, or may do so unseen."""
+def _may_read(statement: Any, tables: set[str]) -> bool:
+    """Whether a statement reads one of these tables, or what it loads may do so."""
+    # A loader option may load anything. Where the attribute is gone, every statement is one with options.
+    if getattr(statement, "_with_options", None) != ():
+        return True
     for part in visitors.iterate(statement):
-        if isinstance(part, TextClause) or (isinstance(part, ColumnClause) and part.is_literal):
-            return True
-        if isinstance(part, FromClause) and not (isinstance(part, Table) and part.name.casefold() not in tables):
+        if isinstance(part, FromClause):
+            if not isinstance(part, Table) or part.name.casefold() in tables:
+                return True
+            entity = _entity(part)
+            if entity is not None and not _is_plain(entity.mapper):
+                return True
+        elif isinstance(part, TextClause) or (isinstance(part, ColumnClause) and part.is_literal):
             return True
     return False
 
 
-def _loads_more(state: ORMExecuteState) -> bool:
-    """Whether loading may read tables that the statement itself does not name."""
-    return getattr(state.statement, "_with_options", None) != () or not all(map(_is_plain, state.all_mappers))
+def _entity(part: Any) -> Any:
+    """The mapped class that a part of a statement stands for, as SQLAlchemy notes it there."""
+    return getattr(part, "_annotations", {}).get("parententity")
 
 
 def _is_plain(mapper: Mapper[Any]) -> bool:
@@ -93,7 +98,7 @@ def _note_added(session: BatchSession, added: object) -> None:
 def _before_statement(state: ORMExecuteState) -> None:
     session = state.session
     assert isinstance(session, BatchSession), "only sessions of batches are listened to"
-    if session.needs_no_flush(state):
+    if session.needs_no_flush(state.statement):
         state.update_execution_options(autoflush=False)
     elif not state.is_orm_statement:
         session.flush()

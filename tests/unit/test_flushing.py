@@ -204,6 +204,7 @@ LOOKS: dict[str, Look] = {
     "the core table": lambda session: len(session.execute(select(Bill.__table__)).all()),
     "get": lambda session: int(session.get(Bill, 1) is not None),
     "an update": lambda session: changed(session, update(Bill).values(customer="x")),
+    "an insert of a row that refers to it": lambda session: changed(session, insert(Line).values(bill_id=1)),
     "an insert from select": lambda session: changed(
         session, insert(Price).from_select(["product", "pence"], select(Bill.purchase, Bill.position))
     ),
