@@ -63,7 +63,11 @@ class RunningShop:
         assert self.process is not None
         found: dict[str, int] = {}
         for line in subprocess.run(
-            ["ps", "-o", "pid=,args=", "--ppid", str(self.process.pid)], capture_output=True, text=True, check=False
+            # Twice "w": the whole command, however narrow the terminal is said to be.
+            ["ps", "-ww", "-o", "pid=,args=", "--ppid", str(self.process.pid)],
+            capture_output=True,
+            text=True,
+            check=False,
         ).stdout.splitlines():
             pid, *words = line.split()
             if "preterite.cli.worker" in words:
