@@ -10,7 +10,7 @@ from uuid import UUID, uuid5
 
 from preterite import Component, Event, OpenSystem, Recoverability, System, UnitOfWork
 from preterite.parking import dead_letters
-from preterite.store import Parked
+from preterite.rows import Parked
 
 NAMESPACE = UUID(int=7)
 AT = datetime(2013, 1, 17, 13, 37, tzinfo=UTC)

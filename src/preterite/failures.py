@@ -5,7 +5,7 @@ from __future__ import annotations
 import traceback
 from pathlib import Path
 
-from preterite.store import Failure
+from preterite.rows import Failure
 
 TEXT_CHARACTERS_MAX = 2_000
 TRACE_CHARACTERS_MAX = 8_000

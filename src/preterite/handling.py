@@ -19,7 +19,8 @@ from preterite.envelope import Envelope
 from preterite.errors import HandlerEndedTransaction, StoreUnavailable, Undecodable
 from preterite.failures import failure_of
 from preterite.log import Record
-from preterite.store import Failure, Store, StoreIdentity
+from preterite.rows import Failure, StoreIdentity
+from preterite.store import Store
 from preterite.topology import BoundHandler, Subscription, Subscriptions
 from preterite.unit_of_work import Cause, Outgoing, UnitOfWork
 from preterite.workplace import Batch

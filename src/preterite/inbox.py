@@ -23,7 +23,8 @@ from preterite.failures import failure_of
 from preterite.handling import HandlerRaised, Handling, Item, opened
 from preterite.log import Cursor, Record, Stream
 from preterite.recoverability import DeadLetter, RetryLater
-from preterite.store import Fence, Move, Parked, Store, reaching
+from preterite.rows import Fence, Move, Parked
+from preterite.store import Store, reaching
 from preterite.topology import BoundHandler, Subscriptions
 from preterite.workplace import Batch, Workplace
 

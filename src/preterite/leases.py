@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterable, Sequence
 
 from preterite import owners
 from preterite.clock import Clock
-from preterite.store import DbConnection, Lease, LeaseState, Store
+from preterite.rows import DbConnection, Lease, LeaseState
+from preterite.store import Store
 
 LEASE_SECONDS = 8.0
 RENEW_SECONDS = 3.0

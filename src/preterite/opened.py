@@ -20,9 +20,10 @@ from preterite.errors import ConfigurationError, LogError, PreteriteError, Syste
 from preterite.log import Log, Stream
 from preterite.outbox import Relay
 from preterite.receiver import Receiver
+from preterite.rows import HandlerRegistration, StoreIdentity
 from preterite.sessions import BINDING_KEY, Binding
 from preterite.standing import Observer, Standing
-from preterite.store import Database, HandlerRegistration, StoreIdentity
+from preterite.store import Database
 from preterite.topology import Subscriptions, Topology
 
 if TYPE_CHECKING:

@@ -20,7 +20,8 @@ from preterite.errors import Fenced, LogAhead, LogConflict, LogFenced, RecordRef
 from preterite.leases import Leases
 from preterite.log import Log, Record, Stream, StreamEnd
 from preterite.owners import new_owner
-from preterite.store import RELAY, Database, Lease, StreamNumbers, reaching
+from preterite.rows import RELAY, Lease, StreamNumbers
+from preterite.store import Database, reaching
 
 NUMBER_EVENTS = 1000
 APPEND_EVENTS_PER_PARTITION = 500

@@ -16,7 +16,14 @@ from preterite.errors import Fenced, HandlerFailed, PreteriteError, StoreUnavail
 from preterite.failures import died_while_handling, failure_of
 from preterite.handling import HandlerRaised, Handling, opened
 from preterite.recoverability import DeadLetter, Decision, RetryLater
-from preterite.store import DbConnection, Failure, Fence, Parked, ParkedState, Store, reaching
+from preterite.rows import (
+    DbConnection,
+    Failure,
+    Fence,
+    Parked,
+    ParkedState,
+)
+from preterite.store import Store, reaching
 from preterite.topology import Subscriptions
 from preterite.workplace import Batch, Workplace
 

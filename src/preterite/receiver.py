@@ -20,8 +20,9 @@ from preterite.leases import Leases
 from preterite.log import Cursor, Log, LogReader, Record, Stream, Verdict, accept, applied_in_a_row
 from preterite.owners import new_owner
 from preterite.parking import Parking
+from preterite.rows import Fence, HandlerRegistration, StoreIdentity
 from preterite.sessions import Binding
-from preterite.store import Database, Fence, HandlerRegistration, StoreIdentity, reaching
+from preterite.store import Database, reaching
 from preterite.topology import Subscriptions
 from preterite.workplace import workplace_for
 

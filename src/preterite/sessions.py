@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from preterite.clock import Clock, Randomness, SystemClock, SystemRandomness
 from preterite.errors import ConfigurationError
-from preterite.store import DbConnection, Store
+from preterite.rows import DbConnection
+from preterite.store import Store
 from preterite.stores import store_of
 
 if TYPE_CHECKING:

@@ -12,7 +12,8 @@ from typing import Any, Literal
 from preterite.clock import Clock
 from preterite.log import Log, Stream
 from preterite.owners import is_gone
-from preterite.store import Counts, Database, HandlerRegistration, LeaseState, reaching
+from preterite.rows import Counts, HandlerRegistration, LeaseState
+from preterite.store import Database, reaching
 from preterite.topology import Topology
 
 State = Literal["never started", "off", "running"]

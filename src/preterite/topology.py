@@ -11,7 +11,7 @@ from hashlib import sha256
 from preterite.component import Call, Component, Given, Handler, call_of
 from preterite.contracts import Checked, Event, key_fault
 from preterite.errors import SystemRefused
-from preterite.store import HandlerRegistration
+from preterite.rows import HandlerRegistration
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]*")
 

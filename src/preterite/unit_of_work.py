@@ -20,8 +20,8 @@ from preterite import envelope as envelopes
 from preterite.contracts import Checked, Event, partition_of
 from preterite.envelope import Envelope
 from preterite.errors import ForeignEvent, UnitOfWorkNested, UnitOfWorkSealed, UsageError, WrongDatabase
+from preterite.rows import OutboxRow, StoreIdentity
 from preterite.sessions import SessionWork, Work, inner_session, is_async_session, work_on
-from preterite.store import OutboxRow, StoreIdentity
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession

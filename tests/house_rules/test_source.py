@@ -24,7 +24,7 @@ FUNCTION_LINES = 40
 FILE_LINES_MAX = 600
 FUNCTION_LINES_MAX = 70
 # These may be longer than the rule says, up to the maximum; the lists may only shrink.
-LONG_FILES = {"preterite/stores/sqlite.py", "preterite/store.py"}
+LONG_FILES: set[str] = set()
 LONG_FUNCTIONS: set[str] = set()
 
 # Time, waiting and randomness come from outside; threads are the host's.
@@ -223,6 +223,7 @@ def test_every_module_of_the_core_has_its_own_unit_test_or_a_suite() -> None:
         "opened": "tests/unit/test_system.py",
         "parking": "tests/stories/when_a_handler_fails.py",
         "sessions": "tests/stories/when_a_unit_of_work_ends.py",
+        "rows": "src/preterite/testing/conformance/store.py",
         "store": "src/preterite/testing/conformance/store.py",
         "unit_of_work": "tests/stories/when_a_unit_of_work_ends.py",
         "workplace": "tests/stories/when_a_handler_misbehaves.py",

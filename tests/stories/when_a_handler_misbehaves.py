@@ -34,7 +34,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from preterite import Recoverability, UnitOfWork
 from preterite.errors import UnitOfWorkSealed
-from preterite.store import Failure
+from preterite.rows import Failure
 from preterite.testing import StartedSystem, started
 
 ONCE = Recoverability(immediate_retries=0, delayed_retries=0)

@@ -28,7 +28,7 @@ from preterite.errors import StoreUnavailable, SystemRefused
 from preterite.log import Stream
 from preterite.opened import OpenSystem
 from preterite.receiver import Receiver
-from preterite.store import HandlerRegistration, Parked
+from preterite.rows import HandlerRegistration, Parked
 from preterite.testing import SeededRandomness, StartedSystem, started
 from preterite.testing.conformance.store_steps import transaction
 

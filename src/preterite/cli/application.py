@@ -16,7 +16,8 @@ from typing import Any
 from preterite import settings, stores
 from preterite.component import Component
 from preterite.errors import ConfigurationError, UsageError
-from preterite.store import Database, DbConnection, reaching
+from preterite.rows import DbConnection
+from preterite.store import Database, reaching
 from preterite.system import System
 
 

@@ -14,7 +14,8 @@ from preterite.cli.output import ago, document, table
 from preterite.clock import SystemClock
 from preterite.envelope import from_bytes
 from preterite.errors import Undecodable
-from preterite.store import Parked, Store
+from preterite.rows import Parked
+from preterite.store import Store
 
 LETTERS_SHOWN = 1000
 HELP = """\

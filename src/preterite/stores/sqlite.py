@@ -17,23 +17,21 @@ from uuid import UUID
 from preterite import sqlite_file
 from preterite.errors import Fenced, WrongDatabase
 from preterite.log import Cursor, Record, Stream
-from preterite.store import (
+from preterite.rows import (
     Counts,
     CursorState,
     DbConnection,
-    Failure,
     Fence,
     HandlerRegistration,
     Lease,
     LeaseState,
     Move,
     OutboxRow,
-    Parked,
-    ParkedState,
     StoreIdentity,
     StreamNumbers,
 )
 from preterite.stores import sqlite_statements as sql
+from preterite.stores.sqlite_parking import SqliteParking
 
 ACTIVITY_MINUTES_KEPT = 60
 
@@ -98,7 +96,7 @@ class SqliteDatabase:
             sqlite_file.checkpoint(connection)
 
 
-class SqliteStore:
+class SqliteStore(SqliteParking):
     """The statements of `preterite.store.Store`, in SQLite's dialect."""
 
     def is_unavailable(self, error: BaseException) -> bool:
@@ -344,95 +342,6 @@ class SqliteStore:
     def count_passed_over(self, connection: DbConnection, publisher: str, what: str, count: int, now: float) -> None:
         connection.cursor().execute(sql.COUNT_PASSED_OVER, (publisher, what, count, now, now))
 
-    # parking
-
-    def park(self, connection: DbConnection, rows: Sequence[Parked]) -> None:
-        connection.cursor().executemany(sql.PARK, [_parked_values(row) for row in rows])
-
-    def parked_lanes(
-        self, connection: DbConnection, publisher_keys: Iterable[tuple[str, str]]
-    ) -> set[tuple[str, str, str]]:
-        cursor = connection.cursor()
-        if cursor.execute(sql.ANY_PARKED).fetchone() is None:
-            return set()
-        lanes: set[tuple[str, str, str]] = set()
-        for publisher, key in set(publisher_keys):
-            lanes.update(
-                (row[0], publisher, key) for row in cursor.execute(sql.PARKED_LANES, (publisher, key)).fetchall()
-            )
-        return lanes
-
-    def parked_count(self, connection: DbConnection) -> int:
-        return connection.cursor().execute(sql.PARKED_COUNT).fetchone()[0]
-
-    def due_heads(
-        self, connection: DbConnection, partitions: Sequence[int], now: float, limit: int
-    ) -> Sequence[Parked]:
-        cursor = connection.cursor()
-        if cursor.execute(sql.ANY_PARKED).fetchone() is None:
-            return []
-        marks = ",".join("?" * len(partitions))
-        return [
-            _parked(row)
-            for row in cursor.execute(sql.DUE_HEADS.format(partitions=marks), (now, *partitions, limit)).fetchall()
-        ]
-
-    def start_attempt(self, connection: DbConnection, row: Parked) -> bool:
-        cursor = connection.cursor()
-        cursor.execute(sql.START_ATTEMPT, (row.id, row.attempts))
-        return cursor.rowcount == 1
-
-    def take_parked(self, connection: DbConnection, row: Parked) -> bool:
-        cursor = connection.cursor()
-        cursor.execute(sql.TAKE_PARKED, (row.id, row.attempts))
-        return cursor.rowcount == 1
-
-    def settle_attempt(self, connection: DbConnection, row: Parked, attempts: int) -> None:
-        connection.cursor().execute(
-            sql.SETTLE_ATTEMPT, (row.state, row.due_at, row.attempts, *_failure_values(row), row.id, attempts)
-        )
-
-    def interrupted(self, connection: DbConnection, partitions: Sequence[int]) -> Sequence[Parked]:
-        marks = ",".join("?" * len(partitions))
-        return [
-            _parked(row)
-            for row in connection.cursor()
-            .execute(sql.INTERRUPTED.format(partitions=marks), tuple(partitions))
-            .fetchall()
-        ]
-
-    def retry_undecodable(self, connection: DbConnection, fingerprint: str) -> int:
-        cursor = connection.cursor()
-        cursor.execute(sql.SET_CONTRACTS, (fingerprint, fingerprint))
-        if cursor.rowcount == 0:
-            return 0
-        cursor.execute(sql.RETRY_UNDECODABLE)
-        return cursor.rowcount
-
-    def list_parked(self, connection: DbConnection, states: Sequence[ParkedState], limit: int) -> Sequence[Parked]:
-        marks = ",".join("?" * len(states))
-        return [
-            _parked(row)
-            for row in connection.cursor().execute(sql.LIST_PARKED.format(states=marks), (*states, limit)).fetchall()
-        ]
-
-    def get_parked(self, connection: DbConnection, parked_id: int) -> Parked | None:
-        row = connection.cursor().execute(sql.GET_PARKED, (parked_id,)).fetchone()
-        return None if row is None else _parked(row)
-
-    def redrive(self, connection: DbConnection, parked_id: int) -> bool:
-        cursor = connection.cursor()
-        cursor.execute(sql.REDRIVE, (parked_id,))
-        return cursor.rowcount == 1
-
-    def discard(self, connection: DbConnection, parked_id: int, reason: str, by: str, now: float) -> bool:
-        cursor = connection.cursor()
-        cursor.execute(sql.DISCARD, (reason, by, now, parked_id))
-        if cursor.rowcount != 1:
-            return False
-        cursor.execute(sql.REMOVE_PARKED, (parked_id,))
-        return True
-
     def counts(self, connection: DbConnection, now: float, wall: float) -> Counts:
         cursor = connection.cursor()
         return Counts(*cursor.execute(sql.COUNTS, (now, int(wall // 60) - 1)).fetchone())
@@ -458,36 +367,3 @@ def statements_of(script: str) -> list[str]:
             statements.append(pending.strip())
             pending = ""
     return [statement for statement in statements if statement.strip("; \n")]
-
-
-def _failure_values(row: Parked) -> tuple[Any, ...]:
-    failure = row.failure
-    shown = (None,) * 4 if failure is None else (failure.error, failure.text, failure.place, failure.trace)
-    return (*shown, row.failed_at)
-
-
-def _parked_values(row: Parked) -> tuple[Any, ...]:
-    record = row.record
-    return (
-        row.handler, row.lane_group, *record.stream, record.number, record.epoch, record.kind, record.event_id,
-        row.key, row.type, record.body, row.state, row.attempts, int(row.running), row.due_at, *_failure_values(row),
-    )  # fmt: skip
-
-
-def _parked(row: Sequence[Any]) -> Parked:
-    (parked_id, handler, lane_group, publisher, partition, number, epoch, kind, event_id, key, type_name, envelope,
-     state, attempts, running, due_at, error, error_text, place, trace, failed_at) = row  # fmt: skip
-    return Parked(
-        id=parked_id,
-        handler=handler,
-        lane_group=lane_group,
-        record=Record(Stream(publisher, partition), kind, epoch, number, event_id, envelope),
-        key=key,
-        type=type_name,
-        state=state,
-        attempts=attempts,
-        running=bool(running),
-        due_at=due_at,
-        failure=None if error is None else Failure(error, error_text, place, trace),
-        failed_at=failed_at,
-    )

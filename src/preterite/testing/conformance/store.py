@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from preterite.errors import HandlerEndedTransaction, WrongDatabase
-from preterite.store import Database, StoreIdentity
+from preterite.rows import StoreIdentity
+from preterite.store import Database
 from preterite.testing.conformance.store_cursors import CursorConformance
 from preterite.testing.conformance.store_outbox import OutboxConformance
 from preterite.testing.conformance.store_parking import ParkingConformance

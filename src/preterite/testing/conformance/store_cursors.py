@@ -8,7 +8,8 @@ import pytest
 
 from preterite.errors import Fenced
 from preterite.log import Cursor, Stream
-from preterite.store import Database, Fence, HandlerRegistration, Move
+from preterite.rows import Fence, HandlerRegistration, Move
+from preterite.store import Database
 from preterite.testing.conformance.store_steps import (
     FINANCE,
     LATER,

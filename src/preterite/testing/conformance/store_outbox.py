@@ -8,7 +8,8 @@ import pytest
 
 from preterite.errors import Fenced
 from preterite.log import Stream
-from preterite.store import RELAY, Database, LeaseState
+from preterite.rows import RELAY, LeaseState
+from preterite.store import Database
 from preterite.testing.conformance.store_steps import (
     LATER,
     ME,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from preterite.store import Database, Failure
+from preterite.rows import Failure
+from preterite.store import Database
 from preterite.testing.conformance.store_steps import FINANCE, LATER, NOW, due, park, parked, transaction
 
 FAILURE = Failure("UnknownPrice", "no price for 85123A", "pricing.py:41", "Traceback …")

@@ -9,7 +9,15 @@ from typing import Any
 from uuid import UUID, uuid5
 
 from preterite.log import Record, Stream
-from preterite.store import RELAY, Lease, LeaseState, OutboxRow, Parked, Store, StoreIdentity
+from preterite.rows import (
+    RELAY,
+    Lease,
+    LeaseState,
+    OutboxRow,
+    Parked,
+    StoreIdentity,
+)
+from preterite.store import Store
 
 IDENTITY = StoreIdentity("sales", UUID(int=1), "shop", UUID(int=2), 8)
 FINANCE = Stream("finance", 3)

@@ -1,0 +1,155 @@
+"""What a component's database holds, as values; and the little of DB-API that is needed to reach it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple, Protocol
+from uuid import UUID
+
+from preterite.log import Cursor, Record, Stream
+
+RELAY = "relay"
+ParkedState = Literal["parked", "dead", "undecodable"]
+
+
+class DbCursor(Protocol):
+    """The part of a DB-API cursor that is used."""
+
+    @property
+    def rowcount(self) -> int: ...
+    def execute(self, sql: str, parameters: Any = ..., /) -> Any: ...
+    def executemany(self, sql: str, parameters: Any, /) -> Any: ...
+    def fetchone(self) -> Any: ...
+    def fetchall(self) -> list[Any]: ...
+
+
+class DbConnection(Protocol):
+    """The part of a DB-API connection that is used."""
+
+    def cursor(self) -> Any: ...
+    def commit(self) -> Any: ...
+    def rollback(self) -> Any: ...
+
+
+@dataclass(frozen=True)
+class StoreIdentity:
+    """Whose database this is; made once, then compared at every start and by every unit of work."""
+
+    component: str
+    component_id: UUID
+    system: str
+    system_id: UUID
+    partitions: int
+
+
+class OutboxRow(NamedTuple):
+    """A committed event that has no number yet."""
+
+    partition: int
+    event_id: bytes
+    envelope: bytes
+
+
+class Lease(NamedTuple):
+    """The right to do one piece of work alone: held while owner and epoch in the database are these."""
+
+    name: str
+    owner: str
+    epoch: int
+    clean: bool
+
+
+class LeaseState(NamedTuple):
+    """A lease as the database has it."""
+
+    name: str
+    owner: str | None
+    epoch: int
+    expires_at: float
+    renewals: int
+
+
+class Move(NamedTuple):
+    """One stream's cursor, from what was read to where the batch ends."""
+
+    stream: Stream
+    read: Cursor
+    new: Cursor
+
+
+class Fence(NamedTuple):
+    """What must still hold when a batch commits (protocol rules 1 and 6)."""
+
+    leases: Mapping[int, Lease]
+    handlers_version: int
+
+
+@dataclass(frozen=True)
+class Failure:
+    """One failed attempt, as an operator wants to see it."""
+
+    error: str
+    text: str
+    place: str
+    trace: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parked:
+    """An event set aside for one handler: to be run later, behind its lane's head, or by a person's decision."""
+
+    id: int = 0
+    handler: str
+    lane_group: str
+    record: Record
+    key: str | None
+    type: str
+    state: ParkedState = "parked"
+    attempts: int = 0
+    running: bool = False
+    due_at: float = 0.0
+    failure: Failure | None = None
+    failed_at: float | None = None
+
+
+class StreamNumbers(NamedTuple):
+    """One partition of a publisher: last number given, the id under it, last number the log has confirmed, epoch."""
+
+    partition: int
+    last_number: int
+    last_id: bytes
+    confirmed: int
+    epoch: int
+
+
+class HandlerRegistration(NamedTuple):
+    """A handler as a component's database knows it: in force, or retired."""
+
+    name: str
+    event_type: str
+    lane_group: str
+    retired: bool = False
+
+
+class CursorState(NamedTuple):
+    """A cursor with the reason why its stream stands still, if it does."""
+
+    cursor: Cursor
+    stopped: str | None
+
+
+class Counts(NamedTuple):
+    """What a component has before it, for status and for knowing when all is quiet."""
+
+    unnumbered: int
+    parked: int
+    due: int
+    dead: int
+    discarded: int
+    voids: int
+    passed_over: int
+    handled: int
+    handled_last_minute: int
+    next_due_at: float | None
+    relay_stopped: str | None
