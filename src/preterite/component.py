@@ -11,13 +11,16 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
-from preterite.contracts import Checked, Event, wire_name
+from preterite.calendars import DAILY, MONTHLY, Schedule
+from preterite.contracts import Checked, Command, Event, Message, Tick, wire_name
 from preterite.envelope import Envelope
 from preterite.recoverability import Recoverability
+from preterite.saga import Reaction, Saga, reactions
 from preterite.sessions import names_async_session, names_session
-from preterite.unit_of_work import OwnUnitOfWork, Published, UnitOfWork
+from preterite.unit_of_work import Deferrable, OwnUnitOfWork, Published, UnitOfWork
 
 TIME_LIMIT_SECONDS = 30.0
+SagaType = TypeVar("SagaType", bound=type[Saga])
 Function = TypeVar("Function", bound=Callable[..., Awaitable[None] | None])
 
 
@@ -34,13 +37,17 @@ class Given(StrEnum):
 
 @dataclass(frozen=True)
 class Handler:
-    """A function run for each event of one type; its identity on disk is its name."""
+    """A function run for each message of one type; its identity on disk is its name."""
 
     name: str
-    event_type: type[Event]
+    message_type: type[Message]
     function: Callable[..., Any]
-    lane_group: str
-    formerly: str | None
+    lane_group: str = ""
+    formerly: str | None = None
+    recoverability: Recoverability | None = None
+    saga: type[Saga] | None = None
+    reaction: Reaction | None = None
+    schedule: Schedule | None = None
 
 
 @dataclass(frozen=True)
@@ -71,28 +78,71 @@ class Component:
         self.name = name
         self.publishes = tuple(publishes)
         self.tables = tables
-        self.recoverability = recoverability or Recoverability()
+        self.recoverability = recoverability
         self.time_limit_seconds = time_limit_seconds
         self.handlers: list[Handler] = []
+        self.sagas: list[type[Saga]] = []
+        self.commands: dict[type[Command], Deferrable] = {}
         self.published = {
             event_type: Published(wire_name(event_type, name), Checked(event_type)) for event_type in self.publishes
         }
         self.in_use: set[int] = set()
 
     def handles(
-        self, event_type: type[Event], *, name: str | None = None, apart: str = "", formerly: str | None = None
+        self,
+        message_type: type[Event] | type[Command],
+        *,
+        name: str | None = None,
+        apart: str = "",
+        formerly: str | None = None,
+        recoverability: Recoverability | None = None,
     ) -> Callable[[Function], Function]:
         """Run the decorated function for every event of this type, exactly once in this component's database.
 
+        Also for a command that this component has asked for by `unit_of_work.later`.
         `name` is its identity on disk (the function's name where left out), `formerly` the name it had before.
         Handlers declared `apart` under a word keep an order of their own and do not wait for the others.
+        `recoverability` says what follows a failure, where that is not the component's own.
         """
 
         def declare(function: Function) -> Function:
-            self.handlers.append(Handler(name or function.__name__, event_type, function, apart, formerly))
+            self._declare(Handler(name or function.__name__, message_type, function, apart, formerly, recoverability))
             return function
 
         return declare
+
+    def saga(self, saga: SagaType) -> SagaType:
+        """Let the functions of a saga run in this component, each under the name SAGA.FUNCTION."""
+        self.sagas.append(saga)
+        for name, (function, reaction) in reactions(saga).items():
+            self._declare(
+                Handler(f"{saga.__saga__.name}.{name}", reaction.message_type, function, saga=saga, reaction=reaction)
+            )
+        return saga
+
+    def cron(
+        self, expression: str, *, timezone: str = "UTC", name: str | None = None, formerly: str | None = None
+    ) -> Callable[[Function], Function]:
+        """Run the decorated function at every moment of a calendar, from the first start of the component on.
+
+        Its first parameter is the `Tick`. Each moment is handled once, in order; those missed while nobody was there
+        come late, each with the time it was meant for. Needs the extra `preterite[calendar]`.
+        """
+
+        def declare(function: Function) -> Function:
+            schedule = Schedule(expression, timezone)
+            self._declare(Handler(name or function.__name__, Tick, function, formerly=formerly, schedule=schedule))
+            return function
+
+        return declare
+
+    def monthly(self, *, timezone: str = "UTC") -> Callable[[Function], Function]:
+        """Run the decorated function at the start of every month, as `cron` does."""
+        return self.cron(MONTHLY, timezone=timezone)
+
+    def daily(self, *, timezone: str = "UTC") -> Callable[[Function], Function]:
+        """Run the decorated function at the start of every day, as `cron` does."""
+        return self.cron(DAILY, timezone=timezone)
 
     def unit_of_work(self, session: Any) -> OwnUnitOfWork:
         """One transaction on your session or connection: business rows and events commit together at exit.
@@ -100,7 +150,16 @@ class Component:
         Takes a SQLAlchemy Session, an AsyncSession (`async with`), or a bare connection; joins an open
         transaction; refuses nesting. An exception rolls everything back and passes through.
         """
-        return OwnUnitOfWork(self.name, self.published, session, self.in_use)
+        return OwnUnitOfWork(self.name, self.published, self.commands, session, self.in_use)
+
+    def _declare(self, handler: Handler) -> None:
+        self.handlers.append(handler)
+        message_type = handler.message_type
+        if issubclass(message_type, Command) and handler.schedule is None:
+            saga = None if handler.saga is None else handler.saga.__saga__.name
+            self.commands.setdefault(
+                message_type, Deferrable(wire_name(message_type, self.name), Checked(message_type), saga)
+            )
 
     def __repr__(self) -> str:
         return f"Component({self.name!r})"
@@ -108,18 +167,18 @@ class Component:
 
 def call_of(handler: Handler, connection_type: type) -> Call:
     """Read from its annotations how a handler wants to be called; raises TypeError with the fault in one sentence."""
-    parameters = list(inspect.signature(handler.function).parameters.values())
+    parameters = list(inspect.signature(handler.function).parameters.values())[0 if handler.saga is None else 1 :]
     try:
         # The event may be a class inside a function, whose names nobody else can see.
-        hints = get_type_hints(handler.function, localns={handler.event_type.__name__: handler.event_type})
+        hints = get_type_hints(handler.function, localns={handler.message_type.__name__: handler.message_type})
     except NameError as error:
         raise TypeError(f"an annotation cannot be read ({error}); import what it names at run time") from None
     if not parameters:
-        raise TypeError("it takes no event; its first parameter is the event")
-    first = hints.get(parameters[0].name, handler.event_type)
+        raise TypeError("it takes no message; its first parameter is the event or command")
+    first = hints.get(parameters[0].name, handler.message_type)
     batch = get_origin(first) is not None and issubclass(get_origin(first), Sequence)
-    if (get_args(first)[0] if batch else first) is not handler.event_type:
-        raise TypeError(f"its first parameter is not a {handler.event_type.__name__} nor a Sequence of it")
+    if (get_args(first)[0] if batch else first) is not handler.message_type:
+        raise TypeError(f"its first parameter is not a {handler.message_type.__name__} nor a Sequence of it")
     if any(parameter.kind is inspect.Parameter.KEYWORD_ONLY for parameter in parameters):
         raise TypeError("it takes parameters by keyword only; write them without the *")
     if inspect.isgeneratorfunction(handler.function) or inspect.isasyncgenfunction(handler.function):
@@ -127,6 +186,8 @@ def call_of(handler: Handler, connection_type: type) -> Call:
     others = tuple(_given(parameter.name, hints.get(parameter.name), connection_type) for parameter in parameters[1:])
     if batch and Given.ENVELOPE in others:
         raise TypeError("a batch handler has no single envelope")
+    if batch and (handler.saga is not None or issubclass(handler.message_type, Command)):
+        raise TypeError("sagas and commands are handled one by one, not as a Sequence")
     return Call((Given.EVENT, *others), batch)
 
 

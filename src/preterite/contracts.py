@@ -1,4 +1,4 @@
-"""Events: how a fact is declared, and what its declaration promises.
+"""Events and commands: how a message is declared, and what its declaration promises.
 
 An event is a frozen, keyword-only struct. Class keywords say how it travels:
 
@@ -6,6 +6,7 @@ An event is a frozen, keyword-only struct. Class keywords say how it travels:
 
 `key` names the field that orders and partitions it, `name` its chosen word on the wire
 (component + class name where left out), `version` its version, 1 where left out.
+A command is a component's message to its own future; it never leaves the component.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ class OwnKey:
 
 @dataclass(frozen=True)
 class Contract:
-    """What an event class declares about itself."""
+    """What a message class declares about itself."""
 
     key: str | None
     name: str | None
@@ -52,8 +53,8 @@ class Contract:
 
 
 @dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(msgspec.field,))
-class EventMeta(msgspec.StructMeta):
-    """Makes every event frozen and keyword-only, and keeps its class keywords."""
+class MessageMeta(msgspec.StructMeta):
+    """Makes every message frozen and keyword-only, and keeps its class keywords."""
 
     def __new__(
         mcls,
@@ -64,21 +65,36 @@ class EventMeta(msgspec.StructMeta):
         key: str | None = None,
         name: str | None = None,
         version: int = 1,
-    ) -> EventMeta:
+    ) -> MessageMeta:
         cls = super().__new__(mcls, class_name, bases, namespace, frozen=True, kw_only=True)
         type.__setattr__(cls, "__contract__", Contract(key, name, version))
-        return cast(EventMeta, cls)
+        return cast(MessageMeta, cls)
 
 
-class Event(msgspec.Struct, metaclass=EventMeta):
-    """A fact that happened in its owner's database: past tense, identifiers and the time, nothing more."""
+class Message(msgspec.Struct, metaclass=MessageMeta):
+    """What is written to be handled: an event or a command."""
 
     __contract__: ClassVar[Contract]
 
 
-def wire_name(event_type: type[Event], component: str) -> str:
-    """The event's word on the wire: the chosen one, or component and class name."""
-    return event_type.__contract__.name or f"{component}.{event_type.__name__}"
+class Event(Message):
+    """A fact that happened in its owner's database: past tense, identifiers and the time, nothing more."""
+
+
+class Command(Message):
+    """What a component tells itself to do later: imperative; handled by the component that asked for it, only."""
+
+
+class Tick(Command):
+    """A moment of a calendar: which calendar, and the moment it was meant for, however late it is handled."""
+
+    calendar: str
+    at: datetime
+
+
+def wire_name(message_type: type[Message], component: str) -> str:
+    """The message's word on the wire: the chosen one, or component and class name."""
+    return message_type.__contract__.name or f"{component}.{message_type.__name__}"
 
 
 def key_fault(event_type: type[Event]) -> str | None:
@@ -108,28 +124,28 @@ def partition_of(key: str, partitions: int) -> int:
 
 
 class Checked:
-    """Checks and encodes the events of one type; made once per type and component.
+    """Checks and encodes the messages of one type; made once per type and component.
 
-    msgspec checks types when decoding only, so an event is checked here before anything is written.
+    msgspec checks types when decoding only, so a message is checked here before anything is written.
     """
 
-    def __init__(self, event_type: type[Event]) -> None:
-        self.event_type = event_type
-        self._key = event_type.__contract__.key
-        hints = get_type_hints(event_type, include_extras=True)
-        self._plain = [_plain_type(hints[field]) for field in event_type.__struct_fields__]
+    def __init__(self, message_type: type[Message]) -> None:
+        self.message_type = message_type
+        self._key = message_type.__contract__.key
+        hints = get_type_hints(message_type, include_extras=True)
+        self._plain = [_plain_type(hints[field]) for field in message_type.__struct_fields__]
         self._all_plain = None not in self._plain
         self._encode = msgspec.json.Encoder().encode
-        self.decode: Callable[[bytes | msgspec.Raw], Event] = msgspec.json.Decoder(event_type).decode
-        """The event in these bytes; raises msgspec's error where they are not one."""
+        self.decode: Callable[[bytes | msgspec.Raw], Message] = msgspec.json.Decoder(message_type).decode
+        """The message in these bytes; raises msgspec's error where they are not one."""
 
-    def key_of(self, event: Event) -> str | None:
-        """The text of the event's key, or nothing where its type declares none."""
-        return None if self._key is None else str(getattr(event, self._key))
+    def key_of(self, message: Message) -> str | None:
+        """The text of the message's key, or nothing where its type declares none."""
+        return None if self._key is None else str(getattr(message, self._key))
 
-    def encode(self, event: Event) -> bytes:
-        """The event as JSON; raises before anything is written if it does not fit its declaration."""
-        for index, value in enumerate(msgspec.structs.astuple(event)):
+    def encode(self, message: Message) -> bytes:
+        """The message as JSON; raises before anything is written if it does not fit its declaration."""
+        for index, value in enumerate(msgspec.structs.astuple(message)):
             plain = self._plain[index]
             if plain is None:
                 continue
@@ -141,35 +157,36 @@ class Checked:
             if fault is not None:
                 raise InvalidEvent(f"{self._of(index)} {fault}")
         try:
-            body = self._encode(event)
+            body = self._encode(message)
         except (TypeError, ValueError, OverflowError) as error:
-            raise InvalidEvent(f"{self.event_type.__name__} is no JSON: {error}; nothing was written.") from error
+            raise InvalidEvent(f"{self.message_type.__name__} is no JSON: {error}; nothing was written.") from error
         if not self._all_plain:
-            self._check_by_decoding(event, body)
+            self._check_by_decoding(message, body)
         if len(body) > EVENT_BYTES_MAX:
             raise EventTooLarge(
-                f"{self.event_type.__name__} is {len(body):,} bytes; at most {EVENT_BYTES_MAX:,} may travel. "
+                f"{self.message_type.__name__} is {len(body):,} bytes; at most {EVENT_BYTES_MAX:,} may travel. "
                 "Nothing was written. Events carry identifiers and times; leave the rest at home."
             )
         return body
 
-    def _check_by_decoding(self, event: Event, body: bytes) -> None:
+    def _check_by_decoding(self, message: Message, body: bytes) -> None:
         try:
-            same = self.decode(body) == event
+            same = self.decode(body) == message
         except msgspec.ValidationError as error:
-            raise InvalidEvent(f"{self.event_type.__name__}: {error}; nothing was written.") from error
-        naive = _first_naive(event)
+            raise InvalidEvent(f"{self.message_type.__name__}: {error}; nothing was written.") from error
+        naive = _first_naive(message)
         if naive is not None:
             raise InvalidEvent(
-                f"{self.event_type.__name__} holds a time without zone ({naive}); give it one, as in datetime.now(UTC)."
+                f"{self.message_type.__name__} holds a time without zone ({naive}); "
+                "give it one, as in datetime.now(UTC)."
             )
         if not same:
             raise InvalidEvent(
-                f"{self.event_type.__name__} does not read back as it was written; check the types of its fields."
+                f"{self.message_type.__name__} does not read back as it was written; check the types of its fields."
             )
 
     def _of(self, index: int) -> str:
-        return f"{self.event_type.__name__}.{self.event_type.__struct_fields__[index]}"
+        return f"{self.message_type.__name__}.{self.message_type.__struct_fields__[index]}"
 
 
 def _plain_type(hint: Any) -> type | None:

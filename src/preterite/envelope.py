@@ -30,6 +30,8 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     correlationid: UUID | None = None
     causationid: UUID | None = None
     traceparent: str | None = None
+    saga: int | None = None
+    """Of a command only, which never leaves its component: the instance of a saga that asked for it."""
 
     @property
     def key(self) -> str | None:

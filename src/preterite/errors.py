@@ -12,11 +12,13 @@
     ├── ConfigurationError             a setting, URL or project cannot be read
     ├── Undecodable                    bytes that are not the message they claim to be
     ├── HandlerFailed                  a handler raised; carries event and handler
+    ├── SagaMissing                    an event for an instance of a saga that there is not, or not yet
     ├── Fenced                         somebody else holds the lease now; nothing was written
     ├── StoreError                     a component's database
     │   ├── WrongDatabase              the database of another component or system
     │   ├── NotDurable                 settings under which a commit may be lost
     │   └── StoreUnavailable           locked, full, read-only or unreachable
+    │       └── SagaChanged            somebody else has changed the same instance; it is run again
     └── LogError                       the log
         ├── WrongLog                   the log of another system, or another number of partitions
         ├── LogConflict                another event stands under this number
@@ -91,6 +93,13 @@ class HandlerFailed(PreteriteError):
         super().__init__(f"Handler {handler} failed on {event}; its effects were rolled back.")
 
 
+class SagaMissing(PreteriteError):
+    """An event joins an instance of a saga that there is not; it waits until there is one, or for a person."""
+
+    def __init__(self, saga: str, correlation: str) -> None:
+        super().__init__(f"There is no instance of saga {saga} for {correlation}; the event waits until there is one.")
+
+
 class Fenced(PreteriteError):
     """Another worker holds the lease, or newer code has registered other handlers; nothing was written."""
 
@@ -109,6 +118,10 @@ class NotDurable(StoreError):
 
 class StoreUnavailable(StoreError):
     """The database is locked, full, read-only or out of reach; nothing was written, it is tried again."""
+
+
+class SagaChanged(StoreUnavailable):
+    """Somebody else has changed the same instance of a saga; nothing was written, it is run again."""
 
 
 class LogError(PreteriteError):

@@ -1,6 +1,6 @@
 """The host: runs the loops of a system's components in threads, wakes them, and goes on after what fails.
 
-Threads live here and nowhere else. Each component has one relay and, if it hears anything, one receiver;
+Threads live here and nowhere else. Each component has one relay and, if it handles anything, one receiver;
 a watcher notices what other processes have committed. A wake-up is a hint: without any, every loop looks
 again after `IDLE_SECONDS`.
 """
@@ -21,6 +21,7 @@ from preterite.receiver import Receiver
 
 IDLE_SECONDS = 1.0
 WATCH_SECONDS = 0.045
+DUE_SECONDS_MIN = 0.02
 BACKOFF_SECONDS_MIN = 0.1
 BACKOFF_SECONDS_MAX = 5.0
 BEAT_SECONDS = 1.0
@@ -34,6 +35,10 @@ class Loop(Protocol):
 
     def step(self) -> bool:
         """Do one round; true if there was something to do."""
+        ...
+
+    def seconds_to_next(self) -> float | None:
+        """How long it is until something is due by the business clock; nothing if nothing is known to be."""
         ...
 
     def close(self) -> None:
@@ -60,7 +65,7 @@ class Host:
         self._system.wake = self._wake
         for name in self._system.components:
             self._run(name, "relay", lambda name=name: self._system.relay(name))
-            if self._system.hears(name):
+            if self._system.has_handlers(name):
                 self._run(name, "receiver", lambda name=name: self._receiver(name))
         watcher = _Thread("watcher", lambda: _Watcher(self._system, self._wake), self._stopping, threading.Event())
         watcher.idle_seconds = WATCH_SECONDS
@@ -158,8 +163,15 @@ class _Thread(threading.Thread):
                 if busy:
                     self.did_something()
                 else:
-                    self.wake.wait(self.idle_seconds)
+                    self.wake.wait(self._idle_seconds(self._loop))
         self._close()
+
+    def _idle_seconds(self, loop: Loop) -> float:
+        """How long to wait for a wake-up: until something is due, but not for ever, and not without a pause."""
+        due_in = loop.seconds_to_next()
+        if due_in is None:
+            return self.idle_seconds
+        return min(self.idle_seconds, max(due_in, DUE_SECONDS_MIN))
 
     def _note(self, trouble: str | None) -> None:
         """Say once what is wrong, and once that it is over."""
@@ -204,6 +216,9 @@ class _Watcher:
             for name in self._system.components:
                 self._wake(name)
         return False
+
+    def seconds_to_next(self) -> float | None:
+        return None
 
     def close(self) -> None:
         pass

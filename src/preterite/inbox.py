@@ -3,7 +3,10 @@
     1. open    decode every record; what cannot be decoded or has no type known here is set aside or counted
     2. sort    which handlers run on which event; behind a parked lane nothing runs, it parks
     3. run     in order; a failing handler rolls everything back and names its pair (event, handler)
-    4. settle  flush, outbox, parked rows, counts, and last of all the cursors under the fence
+    4. settle  flush, outbox, parked rows, counts, and last of all the batch's source: its cursors, under the fence
+
+A batch comes from the live streams, from commands whose time has come, or from history: its `Source` says what runs
+and what "done" means.
 
 A culprit is parked, due by its recoverability, in the transaction that moves the cursor, and the rest is
 run again without it. If it is unknown who failed, or after several culprits, every pair of the batch is
@@ -15,15 +18,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from preterite.clock import Clock, Randomness
 from preterite.errors import Fenced, PreteriteError, StoreUnavailable
 from preterite.failures import failure_of
-from preterite.handling import HandlerRaised, Handling, Item, opened
-from preterite.log import Cursor, Record, Stream
+from preterite.handling import HandlerRaised, Handling
+from preterite.instances import waited_for
+from preterite.items import Item, opened
+from preterite.log import Record
 from preterite.recoverability import DeadLetter, RetryLater
-from preterite.rows import Fence, Move, Parked
+from preterite.rows import DbConnection, Fence, Parked
 from preterite.store import Store, reaching
 from preterite.topology import BoundHandler, Subscriptions
 from preterite.workplace import Batch, Workplace
@@ -52,6 +57,27 @@ class Handled(NamedTuple):
     records: int
 
 
+class Source(Protocol):
+    """Where a batch comes from. It decides what of it runs, and writes last how far it is done."""
+
+    @property
+    def fence(self) -> Fence:
+        """What must still hold when the batch commits."""
+        ...
+
+    def handlers(self, item: Item) -> Sequence[BoundHandler]:
+        """The handlers that run on this item."""
+        ...
+
+    def claim(self, connection: DbConnection, item: Item) -> bool:
+        """Take this item for this transaction; false if it is no longer there to be run."""
+        ...
+
+    def settle(self, connection: DbConnection, items: Sequence[Item]) -> None:
+        """Write that these items are done, and check everything; raises `Fenced`."""
+        ...
+
+
 @dataclass
 class _Plan:
     """Which handlers run on which item, what is parked instead, and which lanes are held up."""
@@ -74,7 +100,6 @@ class Inbox:
         randomness: Randomness,
     ) -> None:
         self._subscriptions = subscriptions
-        self._recoverability = subscriptions.component.recoverability
         self._store = store
         self._workplace = workplace
         self._handling = handling
@@ -82,9 +107,7 @@ class Inbox:
         self._randomness = randomness
         self.raising = False
 
-    def handle(
-        self, records: Sequence[Record], cursors: Mapping[Stream, Cursor], fence: Fence, expires_at: Callable[[], float]
-    ) -> Handled:
+    def handle(self, records: Sequence[Record], source: Source) -> Handled:
         """Apply the batch, or its beginning, exactly once.
 
         Raises `Fenced` or `StoreUnavailable`; then nothing was written.
@@ -94,9 +117,7 @@ class Inbox:
         singly: set[str] = set()
         while len(culprits) <= CULPRITS_MAX:
             try:
-                return self._transact(
-                    lambda batch: self._attempt(batch, items, culprits, singly, cursors, fence, expires_at)
-                )
+                return self._transact(lambda batch: self._attempt(batch, items, culprits, singly, source))
             except HandlerRaised as raised:
                 if self.raising:
                     raise raised.error from None
@@ -111,21 +132,20 @@ class Inbox:
             except Exception:
                 # It came from the flush or the commit, where nobody can tell whose rows it was.
                 break
-        return self.park_all(records, cursors, fence, expires_at)
+        return self.park_all(records, source)
 
-    def park_all(
-        self, records: Sequence[Record], cursors: Mapping[Stream, Cursor], fence: Fence, expires_at: Callable[[], float]
-    ) -> Handled:
-        """Park every pair of the batch as due now and move the cursors.
+    def park_all(self, records: Sequence[Record], source: Source) -> Handled:
+        """Park every pair of the batch as due now, and note that it is done.
 
         Each then runs alone, its attempt counted before it starts.
         """
         items = [opened(self._subscriptions, record) for record in records]
-        rows = [row for item in items for row in self._rows(item)]
 
         def settle(batch: Batch) -> Handled:
-            self._store.verify_fence(batch.work.connection, fence)
-            self._settle(batch, items, rows, 0, cursors, fence, expires_at())
+            connection = batch.work.connection
+            self._store.verify_fence(connection, source.fence)
+            rows = [row for item in items if source.claim(connection, item) for row in self._rows(item, source)]
+            self._settle(batch, items, rows, 0, source)
             return Handled(len(records))
 
         return self._transact(settle)
@@ -140,21 +160,24 @@ class Inbox:
         items: Sequence[Item],
         culprits: Mapping[Pair, Parked],
         singly: set[str],
-        cursors: Mapping[Stream, Cursor],
-        fence: Fence,
-        expires_at: Callable[[], float],
+        source: Source,
     ) -> Handled:
-        self._store.verify_fence(batch.work.connection, fence)
-        plan = self._plan(batch, items, culprits)
+        connection = batch.work.connection
+        self._store.verify_fence(connection, source.fence)
+        plan = self._plan(batch, items, culprits, source)
         until = self._clock.monotonic() + BATCH_SECONDS
+        gone: set[int] = set()
         done = handled = 0
         for start, end in self._segments(items):
-            handled += self._run(batch, items, plan, start, end, singly)
+            if source.claim(connection, items[start]):
+                handled += self._run(batch, items, plan, start, end, singly)
+            else:
+                gone.add(start)
             done = end
             if self._clock.monotonic() >= until:
                 break
-        parked = [row for index, row in plan.parked if index < done]
-        self._settle(batch, items[:done], parked, handled, cursors, fence, expires_at())
+        parked = [row for index, row in plan.parked if index < done and index not in gone]
+        self._settle(batch, items[:done], parked, handled, source)
         return Handled(done)
 
     def _run(self, batch: Batch, items: Sequence[Item], plan: _Plan, start: int, end: int, singly: set[str]) -> int:
@@ -200,7 +223,7 @@ class Inbox:
             yield start, end
             start = end
 
-    def _plan(self, batch: Batch, items: Sequence[Item], culprits: Mapping[Pair, Parked]) -> _Plan:
+    def _plan(self, batch: Batch, items: Sequence[Item], culprits: Mapping[Pair, Parked], source: Source) -> _Plan:
         """Decide what runs and what parks: culprits, and everything behind a parked lane, in the batch or before it."""
         keys = (
             (item.record.stream.publisher, item.key)
@@ -210,25 +233,25 @@ class Inbox:
         plan = _Plan([], [], self._store.parked_lanes(batch.work.connection, keys))
         for index, item in enumerate(items):
             if item.fault is not None:
-                self._set_aside(plan, index, item)
+                self._set_aside(plan, index, item, source)
             elif plan.blocked or culprits:
-                self._sort(plan, index, item, culprits)
+                self._sort(plan, index, item, culprits, source)
             else:
-                plan.runs.append(item.subscription.handlers if item.subscription is not None else ())
+                plan.runs.append(source.handlers(item))
         return plan
 
-    def _set_aside(self, plan: _Plan, index: int, item: Item) -> None:
+    def _set_aside(self, plan: _Plan, index: int, item: Item, source: Source) -> None:
         """What cannot be read runs for nobody, and holds up its lane if that is known."""
-        rows = self._rows(item)
+        rows = self._rows(item, source)
         plan.parked += [(index, row) for row in rows]
         plan.blocked |= {(row.lane_group, item.record.stream.publisher, row.key) for row in rows if row.key is not None}
         plan.runs.append(())
 
-    def _sort(self, plan: _Plan, index: int, item: Item, culprits: Mapping[Pair, Parked]) -> None:
+    def _sort(self, plan: _Plan, index: int, item: Item, culprits: Mapping[Pair, Parked], source: Source) -> None:
         """Per handler: behind a parked lane it parks, a culprit parks and holds up its lane from here on."""
         running: list[BoundHandler] = []
         failed: set[tuple[str, str, str]] = set()
-        for bound in item.subscription.handlers if item.subscription is not None else ():
+        for bound in source.handlers(item):
             culprit = culprits.get(Pair(index, bound.name))
             lane = (bound.handler.lane_group, item.record.stream.publisher, item.key or "")
             if item.key is not None and lane in plan.blocked:
@@ -248,11 +271,9 @@ class Inbox:
         items: Sequence[Item],
         parked: Sequence[Parked],
         handled: int,
-        cursors: Mapping[Stream, Cursor],
-        fence: Fence,
-        expires_at: float,
+        source: Source,
     ) -> None:
-        """Write what goes with the handlers' effects; the cursors come last and check everything."""
+        """Write what goes with the handlers' effects; the source comes last and checks everything."""
         self._handling.write_outbox(batch)
         connection = batch.work.connection
         if parked:
@@ -267,12 +288,12 @@ class Inbox:
             self._store.count_passed_over(connection, publisher, what, count, wall)
         if handled:
             self._store.count_handled(connection, int(wall // 60), handled)
-        self._store.move_cursors(connection, _moves(items, cursors), fence, expires_at)
+        source.settle(connection, items)
 
-    def _rows(self, item: Item) -> list[Parked]:
+    def _rows(self, item: Item, source: Source) -> list[Parked]:
         """The item parked for each of its handlers; an unreadable one once, for nobody."""
         if item.subscription is not None:
-            rows = [self._row(item, bound) for bound in item.subscription.handlers]
+            rows = [self._row(item, bound) for bound in source.handlers(item)]
             if item.fault is None:
                 return rows
             return [
@@ -293,12 +314,13 @@ class Inbox:
             key=item.key,
             type=item.subscription.wire_name,
             due_at=0.0,
+            saga=waited_for(bound, item),
         )
 
     def _culprit(self, item: Item, raised: HandlerRaised) -> Parked:
         now = self._clock.now().timestamp()
         row = replace(self._row(item, raised.handler), attempts=1, failure=failure_of(raised.error), failed_at=now)
-        decision = self._recoverability.decide(1, self._randomness.fraction())
+        decision = raised.handler.recoverability.decide(1, self._randomness.fraction(), error=raised.error)
         if isinstance(decision, DeadLetter):
             return replace(row, state="dead")
         return replace(row, due_at=now + (decision.seconds if isinstance(decision, RetryLater) else 0.0))
@@ -308,12 +330,3 @@ def _passed_over(items: Sequence[Item]) -> Mapping[tuple[str, str], int]:
     return Counter(
         (item.record.stream.publisher, item.envelope.type) for item in items if item.unknown and item.envelope
     )
-
-
-def _moves(items: Sequence[Item], cursors: Mapping[Stream, Cursor]) -> list[Move]:
-    """From where each stream was read to the last record of it in the batch."""
-    counts = Counter([item.record.stream for item in items])
-    ends = {item.record.stream: item.record for item in items}
-    for stream, record in ends.items():
-        assert record.number == cursors[stream].number + counts[stream], f"the batch leaves out numbers of {stream}"
-    return [Move(stream, cursors[stream], cursors[stream].at(record)) for stream, record in ends.items()]

@@ -17,7 +17,8 @@ from uuid import UUID
 NO_EVENT = b""
 RECORD_BYTES_MAX = 1024 * 1024
 
-Kind = Literal["event", "void", "claim", "head"]
+Kind = Literal["event", "void", "claim", "head", "command"]
+"""A command is never in a log: it is a record of a component's own future, read like one of a stream."""
 
 
 class Stream(NamedTuple):

@@ -24,6 +24,7 @@ from preterite.rows import HandlerRegistration, StoreIdentity
 from preterite.sessions import BINDING_KEY, Binding
 from preterite.standing import Observer, Standing
 from preterite.store import Database
+from preterite.timekeeper import keep_calendars
 from preterite.topology import Subscriptions, Topology
 
 if TYPE_CHECKING:
@@ -132,7 +133,13 @@ class OpenSystem:
         return self._observer.look()
 
     def close(self) -> None:
-        """Give up leases, connections and the log; what is not handled yet is handled by whoever opens next."""
+        """Give up leases, connections and the log; what is not handled yet is handled by whoever opens next.
+
+        Where sessions for asyncio were opened, not to be called on a running event loop: use `async with` there.
+        """
+        if self._async_engines:
+            # A driver for asyncio keeps threads that would keep the process from ending.
+            asyncio.run(self._dispose_async_engines())
         for loop in (*self._relays.values(), *self._receivers.values()):
             loop.close()
         for engine in self._engines.values():
@@ -155,10 +162,13 @@ class OpenSystem:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        await self._dispose_async_engines()
+        await asyncio.to_thread(self.close)
+
+    async def _dispose_async_engines(self) -> None:
         for engine in self._async_engines.values():
             await engine.dispose()
         self._async_engines = {}
-        await asyncio.to_thread(self.close)
 
     # what the loops and the command line work with
 
@@ -189,9 +199,9 @@ class OpenSystem:
             self.binding(component),
         )
 
-    def hears(self, component: str) -> bool:
-        """Whether this component listens to anything."""
-        return bool(self.topology.subscriptions[component].publishers)
+    def has_handlers(self, component: str) -> bool:
+        """Whether this component handles anything: events, commands, or moments of calendars."""
+        return bool(self.topology.subscriptions[component].registrations)
 
     def engine(self, component: str) -> Any:
         """The SQLAlchemy engine of a component's plain sessions."""
@@ -242,9 +252,10 @@ class OpenSystem:
             self._refuse_changed_handlers(component.name, store.handlers(connection)[1], subscriptions)
             store.register_handlers(connection, subscriptions.registrations, subscriptions.renamed, self.clock.wall())
             store.retry_undecodable(connection, subscriptions.fingerprint)
-            connection.commit()
             identity = store.identity(connection)
             assert identity is not None, "a database that was identified has an identity"
+            keep_calendars(store, connection, identity, subscriptions, self.clock.now())
+            connection.commit()
         finally:
             if store.in_transaction(connection):
                 connection.rollback()
@@ -285,7 +296,7 @@ class OpenSystem:
                 self._relays[name] = self.relay(name)
             did |= self._relays[name].step()
         for name in self.components:
-            if not self.hears(name):
+            if not self.has_handlers(name):
                 continue
             if name not in self._receivers:
                 self._receivers[name] = self.receiver(name)

@@ -89,6 +89,10 @@ class Relay:
         self._now_and_then(lease)
         return bool(numbered or sent)
 
+    def seconds_to_next(self) -> float | None:
+        """Nothing here waits for a business time."""
+        return None
+
     def close(self) -> None:
         """Give the lease back and close; what is not sent yet stays in outbox and journal."""
         self._leases.release(self._connection)

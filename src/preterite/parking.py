@@ -14,8 +14,9 @@ from dataclasses import replace
 from preterite.clock import Clock, Randomness
 from preterite.errors import Fenced, HandlerFailed, PreteriteError, StoreUnavailable
 from preterite.failures import died_while_handling, failure_of
-from preterite.handling import HandlerRaised, Handling, opened
-from preterite.recoverability import DeadLetter, Decision, RetryLater
+from preterite.handling import HandlerRaised, Handling
+from preterite.items import opened
+from preterite.recoverability import DeadLetter, Decision, Recoverability, RetryLater
 from preterite.rows import (
     DbConnection,
     Failure,
@@ -44,7 +45,6 @@ class Parking:
         randomness: Randomness,
     ) -> None:
         self._subscriptions = subscriptions
-        self._recoverability = subscriptions.component.recoverability
         self._store = store
         self._connection = connection
         self._workplace = workplace
@@ -73,7 +73,8 @@ class Parking:
         self._settle_left_over(fence, expires_at)
         rows = self._store.interrupted(self._connection, sorted(fence.leases))
         for row in rows:
-            decision = self._recoverability.decide(row.attempts, self._randomness.fraction(), process_died=True)
+            policy = self._policy(row)
+            decision = policy.decide(row.attempts, self._randomness.fraction(), process_died=True)
             self._unsettled.append((self._decided(row, died_while_handling(), decision), row.attempts))
         self._settle_left_over(fence, expires_at)
         return len(rows)
@@ -112,7 +113,7 @@ class Parking:
         if not self._store.take_parked(connection, row):
             raise Fenced(f"Parked row {row.id} was taken by somebody else; nothing was written.")
         item = opened(self._subscriptions, row.record)
-        bound = self._subscriptions.handler(row.type, row.handler)
+        bound = self._subscriptions.handler(row.record.kind, row.type, row.handler)
         if item.fault is not None:
             raise _Unreadable(item.fault)
         if bound is None or item.subscription is None:
@@ -128,8 +129,15 @@ class Parking:
             waiting: ParkedState = "undecodable" if row.handler else "dead"
             return replace(row, state=waiting, running=False, failure=error.fault, failed_at=self._now())
         return self._decided(
-            row, failure_of(error), self._recoverability.decide(row.attempts, self._randomness.fraction())
+            row,
+            failure_of(error),
+            self._policy(row).decide(row.attempts, self._randomness.fraction(), error=error),
         )
+
+    def _policy(self, row: Parked) -> Recoverability:
+        """What is to follow the failures of this row's handler; the usual where it is no longer declared."""
+        bound = self._subscriptions.handler(row.record.kind, row.type, row.handler)
+        return Recoverability() if bound is None else bound.recoverability
 
     def _decided(self, row: Parked, failure: Failure, decision: Decision) -> Parked:
         now = self._now()

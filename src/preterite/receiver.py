@@ -1,4 +1,4 @@
-"""The receiver: reads the streams a component listens to and hands them to the inbox in batches.
+"""The receiver: reads the streams a component listens to and hands them to the inbox in batches; lets what is due run.
 
 It holds the leases of the partitions it reads, keeps the order of each stream by number, and stands still,
 visibly, where a stream has a gap or its publisher has gone back. A step does one round and never waits.
@@ -22,7 +22,9 @@ from preterite.owners import new_owner
 from preterite.parking import Parking
 from preterite.rows import Fence, HandlerRegistration, StoreIdentity
 from preterite.sessions import Binding
+from preterite.sources import LiveStreams
 from preterite.store import Database, reaching
+from preterite.timekeeper import Timekeeper
 from preterite.topology import Subscriptions
 from preterite.workplace import workplace_for
 
@@ -67,6 +69,7 @@ class Receiver:
         self._parking = Parking(
             subscriptions, self._store, self._connection, self._workplace, self._handling, clock, randomness
         )
+        self._timekeeper = Timekeeper(subscriptions, identity, self._store, self._connection, self._inbox, clock)
         self._reader: LogReader | None = None
         self._fence = Fence({}, 0)
         self._committed: dict[Stream, Cursor] = {}
@@ -76,9 +79,14 @@ class Receiver:
         self._gone_back: set[Stream] = set()
         self._waiting: list[Record] = []
         self._careful = 0
+        self._backlog: dict[Stream, int] = {}
         self._batch_events = BATCH_EVENTS_MIN
         self.stands_back: str | None = None
         self.raising = False
+
+    def seconds_to_next(self) -> float | None:
+        """How long it is, in business time, until a retry or a command is due; nothing if none waits."""
+        return self._timekeeper.seconds_to_next() if self._leases.held else None
 
     @property
     def running(self) -> Running | None:
@@ -102,7 +110,10 @@ class Receiver:
                 self._start_reading()
             if self.stands_back is not None:
                 return False
+            self._inbox.raising = self.raising
             run = self._parking.run_due(self._fence, self._leases.expires_at, self.raising)
+            if self._has_caught_up():
+                run += self._timekeeper.run_due(self._fence, self._leases.expires_at, careful=self._careful > 0)
             return self._apply(self._next_records()) or run > 0
         except Fenced:
             self._step_back()
@@ -111,6 +122,19 @@ class Receiver:
             # What was read and not applied is gone from memory: read again from the cursors.
             self._stop_reading()
             raise
+
+    def _has_caught_up(self) -> bool:
+        """Whether every stream has been read as far as it reached when the work was taken over (protocol rule 21).
+
+        Only then are commands handled: what happened before their time, and was not heard yet, comes first.
+        """
+        if self._backlog:
+            self._backlog = {
+                stream: number
+                for stream, number in self._backlog.items()
+                if self._committed[stream].number < number and stream not in self._stopped
+            }
+        return not self._backlog
 
     def close(self) -> None:
         """Give the leases back, clean, and close. What was read and not applied is read again by the next holder."""
@@ -124,10 +148,9 @@ class Receiver:
         if not records:
             return False
         careful, self._careful = self._careful > 0, max(self._careful - len(records), 0)
-        self._inbox.raising = self.raising
         apply = self._inbox.park_all if careful else self._inbox.handle
         try:
-            handled = apply(records, self._committed, self._fence, self._leases.expires_at)
+            handled = apply(records, LiveStreams(self._store, self._fence, self._committed, self._leases.expires_at))
         except ParkingFull as error:
             for stream in {record.stream for record in records}:
                 self._stop(stream, self._committed[stream], str(error))
@@ -213,6 +236,7 @@ class Receiver:
         }
         self._read = dict(self._committed)
         self._epochs = {stream: cursor.epoch for stream, cursor in self._committed.items()}
+        self._backlog = {stream: self._log.end(stream).number for stream in self._committed}
         self._stopped = {
             stream: _Standstill(state.stopped, state.cursor.number + 1)
             for stream, state in states.items()

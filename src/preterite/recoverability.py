@@ -27,7 +27,11 @@ Decision = RetryNow | RetryLater | DeadLetter
 
 @dataclass(frozen=True)
 class Recoverability:
-    """How often and when a failed handler is run again."""
+    """How often and when a failed handler is run again.
+
+    `give_up_on` names exceptions after which running it again is pointless. The number of attempts of one event is
+    bounded by immediate and delayed retries together.
+    """
 
     immediate_retries: int = 2
     delayed_retries: int = 4
@@ -35,14 +39,19 @@ class Recoverability:
     delay_growth: float = 4.0
     delay_seconds_max: float = 3600.0
     process_deaths_max: int = 3
+    give_up_on: tuple[type[BaseException], ...] = ()
 
-    def decide(self, attempts: int, fraction: float, *, process_died: bool = False) -> Decision:
+    def decide(
+        self, attempts: int, fraction: float, *, error: BaseException | None = None, process_died: bool = False
+    ) -> Decision:
         """Decide after the given number of failed attempts (1 = the first has just failed).
 
         `fraction` is a random number in [0, 1): the wait is drawn from the whole range (full jitter),
         so that what failed together does not return together.
         An event that ended the process is never run again at once.
         """
+        if isinstance(error, self.give_up_on):
+            return DeadLetter()
         if process_died and attempts >= self.process_deaths_max:
             return DeadLetter()
         if not process_died and attempts <= self.immediate_retries:

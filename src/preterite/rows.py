@@ -10,6 +10,9 @@ from uuid import UUID
 from preterite.log import Cursor, Record, Stream
 
 RELAY = "relay"
+LATER = "@later"
+"""Stands for the publisher of commands, which have none: no component can be called so."""
+TICK = "tick"
 ParkedState = Literal["parked", "dead", "undecodable"]
 
 
@@ -49,6 +52,38 @@ class OutboxRow(NamedTuple):
     partition: int
     event_id: bytes
     envelope: bytes
+
+
+class LaterRow(NamedTuple):
+    """A command that waits for its time; `saga_id` and `key` where it belongs to a saga's instance or a calendar."""
+
+    token: bytes
+    partition: int
+    due_at: float
+    saga_id: int | None
+    key: str | None
+    type: str
+    envelope: bytes
+
+
+class DueRow(NamedTuple):
+    """A command whose time has come."""
+
+    id: int
+    token: bytes
+    partition: int
+    envelope: bytes
+
+
+class SagaRow(NamedTuple):
+    """An instance of a saga as its database has it; `revision` grows with every change."""
+
+    id: int
+    saga: str
+    correlation: str
+    revision: int
+    version: int
+    state: bytes
 
 
 class Lease(NamedTuple):
@@ -111,6 +146,8 @@ class Parked:
     due_at: float = 0.0
     failure: Failure | None = None
     failed_at: float | None = None
+    saga: str | None = None
+    """The saga's instance that it is for, as `saga_key` names it."""
 
 
 class StreamNumbers(NamedTuple):
@@ -153,3 +190,15 @@ class Counts(NamedTuple):
     handled_last_minute: int
     next_due_at: float | None
     relay_stopped: str | None
+    later: int
+    sagas: int
+
+
+def saga_key(saga: str, correlation: str) -> str:
+    """The name of one instance of a saga, wherever something waits for it."""
+    return f"{saga}/{correlation}"
+
+
+def tick_name(calendar: str) -> str:
+    """The word under which the moments of a calendar wait for their time."""
+    return f"{TICK} {calendar}"

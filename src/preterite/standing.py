@@ -17,7 +17,7 @@ from preterite.store import Database, reaching
 from preterite.topology import Topology
 
 State = Literal["never started", "off", "running"]
-NOTHING = Counts(0, 0, 0, 0, 0, 0, 0, 0, 0, None, None)
+NOTHING = Counts(0, 0, 0, 0, 0, 0, 0, 0, 0, None, None, 0, 0)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ Everything that correctness depends on lives here and changes in the component's
 journal, cursors, leases, parked events. The statements run on the user's own connection, so that
 Preterite's rows and business rows commit together or not at all.
 
-A `Store` holds no state of its own; a `Database` is one component's database, named by URL.
+A `Store` holds no state of its own, and is told in parts; a `Database` is one component's database, named by URL.
 """
 
 from __future__ import annotations
@@ -30,9 +30,10 @@ from preterite.rows import (
     StoreIdentity,
     StreamNumbers,
 )
+from preterite.store_time import TimeStore
 
 
-class Store(Protocol):
+class Store(TimeStore, Protocol):
     """The statements of one kind of database. The caller owns connection and transaction.
 
     Unless it says otherwise a method writes and must run inside a transaction; it changes nothing
@@ -157,7 +158,10 @@ class Store(Protocol):
         ...
 
     def retire_handler(self, connection: DbConnection, name: str, now: float) -> int:
-        """Take a handler out of force; what is parked for it becomes dead. Return how many that are."""
+        """Take a handler out of force; what is parked or waits for it becomes dead. Return how many that are.
+
+        A calendar ends with its handler.
+        """
         ...
 
     def handlers(self, connection: DbConnection) -> tuple[int, Sequence[HandlerRegistration]]:

@@ -14,6 +14,7 @@ from preterite.component import Component, Given
 from preterite.errors import ConfigurationError, SystemRefused
 from preterite.log import LogIdentity
 from preterite.opened import OpenSystem
+from preterite.recoverability import Recoverability
 from preterite.store import Database
 from preterite.topology import Topology, verify
 
@@ -25,11 +26,20 @@ Opened = TypeVar("Opened", bound=OpenSystem)
 class System:
     """`System("retail", [sales, finance])`: pure declaration.
 
-    `partitions` is fixed when the log is made; another number is refused from then on.
+    `partitions` is fixed when the log is made; another number is refused from then on. `recoverability` says what
+    follows a failure, where neither component nor handler says it.
     """
 
-    def __init__(self, name: str, components: Sequence[Component], *, partitions: int = PARTITIONS_DEFAULT) -> None:
+    def __init__(
+        self,
+        name: str,
+        components: Sequence[Component],
+        *,
+        partitions: int = PARTITIONS_DEFAULT,
+        recoverability: Recoverability | None = None,
+    ) -> None:
         self.name = name
+        self.recoverability = recoverability
         self.components = tuple(components)
         self.partitions = partitions
 
@@ -50,7 +60,8 @@ class System:
         )
         if not 1 <= self.partitions <= PARTITIONS_MAX:
             raise SystemRefused(self.name, [f"partitions={self.partitions}; it must be from 1 to {PARTITIONS_MAX}."])
-        return verify(self.name, self.components, {name: database.connection_type for name, database in opened.items()})
+        types = {name: database.connection_type for name, database in opened.items()}
+        return verify(self.name, self.components, types, self.recoverability)
 
     def open(
         self,

@@ -8,10 +8,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
+from preterite.calendars import Schedule, schedule_fault
 from preterite.component import Call, Component, Given, Handler, call_of
-from preterite.contracts import Checked, Event, key_fault
+from preterite.contracts import Checked, Command, Event, Message, key_fault
 from preterite.errors import SystemRefused
-from preterite.rows import HandlerRegistration
+from preterite.log import Kind
+from preterite.recoverability import Recoverability
+from preterite.rows import LATER, TICK, HandlerRegistration, tick_name
+from preterite.saga import saga_faults
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]*")
 
@@ -23,11 +27,12 @@ class BoundHandler:
     name: str
     handler: Handler
     call: Call
+    recoverability: Recoverability
 
 
 @dataclass(frozen=True)
 class Subscription:
-    """One event type as one component hears it."""
+    """One event type as one component hears it; or a command or a calendar of its own, whose publisher is `LATER`."""
 
     publisher: str
     wire_name: str
@@ -46,6 +51,7 @@ class Subscriptions:
 
     component: Component
     by_wire_name: Mapping[str, Subscription]
+    commands: Mapping[str, Subscription]
     publishers: tuple[str, ...]
     declared: frozenset[str]
     fingerprint: str
@@ -54,10 +60,17 @@ class Subscriptions:
     def registrations(self) -> list[HandlerRegistration]:
         """The handlers as the component's database registers them."""
         return [
-            HandlerRegistration(bound.name, subscription.wire_name, bound.handler.lane_group)
-            for subscription in self.by_wire_name.values()
+            HandlerRegistration(
+                bound.name, TICK if bound.handler.schedule else subscription.wire_name, bound.handler.lane_group
+            )
+            for subscription in self._all
             for bound in subscription.handlers
         ]
+
+    @property
+    def calendars(self) -> dict[str, Schedule]:
+        """The component's calendars, by the name of their handler."""
+        return {h.name: h.schedule for h in self.component.handlers if h.schedule is not None}
 
     @property
     def renamed(self) -> dict[str, str]:
@@ -67,12 +80,22 @@ class Subscriptions:
     @property
     def given(self) -> set[Given]:
         """All that the handlers' parameters ask for."""
-        bound = [bound for subscription in self.by_wire_name.values() for bound in subscription.handlers]
+        bound = [bound for subscription in self._all for bound in subscription.handlers]
         return {given for handler in bound for given in handler.call.given}
 
-    def handler(self, wire_name: str, name: str) -> BoundHandler | None:
+    @property
+    def _all(self) -> list[Subscription]:
+        # A calendar that was renamed is known by both words.
+        commands = {id(subscription): subscription for subscription in self.commands.values()}
+        return [*self.by_wire_name.values(), *commands.values()]
+
+    def find(self, kind: Kind, wire_name: str) -> Subscription | None:
+        """What this component does with records of this kind and type; nothing if it does not hear it."""
+        return (self.commands if kind == "command" else self.by_wire_name).get(wire_name)
+
+    def handler(self, kind: Kind, wire_name: str, name: str) -> BoundHandler | None:
         """The handler of this name for this type, if there is one."""
-        subscription = self.by_wire_name.get(wire_name)
+        subscription = self.find(kind, wire_name)
         return next((bound for bound in subscription.handlers if bound.name == name), None) if subscription else None
 
 
@@ -84,18 +107,25 @@ class Topology:
     subscriptions: Mapping[str, Subscriptions]
 
 
-def verify(system: str, components: Sequence[Component], connection_types: Mapping[str, type]) -> Topology:
+def verify(
+    system: str,
+    components: Sequence[Component],
+    connection_types: Mapping[str, type],
+    recoverability: Recoverability | None = None,
+) -> Topology:
     """Read the declarations; raises `SystemRefused` with every fault found.
 
     `connection_types` says what a bare connection is, for each component that is run here.
     """
-    faults = [*_name_faults(system, components), *_event_faults(components)]
+    faults = [*_name_faults(system, components), *_event_faults(components), *_future_faults(components)]
     events: dict[str, tuple[str, type[Event]]] = {}
     for component in components:
         for event_type, published in component.published.items():
             events.setdefault(published.wire_name, (component.name, event_type))
     subscriptions = {
-        component.name: _subscriptions(component, events, connection_types[component.name], faults)
+        component.name: _subscriptions(
+            component, events, connection_types[component.name], recoverability or Recoverability(), faults
+        )
         for component in components
         if component.name in connection_types
     }
@@ -161,34 +191,102 @@ def _event_faults(components: Sequence[Component]) -> list[str]:
     return faults
 
 
+def _future_faults(components: Sequence[Component]) -> list[str]:
+    """What is wrong with sagas, commands and calendars."""
+    faults = [fault for component in components for saga in component.sagas for fault in saga_faults(saga)]
+    for component in components:
+        schedules = [(h.name, h.schedule) for h in component.handlers if h.schedule is not None]
+        found = [(name, schedule_fault(schedule)) for name, schedule in schedules]
+        faults += [f"{component.name}.{name}: {fault}." for name, fault in found if fault is not None]
+    handled: dict[type[Message], list[str]] = {}
+    for component in components:
+        for handler in component.handlers:
+            if issubclass(handler.message_type, Command) and handler.schedule is None:
+                handled.setdefault(handler.message_type, []).append(f"{component.name}.{handler.name}")
+    return faults + [
+        f"{command.__name__} is handled by {_and(names)}; a command has exactly one handler, in the component that "
+        "asks for it."
+        for command, names in handled.items()
+        if len(names) > 1
+    ]
+
+
 def _subscriptions(
-    component: Component, events: Mapping[str, tuple[str, type[Event]]], connection_type: type, faults: list[str]
+    component: Component,
+    events: Mapping[str, tuple[str, type[Event]]],
+    connection_type: type,
+    recoverability: Recoverability,
+    faults: list[str],
 ) -> Subscriptions:
-    by_type = {event_type: (publisher, wire_name) for wire_name, (publisher, event_type) in events.items()}
-    bound: dict[str, list[BoundHandler]] = {}
+    by_type: dict[type[Message], tuple[str, str]] = {
+        event_type: (publisher, wire_name) for wire_name, (publisher, event_type) in events.items()
+    }
+    heard: dict[str, list[BoundHandler]] = {}
+    commands: dict[str, Subscription] = {}
     for handler in component.handlers:
-        if handler.event_type not in by_type:
+        bound = _bound(component, handler, connection_type, recoverability, faults)
+        if bound is None:
+            continue
+        name = _command_name(component, handler)
+        if name is not None:
+            commands[name] = Subscription(LATER, name, Checked(handler.message_type), (bound,))
+            if handler.schedule is not None and handler.formerly is not None:
+                commands[tick_name(handler.formerly)] = commands[name]
+        elif handler.message_type in by_type:
+            heard.setdefault(by_type[handler.message_type][1], []).append(bound)
+        else:
             faults.append(
-                f"{component.name}.{handler.name} handles {handler.event_type.__name__}, which no component publishes; "
-                "add it to its owner's publishes=[…], and the owner to the system."
+                f"{component.name}.{handler.name} handles {handler.message_type.__name__}, which no component "
+                "publishes; add it to its owner's publishes=[…], and the owner to the system."
             )
-            continue
-        try:
-            call = call_of(handler, connection_type)
-        except TypeError as error:
-            faults.append(f"{component.name}.{handler.name} cannot be called: {error}.")
-            continue
-        bound.setdefault(by_type[handler.event_type][1], []).append(BoundHandler(handler.name, handler, call))
     by_wire_name = {
         wire_name: Subscription(events[wire_name][0], wire_name, Checked(events[wire_name][1]), tuple(handlers))
-        for wire_name, handlers in bound.items()
+        for wire_name, handlers in heard.items()
     }
-    publishers = tuple(sorted({subscription.publisher for subscription in by_wire_name.values()}))
-    contracts = "".join(
-        f"{name}:{event_type.__contract__.version}:{event_type.__struct_encode_fields__}"
-        for name, (_, event_type) in sorted(events.items())
+    return Subscriptions(
+        component,
+        by_wire_name,
+        commands,
+        tuple(sorted({subscription.publisher for subscription in by_wire_name.values()})),
+        frozenset(events),
+        _fingerprint(events, commands),
     )
-    return Subscriptions(component, by_wire_name, publishers, frozenset(events), sha256(contracts.encode()).hexdigest())
+
+
+def _bound(
+    component: Component,
+    handler: Handler,
+    connection_type: type,
+    recoverability: Recoverability,
+    faults: list[str],
+) -> BoundHandler | None:
+    try:
+        call = call_of(handler, connection_type)
+    except TypeError as error:
+        faults.append(f"{component.name}.{handler.name} cannot be called: {error}.")
+        return None
+    return BoundHandler(
+        handler.name, handler, call, handler.recoverability or component.recoverability or recoverability
+    )
+
+
+def _command_name(component: Component, handler: Handler) -> str | None:
+    """The word under which what this handler handles waits for its time; nothing if it handles events."""
+    if handler.schedule is not None:
+        return tick_name(handler.name)
+    found = next((d for command, d in component.commands.items() if command is handler.message_type), None)
+    return None if found is None else found.wire_name
+
+
+def _fingerprint(events: Mapping[str, tuple[str, type[Event]]], commands: Mapping[str, Subscription]) -> str:
+    """Changes whenever something may be decoded differently."""
+    known: dict[str, type[Message]] = {name: event_type for name, (_, event_type) in events.items()}
+    known |= {name: subscription.checked.message_type for name, subscription in commands.items()}
+    contracts = "".join(
+        f"{name}:{message_type.__contract__.version}:{message_type.__struct_encode_fields__}"
+        for name, message_type in sorted(known.items())
+    )
+    return sha256(contracts.encode()).hexdigest()
 
 
 def _and(names: Sequence[str]) -> str:

@@ -1,4 +1,5 @@
-"""The unit of work: a component's own rows and the events that announce them, in one transaction.
+"""The unit of work: a component's own rows, the events that announce them, and what it asks of its own future,
+in one transaction.
 
 Events are encoded when published and written to the outbox last, after the flush and right before the
 commit. On a bare connection to SQLite, whose writers stand in line anyway, they are written at once, so
@@ -10,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
@@ -17,11 +19,12 @@ from uuid import UUID
 import msgspec
 
 from preterite import envelope as envelopes
-from preterite.contracts import Checked, Event, partition_of
+from preterite.contracts import Checked, Command, Event, partition_of
 from preterite.envelope import Envelope
 from preterite.errors import ForeignEvent, UnitOfWorkNested, UnitOfWorkSealed, UsageError, WrongDatabase
-from preterite.rows import OutboxRow, StoreIdentity
+from preterite.rows import DbConnection, LaterRow, OutboxRow, StoreIdentity
 from preterite.sessions import SessionWork, Work, inner_session, is_async_session, work_on
+from preterite.store import Store
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession
@@ -36,11 +39,32 @@ class Published:
 
 
 @dataclass(frozen=True)
+class Deferrable:
+    """A command type that a component handles: its word, its check, and the saga whose timeout it is, if one's."""
+
+    wire_name: str
+    checked: Checked
+    saga: str | None = None
+
+
+@dataclass(frozen=True)
+class SagaTie:
+    """The instance of a saga on whose behalf a handler runs: what it asks for later goes with it."""
+
+    saga: str
+    id: int
+    key: str
+
+
+@dataclass(frozen=True)
 class Cause:
     """Why a handler's events are published: the message it handles, and identifiers that follow from it."""
 
     message: Envelope
     new_id: Callable[[str, str | None], UUID]
+
+
+Deferred = Callable[[Store, DbConnection], object]
 
 
 class Outgoing:
@@ -51,6 +75,7 @@ class Outgoing:
         self.sealed = False
         self._write = work.store.outbox_writer(work.connection)
         self._waiting: list[tuple[object, OutboxRow]] = []
+        self._deferred: list[tuple[object, Deferred]] = []
 
     def add(self, row: OutboxRow) -> None:
         """Keep a row for the end of the transaction; where savepoints cannot be followed, write it at once."""
@@ -58,6 +83,19 @@ class Outgoing:
             self._waiting.append((self.work.level(), row))
         else:
             self._write(row)
+
+    def defer(self, act: Deferred) -> None:
+        """Change what the component has asked of its own future: likewise last, or at once."""
+        if self.work.buffers:
+            self._deferred.append((self.work.level(), act))
+        else:
+            act(self.work.store, self.work.connection)
+
+    def write_deferred(self) -> None:
+        """Make the changes that waited and that no savepoint has taken back."""
+        for level, act in self._deferred:
+            if self.work.survives(level):
+                act(self.work.store, self.work.connection)
 
     def seal(self) -> list[OutboxRow]:
         """Take no more; return the rows to be written last, without those that a savepoint has taken back."""
@@ -73,16 +111,20 @@ class UnitOfWork:
         outgoing: Outgoing,
         identity: StoreIdentity,
         publishes: Mapping[type[Event], Published],
+        commands: Mapping[type[Command], Deferrable],
         cause: Cause | None = None,
         causes: Mapping[int, Cause] | None = None,
+        tie: SagaTie | None = None,
     ) -> None:
         self._outgoing = outgoing
         self._binding = outgoing.work.binding
         self._identity = identity
         self._source = f"/{identity.system}/{identity.component}"
         self._publishes = publishes
+        self._commands = commands
         self._cause = cause
         self._causes = causes
+        self._tie = tie
 
     def publish(self, event: Event, *, caused_by: Event | None = None) -> None:
         """Announce a fact when this transaction commits.
@@ -91,11 +133,7 @@ class UnitOfWork:
         Checks types, times and size at once, and raises before anything is written: `InvalidEvent`,
         `EventTooLarge`, `ForeignEvent` for somebody else's event, `UnitOfWorkSealed` after the end.
         """
-        if self._outgoing.sealed:
-            raise UnitOfWorkSealed(
-                f"{type(event).__name__} was published after its unit of work had ended; it was not announced. "
-                "Publish inside the 'with'."
-            )
+        self._refuse_sealed(f"{type(event).__name__} was published")
         published = self._publishes.get(type(event))
         if published is None:
             raise ForeignEvent(
@@ -103,6 +141,47 @@ class UnitOfWork:
                 "nothing was written. Name it in the component's publishes=[…], or publish from its owner."
             )
         self._outgoing.add(self._row(event, published, self._cause_of(caused_by)))
+
+    def later(
+        self,
+        command: Command,
+        *,
+        at: datetime | None = None,
+        after: timedelta | None = None,
+        caused_by: Event | None = None,
+    ) -> UUID:
+        """Ask this component to handle a command at an instant, or after a while, once this transaction commits.
+
+        Handled once, not early by the system's business clock. Returns the token by which it is cancelled or moved.
+        Inside a saga the command is the instance's own timeout, and goes when that completes. Raises `UsageError`
+        where nothing here handles the command or the time has no zone; then nothing was written.
+        """
+        self._refuse_sealed(f"{type(command).__name__} was asked for")
+        declared = self._commands.get(type(command))
+        if declared is None:
+            raise UsageError(
+                f"Nothing in component {self._identity.component!r} handles {type(command).__name__}; nothing was "
+                "written. Only the component that handles a command can ask for it."
+            )
+        if declared.saga is not None and (self._tie is None or self._tie.saga != declared.saga):
+            raise UsageError(
+                f"{type(command).__name__} is a timeout of saga {declared.saga}; only that can ask for it. "
+                "Nothing was written."
+            )
+        row = self._later_row(command, declared, self._due(at, after), self._cause_of(caused_by))
+        self._outgoing.defer(lambda store, connection: store.add_later(connection, [row]))
+        return UUID(bytes=row.token)
+
+    def cancel(self, token: UUID) -> None:
+        """Take back what was asked for later, once this transaction commits; nothing if it was handled already."""
+        self._refuse_sealed(f"The command {token} was cancelled")
+        self._outgoing.defer(lambda store, connection: store.cancel_later(connection, token.bytes))
+
+    def move(self, token: UUID, *, at: datetime | None = None, after: timedelta | None = None) -> None:
+        """Let a command wait for another time, once this transaction commits; nothing if it was handled already."""
+        self._refuse_sealed(f"The command {token} was moved")
+        due_at = self._due(at, after).timestamp()
+        self._outgoing.defer(lambda store, connection: store.move_later(connection, token.bytes, due_at))
 
     def new_id(self, *, caused_by: Event | None = None) -> UUID:
         """A new identifier; inside a handler one that a re-run makes again."""
@@ -120,6 +199,43 @@ class UnitOfWork:
             )
         return cause
 
+    def _refuse_sealed(self, what: str) -> None:
+        if self._outgoing.sealed:
+            raise UnitOfWorkSealed(f"{what} after its unit of work had ended; nothing was written. Stay in the 'with'.")
+
+    def _due(self, at: datetime | None, after: timedelta | None) -> datetime:
+        if (at is None) == (after is None):
+            raise UsageError("Say either at= which instant, or after= how long. Nothing was written.")
+        if at is None:
+            assert after is not None, "one of the two is given"
+            return self._binding.clock.now() + after
+        if at.utcoffset() is None:
+            raise UsageError(f"{at} is a time without zone; give it one, as in datetime.now(UTC). Nothing was written.")
+        return at
+
+    def _later_row(self, command: Command, declared: Deferrable, due: datetime, cause: Cause | None) -> LaterRow:
+        tie = self._tie
+        body = declared.checked.encode(command)
+        token = self._binding.randomness.uuid() if cause is None else cause.new_id(f"later {declared.wire_name}", None)
+        key = None if tie is None else tie.key
+        envelope = Envelope(
+            id=token,
+            source=self._source,
+            type=declared.wire_name,
+            time=self._binding.clock.now(),
+            subject=key,
+            saga=None if tie is None else tie.id,
+            correlationid=None if cause is None else cause.message.correlation,
+            causationid=None if cause is None else cause.message.id,
+            traceparent=None if cause is None else cause.message.traceparent,
+            data=msgspec.Raw(body),
+        )
+        partition = partition_of(key or str(token), self._identity.partitions)
+        saga_id = None if tie is None else tie.id
+        return LaterRow(
+            token.bytes, partition, due.timestamp(), saga_id, key, declared.wire_name, envelopes.to_bytes(envelope)
+        )
+
     def _row(self, event: Event, published: Published, cause: Cause | None) -> OutboxRow:
         body = published.checked.encode(event)
         key = published.checked.key_of(event)
@@ -130,7 +246,7 @@ class UnitOfWork:
             type=published.wire_name,
             time=self._binding.clock.now(),
             subject=key,
-            version=published.checked.event_type.__contract__.version,
+            version=published.checked.message_type.__contract__.version,
             correlationid=None if cause is None else cause.message.correlation,
             causationid=None if cause is None else cause.message.id,
             traceparent=None if cause is None else cause.message.traceparent,
@@ -147,10 +263,16 @@ class OwnUnitOfWork:
     """
 
     def __init__(
-        self, component: str, publishes: Mapping[type[Event], Published], given: Any, in_use: set[int]
+        self,
+        component: str,
+        publishes: Mapping[type[Event], Published],
+        commands: Mapping[type[Command], Deferrable],
+        given: Any,
+        in_use: set[int],
     ) -> None:
         self._component = component
         self._publishes = publishes
+        self._commands = commands
         self._given = given
         self._in_use = in_use
         self._outgoing: Outgoing | None = None
@@ -209,7 +331,7 @@ class OwnUnitOfWork:
             raise
         self._in_use.add(self._key)
         self._outgoing = Outgoing(work)
-        return UnitOfWork(self._outgoing, identity, self._publishes)
+        return UnitOfWork(self._outgoing, identity, self._publishes, self._commands)
 
     def _end(self, *, failed: bool) -> None:
         assert self._outgoing is not None, "a unit of work ends after it was entered"
@@ -224,6 +346,7 @@ class OwnUnitOfWork:
             rows = self._outgoing.seal()
             if rows:
                 work.store.add_to_outbox(work.connection, rows)
+            self._outgoing.write_deferred()
             work.commit()
         except BaseException:
             self._outgoing.seal()

@@ -78,7 +78,7 @@ def test_the_ownership_table_of_the_shop_is_as_declared() -> None:
 
     for component in system.components:
         publishes = ", ".join(f"`{event.__name__}`" for event in component.publishes) or "–"
-        listens = ", ".join(f"`{handler.event_type.__name__}`" for handler in component.handlers) or "–"
+        listens = ", ".join(f"`{handler.message_type.__name__}`" for handler in component.handlers) or "–"
         assert rows[component.name][2:] == [publishes, listens]
         assert all(wire_name(event, component.name).startswith(component.name) for event in component.publishes)
 

@@ -13,7 +13,6 @@ NOT_YET = {
     10: "isolation on PostgreSQL",
     14: "recover",
     19: "deduplication and compaction of brokers",
-    21: "timeouts",
 }
 
 

@@ -134,7 +134,10 @@ def test_a_handler_that_takes_nothing() -> None:
     def bill() -> None:
         pass
 
-    assert fault_of(bill) == "finance.bill cannot be called: it takes no event; its first parameter is the event."
+    assert (
+        fault_of(bill)
+        == "finance.bill cannot be called: it takes no message; its first parameter is the event or command."
+    )
 
 
 def test_a_handler_that_takes_another_event() -> None:

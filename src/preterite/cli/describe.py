@@ -9,6 +9,7 @@ from preterite.cli.application import Application, add_command, find
 from preterite.cli.output import document
 from preterite.component import Component
 from preterite.contracts import Event, wire_name
+from preterite.recoverability import Recoverability
 
 HELP = """\
 Who publishes what, who listens, where the databases are, and which settings are in force. Opens nothing.
@@ -44,8 +45,9 @@ def describe(options: argparse.Namespace) -> int:
             print(f"            key {event_type.__contract__.key or '(none)'}; heard by {listeners}")
         for handler in component.handlers:
             apart = f", apart: {handler.lane_group}" if handler.lane_group else ""
-            print(f"  handles   {handler.event_type.__name__} with {handler.name}{apart}")
-        print(f"  retries   {_retries(component)}; time limit {component.time_limit_seconds:.0f} s")
+            what = f"every {handler.schedule}" if handler.schedule else handler.message_type.__name__
+            print(f"  handles   {what} with {handler.name}{apart}")
+        print(f"  retries   {_retries(application, component)}; time limit {component.time_limit_seconds:.0f} s")
     return 0
 
 
@@ -53,7 +55,7 @@ def _listeners(application: Application, event_type: type[Event]) -> list[str]:
     return [
         component.name
         for component in application.system.components
-        if any(handler.event_type is event_type for handler in component.handlers)
+        if any(handler.message_type is event_type for handler in component.handlers)
     ]
 
 
@@ -66,8 +68,8 @@ def _type_text(hint: Any) -> str:
     return hint.__name__ if isinstance(hint, type) and not get_args(hint) else str(hint).replace("typing.", "")
 
 
-def _retries(component: Component) -> str:
-    policy = component.recoverability
+def _retries(application: Application, component: Component) -> str:
+    policy = component.recoverability or application.system.recoverability or Recoverability()
     return f"{policy.immediate_retries} at once, {policy.delayed_retries} later, then dead"
 
 
@@ -86,7 +88,13 @@ def _as_json(application: Application, component: Component) -> dict[str, Any]:
             for event_type in component.publishes
         ],
         "handlers": [
-            {"name": handler.name, "event": handler.event_type.__name__, "apart": handler.lane_group or None}
+            {
+                "name": handler.name,
+                "handles": handler.message_type.__name__,
+                "schedule": None if handler.schedule is None else str(handler.schedule),
+                "saga": None if handler.saga is None else handler.saga.__saga__.name,
+                "apart": handler.lane_group or None,
+            }
             for handler in component.handlers
         ],
         "time_limit_seconds": component.time_limit_seconds,

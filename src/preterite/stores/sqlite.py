@@ -18,6 +18,7 @@ from preterite import sqlite_file
 from preterite.errors import Fenced, WrongDatabase
 from preterite.log import Cursor, Record, Stream
 from preterite.rows import (
+    LATER,
     Counts,
     CursorState,
     DbConnection,
@@ -29,9 +30,11 @@ from preterite.rows import (
     OutboxRow,
     StoreIdentity,
     StreamNumbers,
+    tick_name,
 )
 from preterite.stores import sqlite_statements as sql
 from preterite.stores.sqlite_parking import SqliteParking
+from preterite.stores.sqlite_time import SqliteTime
 
 ACTIVITY_MINUTES_KEPT = 60
 
@@ -96,7 +99,7 @@ class SqliteDatabase:
             sqlite_file.checkpoint(connection)
 
 
-class SqliteStore(SqliteParking):
+class SqliteStore(SqliteParking, SqliteTime):
     """The statements of `preterite.store.Store`, in SQLite's dialect."""
 
     def is_unavailable(self, error: BaseException) -> bool:
@@ -277,7 +280,15 @@ class SqliteStore(SqliteParking):
             return 0
         cursor.execute(sql.HANDLERS_CHANGED)
         cursor.execute(sql.ORPHAN_PARKED, (name,))
-        return cursor.rowcount
+        orphans = cursor.rowcount
+        cursor.execute(sql.FORGET_CALENDAR, (name,))
+        if cursor.rowcount == 1:
+            self.drop_ticks(connection, tick_name(name))
+            return orphans
+        cursor.execute(sql.ORPHAN_LATER, (LATER, now, name))
+        orphans += cursor.rowcount
+        cursor.execute(sql.END_LATER, (name,))
+        return orphans
 
     def handlers(self, connection: DbConnection) -> tuple[int, Sequence[HandlerRegistration]]:
         cursor = connection.cursor()

@@ -112,12 +112,13 @@ def _parked_values(row: Parked) -> tuple[Any, ...]:
     return (
         row.handler, row.lane_group, *record.stream, record.number, record.epoch, record.kind, record.event_id,
         row.key, row.type, record.body, row.state, row.attempts, int(row.running), row.due_at, *_failure_values(row),
+        row.saga,
     )  # fmt: skip
 
 
 def _parked(row: Sequence[Any]) -> Parked:
     (parked_id, handler, lane_group, publisher, partition, number, epoch, kind, event_id, key, type_name, envelope,
-     state, attempts, running, due_at, error, error_text, place, trace, failed_at) = row  # fmt: skip
+     state, attempts, running, due_at, error, error_text, place, trace, failed_at, saga) = row  # fmt: skip
     return Parked(
         id=parked_id,
         handler=handler,
@@ -131,4 +132,5 @@ def _parked(row: Sequence[Any]) -> Parked:
         due_at=due_at,
         failure=None if error is None else Failure(error, error_text, place, trace),
         failed_at=failed_at,
+        saga=saga,
     )

@@ -75,6 +75,16 @@ UPDATE preterite_parked SET state = 'dead',
     error = 'HandlerRetired', error_text = 'its handler was retired', error_place = '', error_trace = ''
 WHERE handler = ?
 """
+ORPHAN_LATER = """
+INSERT INTO preterite_parked (handler, lane_group, publisher, partition, number, epoch, kind, event_id, key, type,
+    envelope, state, attempts, running, due_at, error, error_text, error_place, error_trace, failed_at)
+SELECT h.name, h.lane_group, ?, l.partition, l.id, 0, 'command', l.token, l.key, l.type,
+    l.envelope, 'dead', 0, 0, 0, 'HandlerRetired', 'its handler was retired', '', '', ?
+FROM preterite_later l JOIN preterite_handler h ON h.event_type = l.type WHERE h.name = ?
+"""
+END_LATER = """
+DELETE FROM preterite_later WHERE type = (SELECT event_type FROM preterite_handler WHERE name = ?)
+"""
 HANDLERS_CHANGED = "UPDATE preterite_component SET handlers_version = handlers_version + 1"
 HANDLERS_VERSION = "SELECT handlers_version FROM preterite_component"
 HANDLERS = "SELECT name, event_type, lane_group, retired_at IS NOT NULL FROM preterite_handler ORDER BY name"
@@ -106,10 +116,50 @@ INSERT INTO preterite_passed_over (publisher, what, count, first_at, last_at) VA
 ON CONFLICT (publisher, what) DO UPDATE SET count = count + excluded.count, last_at = excluded.last_at
 """
 
+ADD_LATER = """
+INSERT INTO preterite_later (token, partition, due_at, saga_id, key, type, envelope)
+VALUES (?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (token) DO NOTHING
+"""
+CANCEL_LATER = "DELETE FROM preterite_later WHERE token = ?"
+CANCEL_PARKED_COMMAND = "DELETE FROM preterite_parked WHERE publisher = ? AND event_id = ? AND kind = 'command'"
+MOVE_LATER = "UPDATE preterite_later SET due_at = ? WHERE token = ?"
+# A saga's timeout waits while an event that its instance has not seen is parked (protocol rule 21).
+_NOT_HELD_UP = """
+(l.saga_id IS NULL OR NOT EXISTS (SELECT 1 FROM preterite_parked p WHERE p.saga = l.key))
+"""
+DUE_LATER = f"""
+SELECT id, token, partition, envelope FROM preterite_later l
+WHERE due_at <= ? AND partition IN ({{partitions}}) AND {_NOT_HELD_UP} ORDER BY due_at, id LIMIT ?
+"""
+TAKE_LATER = "DELETE FROM preterite_later WHERE id = ? AND due_at <= ?"
+FIND_SAGA = """
+SELECT id, saga, correlation, revision, version, state FROM preterite_saga WHERE saga = ? AND correlation = ?
+"""
+GET_SAGA = "SELECT id, saga, correlation, revision, version, state FROM preterite_saga WHERE id = ?"
+ADD_SAGA = """
+INSERT INTO preterite_saga (saga, correlation, version, state, begun_at) VALUES (?, ?, ?, ?, ?)
+ON CONFLICT DO NOTHING RETURNING id
+"""
+WAKE_PARKED_FOR_SAGA = "UPDATE preterite_parked SET due_at = 0 WHERE saga = ? AND state = 'parked'"
+SAVE_SAGA = """
+UPDATE preterite_saga SET version = ?, state = ?, revision = revision + 1 WHERE id = ? AND revision = ?
+"""
+END_SAGA = "DELETE FROM preterite_saga WHERE id = ? AND revision = ?"
+END_TIMEOUTS = "DELETE FROM preterite_later WHERE saga_id = ?"
+END_PARKED_TIMEOUTS = "DELETE FROM preterite_parked WHERE publisher = ? AND key = ? AND kind = 'command'"
+CALENDARS = "SELECT name, schedule FROM preterite_calendar"
+KEEP_CALENDAR = """
+INSERT INTO preterite_calendar (name, schedule) VALUES (?, ?)
+ON CONFLICT (name) DO UPDATE SET schedule = excluded.schedule
+"""
+FORGET_CALENDAR = "DELETE FROM preterite_calendar WHERE name = ?"
+DROP_TICKS = "DELETE FROM preterite_later WHERE key = ? AND saga_id IS NULL RETURNING due_at"
+
 _PARKED_COLUMNS = """handler, lane_group, publisher, partition, number, epoch, kind, event_id, key, type, envelope,
-    state, attempts, running, due_at, error, error_text, error_place, error_trace, failed_at"""
+    state, attempts, running, due_at, error, error_text, error_place, error_trace, failed_at, saga"""
 PARK = f"""
-INSERT INTO preterite_parked ({_PARKED_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO preterite_parked ({_PARKED_COLUMNS}) VALUES ({", ".join("?" * 21)})
 """
 ANY_PARKED = "SELECT 1 FROM preterite_parked LIMIT 1"
 PARKED_LANES = "SELECT DISTINCT lane_group FROM preterite_parked WHERE publisher = ? AND key = ?"
@@ -125,6 +175,13 @@ DUE_HEADS = f"""
 SELECT id, {_PARKED_COLUMNS} FROM preterite_parked p
 WHERE state = 'parked' AND running = 0 AND due_at <= ? AND partition IN ({{partitions}}) AND {_IS_HEAD}
 ORDER BY due_at, publisher, partition, number, id LIMIT ?
+"""
+# Each of the two by its own index: the least of a few heads, and the first of all that waits.
+NEXT_DUE = f"""
+SELECT min(at) FROM (
+    SELECT min(due_at) AS at FROM preterite_parked p WHERE state = 'parked' AND {_IS_HEAD}
+    UNION ALL SELECT * FROM (
+        SELECT due_at FROM preterite_later l WHERE {_NOT_HELD_UP} ORDER BY due_at LIMIT 1))
 """
 START_ATTEMPT = """
 UPDATE preterite_parked SET attempts = attempts + 1, running = 1 WHERE id = ? AND attempts = ? AND state = 'parked'
@@ -155,13 +212,16 @@ COUNTS = f"""
 SELECT
     (SELECT count(*) FROM preterite_outbox),
     (SELECT count(*) FROM preterite_parked WHERE state = 'parked'),
-    (SELECT count(*) FROM preterite_parked p WHERE state = 'parked' AND due_at <= ? AND {_IS_HEAD}),
+    (SELECT count(*) FROM preterite_parked p WHERE state = 'parked' AND due_at <= ?1 AND {_IS_HEAD})
+        + (SELECT count(*) FROM preterite_later l WHERE due_at <= ?1 AND {_NOT_HELD_UP}),
     (SELECT count(*) FROM preterite_parked WHERE state <> 'parked'),
     (SELECT count(*) FROM preterite_discarded),
     (SELECT count(*) FROM preterite_journal WHERE void IS NOT NULL),
     (SELECT coalesce(sum(count), 0) FROM preterite_passed_over),
     (SELECT coalesce(sum(handled), 0) FROM preterite_activity),
-    (SELECT coalesce(sum(handled), 0) FROM preterite_activity WHERE minute = ?),
-    (SELECT min(due_at) FROM preterite_parked p WHERE state = 'parked' AND {_IS_HEAD}),
-    (SELECT relay_stopped FROM preterite_component)
+    (SELECT coalesce(sum(handled), 0) FROM preterite_activity WHERE minute = ?2),
+    ({NEXT_DUE}),
+    (SELECT relay_stopped FROM preterite_component),
+    (SELECT count(*) FROM preterite_later),
+    (SELECT count(*) FROM preterite_saga)
 """

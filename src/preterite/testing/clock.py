@@ -49,4 +49,5 @@ class MovableClock(SystemClock):
     @staticmethod
     def at_timestamp(seconds: float) -> datetime:
         """The first instant, in whole microseconds, that is not before so many seconds after 1970."""
-        return datetime.fromtimestamp(seconds, UTC) + timedelta(microseconds=1)
+        nearest = datetime.fromtimestamp(seconds, UTC)
+        return nearest if nearest.timestamp() >= seconds else nearest + timedelta(microseconds=1)

@@ -1,0 +1,193 @@
+"""Conformance of stores: what is to come is kept, found in order, taken once, and goes with what it belongs to."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from preterite.rows import LATER, LaterRow, SagaRow, saga_key, tick_name
+from preterite.store import Database, Store
+from preterite.testing.conformance.store_steps import FINANCE, NOW, id_of, park, parked, transaction
+
+PARTITIONS = list(range(8))
+LATER_ON = 10 * NOW
+
+
+def later(name: str, due_at: float = NOW, **others: Any) -> LaterRow:
+    """A command that waits."""
+    row = LaterRow(id_of(name), FINANCE.partition, due_at, None, None, "sales.Remind", name.encode())
+    return row._replace(**others)
+
+
+def add(store: Store, connection: Any, *rows: LaterRow) -> None:
+    """Commit commands that wait."""
+    with transaction(store, connection):
+        store.add_later(connection, rows)
+
+
+def due(store: Store, connection: Any, now: float = NOW, limit: int = 100) -> list[str]:
+    """What is due, by name."""
+    return [row.envelope.decode() for row in store.due_later(connection, PARTITIONS, now, limit)]
+
+
+def begin(store: Store, connection: Any, value: str = "one") -> SagaRow:
+    """Begin an instance of a saga."""
+    with transaction(store, connection):
+        assert store.add_saga(connection, "Window", value, 1, b"{}", NOW) is not None
+    row = store.find_saga(connection, "Window", value)
+    assert row is not None
+    return row
+
+
+class TimeConformance:
+    """Commands, instances of sagas and calendars, in the component's own database."""
+
+    def test_commands_are_found_when_due_oldest_first(self, database: Database, connection: Any) -> None:
+        store = database.store
+        add(store, connection, later("b", 20.0), later("a", 10.0), later("b again", 20.0), later("c", 30.0))
+
+        assert due(store, connection, 20.0) == ["a", "b", "b again"]
+        assert due(store, connection, 20.0, limit=2) == ["a", "b"]
+        assert due(store, connection, 9.9) == []
+        assert store.next_due(connection) == 10.0
+
+    def test_commands_of_other_partitions_are_not_found(self, database: Database, connection: Any) -> None:
+        add(database.store, connection, later("a"))
+
+        assert database.store.due_later(connection, [FINANCE.partition + 1], NOW, 10) == []
+
+    def test_a_command_is_taken_once_and_only_when_due(self, database: Database, connection: Any) -> None:
+        store = database.store
+        add(store, connection, later("a"))
+        number = store.due_later(connection, PARTITIONS, NOW, 10)[0].id
+        with transaction(store, connection):
+            taken = [store.take_later(connection, number, now) for now in (NOW - 1, NOW, NOW)]
+
+        assert taken == [False, True, False]
+
+    def test_the_number_of_a_command_is_never_used_again(self, database: Database, connection: Any) -> None:
+        store = database.store
+        add(store, connection, later("a"))
+        first = store.due_later(connection, PARTITIONS, NOW, 10)[0].id
+        with transaction(store, connection):
+            store.take_later(connection, first, NOW)
+        add(store, connection, later("b"))
+
+        assert store.due_later(connection, PARTITIONS, NOW, 10)[0].id > first
+
+    def test_a_token_that_waits_already_is_not_added_again(self, database: Database, connection: Any) -> None:
+        add(database.store, connection, later("a", 10.0))
+        add(database.store, connection, later("a", 5.0))
+
+        assert database.store.next_due(connection) == 10.0
+
+    def test_a_command_can_be_cancelled_and_moved(self, database: Database, connection: Any) -> None:
+        store = database.store
+        add(store, connection, later("a", 10.0), later("b", 10.0), later("c", 10.0))
+        with transaction(store, connection):
+            store.cancel_later(connection, id_of("a"))
+            store.move_later(connection, id_of("b"), 50.0)
+            store.cancel_later(connection, id_of("nobody"))
+
+        assert due(store, connection, 10.0) == ["c"]
+        assert due(store, connection, 50.0) == ["c", "b"]
+
+    def test_there_is_one_instance_for_each_value(self, database: Database, connection: Any) -> None:
+        store = database.store
+        row = begin(store, connection)
+        with transaction(store, connection):
+            again = store.add_saga(connection, "Window", "one", 1, b"{}", NOW)
+
+        assert again is None
+        assert store.get_saga(connection, row.id) == row
+        assert store.find_saga(connection, "Window", "two") is None
+        assert store.find_saga(connection, "Other", "one") is None
+
+    def test_a_state_is_kept_only_from_where_it_was_read(self, database: Database, connection: Any) -> None:
+        store = database.store
+        row = begin(store, connection)
+        with transaction(store, connection):
+            kept = [store.save_saga(connection, row, 2, state) for state in (b"first", b"overtaken")]
+            ended = store.end_saga(connection, row)
+        found = store.find_saga(connection, "Window", "one")
+
+        assert kept == [True, False]
+        assert not ended
+        assert found == row._replace(revision=row.revision + 1, version=2, state=b"first")
+
+    def test_an_instance_ends_with_its_commands_parked_ones_too(self, database: Database, connection: Any) -> None:
+        store = database.store
+        row, other = begin(store, connection), begin(store, connection, "two")
+        key, other_key = saga_key("Window", "one"), saga_key("Window", "two")
+        add(
+            store,
+            connection,
+            later("mine", saga_id=row.id, key=key),
+            later("the other's", saga_id=other.id, key=other_key),
+            later("nobody's"),
+        )
+        command = parked(9, key, handler="Window.pack")
+        record = command.record._replace(kind="command", stream=command.record.stream._replace(publisher=LATER))
+        park(store, connection, replace(command, record=record))
+        with transaction(store, connection):
+            ended = store.end_saga(connection, row)
+
+        assert ended
+        assert store.find_saga(connection, "Window", "one") is None
+        assert due(store, connection) == ["the other's", "nobody's"]
+        assert store.parked_count(connection) == 0
+
+    def test_an_instance_never_has_the_number_of_one_that_ended(self, database: Database, connection: Any) -> None:
+        store = database.store
+        row = begin(store, connection)
+        with transaction(store, connection):
+            store.end_saga(connection, row)
+
+        assert begin(store, connection).id > row.id
+
+    def test_a_timeout_waits_for_the_parked_events_of_its_instance(self, database: Database, connection: Any) -> None:
+        store = database.store
+        row = begin(store, connection)
+        key = saga_key("Window", "one")
+        add(store, connection, later("timeout", saga_id=row.id, key=key), later("plain", 2 * NOW))
+        park(store, connection, parked(5, saga=key, due_at=LATER_ON))
+
+        assert due(store, connection, 2 * NOW) == ["plain"]
+        assert store.next_due(connection) == 2 * NOW
+
+    def test_what_is_parked_for_an_instance_is_due_once_it_begins(self, database: Database, connection: Any) -> None:
+        store = database.store
+        park(store, connection, parked(5, saga=saga_key("Window", "one"), due_at=LATER_ON))
+        park(store, connection, parked(6, "ben", saga=saga_key("Window", "two"), due_at=LATER_ON))
+        begin(store, connection)
+
+        assert [row.record.number for row in store.due_heads(connection, PARTITIONS, NOW, 10)] == [5]
+
+    def test_moments_of_a_calendar_are_taken_back_together(self, database: Database, connection: Any) -> None:
+        store = database.store
+        key = tick_name("close")
+        add(store, connection, later("two", 20.0, key=key), later("one", 10.0, key=key), later("other", 5.0))
+        with transaction(store, connection):
+            dropped = store.drop_ticks(connection, key)
+
+        assert list(dropped) == [10.0, 20.0]
+        assert due(store, connection, LATER_ON) == ["other"]
+
+    def test_calendars_are_known_by_their_newest_name_and_schedule(self, database: Database, connection: Any) -> None:
+        store = database.store
+        with transaction(store, connection):
+            store.keep_calendar(connection, "close", "0 0 1 * * UTC", "close")
+            store.keep_calendar(connection, "close", "0 0 2 * * UTC", "close")
+            first = store.calendars(connection)
+            store.keep_calendar(connection, "close_month", "0 0 2 * * UTC", "close")
+
+        assert first == {"close": "0 0 2 * * UTC"}
+        assert store.calendars(connection) == {"close_month": "0 0 2 * * UTC"}
+
+    def test_it_counts_what_is_to_come(self, database: Database, connection: Any) -> None:
+        store = database.store
+        row = begin(store, connection)
+        add(store, connection, later("a", 10.0), later("b", LATER_ON, saga_id=row.id, key=saga_key("Window", "one")))
+        counts = store.counts(connection, NOW, NOW)
+
+        assert (counts.later, counts.sagas, counts.due, counts.next_due_at) == (2, 1, 1, 10.0)
