@@ -123,6 +123,16 @@ class LogIdentity:
     partitions: int
 
 
+class ClockSetting(NamedTuple):
+    """Where a demo's business clock stands: still, at seconds since 1970, or so many seconds beside the machine's."""
+
+    frozen_at: float | None
+    offset_seconds: float
+
+
+MACHINE_TIME = ClockSetting(None, 0.0)
+
+
 class LogReader(Protocol):
     """Reads a fixed set of streams onward, each from its own place. Used by one thread."""
 
@@ -182,6 +192,14 @@ class Log(Protocol):
 
     def version(self) -> int:
         """A number that changes when something was appended, by whomever; a hint for waking up."""
+        ...
+
+    def clock_setting(self) -> ClockSetting:
+        """Where the business clock stands for all who share this log; `MACHINE_TIME` if nobody has set it. Cheap."""
+        ...
+
+    def set_clock(self, setting: ClockSetting) -> None:
+        """Set it for all who share this log; they see it at their next look."""
         ...
 
     def maintain(self) -> None:

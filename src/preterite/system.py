@@ -15,6 +15,7 @@ from preterite.errors import ConfigurationError, SystemRefused
 from preterite.log import LogIdentity
 from preterite.opened import OpenSystem
 from preterite.recoverability import Recoverability
+from preterite.shared_clock import SharedClock
 from preterite.store import Database
 from preterite.topology import Topology, verify
 
@@ -27,7 +28,8 @@ class System:
     """`System("retail", [sales, finance])`: pure declaration.
 
     `partitions` is fixed when the log is made; another number is refused from then on. `recoverability` says what
-    follows a failure, where neither component nor handler says it.
+    follows a failure, where neither component nor handler says it. The business clock of a `demo` is kept beside its
+    log, and may be moved by hand: `preterite clock`.
     """
 
     def __init__(
@@ -37,8 +39,10 @@ class System:
         *,
         partitions: int = PARTITIONS_DEFAULT,
         recoverability: Recoverability | None = None,
+        demo: bool = False,
     ) -> None:
         self.name = name
+        self.demo = demo
         self.recoverability = recoverability
         self.components = tuple(components)
         self.partitions = partitions
@@ -89,7 +93,7 @@ class System:
             log=log,
             only=only or self.components,
             create_tables=create_tables,
-            clock=clock or SystemClock(),
+            clock=clock,
             randomness=randomness or SystemRandomness(),
             retention=retention,
         )
@@ -106,7 +110,7 @@ def open_as(
     log: str | None,
     only: Sequence[str | Component],
     create_tables: bool,
-    clock: Clock,
+    clock: Clock | None,
     randomness: Randomness,
     retention: timedelta | None = None,
 ) -> Opened:
@@ -122,9 +126,11 @@ def open_as(
     if faults:
         raise SystemRefused(system.name, faults)
     identity = LogIdentity(system.name, randomness.uuid(), system.partitions)
-    opened_log = logs.connect(settings.log_url(system.name, log, os.environ, project), identity, clock, retention)
+    log_url = settings.log_url(system.name, log, os.environ, project)
+    opened_log = logs.connect(log_url, identity, clock or SystemClock(), retention)
+    ticking = clock or (SharedClock(opened_log) if system.demo else SystemClock())
     try:
-        return kind(system.name, system.components, topology, connected, opened_log, clock, randomness, create_tables)
+        return kind(system.name, system.components, topology, connected, opened_log, ticking, randomness, create_tables)
     except BaseException:
         opened_log.close()
         raise

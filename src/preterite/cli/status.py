@@ -12,6 +12,7 @@ from preterite.cli.application import Application, add_command, find
 from preterite.cli.output import document, table
 from preterite.clock import SystemClock
 from preterite.log import LogIdentity
+from preterite.shared_clock import SharedClock
 from preterite.standing import Observer, Standing
 
 HELP = """\
@@ -58,7 +59,7 @@ def look(application: Application) -> Mapping[str, Standing]:
     identity = LogIdentity(application.system.name, UUID(int=0), application.system.partitions)
     started = any(database.exists() for database in databases.values())
     log = logs.connect(application.log_url() if started else "memory:", identity, clock)
-    observer = Observer(topology, databases, log, clock)
+    observer = Observer(topology, databases, log, SharedClock(log) if application.system.demo else clock)
     try:
         return observer.look()
     finally:

@@ -7,7 +7,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from preterite.errors import LogConflict, LogFenced, RecordRefused
-from preterite.log import EMPTY, RECORD_BYTES_MAX, LogIdentity, LogReader, Record, Stream, StreamEnd
+from preterite.log import (
+    EMPTY,
+    MACHINE_TIME,
+    RECORD_BYTES_MAX,
+    ClockSetting,
+    LogIdentity,
+    LogReader,
+    Record,
+    Stream,
+    StreamEnd,
+)
 from preterite.logs.by_number import NumberedReader, Tail
 
 
@@ -28,6 +38,7 @@ class MemoryLog:
         self._lock = threading.Lock()
         self._held: dict[Stream, _Held] = {}
         self._version = 0
+        self._clock = MACHINE_TIME
 
     def take_over(self, streams: Sequence[Stream], epoch: int, nonce: bytes) -> Mapping[Stream, StreamEnd]:
         with self._lock:
@@ -94,6 +105,13 @@ class MemoryLog:
 
     def version(self) -> int:
         return self._version
+
+    def clock_setting(self) -> ClockSetting:
+        return self._clock
+
+    def set_clock(self, setting: ClockSetting) -> None:
+        self._clock = setting
+        self._version += 1
 
     def maintain(self) -> None:
         pass

@@ -17,8 +17,10 @@ from uuid import UUID
 from preterite import sqlite_file
 from preterite.clock import Clock
 from preterite.errors import LogConflict, LogFenced, RecordRefused, StoreUnavailable, WrongLog
-from preterite.log import EMPTY, RECORD_BYTES_MAX, LogIdentity, LogReader, Record, Stream, StreamEnd
+from preterite.log import EMPTY, RECORD_BYTES_MAX, ClockSetting, LogIdentity, LogReader, Record, Stream, StreamEnd
+from preterite.logs import sqlite_clock
 from preterite.logs.by_number import NumberedReader, Tail
+from preterite.logs.sqlite_clock import SqliteClock
 
 CHECKPOINT_LEASE_SECONDS = 10.0
 CHECKPOINT_SECONDS = 0.1
@@ -37,6 +39,7 @@ _SCHEMA = (
         position INTEGER PRIMARY KEY, stream INTEGER NOT NULL, number INTEGER NOT NULL, kind TEXT NOT NULL,
         epoch INTEGER NOT NULL, event_id BLOB NOT NULL, appended_at REAL NOT NULL, body BLOB NOT NULL) STRICT""",
     "CREATE UNIQUE INDEX IF NOT EXISTS log_record_number ON log_record (stream, number)",
+    sqlite_clock.SCHEMA,
 )
 _ADD_STREAM = "INSERT INTO log_stream (publisher, partition, epoch, claim) VALUES (?, ?, 0, x'') ON CONFLICT DO NOTHING"
 _STREAM = "SELECT id, epoch FROM log_stream WHERE publisher = ? AND partition = ?"
@@ -90,6 +93,7 @@ class SqliteLog:
         self._owner = identity.system_id.bytes + id(self).to_bytes(8)
         self._maintained_at = float("-inf")
         self._maintained_version = -1
+        self._demo_clock: SqliteClock | None = None
         self.promise = sqlite_file.promise(self._connection)
         self.identity = self._identify(identity)
 
@@ -164,6 +168,14 @@ class SqliteLog:
     def version(self) -> int:
         return sqlite_file.changes(self.path)
 
+    def clock_setting(self) -> ClockSetting:
+        with _translated():
+            return self._shared_clock().read()
+
+    def set_clock(self, setting: ClockSetting) -> None:
+        with _translated():
+            self._shared_clock().write(setting)
+
     def maintain(self) -> None:
         now = self._clock.monotonic()
         if now - self._maintained_at < CHECKPOINT_SECONDS or self.version() == self._maintained_version:
@@ -183,6 +195,15 @@ class SqliteLog:
             cursor.execute(_RELEASE_CHECKPOINTS, (self._owner,))
         with self._lock:
             self._connection.close()
+            if self._demo_clock is not None:
+                self._demo_clock.close()
+
+    def _shared_clock(self) -> SqliteClock:
+        """Opened once somebody asks: only a demo does."""
+        with self._lock:
+            if self._demo_clock is None:
+                self._demo_clock = SqliteClock(self.path)
+            return self._demo_clock
 
     def _checkpoints(self, wall: float) -> bool:
         """Whether this process is the one that checkpoints; writes only where that changes or must be renewed."""

@@ -11,7 +11,17 @@ from uuid import UUID, uuid5
 import pytest
 
 from preterite.errors import LogConflict, LogFenced, RecordRefused, WrongLog
-from preterite.log import RECORD_BYTES_MAX, Log, LogIdentity, LogReader, Record, Stream, StreamEnd
+from preterite.log import (
+    MACHINE_TIME,
+    RECORD_BYTES_MAX,
+    ClockSetting,
+    Log,
+    LogIdentity,
+    LogReader,
+    Record,
+    Stream,
+    StreamEnd,
+)
 
 SYSTEM = LogIdentity("shop", UUID(int=1), 8)
 SALES = Stream("sales", 0)
@@ -255,7 +265,37 @@ class LogConformance:
         found = read_all(log.reader({Stream("sales", partition): 0 for partition in range(4)}))
         assert len(found) == 200
 
+    # the business clock of a demo
+
+    def test_the_clock_is_the_machines_until_it_is_set(self, open_log: OpenLog) -> None:
+        log = open_log()
+        before = log.clock_setting()
+        log.set_clock(ClockSetting(1_000_000.0, 0.0))
+        first = log.clock_setting()
+        log.set_clock(ClockSetting(None, 60.0))
+
+        assert before == MACHINE_TIME
+        assert first == ClockSetting(1_000_000.0, 0.0)
+        assert log.clock_setting() == ClockSetting(None, 60.0)
+
+    def test_setting_the_clock_is_a_reason_to_look_again(self, open_log: OpenLog) -> None:
+        log = open_log()
+        before = log.version()
+        log.set_clock(ClockSetting(1_000_000.0, 0.0))
+
+        assert log.version() != before
+
     # the same log, opened again
+
+    def test_others_see_where_the_clock_stands(self, open_log: OpenLog) -> None:
+        self._skip_unless_it_survives()
+        mine, theirs = open_log(), open_log()
+        before = theirs.clock_setting()
+        mine.set_clock(ClockSetting(1_000_000.0, 0.0))
+
+        assert before == MACHINE_TIME
+        assert theirs.clock_setting() == ClockSetting(1_000_000.0, 0.0)
+        assert open_log().clock_setting() == ClockSetting(1_000_000.0, 0.0)
 
     def test_what_was_appended_is_there_for_others(self, open_log: OpenLog) -> None:
         self._skip_unless_it_survives()
