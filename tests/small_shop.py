@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from uuid import UUID, uuid5
 
 from preterite import Component, Event, OpenSystem, Recoverability, System, UnitOfWork
-from preterite.parking import dead_letters
+from preterite.letters import dead_letters
 from preterite.rows import Parked
 
 NAMESPACE = UUID(int=7)

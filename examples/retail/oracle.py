@@ -22,6 +22,7 @@ from typing import Any
 COLUMNS = ["invoice", "stock_code", "description", "quantity", "purchased_at", "unit_price", "customer", "country"]
 PAYMENT_DAYS = 14
 LATE_DAYS = 40
+CANCELLED_LINES = 100
 AGREEMENT_FROM = datetime(2011, 4, 1)
 TOP = 10
 ALSO = 5
@@ -93,6 +94,8 @@ class Year:
         self.refused = 0
         self.ever_refused: set[int] = set()
         self.later_purchase: set[int] = set()
+        self.accepted = 0
+        self.cancelled = 0
         self.bought: list[dict[str, Any]] = []
         self.unbilled: dict[int, list[dict[str, Any]]] = defaultdict(list)
         self.invoices: list[dict[str, Any]] = []
@@ -148,7 +151,8 @@ class Year:
         return stop
 
     def accept(self, line: dict[str, Any]) -> None:
-        """A purchase: billed by the price and the best discount of its moment."""
+        """A purchase: billed by the price and the best discount of its moment, unless it is cancelled."""
+        self.accepted += 1
         if line["customer"] in self.ever_refused:
             self.later_purchase.add(line["customer"])
         price = [pence for since, pence in self.prices[line["code"]] if since <= line["at"]][-1]
@@ -160,6 +164,10 @@ class Year:
             key=lambda one: one[0],
         )
         hundredths = line["quantity"] * price * (100 - percent)
+        if line["line"] % CANCELLED_LINES == 0:
+            # Taken back ten minutes later: long before it is packed, invoiced or anything is decided by it.
+            self.cancelled += 1
+            return
         billed = {**line, "rule": rule, "net": (hundredths + 50) // 100, "half": hundredths % 100 == 50}
         self.bought.append(billed)
         self.unbilled[line["customer"]].append(billed)
@@ -213,7 +221,8 @@ class Year:
             "lines": len(self.lines) + self.reasons["unreadable"],
             "set aside": {reason: count for reason, count in sorted(self.reasons.items()) if count},
             "refused as blocked": self.refused,
-            "accepted": len(self.bought),
+            "accepted": self.accepted,
+            "of these cancelled": self.cancelled,
             "products named": len(self.names),
             "products with a price": sum(1 for prices in self.prices.values() if prices),
             "rows of the price list": sum(len(prices) for prices in self.prices.values()),

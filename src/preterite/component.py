@@ -156,7 +156,8 @@ class Component:
         self.handlers.append(handler)
         message_type = handler.message_type
         if issubclass(message_type, Command) and handler.schedule is None:
-            saga = None if handler.saga is None else handler.saga.__saga__.name
+            is_timeout = handler.reaction is not None and handler.reaction.kind == "times out"
+            saga = handler.saga.__saga__.name if handler.saga is not None and is_timeout else None
             self.commands.setdefault(
                 message_type, Deferrable(wire_name(message_type, self.name), Checked(message_type), saga)
             )

@@ -26,7 +26,7 @@ from preterite.failures import failure_of
 from preterite.handling import HandlerRaised, Handling
 from preterite.instances import waited_for
 from preterite.items import Item, opened
-from preterite.log import Record
+from preterite.log import Record, Stream
 from preterite.recoverability import DeadLetter, RetryLater
 from preterite.rows import DbConnection, Fence, Parked
 from preterite.store import Store, reaching
@@ -37,11 +37,19 @@ BATCH_EVENTS = 500
 BATCH_SECONDS = 0.05
 CULPRITS_MAX = 3
 PARKED_MAX = 100_000
+PARKED_PER_LANE_MAX = 20_000
 NO_HANDLER = ""
 
 
 class ParkingFull(PreteriteError):
-    """So much is parked that nothing more may be; the streams stand still until a person has looked."""
+    """So much is parked that nothing more may be; streams stand still until a person has looked.
+
+    All of them, or only the one whose lane is full.
+    """
+
+    def __init__(self, reason: str, only: Stream | None = None) -> None:
+        self.only = only
+        super().__init__(reason)
 
 
 class Pair(NamedTuple):
@@ -144,9 +152,11 @@ class Inbox:
         def settle(batch: Batch) -> Handled:
             connection = batch.work.connection
             self._store.verify_fence(connection, source.fence)
-            rows = [row for item in items if source.claim(connection, item) for row in self._rows(item, source)]
-            self._settle(batch, items, rows, 0, source)
-            return Handled(len(records))
+            pairs = [(index, row) for index, item in enumerate(items) for row in self._rows(item, source)]
+            fitting = items[: self._fitting(connection, pairs, len(items))]
+            rows = [row for item in fitting if source.claim(connection, item) for row in self._rows(item, source)]
+            self._settle(batch, fitting, rows, 0, source)
+            return Handled(len(fitting))
 
         return self._transact(settle)
 
@@ -165,6 +175,7 @@ class Inbox:
         connection = batch.work.connection
         self._store.verify_fence(connection, source.fence)
         plan = self._plan(batch, items, culprits, source)
+        items = items[: self._fitting(connection, plan.parked, len(items))]
         until = self._clock.monotonic() + BATCH_SECONDS
         gone: set[int] = set()
         done = handled = 0
@@ -277,11 +288,6 @@ class Inbox:
         self._handling.write_outbox(batch)
         connection = batch.work.connection
         if parked:
-            if self._store.parked_count(connection) + len(parked) > PARKED_MAX:
-                raise ParkingFull(
-                    f"{PARKED_MAX:,} events are parked in {self._subscriptions.component.name!r}; "
-                    "its streams stand still until some are redriven or discarded."
-                )
             self._store.park(connection, parked)
         wall = self._clock.wall()
         for (publisher, what), count in _passed_over(items).items():
@@ -289,6 +295,32 @@ class Inbox:
         if handled:
             self._store.count_handled(connection, int(wall // 60), handled)
         source.settle(connection, items)
+
+    def _fitting(self, connection: DbConnection, parked: Sequence[tuple[int, Parked]], items: int) -> int:
+        """How many items, from the first on, can be settled before too much is parked; raises `ParkingFull` if none."""
+        if not parked:
+            return items
+        total = self._store.parked_count(connection)
+        lanes: dict[tuple[str, Stream, str], int] = {}
+        for index, row in parked:
+            total += 1
+            if total > PARKED_MAX:
+                return self._or_full(index, None, f"{PARKED_MAX:,} events are parked; the streams stand still")
+            if row.key is None:
+                continue
+            lane = (row.lane_group, row.record.stream, row.key)
+            if lane not in lanes:
+                lanes[lane] = self._store.parked_in_lane(connection, lane[0], lane[1].publisher, lane[2])
+            lanes[lane] += 1
+            if lanes[lane] > PARKED_PER_LANE_MAX:
+                waiting = f"{PARKED_PER_LANE_MAX:,} events of {lane[1]} wait behind one another for key {row.key}"
+                return self._or_full(index, lane[1], f"{waiting}; the stream stands still")
+        return items
+
+    def _or_full(self, fitting: int, only: Stream | None, reason: str) -> int:
+        if fitting == 0:
+            raise ParkingFull(f"{reason} until some are redriven or discarded.", only)
+        return fitting
 
     def _rows(self, item: Item, source: Source) -> list[Parked]:
         """The item parked for each of its handlers; an unreadable one once, for nobody."""

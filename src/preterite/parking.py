@@ -8,7 +8,7 @@ A dead letter waits for a person: redrive, or discard with a reason.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 
 from preterite.clock import Clock, Randomness
@@ -16,7 +16,7 @@ from preterite.errors import Fenced, HandlerFailed, PreteriteError, StoreUnavail
 from preterite.failures import died_while_handling, failure_of
 from preterite.handling import HandlerRaised, Handling
 from preterite.items import opened
-from preterite.recoverability import DeadLetter, Decision, Recoverability, RetryLater
+from preterite.recoverability import DeadLetter, Decision, Recoverability, RetryBudget, RetryLater
 from preterite.rows import (
     DbConnection,
     Failure,
@@ -52,12 +52,16 @@ class Parking:
         self._clock = clock
         self._randomness = randomness
         self._unsettled: list[tuple[Parked, int]] = []
+        self.budget = RetryBudget()
 
-    def run_due(self, fence: Fence, expires_at: Callable[[], float], raising: bool = False) -> int:
+    def run_due(
+        self, fence: Fence, expires_at: Callable[[], float], *, raising: bool = False, others_wait: bool = False
+    ) -> int:
         """Run the due heads of all lanes in the partitions held; return how many were run.
 
-        A failed attempt is settled by recoverability; with `raising` its exception passes through afterwards.
-        Raises `Fenced` or `StoreUnavailable`; no attempt is spent on those.
+        While `others_wait`, what has failed before is run again only as far as the retry budget goes. A failed attempt
+        is settled by recoverability; with `raising` its exception passes through afterwards. Raises `Fenced` or
+        `StoreUnavailable`; no attempt is spent on those.
         """
         self._settle_left_over(fence, expires_at)
         rows = self._store.due_heads(
@@ -65,8 +69,20 @@ class Parking:
         )
         run = 0
         for row in rows:
-            run += self._run_alone(row, fence, expires_at, raising)
+            if others_wait and row.attempts > 0 and not self.budget.spend(self._clock.monotonic()):
+                continue
+            following: Parked | None = row
+            while following is not None and run < RELEASE_ROWS:
+                run += self._run_alone(following, fence, expires_at, raising)
+                following = self._next_in_lane(row)
         return run
+
+    def _next_in_lane(self, row: Parked) -> Parked | None:
+        """What waited behind a row that is done; nothing if the row has failed, or the next one has before."""
+        if row.key is None:
+            return None
+        following = self._store.lane_head(self._connection, row.lane_group, row.record.stream.publisher, row.key)
+        return following if following is not None and following.attempts == 0 and following.state == "parked" else None
 
     def settle_interrupted(self, fence: Fence, expires_at: Callable[[], float]) -> int:
         """Count what a process was running when it ended; return how many rows that were."""
@@ -86,6 +102,7 @@ class Parking:
         try:
             with reaching(self._store, self._subscriptions.component.name):
                 self._workplace.transact(lambda batch: self._apply(batch, started, fence, expires_at))
+            self.budget.earn(1)
         except (Fenced, StoreUnavailable):
             self._unsettled.append((row, started.attempts))
             raise
@@ -179,26 +196,3 @@ class _Unreadable(PreteriteError):
     def __init__(self, fault: Failure) -> None:
         self.fault = fault
         super().__init__(fault.text)
-
-
-def dead_letters(store: Store, connection: DbConnection, limit: int) -> Sequence[Parked]:
-    """What waits for a person, oldest first."""
-    return store.list_parked(connection, ("dead", "undecodable"), limit)
-
-
-def redrive(store: Store, connection: DbConnection, parked_ids: Sequence[int]) -> list[int]:
-    """Send dead letters through again; return those that were dead. Followers come after, in order."""
-    store.begin(connection)
-    done = [parked_id for parked_id in parked_ids if store.redrive(connection, parked_id)]
-    connection.commit()
-    return done
-
-
-def discard(
-    store: Store, connection: DbConnection, parked_ids: Sequence[int], reason: str, by: str, now: float
-) -> list[int]:
-    """Decide not to apply dead letters, with a reason that is kept beside them; return those that were dead."""
-    store.begin(connection)
-    done = [parked_id for parked_id in parked_ids if store.discard(connection, parked_id, reason, by, now)]
-    connection.commit()
-    return done

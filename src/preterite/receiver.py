@@ -29,6 +29,7 @@ from preterite.topology import Subscriptions
 from preterite.workplace import workplace_for
 
 BATCH_EVENTS_MIN = 50
+HELD_UP_SECONDS = 1.0
 
 _logger = logging.getLogger("preterite")
 _stream_of: Callable[[Record], Stream] = attrgetter("stream")
@@ -70,6 +71,12 @@ class Receiver:
             subscriptions, self._store, self._connection, self._workplace, self._handling, clock, randomness
         )
         self._timekeeper = Timekeeper(subscriptions, identity, self._store, self._connection, self._inbox, clock)
+        self.stands_back: str | None = None
+        self.raising = False
+        self._know_nothing()
+
+    def _know_nothing(self) -> None:
+        """The state before anything was taken over or read."""
         self._reader: LogReader | None = None
         self._fence = Fence({}, 0)
         self._committed: dict[Stream, Cursor] = {}
@@ -77,12 +84,12 @@ class Receiver:
         self._epochs: dict[Stream, int] = {}
         self._stopped: dict[Stream, _Standstill] = {}
         self._gone_back: set[Stream] = set()
+        self._held_up: dict[Stream, float] = {}
+        self._others_wait = False
         self._waiting: list[Record] = []
         self._careful = 0
         self._backlog: dict[Stream, int] = {}
         self._batch_events = BATCH_EVENTS_MIN
-        self.stands_back: str | None = None
-        self.raising = False
 
     def seconds_to_next(self) -> float | None:
         """How long it is, in business time, until a retry or a command is due; nothing if none waits."""
@@ -111,10 +118,14 @@ class Receiver:
             if self.stands_back is not None:
                 return False
             self._inbox.raising = self.raising
-            run = self._parking.run_due(self._fence, self._leases.expires_at, self.raising)
+            self._read_held_up_again()
+            run = self._parking.run_due(
+                self._fence, self._leases.expires_at, raising=self.raising, others_wait=self._others_wait
+            )
             if self._has_caught_up():
                 run += self._timekeeper.run_due(self._fence, self._leases.expires_at, careful=self._careful > 0)
-            return self._apply(self._next_records()) or run > 0
+            self._others_wait = self._apply(self._next_records())
+            return self._others_wait or run > 0
         except Fenced:
             self._step_back()
             return False
@@ -136,6 +147,13 @@ class Receiver:
             }
         return not self._backlog
 
+    def _read_held_up_again(self) -> None:
+        """Read on, after a while, where so much was parked that nothing more could be."""
+        now = self._clock.monotonic()
+        if any(until <= now for until in self._held_up.values()):
+            self._held_up = {stream: until for stream, until in self._held_up.items() if until > now}
+            self._start_reading()
+
     def close(self) -> None:
         """Give the leases back, clean, and close. What was read and not applied is read again by the next holder."""
         self._stop_reading()
@@ -152,11 +170,15 @@ class Receiver:
         try:
             handled = apply(records, LiveStreams(self._store, self._fence, self._committed, self._leases.expires_at))
         except ParkingFull as error:
-            for stream in {record.stream for record in records}:
+            for stream in {record.stream for record in records} if error.only is None else [error.only]:
                 self._stop(stream, self._committed[stream], str(error))
+            if error.only is not None:
+                # The others go on; this one is read again after a while.
+                self._held_up[error.only] = self._clock.monotonic() + HELD_UP_SECONDS
             self._stop_reading()
             return False
         self._leases.renewed()
+        self._parking.budget.earn(handled.records)
         done, self._waiting = records[: handled.records], list(records[handled.records :])
         # What a batch has no time for is decoded again in the next one: take about as much as can be done.
         self._batch_events = min(max(2 * handled.records, BATCH_EVENTS_MIN), BATCH_EVENTS)
@@ -242,7 +264,9 @@ class Receiver:
             for stream, state in states.items()
             if state.stopped is not None
         }
-        self._reader = self._log.reader({stream: cursor.number for stream, cursor in self._committed.items()})
+        self._reader = self._log.reader(
+            {stream: cursor.number for stream, cursor in self._committed.items() if stream not in self._held_up}
+        )
 
     def _stands_back_for(self, registered: Sequence[HandlerRegistration]) -> bool:
         """Whether handlers are in force that this program lacks: it then leaves the work to newer code (rule 6)."""

@@ -1,8 +1,16 @@
-"""What happens when handling fails: a failure and its history become a decision. Pure; it acts on nothing."""
+"""What happens when handling fails: a failure and its history become a decision. Pure; it acts on nothing.
+
+While other events wait, retries get a tenth of what succeeds, and at least one a second: a component whose every
+event fails does not spend its time on failing again.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+BUDGET_FRACTION = 0.1
+BUDGET_RETRIES_MAX = 10.0
+BUDGET_FLOOR_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -61,3 +69,23 @@ class Recoverability:
             return DeadLetter()
         longest = min(self.first_delay_seconds * self.delay_growth**delays_spent, self.delay_seconds_max)
         return RetryLater(longest * fraction)
+
+
+class RetryBudget:
+    """How many retries a component may make while others wait. Told of successes; asked before each retry."""
+
+    def __init__(self) -> None:
+        self._left = BUDGET_RETRIES_MAX
+        self._spent_at = float("-inf")
+
+    def earn(self, successes: int) -> None:
+        """Note events that were handled."""
+        self._left = min(self._left + successes * BUDGET_FRACTION, BUDGET_RETRIES_MAX)
+
+    def spend(self, now: float) -> bool:
+        """Whether one more retry may be made at this monotonic time; it is counted then."""
+        if self._left < 1.0 and now - self._spent_at < BUDGET_FLOOR_SECONDS:
+            return False
+        self._left = max(self._left - 1.0, 0.0)
+        self._spent_at = now
+        return True

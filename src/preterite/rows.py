@@ -146,8 +146,50 @@ class Parked:
     due_at: float = 0.0
     failure: Failure | None = None
     failed_at: float | None = None
+    original: bytes | None = None
+    """The envelope as it came, where a person has changed it."""
     saga: str | None = None
     """The saga's instance that it is for, as `saga_key` names it."""
+
+
+class Fingerprint(NamedTuple):
+    """What failed in the same way: the handler, the kind of error, and the first line of the user's own code."""
+
+    handler: str
+    error: str
+    place: str
+
+
+class Note(NamedTuple):
+    """What a person has written about failures of one kind; it comes back when they do."""
+
+    text: str
+    by: str
+    at: float
+
+
+class LetterGroup(NamedTuple):
+    """Dead letters of one fingerprint."""
+
+    fingerprint: Fingerprint
+    letters: int
+    first_at: float
+    last_at: float
+    text: str
+    """What the newest of them says."""
+    note: Note | None
+
+
+class AuditLine(NamedTuple):
+    """What a person did to a component's letters, or to what it reads."""
+
+    at: float
+    by: str
+    did: str
+    to: str
+    reason: str
+    before: str
+    after: str
 
 
 class StreamNumbers(NamedTuple):

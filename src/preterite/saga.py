@@ -97,23 +97,23 @@ class Saga(msgspec.Struct, metaclass=SagaMeta):
         return state
 
 
-def started_by(event_type: type[Event], *, by: str | None = None) -> Callable[[Function], Function]:
-    """Run the decorated function for this event, in a new instance where there is none.
+def started_by(message_type: type[Event] | type[Command], *, by: str | None = None) -> Callable[[Function], Function]:
+    """Run the decorated function for this event, or command of its own component, in a new instance if there is none.
 
-    `by` names the event's field that finds the instance; where left out it is called as in the saga.
+    `by` names the message's field that finds the instance; where left out it is called as in the saga.
     """
-    return _mark(Reaction("starts", event_type, by))
+    return _mark(Reaction("starts", message_type, by))
 
 
 def joined_by(
-    event_type: type[Event], *, by: str | None = None, missing: Missing = "park"
+    message_type: type[Event] | type[Command], *, by: str | None = None, missing: Missing = "park"
 ) -> Callable[[Function], Function]:
-    """Run the decorated function for this event, in the instance there is.
+    """Run the decorated function for this event, or command of its own component, in the instance there is.
 
-    Where there is none the event is parked with that reason, and runs once there is one; with `missing="ignore"` it
+    Where there is none the message is parked with that reason, and runs once there is one; with `missing="ignore"` it
     is passed over and counted.
     """
-    return _mark(Reaction("joins", event_type, by, missing))
+    return _mark(Reaction("joins", message_type, by, missing))
 
 
 def timeout(command_type: type[Command]) -> Callable[[Function], Function]:

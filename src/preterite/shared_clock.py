@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from preterite.clock import SystemClock
 from preterite.errors import UsageError
-from preterite.log import ClockSetting, Log
+from preterite.log import MACHINE_TIME, ClockSetting, Log
 
 
 class SharedClock(SystemClock):
@@ -25,6 +25,12 @@ class SharedClock(SystemClock):
     def frozen(self) -> bool:
         """Whether it stands still until it is moved."""
         return self._log.clock_setting().frozen_at is not None
+
+    def begin(self, at: datetime) -> None:
+        """Let it stand still at an instant, before it was ever moved; raises `UsageError` afterwards."""
+        if self._log.clock_setting() != MACHINE_TIME:
+            raise UsageError(f"The clock was set already; it stands at {self.now().isoformat()}.")
+        self._log.set_clock(ClockSetting(at.timestamp(), 0.0))
 
     def freeze(self) -> None:
         """Let it stand still where it is."""

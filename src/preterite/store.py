@@ -26,14 +26,14 @@ from preterite.rows import (
     Move,
     OutboxRow,
     Parked,
-    ParkedState,
     StoreIdentity,
     StreamNumbers,
 )
+from preterite.store_letters import LetterStore
 from preterite.store_time import TimeStore
 
 
-class Store(TimeStore, Protocol):
+class Store(TimeStore, LetterStore, Protocol):
     """The statements of one kind of database. The caller owns connection and transaction.
 
     Unless it says otherwise a method writes and must run inside a transaction; it changes nothing
@@ -222,6 +222,10 @@ class Store(TimeStore, Protocol):
         """The lanes (group, publisher, key) among these publishers and keys that hold something. Reads only."""
         ...
 
+    def parked_in_lane(self, connection: DbConnection, lane_group: str, publisher: str, key: str) -> int:
+        """How many rows are parked in one lane. Reads only."""
+        ...
+
     def parked_count(self, connection: DbConnection) -> int:
         """How many rows are parked, dead ones included. Reads only."""
         ...
@@ -230,6 +234,10 @@ class Store(TimeStore, Protocol):
         self, connection: DbConnection, partitions: Sequence[int], now: float, limit: int
     ) -> Sequence[Parked]:
         """Due rows that stand first in their lane, or have none, in these partitions. Reads only."""
+        ...
+
+    def lane_head(self, connection: DbConnection, lane_group: str, publisher: str, key: str) -> Parked | None:
+        """The row that stands first in a lane, whatever its state. Reads only."""
         ...
 
     def start_attempt(self, connection: DbConnection, row: Parked) -> bool:
@@ -250,22 +258,6 @@ class Store(TimeStore, Protocol):
 
     def retry_undecodable(self, connection: DbConnection, fingerprint: str) -> int:
         """If the set of contracts is another than last time, make what could not be decoded due; return how many."""
-        ...
-
-    def list_parked(self, connection: DbConnection, states: Sequence[ParkedState], limit: int) -> Sequence[Parked]:
-        """Rows in these states, oldest first. Reads only."""
-        ...
-
-    def get_parked(self, connection: DbConnection, parked_id: int) -> Parked | None:
-        """One row. Reads only."""
-        ...
-
-    def redrive(self, connection: DbConnection, parked_id: int) -> bool:
-        """Make a dead row due now with its attempts forgotten; false if it is not dead."""
-        ...
-
-    def discard(self, connection: DbConnection, parked_id: int, reason: str, by: str, now: float) -> bool:
-        """Move a dead row to the discarded ones, with the reason; false if it is not dead."""
         ...
 
     def counts(self, connection: DbConnection, now: float, wall: float) -> Counts:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
 from preterite import logs, settings, stores
 from preterite.clock import Clock, Randomness, SystemClock, SystemRandomness
 from preterite.component import Component, Given
-from preterite.errors import ConfigurationError, SystemRefused
+from preterite.errors import ConfigurationError, SystemRefused, UsageError
 from preterite.log import LogIdentity
 from preterite.opened import OpenSystem
 from preterite.recoverability import Recoverability
@@ -97,6 +97,23 @@ class System:
             randomness=randomness or SystemRandomness(),
             retention=retention,
         )
+
+    def begin_clock(self, at: datetime, *, log: str | None = None) -> None:
+        """Let a demo's business clock stand still at an instant, before anything was started.
+
+        Raises `UsageError` if the system is no demo, or if its clock was set before.
+        """
+        if not self.demo:
+            raise UsageError(
+                f"System {self.name!r} is no demo; its clock is the machine's. Write System(…, demo=True)."
+            )
+        identity = LogIdentity(self.name, SystemRandomness().uuid(), self.partitions)
+        url = settings.log_url(self.name, log, os.environ, settings.read_project(Path.cwd()))
+        opened = logs.connect(url, identity, SystemClock())
+        try:
+            SharedClock(opened).begin(at)
+        finally:
+            opened.close()
 
     def __repr__(self) -> str:
         return f"System({self.name!r}, {list(self.components)!r})"

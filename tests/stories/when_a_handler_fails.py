@@ -28,7 +28,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from preterite import Recoverability, UnitOfWork
-from preterite.parking import discard, redrive
+from preterite.letters import Person, discard, redrive
 from preterite.testing import StartedSystem, started
 
 INSERT = text("insert into bill (purchase, customer) values (:purchase, '')")
@@ -240,7 +240,7 @@ def test_a_redriven_dead_letter_is_applied_and_its_followers_come_after_it() -> 
         held = bills(opened, shop.finance)
         trouble.ids.clear()
         with opened.connection(shop.finance) as connection:
-            done = redrive(opened.databases["finance"].store, connection, dead(opened, shop))
+            done = redrive(opened.databases["finance"].store, connection, dead(opened, shop), Person("ops", "", 0.0))
         opened.settle()
 
         assert held == []
@@ -256,7 +256,9 @@ def test_a_discarded_dead_letter_lets_its_followers_go() -> None:
         opened.settle(failures="park")
         with opened.connection(shop.finance) as connection:
             waiting = dead(opened, shop)
-            done = discard(opened.databases["finance"].store, connection, [*waiting, 99], "test data", "ana", 0.0)
+            done = discard(
+                opened.databases["finance"].store, connection, [*waiting, 99], Person("ops", "test data", 0.0)
+            )
         opened.settle()
 
         assert done == waiting

@@ -31,10 +31,10 @@ from small_shop import (
 from preterite import Component, Recoverability, System, UnitOfWork
 from preterite.errors import LogFenced, StoreUnavailable
 from preterite.leases import LEASE_SECONDS
+from preterite.letters import Person, dead_letters, redrive
 from preterite.log import Record, Stream
 from preterite.logs.memory import MemoryLog
 from preterite.outbox import Relay
-from preterite.parking import dead_letters, redrive
 from preterite.receiver import Receiver
 from preterite.testing import StartedSystem, started
 
@@ -177,7 +177,8 @@ class World:
     def redrive(self, shop: StartedSystem) -> None:
         store = shop.databases["finance"].store
         with shop.connection(self.finance) as connection:
-            redrive(store, connection, [row.id for row in dead_letters(store, connection, 1000)])
+            numbers = [row.id for row in dead_letters(store, connection, 1000)]
+            redrive(store, connection, numbers, Person("ops", "", 0.0))
 
     def calm_down(self, shop: StartedSystem) -> None:
         """No more faults: everything that waits is sent through."""

@@ -23,9 +23,9 @@ from small_shop import (
 from preterite import Component, Event, System
 from preterite.envelope import Envelope, to_bytes
 from preterite.errors import StoreUnavailable
+from preterite.letters import Person, redrive
 from preterite.log import Log, Record, Stream
 from preterite.logs.sqlite import SqliteLog
-from preterite.parking import redrive
 from preterite.testing import StartedSystem, started
 
 
@@ -133,7 +133,8 @@ def test_an_event_that_needs_newer_code_waits_with_its_followers_until_the_contr
 def test_what_still_cannot_be_read_when_it_is_redriven_waits_again(opened: StartedSystem, shop: Shop) -> None:
     from_elsewhere(opened, envelope("sales.ItemPurchased", NEWER))
     with opened.connection(shop.finance) as connection:
-        redrive(opened.databases["finance"].store, connection, [letters(opened, shop.finance)[0].id])
+        number = letters(opened, shop.finance)[0].id
+        redrive(opened.databases["finance"].store, connection, [number], Person("ops", "", 0.0))
     receiver = opened.receiver("finance")
     while receiver.step():
         pass

@@ -69,12 +69,12 @@ def test_without_a_command_it_says_what_it_is_and_what_to_try(run: Run) -> None:
     assert all(word in out for word in ("preterite run", "preterite status", "preterite dead list", "[tool.preterite]"))
 
 
-@pytest.mark.parametrize("command", ["run", "status", "dead", "publish", "describe", "retire"])
+@pytest.mark.parametrize("command", ["run", "status", "dead", "publish", "describe", "retire", "clock"])
 def test_every_command_has_help_with_an_example(run: Run, command: str) -> None:
     code, out, _ = run(command, "--help")
 
     assert code == 0
-    assert "shop.system:system" in out or command == "status"
+    assert "shop.system:system" in out or command in ("status", "dead", "clock")
     assert len(out.splitlines()) > 5
 
 
@@ -215,8 +215,8 @@ def test_dead_letters_are_listed_shown_redriven(run: Run, shop: RunningShop) -> 
     listed = run("dead", "list", APP)
     shown = run("dead", "show", APP, name)
     as_json = json.loads(run("dead", "show", APP, name, "--json")[1])
-    redriven = run("dead", "redrive", APP, name)
-    again = run("dead", "redrive", APP, name)
+    redriven = run("dead", "redrive", APP, name, "--at-once")
+    again = run("dead", "redrive", APP, name, "--at-once")
 
     assert listed[0] == 0
     assert re.search(rf"{name} +bill +sales\.ItemPurchased +RuntimeError +process_shop\.py:\d+", listed[1])
@@ -224,30 +224,31 @@ def test_dead_letters_are_listed_shown_redriven(run: Run, shop: RunningShop) -> 
     assert 'raise RuntimeError("no price")' in shown[1]
     assert '"what":"raises always"' in shown[1]
     assert (as_json["letter"], as_json["error"]) == (name, "RuntimeError")
-    assert redriven[:2] == (0, "1 redriven\n")
-    assert again[:2] == (6, f"0 redriven; 1 not, because not dead: {name}\n")
+    assert redriven[:2] == (0, "finance: 1 redriven\n")
+    assert again[:2] == (6, f"finance: 0 redriven; 1 not, because not dead: {name}\n")
 
 
 def test_a_dead_letter_is_discarded_with_a_reason_and_its_follower_goes_on(run: Run, shop: RunningShop) -> None:
     name = letter(shop)
     without = run("dead", "discard", APP, name)
-    done = run("dead", "discard", APP, name, "--reason", "a test", "--as", "ana")
+    done = run("dead", "discard", APP, name, "--reason", "a test", "--as", "ops")
     shop.opened.settle(failures="park")
     with shop.opened.connection(finance) as connection:
         kept = connection.execute("select reason, discarded_by from preterite_discarded").fetchall()
 
     assert without[0] == 2
     assert "--reason" in without[2]
-    assert done[:2] == (0, "1 discarded\n")
-    assert kept == [("a test", "ana")]
+    assert done[:2] == (0, "finance: 1 discarded\n")
+    assert kept == [("a test", "ops")]
     assert len(shop.billed()) == 1
 
 
 def test_all_dead_letters_at_once(run: Run, shop: RunningShop) -> None:
     letter(shop)
 
-    assert run("dead", "redrive", APP, "--all", "--component", "finance")[:2] == (0, "1 redriven\n")
-    assert run("dead", "redrive", APP, "--all")[:2] == (0, "0 redriven\n")
+    all_of_finance = run("dead", "redrive", APP, "--all", "--component", "finance", "--at-once")
+    assert all_of_finance[:2] == (0, "finance: 1 redriven\n")
+    assert run("dead", "redrive", APP, "--all")[:2] == (0, "")
     assert run("dead", "list", APP)[1] == "no dead letters\n"
 
 
@@ -257,8 +258,13 @@ def test_all_dead_letters_at_once(run: Run, shop: RunningShop) -> None:
         (("dead", "show", APP, "finance/77"), "There is no letter finance/77"),
         (("dead", "show", APP, "77"), "'77' names no letter; write COMPONENT/NUMBER"),
         (("dead", "show", APP, "finanse/1"), "Did you mean 'finance'?"),
-        (("dead", "redrive", APP), "Name the letters, as in finance/12, or say --all."),
-        (("dead", "redrive", APP, "finance/1", "--all"), "Name the letters, as in finance/12, or say --all."),
+        (("dead", "redrive", APP), "Say which letters: by name, as in finance/12, or with --group"),
+        (("dead", "redrive", APP, "finance/1", "--all"), "Name letters, or choose them with --group"),
+        (("dead", "redrive", APP, "--oldest", "3"), "--oldest needs --component or --group"),
+        (("dead", "plan", APP, "--group", "gabcdef"), "There is no group 'gabcdef'"),
+        (("dead", "edit", APP, "finance/1", "quantity", "--reason", "typing"), "'quantity' changes nothing"),
+        (("dead", "edit", APP, "finance/1", "--reason", "typing"), "dead edit takes a letter and what to change"),
+        (("dead", "note", APP, "gabcdef"), "dead note takes a group and a text"),
         (("publish", APP, "sales"), "publish takes a component and a file"),
         (("publish", APP, "sales", "nowhere.xml"), "nowhere.xml cannot be read: No such file or directory"),
         (("run", APP, "--only", "marketing"), "System 'shop' has no component 'marketing'; it has sales, finance"),

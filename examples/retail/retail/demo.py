@@ -19,8 +19,8 @@ from pathlib import Path
 from preterite import Component
 from preterite.clock import SystemClock
 from preterite.errors import PreteriteError
+from preterite.shared_clock import SharedClock
 from preterite.supervisor import Supervisor, worker_command
-from preterite.testing import MovableClock
 from retail.replay.calendar import first_of_month
 from retail.replay.lines import Line, Unreadable, WrongFile, read
 from retail.replay.notebook import Notebook
@@ -66,6 +66,8 @@ def replay(data: Path, folder: Path, *, resume: bool, late: str | None) -> int:
     for component in system.components:
         os.environ[f"PRETERITE_{component.name.upper()}_URL"] = f"sqlite:///{folder.absolute()}/{component.name}.sqlite"
     os.environ["PRETERITE_LOG_URL"] = f"sqlite:///{folder.absolute()}/log.sqlite"
+    if lines and not (folder / "log.sqlite").exists():
+        system.begin_clock(first_of_month(lines[0].at))
     notebook = Notebook(folder / "replay.sqlite")
     _enter_lists(lines, unreadable, notebook)
     _play(lines, notebook, folder, late)
@@ -96,9 +98,9 @@ def _enter_lists(lines: list[Line], unreadable: list[Unreadable], notebook: Note
 def _play(lines: list[Line], notebook: Notebook, folder: Path, late: str | None) -> None:
     start = notebook.progress().lines_done
     print(f"components in {folder}, from line {start + 1:,} of {len(lines):,}", file=sys.stderr)
-    clock = MovableClock(first_of_month(lines[0].at) if lines else SystemClock().now())
     punctual = [component for component in system.components if component.name != late]
-    with system.open(only=punctual, clock=clock) as shop, _workers(punctual) as workers:
+    with system.open(only=punctual) as shop, _workers(punctual) as workers:
+        clock = SharedClock(shop.log)
         year = Year(shop, clock, notebook, lines, workers.step)
         progress = ProgressBar(len(lines), start, SystemClock().monotonic)
         done = start

@@ -7,4 +7,4 @@ from retail.marketing.handlers import marketing
 from retail.sales.handlers import sales
 from retail.shipping.handlers import shipping
 
-system = System("retail", [catalog, marketing, sales, finance, shipping])
+system = System("retail", [catalog, marketing, sales, finance, shipping], demo=True)

@@ -10,9 +10,9 @@ from uuid import UUID, uuid5
 from sqlalchemy import select
 
 from preterite.testing import StartedSystem, started
-from retail.finance.actions import NewPrice, agree, close_month, keep_prices, note_overdue
+from retail.finance.actions import NewPrice, agree, keep_prices
 from retail.finance.model import BillableItem, Invoice
-from retail.sales.actions import Wanted, purchase
+from retail.sales.actions import Wanted, cancel, purchase
 from retail.shipping.actions import keep_addresses
 from retail.system import finance, sales, shipping, system
 
@@ -44,14 +44,16 @@ def buy(shop: StartedSystem, *names: str, customer: UUID = ANNA, product: UUID =
         purchase(session, basket, customer, shop.clock.now())
 
 
-def midnight(shop: StartedSystem, text: str) -> None:
-    """Let Finance act at a midnight, as its calendar will one day."""
+def take_back(shop: StartedSystem, name: str) -> None:
+    """Cancel the purchase of this name."""
+    with shop.session(sales) as session:
+        cancel(session, uuid5(NAMES, name), shop.clock.now())
+
+
+def until(shop: StartedSystem, text: str) -> None:
+    """Let everything be heard, and time pass; what becomes due on the way comes."""
     shop.settle()
     shop.clock.to(text)
-    with shop.session(finance) as session:
-        note_overdue(session, shop.clock.now())
-        if shop.clock.now().day == 1:
-            close_month(session, shop.clock.now())
     shop.settle()
 
 

@@ -66,7 +66,7 @@ def test_shipping_attached_at_the_end_ships_everything_and_nobody_else_notices(t
     with open_some(tmp_path, everybody_else) as shop:
         shop.settle()
         before = {name: (one.counts.handled, one.numbered) for name, one in shop.look().items()}
-    with open_some(tmp_path, [*everybody_else, shipping]) as shop:
+    with open_some(tmp_path, [*everybody_else, shipping], at("2011-03-12")) as shop:
         with shop.session(shipping) as session:
             keep_addresses(session, {ANNA: "United Kingdom", BEN: "France"})
         shop.settle()

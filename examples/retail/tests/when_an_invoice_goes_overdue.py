@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from retail_shop import ANNA, BEN, buy, invoices, midnight, open_shop
+from retail_shop import ANNA, BEN, buy, invoices, open_shop, until
 
 from preterite.testing import StartedSystem
 from retail.finance.actions import pay, pay_everything
@@ -22,10 +22,10 @@ def pay_all(shop: StartedSystem) -> None:
 def test_a_customer_is_blocked_until_everything_overdue_is_paid() -> None:
     with open_shop() as shop:
         buy(shop, "one")
-        midnight(shop, "2011-04-01")
-        midnight(shop, "2011-04-15")
+        until(shop, "2011-04-01")
+        until(shop, "2011-04-15")
         buy(shop, "two")
-        midnight(shop, "2011-04-16")
+        until(shop, "2011-04-16")
         with pytest.raises(CustomerBlocked):
             buy(shop, "three", "four")
         buy(shop, "five", customer=BEN)
@@ -41,10 +41,10 @@ def test_a_customer_is_blocked_until_everything_overdue_is_paid() -> None:
 def test_two_invoices_overdue_and_one_paid_leaves_the_customer_blocked() -> None:
     with open_shop() as shop:
         buy(shop, "march")
-        midnight(shop, "2011-04-01")
+        until(shop, "2011-04-01")
         buy(shop, "april")
         for day in ("2011-04-16", "2011-05-01", "2011-05-16"):
-            midnight(shop, day)
+            until(shop, day)
         first, second = invoices(shop)
         with shop.session(finance) as session:
             pay(session, [first.id], shop.clock.now())
@@ -63,9 +63,9 @@ def test_two_invoices_overdue_and_one_paid_leaves_the_customer_blocked() -> None
 def test_who_pays_in_time_is_never_blocked_and_nothing_is_said() -> None:
     with open_shop() as shop:
         buy(shop, "one")
-        midnight(shop, "2011-04-01")
+        until(shop, "2011-04-01")
         pay_all(shop)
-        midnight(shop, "2011-04-16")
+        until(shop, "2011-04-16")
         buy(shop, "two")
 
         assert shop.published(InvoiceOverdue) == []
@@ -75,9 +75,9 @@ def test_who_pays_in_time_is_never_blocked_and_nothing_is_said() -> None:
 def test_an_invoice_goes_overdue_once_and_is_paid_once() -> None:
     with open_shop() as shop:
         buy(shop, "one")
-        midnight(shop, "2011-04-01")
-        midnight(shop, "2011-04-16")
-        midnight(shop, "2011-04-16")
+        until(shop, "2011-04-01")
+        until(shop, "2011-04-16")
+        until(shop, "2011-04-16")
         pay_all(shop)
         pay_all(shop)
 
@@ -89,8 +89,8 @@ def test_asking_again_with_the_same_basket_gives_the_same_answer_and_changes_not
     with open_shop() as shop:
         buy(shop, "one", "two")
         buy(shop, "one", "two")
-        midnight(shop, "2011-04-01")
-        midnight(shop, "2011-04-16")
+        until(shop, "2011-04-01")
+        until(shop, "2011-04-16")
         for _ in range(2):
             with pytest.raises(CustomerBlocked):
                 buy(shop, "refused")

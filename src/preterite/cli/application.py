@@ -10,13 +10,18 @@ import sys
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
-from preterite import settings, stores
+from preterite import logs, settings, stores
+from preterite.clock import SystemClock
 from preterite.component import Component
 from preterite.errors import ConfigurationError, UsageError
+from preterite.log import LogIdentity
 from preterite.rows import DbConnection
+from preterite.shared_clock import SharedClock
 from preterite.store import Database, reaching
 from preterite.system import System
 
@@ -53,6 +58,17 @@ class Application:
     def databases(self) -> Mapping[str, Database]:
         """The components' databases; opens none."""
         return {name: stores.connect(url) for name, url in self.urls().items()}
+
+    def now(self) -> datetime:
+        """The business time: the machine's, but for a demo, whose clock stands beside its log."""
+        if not self.system.demo:
+            return SystemClock().now()
+        identity = LogIdentity(self.system.name, UUID(int=0), self.system.partitions)
+        log = logs.connect(self.log_url(), identity, SystemClock())
+        try:
+            return SharedClock(log).now()
+        finally:
+            log.close()
 
     @contextmanager
     def opened(self, component: str) -> Generator[tuple[Database, DbConnection]]:

@@ -33,6 +33,7 @@ from preterite.rows import (
     tick_name,
 )
 from preterite.stores import sqlite_statements as sql
+from preterite.stores.sqlite_letters import SqliteLetters
 from preterite.stores.sqlite_parking import SqliteParking
 from preterite.stores.sqlite_time import SqliteTime
 
@@ -99,7 +100,7 @@ class SqliteDatabase:
             sqlite_file.checkpoint(connection)
 
 
-class SqliteStore(SqliteParking, SqliteTime):
+class SqliteStore(SqliteParking, SqliteLetters, SqliteTime):
     """The statements of `preterite.store.Store`, in SQLite's dialect."""
 
     def is_unavailable(self, error: BaseException) -> bool:

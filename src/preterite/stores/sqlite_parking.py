@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from preterite.log import Record, Stream
-from preterite.rows import DbConnection, Failure, Parked, ParkedState
+from preterite.rows import DbConnection, Failure, Parked
 from preterite.stores import sqlite_statements as sql
 
 
@@ -29,6 +29,9 @@ class SqliteParking:
             )
         return lanes
 
+    def parked_in_lane(self, connection: DbConnection, lane_group: str, publisher: str, key: str) -> int:
+        return connection.cursor().execute(sql.PARKED_IN_LANE, (publisher, key, lane_group)).fetchone()[0]
+
     def parked_count(self, connection: DbConnection) -> int:
         return connection.cursor().execute(sql.PARKED_COUNT).fetchone()[0]
 
@@ -40,9 +43,13 @@ class SqliteParking:
             return []
         marks = ",".join("?" * len(partitions))
         return [
-            _parked(row)
+            parked_of(row)
             for row in cursor.execute(sql.DUE_HEADS.format(partitions=marks), (now, *partitions, limit)).fetchall()
         ]
+
+    def lane_head(self, connection: DbConnection, lane_group: str, publisher: str, key: str) -> Parked | None:
+        row = connection.cursor().execute(sql.LANE_HEAD, (publisher, key, lane_group)).fetchone()
+        return None if row is None else parked_of(row)
 
     def start_attempt(self, connection: DbConnection, row: Parked) -> bool:
         cursor = connection.cursor()
@@ -62,7 +69,7 @@ class SqliteParking:
     def interrupted(self, connection: DbConnection, partitions: Sequence[int]) -> Sequence[Parked]:
         marks = ",".join("?" * len(partitions))
         return [
-            _parked(row)
+            parked_of(row)
             for row in connection.cursor()
             .execute(sql.INTERRUPTED.format(partitions=marks), tuple(partitions))
             .fetchall()
@@ -76,30 +83,6 @@ class SqliteParking:
         cursor.execute(sql.RETRY_UNDECODABLE)
         return cursor.rowcount
 
-    def list_parked(self, connection: DbConnection, states: Sequence[ParkedState], limit: int) -> Sequence[Parked]:
-        marks = ",".join("?" * len(states))
-        return [
-            _parked(row)
-            for row in connection.cursor().execute(sql.LIST_PARKED.format(states=marks), (*states, limit)).fetchall()
-        ]
-
-    def get_parked(self, connection: DbConnection, parked_id: int) -> Parked | None:
-        row = connection.cursor().execute(sql.GET_PARKED, (parked_id,)).fetchone()
-        return None if row is None else _parked(row)
-
-    def redrive(self, connection: DbConnection, parked_id: int) -> bool:
-        cursor = connection.cursor()
-        cursor.execute(sql.REDRIVE, (parked_id,))
-        return cursor.rowcount == 1
-
-    def discard(self, connection: DbConnection, parked_id: int, reason: str, by: str, now: float) -> bool:
-        cursor = connection.cursor()
-        cursor.execute(sql.DISCARD, (reason, by, now, parked_id))
-        if cursor.rowcount != 1:
-            return False
-        cursor.execute(sql.REMOVE_PARKED, (parked_id,))
-        return True
-
 
 def _failure_values(row: Parked) -> tuple[Any, ...]:
     failure = row.failure
@@ -112,13 +95,14 @@ def _parked_values(row: Parked) -> tuple[Any, ...]:
     return (
         row.handler, row.lane_group, *record.stream, record.number, record.epoch, record.kind, record.event_id,
         row.key, row.type, record.body, row.state, row.attempts, int(row.running), row.due_at, *_failure_values(row),
-        row.saga,
+        row.saga, row.original,
     )  # fmt: skip
 
 
-def _parked(row: Sequence[Any]) -> Parked:
+def parked_of(row: Sequence[Any]) -> Parked:
+    """A parked row as it was read."""
     (parked_id, handler, lane_group, publisher, partition, number, epoch, kind, event_id, key, type_name, envelope,
-     state, attempts, running, due_at, error, error_text, place, trace, failed_at, saga) = row  # fmt: skip
+     state, attempts, running, due_at, error, error_text, place, trace, failed_at, saga, original) = row  # fmt: skip
     return Parked(
         id=parked_id,
         handler=handler,
@@ -133,4 +117,5 @@ def _parked(row: Sequence[Any]) -> Parked:
         failure=None if error is None else Failure(error, error_text, place, trace),
         failed_at=failed_at,
         saga=saga,
+        original=original,
     )

@@ -157,12 +157,13 @@ FORGET_CALENDAR = "DELETE FROM preterite_calendar WHERE name = ?"
 DROP_TICKS = "DELETE FROM preterite_later WHERE key = ? AND saga_id IS NULL RETURNING due_at"
 
 _PARKED_COLUMNS = """handler, lane_group, publisher, partition, number, epoch, kind, event_id, key, type, envelope,
-    state, attempts, running, due_at, error, error_text, error_place, error_trace, failed_at, saga"""
+    state, attempts, running, due_at, error, error_text, error_place, error_trace, failed_at, saga, original"""
 PARK = f"""
-INSERT INTO preterite_parked ({_PARKED_COLUMNS}) VALUES ({", ".join("?" * 21)})
+INSERT INTO preterite_parked ({_PARKED_COLUMNS}) VALUES ({", ".join("?" * 22)})
 """
 ANY_PARKED = "SELECT 1 FROM preterite_parked LIMIT 1"
 PARKED_LANES = "SELECT DISTINCT lane_group FROM preterite_parked WHERE publisher = ? AND key = ?"
+PARKED_IN_LANE = "SELECT count(*) FROM preterite_parked WHERE publisher = ? AND key = ? AND lane_group = ?"
 PARKED_COUNT = "SELECT count(*) FROM preterite_parked"
 # The head of a lane is computed, never marked: whoever is left with the lowest number is the head.
 _IS_HEAD = """
@@ -182,6 +183,10 @@ SELECT min(at) FROM (
     SELECT min(due_at) AS at FROM preterite_parked p WHERE state = 'parked' AND {_IS_HEAD}
     UNION ALL SELECT * FROM (
         SELECT due_at FROM preterite_later l WHERE {_NOT_HELD_UP} ORDER BY due_at LIMIT 1))
+"""
+LANE_HEAD = f"""
+SELECT id, {_PARKED_COLUMNS} FROM preterite_parked
+WHERE publisher = ? AND key = ? AND lane_group = ? ORDER BY number, id LIMIT 1
 """
 START_ATTEMPT = """
 UPDATE preterite_parked SET attempts = attempts + 1, running = 1 WHERE id = ? AND attempts = ? AND state = 'parked'
@@ -208,6 +213,38 @@ SELECT handler, publisher, partition, number, event_id, key, type, envelope, err
 FROM preterite_parked WHERE id = ? AND state <> 'parked'
 """
 REMOVE_PARKED = "DELETE FROM preterite_parked WHERE id = ?"
+_FINGERPRINT = "handler, coalesce(error, ''), coalesce(error_place, '')"
+_DEAD = "state IN ('dead', 'undecodable')"
+LETTER_GROUPS = f"""
+SELECT g.handler, g.error, g.place, g.letters, g.first_at, g.last_at,
+    (SELECT coalesce(p.error_text, '') FROM preterite_parked p WHERE p.id = g.newest), n.text, n.noted_by, n.noted_at
+FROM (
+    SELECT handler, coalesce(error, '') AS error, coalesce(error_place, '') AS place, count(*) AS letters,
+        min(coalesce(failed_at, 0)) AS first_at, max(coalesce(failed_at, 0)) AS last_at, max(id) AS newest
+    FROM preterite_parked WHERE {_DEAD} GROUP BY 1, 2, 3
+) g LEFT JOIN preterite_note n USING (handler, error, place)
+ORDER BY g.last_at DESC, g.newest DESC LIMIT ?
+"""
+ALL_LETTERS = f"SELECT id FROM preterite_parked WHERE {_DEAD} ORDER BY id LIMIT ?"
+LETTERS_OF = f"""
+SELECT id FROM preterite_parked WHERE {_DEAD} AND ({_FINGERPRINT}) = (?, ?, ?) ORDER BY id LIMIT ?
+"""
+FOLLOWERS = """
+SELECT count(*) FROM preterite_parked head JOIN preterite_parked p
+ON p.publisher = head.publisher AND p.key = head.key AND p.lane_group = head.lane_group AND p.number > head.number
+WHERE head.id = ?
+"""
+EDIT_PARKED = f"""
+UPDATE preterite_parked SET original = coalesce(original, envelope), envelope = ? WHERE id = ? AND {_DEAD}
+"""
+KEEP_NOTE = """
+INSERT INTO preterite_note (handler, error, place, text, noted_by, noted_at) VALUES (?, ?, ?, ?, ?, ?)
+ON CONFLICT DO UPDATE SET text = excluded.text, noted_by = excluded.noted_by, noted_at = excluded.noted_at
+"""
+ADD_AUDIT = """
+INSERT INTO preterite_audit (at, who, did, target, reason, before, after) VALUES (?, ?, ?, ?, ?, ?, ?)
+"""
+AUDIT = "SELECT at, who, did, target, reason, before, after FROM preterite_audit ORDER BY id DESC LIMIT ?"
 COUNTS = f"""
 SELECT
     (SELECT count(*) FROM preterite_outbox),

@@ -1,4 +1,4 @@
-"""What people do in Finance: keep prices and agreements, close a month, note what is overdue, take payments."""
+"""What people do in Finance: keep prices and agreements, close a month, take payments."""
 
 from __future__ import annotations
 
@@ -7,15 +7,14 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import func, select, update
+from sqlalchemy import select
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.orm import Session
 
-from preterite import UnitOfWork
-from retail.finance.billing import month_of
 from retail.finance.component import finance
-from retail.finance.contracts import InvoiceIssued, InvoiceOverdue, OverdueInvoicesPaid
-from retail.finance.model import Agreement, BillableItem, BulkDiscount, Invoice, Payment, Price
+from retail.finance.follow_up import NotePayment
+from retail.finance.invoicing import invoice_month
+from retail.finance.model import Agreement, BulkDiscount, Invoice, Payment, Price
 
 PAYMENT_TIME = timedelta(days=14)
 GRACE = timedelta(days=1)
@@ -49,47 +48,11 @@ def agree(session: Session, customer_ids: Sequence[UUID], percent: int, valid_fr
 
 
 def close_month(session: Session, at: datetime) -> int:
-    """Invoice everything purchased before this month that is on no invoice yet; return how many invoices that made.
-
-    One invoice per customer. A purchase that arrives after its month was closed goes on the next one, with its own
-    month, price and discount. Closing twice changes nothing.
+    """Close the month before this day by hand; the calendar does it at the start of every month. Return how many
+    invoices that made. Closing twice changes nothing.
     """
-    first = at.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
     with finance.unit_of_work(session) as unit_of_work:
-        open_items = (BillableItem.invoice_id.is_(None), BillableItem.purchased_at < first)
-        totals = select(BillableItem.customer_id, func.sum(BillableItem.net_pence)).where(*open_items)
-        customers = session.execute(totals.group_by(BillableItem.customer_id)).all()
-        for customer_id, pence in customers:
-            invoice = Invoice(
-                id=unit_of_work.new_id(),
-                customer_id=customer_id,
-                month=month_of(first - timedelta(days=1)),
-                issued_at=at,
-                due_at=first + PAYMENT_TIME,
-                pence=pence,
-            )
-            session.add(invoice)
-            session.execute(
-                update(BillableItem)
-                .where(*open_items, BillableItem.customer_id == customer_id)
-                .values(invoice_id=invoice.id)
-                .execution_options(synchronize_session=False)
-            )
-            unit_of_work.publish(InvoiceIssued(invoice_id=invoice.id, customer_id=customer_id, issued_at=at))
-    return len(customers)
-
-
-def note_overdue(session: Session, at: datetime) -> int:
-    """Note every invoice that was not paid by the end of its due day, and say so; return how many those are."""
-    with finance.unit_of_work(session) as unit_of_work:
-        late = select(Invoice).where(
-            Invoice.paid_at.is_(None), Invoice.overdue_at.is_(None), Invoice.due_at <= at - GRACE
-        )
-        invoices = session.scalars(late).all()
-        for invoice in invoices:
-            invoice.overdue_at = at
-            unit_of_work.publish(InvoiceOverdue(customer_id=invoice.customer_id, overdue_at=at))
-    return len(invoices)
+        return invoice_month(session, unit_of_work, at)
 
 
 def pay(session: Session, invoice_ids: Sequence[UUID], at: datetime) -> None:
@@ -98,22 +61,12 @@ def pay(session: Session, invoice_ids: Sequence[UUID], at: datetime) -> None:
         for invoice_id in invoice_ids:
             invoice = session.get_one(Invoice, invoice_id)
             if invoice.paid_at is None:
-                _pay(session, unit_of_work, invoice, at)
+                invoice.paid_at = at
+                session.add(Payment(invoice_id=invoice_id, paid_at=at, pence=invoice.pence, still_overdue=0))
+                unit_of_work.later(NotePayment(invoice_id=invoice_id, paid_at=at), at=at)
 
 
 def pay_everything(session: Session, customer_id: UUID, at: datetime) -> None:
     """Pay all that a customer owes."""
     unpaid = select(Invoice.id).where(Invoice.customer_id == customer_id, Invoice.paid_at.is_(None))
     pay(session, session.scalars(unpaid).all(), at)
-
-
-def _pay(session: Session, unit_of_work: UnitOfWork, invoice: Invoice, at: datetime) -> None:
-    """Who pays what was overdue, and has nothing else overdue, may purchase again: Finance says so."""
-    invoice.paid_at = at
-    overdue = select(func.count()).where(
-        Invoice.customer_id == invoice.customer_id, Invoice.overdue_at.is_not(None), Invoice.paid_at.is_(None)
-    )
-    still_overdue = session.scalar(overdue) or 0
-    session.add(Payment(invoice_id=invoice.id, paid_at=at, pence=invoice.pence, still_overdue=still_overdue))
-    if invoice.overdue_at is not None and still_overdue == 0:
-        unit_of_work.publish(OverdueInvoicesPaid(customer_id=invoice.customer_id, paid_at=at))

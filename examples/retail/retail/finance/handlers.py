@@ -1,15 +1,22 @@
-"""What Finance does when Sales tells it something: it bills the purchase, by the price of its moment."""
+"""What Finance does when Sales tells it something, and at the start of every month: it bills, and invoices."""
 
 from __future__ import annotations
 
 from sqlalchemy.orm import Session
 
+from preterite import Tick, UnitOfWork
 from retail.finance.billing import best_discount, month_of, net_pence, price_at
 from retail.finance.component import finance
+from retail.finance.follow_up import PaymentFollowUp
+from retail.finance.invoicing import invoice_month
 from retail.finance.model import BillableItem
-from retail.sales.contracts import ItemPurchased
+from retail.sales.contracts import ItemPurchased, PurchaseCancelled
 
-__all__ = ["finance"]
+__all__ = ["PaymentFollowUp", "finance"]
+
+
+class AlreadyInvoiced(Exception):
+    """A purchase was cancelled that is on an invoice."""
 
 
 @finance.handles(ItemPurchased)
@@ -31,3 +38,18 @@ def bill(event: ItemPurchased, session: Session) -> None:
             net_pence=net_pence(event.quantity, price, discount.percent),
         )
     )
+
+
+@finance.handles(PurchaseCancelled)
+def strike(event: PurchaseCancelled, session: Session) -> None:
+    """Bill nothing for a purchase that was taken back."""
+    item = session.get_one(BillableItem, event.purchase_id)
+    if item.invoice_id is not None:
+        raise AlreadyInvoiced(f"Purchase {event.purchase_id} is on invoice {item.invoice_id}; credit it by hand.")
+    session.delete(item)
+
+
+@finance.monthly()
+def close(tick: Tick, session: Session, unit_of_work: UnitOfWork) -> None:
+    """Invoice the month that has just ended."""
+    invoice_month(session, unit_of_work, tick.at)

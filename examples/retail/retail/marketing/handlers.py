@@ -1,4 +1,4 @@
-"""What Marketing does when Sales tells it something: it counts, many purchases at a time."""
+"""What Marketing does when Sales tells it something: it counts, many purchases at a time, and takes counts back."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.orm import Session, aliased
 
 from retail.marketing.component import marketing
-from retail.marketing.model import Bought, Pair, Popularity
-from retail.sales.contracts import ItemPurchased
+from retail.marketing.model import Bought, Counted, Pair, Popularity
+from retail.sales.contracts import ItemPurchased, PurchaseCancelled
 
 __all__ = ["marketing"]
 
@@ -22,8 +22,33 @@ def count(events: Sequence[ItemPurchased], session: Session) -> None:
     _count_purchases(events, session)
     before = session.scalar(select(func.max(Bought.position))) or 0
     bought = [{"customer_id": event.customer_id, "product_id": event.product_id} for event in events]
-    session.execute(insert(Bought).on_conflict_do_nothing(), bought)
+    counted = [{"purchase_id": event.purchase_id, **row} for event, row in zip(events, bought, strict=True)]
+    session.execute(insert(Counted), counted)
+    session.execute(
+        insert(Bought)
+        .values(purchases=1)
+        .on_conflict_do_update(
+            index_elements=[Bought.customer_id, Bought.product_id], set_={"purchases": Bought.purchases + 1}
+        ),
+        bought,
+    )
     _count_pairs(session, before)
+
+
+@marketing.handles(PurchaseCancelled)
+def take_back(event: PurchaseCancelled, session: Session) -> None:
+    """A purchase that was taken back makes nothing popular; who took back all of a product has not bought it."""
+    counted = session.get_one(Counted, event.purchase_id)
+    customer, product = counted.customer_id, counted.product_id
+    session.delete(counted)
+    session.get_one(Popularity, product).purchases -= 1
+    bought = session.scalars(select(Bought).where(Bought.customer_id == customer, Bought.product_id == product)).one()
+    bought.purchases -= 1
+    if bought.purchases == 0:
+        session.delete(bought)
+        others = session.scalars(select(Bought.product_id).where(Bought.customer_id == customer)).all()
+        for other in others:
+            session.get_one(Pair, (min(product, other), max(product, other))).customers -= 1
 
 
 def _count_purchases(events: Sequence[ItemPurchased], session: Session) -> None:

@@ -21,8 +21,18 @@ class Popularity(Base):
     purchases: Mapped[int]
 
 
+class Counted(Base):
+    """A purchase that was counted: for the day it is cancelled."""
+
+    __tablename__ = "counted"
+
+    purchase_id: Mapped[UUID] = mapped_column(primary_key=True)
+    customer_id: Mapped[UUID]
+    product_id: Mapped[UUID]
+
+
 class Bought(Base):
-    """A customer has bought a product, once or more; positions follow the order in which that became known."""
+    """A customer has bought a product, so many times; positions follow the order in which that became known."""
 
     __tablename__ = "bought"
     __table_args__ = (UniqueConstraint("customer_id", "product_id"),)
@@ -30,6 +40,7 @@ class Bought(Base):
     position: Mapped[int] = mapped_column(primary_key=True)
     customer_id: Mapped[UUID]
     product_id: Mapped[UUID]
+    purchases: Mapped[int]
 
 
 class Pair(Base):

@@ -12,13 +12,14 @@ from retail.marketing.model import Pair, Popularity
 
 def popularity(session: Session) -> dict[UUID, int]:
     """Purchases per product."""
-    return dict(session.execute(select(Popularity.product_id, Popularity.purchases)).all())
+    counted = select(Popularity.product_id, Popularity.purchases).where(Popularity.purchases > 0)
+    return dict(session.execute(counted).all())
 
 
 def also_bought(session: Session, product_id: UUID) -> dict[UUID, int]:
     """Other products, by how many customers bought both."""
     found: dict[UUID, int] = {}
     for one, other in ((Pair.product_id, Pair.other_id), (Pair.other_id, Pair.product_id)):
-        rows = session.execute(select(other, Pair.customers).where(one == product_id))
+        rows = session.execute(select(other, Pair.customers).where(one == product_id, Pair.customers > 0))
         found |= dict(rows.all())
     return found

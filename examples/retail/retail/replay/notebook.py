@@ -8,16 +8,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 TABLES = """
-CREATE TABLE IF NOT EXISTS progress (id INTEGER PRIMARY KEY CHECK (id = 1), lines_done INTEGER, midnight TEXT);
+CREATE TABLE IF NOT EXISTS progress (id INTEGER PRIMARY KEY CHECK (id = 1), lines_done INTEGER, stop TEXT);
 CREATE TABLE IF NOT EXISTS set_aside (line INTEGER PRIMARY KEY, reason TEXT NOT NULL);
 """
 
 
 class Progress(NamedTuple):
-    """Lines done, in time order, and the last midnight at which Finance has acted."""
+    """Lines done, in time order, and the last stop at which everybody has acted."""
 
     lines_done: int
-    midnight: datetime | None
+    stop: datetime | None
 
 
 class Notebook:
@@ -30,7 +30,7 @@ class Notebook:
 
     def progress(self) -> Progress:
         """How far the replay was when it was last saved."""
-        row = self._connection.execute("SELECT lines_done, midnight FROM progress").fetchone()
+        row = self._connection.execute("SELECT lines_done, stop FROM progress").fetchone()
         if row is None:
             return Progress(0, None)
         return Progress(row[0], None if row[1] is None else datetime.fromisoformat(row[1]))
@@ -41,8 +41,8 @@ class Notebook:
 
     def save(self, progress: Progress) -> None:
         """Keep everything noted so far."""
-        midnight = None if progress.midnight is None else progress.midnight.isoformat()
-        self._connection.execute("INSERT OR REPLACE INTO progress VALUES (1, ?, ?)", (progress.lines_done, midnight))
+        stop = None if progress.stop is None else progress.stop.isoformat()
+        self._connection.execute("INSERT OR REPLACE INTO progress VALUES (1, ?, ?)", (progress.lines_done, stop))
         self._connection.execute("COMMIT")
         self._connection.execute("BEGIN")
 

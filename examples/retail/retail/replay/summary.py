@@ -20,12 +20,19 @@ from retail.replay.names import product_id
 from retail.replay.notebook import Notebook
 from retail.replay.year import is_late_payer
 from retail.sales import reports as sales_reports
-from retail.sales.contracts import ItemPurchased
+from retail.sales.contracts import ItemPurchased, PurchaseCancelled
 from retail.shipping import reports as shipping_reports
 from retail.shipping.contracts import ItemShipped
 from retail.system import catalog, finance, marketing, sales, shipping
 
-EVENTS: tuple[type[Event], ...] = (ItemPurchased, InvoiceIssued, InvoiceOverdue, OverdueInvoicesPaid, ItemShipped)
+EVENTS: tuple[type[Event], ...] = (
+    ItemPurchased,
+    PurchaseCancelled,
+    InvoiceIssued,
+    InvoiceOverdue,
+    OverdueInvoicesPaid,
+    ItemShipped,
+)
 MOST_POPULAR = 10
 ALSO_BOUGHT = 5
 
@@ -50,8 +57,11 @@ def _sales(shop: OpenSystem, published: Mapping[str, int]) -> dict[str, Any]:
     with shop.session(sales) as session:
         accepted = sales_reports.purchase_count(session)
         assert accepted == published["ItemPurchased"], "every purchase was announced once"
+        cancelled = sales_reports.cancelled_count(session)
+        assert cancelled == published["PurchaseCancelled"], "every cancellation was announced once"
         return {
             "accepted": accepted,
+            "of these cancelled": cancelled,
             "refused as blocked": sales_reports.refusal_count(session),
             "customers ever refused": sales_reports.customers_refused(session),
             "of these with a later purchase": sales_reports.customers_back_after_a_refusal(session),

@@ -1,4 +1,4 @@
-"""The replay itself: enters the lists, lets customers purchase and pay, and stops at Finance's midnights."""
+"""The replay itself: enters the lists, plays customers who purchase, cancel and pay, and stops where somebody acts."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
 from preterite import OpenSystem
-from preterite.testing import MovableClock
+from preterite.shared_clock import SharedClock
 from retail.catalog.actions import list_products
-from retail.finance.actions import NewPrice, agree, close_month, keep_prices, note_overdue, pay
+from retail.finance.actions import NewPrice, agree, keep_prices, pay
 from retail.finance.reports import open_invoices
-from retail.replay.calendar import Moment, moments
+from retail.replay.calendar import Cancellation, Moment, moments
 from retail.replay.lines import Line, baskets, countries, price_list, product_names, reason_against
 from retail.replay.names import customer_id, line_id, product_id
 from retail.replay.notebook import Notebook, Progress
-from retail.sales.actions import CustomerBlocked, Wanted, purchase
+from retail.sales.actions import CustomerBlocked, NotPurchased, Wanted, cancel, purchase
 from retail.shipping.actions import keep_addresses
 from retail.system import catalog, finance, sales, shipping
 
@@ -45,7 +45,7 @@ class Year:
     def __init__(
         self,
         shop: OpenSystem,
-        clock: MovableClock,
+        clock: SharedClock,
         notebook: Notebook,
         lines: Sequence[Line],
         attend: Callable[[], None],
@@ -61,11 +61,13 @@ class Year:
         self.refused = 0
 
     def play(self) -> Iterator[Progress]:
-        """Go on from where the notebook says; yields after every basket and every midnight."""
+        """Go on from where the notebook says; yields after every basket, cancellation and stop."""
         for moment in self._moments():
             self._attend()
             if isinstance(moment, datetime):
-                self._midnight(moment)
+                self._stop(moment)
+            elif isinstance(moment, Cancellation):
+                self._cancel(moment)
             else:
                 self._basket(moment)
             yield self._progress
@@ -76,38 +78,63 @@ class Year:
         if not self._lines:
             return
         done = 0
+        last_done: datetime | None = None
         for moment in moments(baskets(self._lines), self._lines[0].at, self._lines[-1].at):
             if isinstance(moment, datetime):
-                if self._progress.midnight is None or moment > self._progress.midnight:
+                if self._progress.stop is None or moment > self._progress.stop:
                     yield moment
-                continue
-            done += len(moment)
-            if done > self._progress.lines_done:
-                yield moment
+            elif isinstance(moment, Cancellation):
+                # Whatever came before a basket that is done is done; what came after it may be, and can be done again.
+                if last_done is None or moment.at > last_done or done > self._progress.lines_done:
+                    yield moment
+            else:
+                done += len(moment)
+                if done > self._progress.lines_done:
+                    yield moment
+                else:
+                    last_done = moment[0].at
 
-    def _midnight(self, midnight: datetime) -> None:
-        """Settled before and after; in between payments, then overdue, then invoicing."""
+    def _stop(self, at: datetime) -> None:
+        """Settled before and after; in between customers pay, and the components' own calendars and timeouts come."""
         self._save()
         self._shop.wait_settled(self._attend)
-        self._clock.to(midnight)
+        if at.hour == 0:
+            self._customers_pay(at)
+        self._move_clock(at)
+        self._shop.wait_settled(self._attend)
+        self._progress = self._progress._replace(stop=at)
+        self._save()
+
+    def _customers_pay(self, midnight: datetime) -> None:
         with self._shop.session(finance) as session:
             due = open_invoices(session, midnight)
             paid = [one.invoice_id for one in due if one.due_at + self._lateness(one.customer_id) <= midnight]
             if paid:
                 pay(session, paid, midnight)
-            note_overdue(session, midnight)
-            if midnight.day == 1:
-                close_month(session, midnight)
-        self._shop.wait_settled(self._attend)
-        self._progress = self._progress._replace(midnight=midnight)
-        self._save()
+
+    def _move_clock(self, at: datetime) -> None:
+        """On, not back: a replay that goes on after a kill does again what was not saved."""
+        if at > self._clock.now():
+            self._clock.to(at)
+
+    def _cancel(self, cancellation: Cancellation) -> None:
+        """The customer takes back what was purchased, if it was."""
+        self._move_clock(cancellation.at)
+        if cancellation.line.customer is None or reason_against(cancellation.line) is not None:
+            return
+        try:
+            with self._shop.session(sales) as session:
+                cancel(session, line_id(cancellation.line.number), cancellation.at)
+        except NotPurchased:
+            # It was refused.
+            return
 
     def _lateness(self, customer: object) -> timedelta:
         return LATE_BY if customer in self._late_payers else timedelta(0)
 
     def _basket(self, basket: Sequence[Line]) -> None:
         """Set aside what is no purchase; the customer purchases the rest, as one unit of work."""
-        self._clock.to(basket[0].at)
+        self._move_clock(basket[0].at)
         wanted: dict[int, list[Wanted]] = {}
         for line in basket:
             reason = reason_against(line)

@@ -1,16 +1,16 @@
-"""What people do in Sales: purchase."""
+"""What people do in Sales: purchase, and take a purchase back."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime, time
 from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy.orm import Session
 
 from retail.sales.component import sales
-from retail.sales.contracts import ItemPurchased
+from retail.sales.contracts import ItemPurchased, PurchaseCancelled
 from retail.sales.model import BlockedCustomer, Purchase, Refusal
 
 
@@ -22,8 +22,19 @@ class Wanted(NamedTuple):
     quantity: int = 1
 
 
+PACKED_AT = time(22)
+
+
 class CustomerBlocked(Exception):
     """The customer has not paid in time and may not purchase; the refusal is on record."""
+
+
+class NotPurchased(Exception):
+    """There is no such purchase that could be taken back."""
+
+
+class TooLate(Exception):
+    """What was purchased is packed by now, and stays purchased."""
 
 
 def purchase(session: Session, basket: Sequence[Wanted], customer_id: UUID, at: datetime) -> None:
@@ -63,3 +74,20 @@ def purchase(session: Session, basket: Sequence[Wanted], customer_id: UUID, at: 
                 )
     if refused:
         raise CustomerBlocked(f"Customer {customer_id} has invoices overdue and may not purchase until they are paid.")
+
+
+def cancel(session: Session, purchase_id: UUID, at: datetime) -> None:
+    """Take a purchase back, until it is packed at ten in the evening of its day (UTC).
+
+    Nobody is asked: everybody knows when things are packed. Taken back again it stays as it is.
+    """
+    with sales.unit_of_work(session) as unit_of_work:
+        found = session.get(Purchase, purchase_id)
+        if found is None:
+            raise NotPurchased(f"There is no purchase {purchase_id}.")
+        if found.cancelled_at is not None:
+            return
+        if at >= datetime.combine(found.purchased_at, PACKED_AT, tzinfo=UTC):
+            raise TooLate(f"Purchase {purchase_id} was packed already; it can be returned once it has arrived.")
+        found.cancelled_at = at
+        unit_of_work.publish(PurchaseCancelled(purchase_id=purchase_id, customer_id=found.customer_id, cancelled_at=at))

@@ -1,7 +1,7 @@
 """The component Sales."""
 
 from preterite import Component
-from retail.sales.contracts import ItemPurchased
+from retail.sales.contracts import ItemPurchased, PurchaseCancelled
 from retail.sales.model import Base
 
-sales = Component("sales", publishes=[ItemPurchased], tables=Base.metadata)
+sales = Component("sales", publishes=[ItemPurchased, PurchaseCancelled], tables=Base.metadata)

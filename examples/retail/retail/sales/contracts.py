@@ -19,3 +19,11 @@ class ItemPurchased(Event, key="customer_id"):
     purchased_at: datetime = field(name="purchaseDate")
     purchase_id: Annotated[UUID, OwnKey()] = field(name="purchaseIdentifier")
     quantity: Annotated[int, Fact("only Sales knows how many")] = 1
+
+
+class PurchaseCancelled(Event, key="customer_id"):
+    """A customer took back a purchase before it was packed."""
+
+    purchase_id: UUID
+    customer_id: UUID
+    cancelled_at: datetime

@@ -24,6 +24,7 @@ class Purchase(Base):
     customer_id: Mapped[UUID]
     quantity: Mapped[int]
     purchased_at: Mapped[datetime] = mapped_column(Instant)
+    cancelled_at: Mapped[datetime | None] = mapped_column(Instant)
 
 
 class BlockedCustomer(Base):

@@ -13,6 +13,11 @@ def purchase_count(session: Session) -> int:
     return session.scalar(select(func.count()).select_from(Purchase)) or 0
 
 
+def cancelled_count(session: Session) -> int:
+    """How many of them were taken back."""
+    return session.scalar(select(func.count()).where(Purchase.cancelled_at.is_not(None))) or 0
+
+
 def refusal_count(session: Session) -> int:
     """How many purchases were refused."""
     return session.scalar(select(func.count()).select_from(Refusal)) or 0

@@ -10,13 +10,14 @@ from preterite.errors import HandlerEndedTransaction, WrongDatabase
 from preterite.rows import StoreIdentity
 from preterite.store import Database
 from preterite.testing.conformance.store_cursors import CursorConformance
+from preterite.testing.conformance.store_letters import LettersConformance
 from preterite.testing.conformance.store_outbox import OutboxConformance
 from preterite.testing.conformance.store_parking import ParkingConformance
 from preterite.testing.conformance.store_steps import IDENTITY, transaction
 from preterite.testing.conformance.store_time import TimeConformance
 
 
-class StoreConformance(OutboxConformance, CursorConformance, ParkingConformance, TimeConformance):
+class StoreConformance(OutboxConformance, CursorConformance, ParkingConformance, LettersConformance, TimeConformance):
     """Every store passes this. The fixture `database` gives an empty database that is not migrated yet."""
 
     @pytest.fixture

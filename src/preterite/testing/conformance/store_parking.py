@@ -40,6 +40,15 @@ class ParkingConformance:
 
         assert [row.record.number for row in due(database.store, connection, NOW)] == [8]
 
+    def test_the_head_of_a_lane_is_found_whatever_its_state(self, database: Database, connection: Any) -> None:
+        store = database.store
+        park(store, connection, parked(7), parked(6, state="dead"), parked(1, "ben"))
+        head = store.lane_head(connection, "", "finance", "anna")
+
+        assert head is not None
+        assert (head.record.number, head.state) == (6, "dead")
+        assert store.lane_head(connection, "mail", "finance", "anna") is None
+
     def test_followers_wait_behind_a_dead_head(self, database: Database, connection: Any) -> None:
         park(database.store, connection, parked(5, state="dead"), parked(6))
 

@@ -1,0 +1,47 @@
+"""The end of a month: everybody is invoiced for what was purchased in it."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session
+
+from preterite import UnitOfWork
+from retail.finance.billing import month_of
+from retail.finance.contracts import InvoiceIssued
+from retail.finance.follow_up import FollowUp
+from retail.finance.model import BillableItem, Invoice
+
+PAYMENT_TIME = timedelta(days=14)
+
+
+def invoice_month(session: Session, unit_of_work: UnitOfWork, at: datetime) -> int:
+    """Invoice everything purchased before this month that is on no invoice yet; return how many invoices that made.
+
+    One invoice per customer. A purchase that arrives after its month was closed goes on the next one, with its own
+    month, price and discount. Closing twice changes nothing.
+    """
+    first = at.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    open_items = (BillableItem.invoice_id.is_(None), BillableItem.purchased_at < first)
+    totals = select(BillableItem.customer_id, func.sum(BillableItem.net_pence)).where(*open_items)
+    customers = session.execute(totals.group_by(BillableItem.customer_id)).all()
+    for customer_id, pence in customers:
+        invoice = Invoice(
+            id=unit_of_work.new_id(),
+            customer_id=customer_id,
+            month=month_of(first - timedelta(days=1)),
+            issued_at=at,
+            due_at=first + PAYMENT_TIME,
+            pence=pence,
+        )
+        session.add(invoice)
+        session.execute(
+            update(BillableItem)
+            .where(*open_items, BillableItem.customer_id == customer_id)
+            .values(invoice_id=invoice.id)
+            .execution_options(synchronize_session=False)
+        )
+        unit_of_work.publish(InvoiceIssued(invoice_id=invoice.id, customer_id=customer_id, issued_at=at))
+        unit_of_work.later(FollowUp(invoice_id=invoice.id), at=at)
+    return len(customers)

@@ -1,0 +1,64 @@
+"""A purchase is packed at ten in the evening of its day, unless it is cancelled before: Shipping's packing window."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, time
+from uuid import UUID
+
+from sqlalchemy.orm import Session
+
+from preterite import Command, Saga, UnitOfWork, joined_by, started_by, timeout
+from retail.sales.contracts import ItemPurchased, PurchaseCancelled
+from retail.shipping.component import shipping
+from retail.shipping.contracts import ItemShipped
+from retail.shipping.model import Address, Shipment
+
+PACKED_AT = time(22)
+
+
+class AddressMissing(Exception):
+    """Nobody knows where this customer's purchases go."""
+
+
+class Pack(Command):
+    """Pack what was purchased, and send it."""
+
+    customer_id: UUID
+    at: datetime
+
+
+@shipping.saga
+class PackingWindow(Saga, by="purchase_id"):
+    """One for each purchase, until it is packed or cancelled."""
+
+    purchase_id: UUID
+
+    @started_by(ItemPurchased)
+    def open(self, event: ItemPurchased, unit_of_work: UnitOfWork) -> None:
+        """It can be cancelled until this evening."""
+        at = datetime.combine(event.purchased_at.astimezone(UTC), PACKED_AT, tzinfo=UTC)
+        unit_of_work.later(Pack(customer_id=event.customer_id, at=at), at=at)
+
+    @joined_by(PurchaseCancelled)
+    def cancel(self, event: PurchaseCancelled) -> None:
+        """Nothing is packed."""
+        self.complete()
+
+    @timeout(Pack)
+    def pack(self, command: Pack, session: Session, unit_of_work: UnitOfWork) -> None:
+        """It goes to its customer's country, and Shipping says so."""
+        address = session.get(Address, command.customer_id)
+        if address is None:
+            raise AddressMissing(f"Customer {command.customer_id} has no address; add one and redrive.")
+        session.add(
+            Shipment(
+                purchase_id=self.purchase_id,
+                customer_id=command.customer_id,
+                country=address.country,
+                shipped_at=command.at,
+            )
+        )
+        unit_of_work.publish(
+            ItemShipped(purchase_id=self.purchase_id, customer_id=command.customer_id, shipped_at=command.at)
+        )
+        self.complete()
