@@ -9,7 +9,7 @@ import inspect
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from preterite.calendars import DAILY, MONTHLY, Schedule
 from preterite.contracts import Checked, Command, Event, Message, Tick, wire_name
@@ -63,7 +63,7 @@ class Component:
 
     `tables` is what it owns, as SQL text or SQLAlchemy metadata; demos and tests create them from it.
     A handler that runs beyond the time limit has its process ended by `preterite run`, and the event is set aside
-    if that happens again and again.
+    if that happens again and again. A component that is new `begins` with the earliest event in the log, or now.
     """
 
     def __init__(
@@ -74,12 +74,14 @@ class Component:
         tables: Any = None,
         recoverability: Recoverability | None = None,
         time_limit_seconds: float = TIME_LIMIT_SECONDS,
+        begins: Literal["earliest", "now"] = "earliest",
     ) -> None:
         self.name = name
         self.publishes = tuple(publishes)
         self.tables = tables
         self.recoverability = recoverability
         self.time_limit_seconds = time_limit_seconds
+        self.begins = begins
         self.handlers: list[Handler] = []
         self.sagas: list[type[Saga]] = []
         self.commands: dict[type[Command], Deferrable] = {}

@@ -15,7 +15,7 @@ from preterite.envelope import Envelope
 from preterite.errors import HandlerEndedTransaction, SagaChanged, StoreUnavailable
 from preterite.instances import Instance, Instances
 from preterite.items import Item
-from preterite.rows import StoreIdentity
+from preterite.rows import Replaying, StoreIdentity
 from preterite.store import Store
 from preterite.topology import BoundHandler, Subscriptions
 from preterite.unit_of_work import Cause, Outgoing, UnitOfWork
@@ -57,15 +57,25 @@ class Handling:
         self._believed: tuple[tuple[str, bytes] | None, int] = (None, 0)
         self.running: Running | None = None
 
-    def call(self, batch: Batch, bound: BoundHandler, items: Sequence[Item], index: int | None) -> None:
-        """Run one handler on one item, or a batch handler on several; raises `HandlerRaised` if it fails."""
+    def call(
+        self,
+        batch: Batch,
+        bound: BoundHandler,
+        items: Sequence[Item],
+        index: int | None,
+        mode: Replaying | None = None,
+    ) -> None:
+        """Run one handler on one item, or a batch handler on several; raises `HandlerRaised` if it fails.
+
+        `mode` says how, where the items are history.
+        """
         before = len(batch.outgoing)
         self.running = Running(bound.name, self._clock.monotonic())
         try:
             if bound.handler.saga is None:
-                self._run(batch, bound, items, None)
+                self._run(batch, bound, items, None, mode)
             else:
-                self._run_in_saga(batch, bound, items)
+                self._run_in_saga(batch, bound, items, mode)
         except SagaChanged:
             raise
         except (Exception, SystemExit, CancelledError) as error:
@@ -80,20 +90,27 @@ class Handling:
                 outgoing.sealed = True
             self.running = None
 
-    def _run_in_saga(self, batch: Batch, bound: BoundHandler, items: Sequence[Item]) -> None:
+    def _run_in_saga(self, batch: Batch, bound: BoundHandler, items: Sequence[Item], mode: Replaying | None) -> None:
         """Run a saga's function in the instance that the message is for, if it has one."""
         instance = self._instances.enter(batch.work.connection, bound, items[0])
         if instance is not None:
-            self._run(batch, bound, items, instance)
+            self._run(batch, bound, items, instance, mode)
             self._instances.leave(batch.work.connection, instance)
 
-    def _run(self, batch: Batch, bound: BoundHandler, items: Sequence[Item], instance: Instance | None) -> None:
+    def _run(
+        self,
+        batch: Batch,
+        bound: BoundHandler,
+        items: Sequence[Item],
+        instance: Instance | None,
+        mode: Replaying | None,
+    ) -> None:
         given = bound.call.given
         arguments: list[Any] = [] if instance is None else [instance.saga]
         arguments.append([item.event for item in items] if bound.call.batch else items[0].event)
         for wanted in given[1:]:
             if wanted is Given.UNIT_OF_WORK:
-                arguments.append(self._unit_of_work(batch, bound, items, instance))
+                arguments.append(self._unit_of_work(batch, bound, items, instance, mode))
             elif wanted is Given.ENVELOPE:
                 arguments.append(items[0].envelope)
             else:
@@ -126,11 +143,18 @@ class Handling:
             outgoing.write_deferred()
 
     def _unit_of_work(
-        self, batch: Batch, bound: BoundHandler, items: Sequence[Item], instance: Instance | None
+        self,
+        batch: Batch,
+        bound: BoundHandler,
+        items: Sequence[Item],
+        instance: Instance | None,
+        mode: Replaying | None,
     ) -> UnitOfWork:
-        outgoing = Outgoing(batch.work)
+        outgoing = Outgoing(batch.work, quiet=mode is not None and mode.quiet)
         batch.outgoing.append(outgoing)
-        causes = {id(item.event): self._cause(bound, item.envelope) for item in items if item.envelope is not None}
+        # What is handled again and announces anything announces it anew, under other identifiers (protocol rule 15).
+        name = bound.name if mode is None or not mode.again else f"{bound.name} replay {mode.id}"
+        causes = {id(item.event): self._cause(name, item.envelope) for item in items if item.envelope is not None}
         single = None if bound.call.batch else next(iter(causes.values()))
         return UnitOfWork(
             outgoing,
@@ -142,8 +166,8 @@ class Handling:
             None if instance is None else instance.tie,
         )
 
-    def _cause(self, bound: BoundHandler, message: Envelope) -> Cause:
-        return Cause(message, DerivedIds(message.id, self._component.name, bound.name).of)
+    def _cause(self, handler: str, message: Envelope) -> Cause:
+        return Cause(message, DerivedIds(message.id, self._component.name, handler).of)
 
     def _explained(self, batch: Batch, error: BaseException) -> BaseException:
         """SQLite says only 'not authorized' where a handler tried to end the transaction in SQL; say it in words."""

@@ -28,7 +28,7 @@ from preterite.instances import waited_for
 from preterite.items import Item, opened
 from preterite.log import Record, Stream
 from preterite.recoverability import DeadLetter, RetryLater
-from preterite.rows import DbConnection, Fence, Parked
+from preterite.rows import DbConnection, Fence, Parked, Replaying
 from preterite.store import Store, reaching
 from preterite.topology import BoundHandler, Subscriptions
 from preterite.workplace import Batch, Workplace
@@ -73,8 +73,17 @@ class Source(Protocol):
         """What must still hold when the batch commits."""
         ...
 
+    @property
+    def mode(self) -> Replaying | None:
+        """How the handlers run, if on history."""
+        ...
+
     def handlers(self, item: Item) -> Sequence[BoundHandler]:
         """The handlers that run on this item."""
+        ...
+
+    def due_at(self, item: Item) -> float:
+        """When the item is due if it is parked to run alone: its place among what is due."""
         ...
 
     def claim(self, connection: DbConnection, item: Item) -> bool:
@@ -134,7 +143,7 @@ class Inbox:
                 if raised.index is None:
                     singly.add(raised.handler.name)
                     continue
-                culprits[Pair(raised.index, raised.handler.name)] = self._culprit(items[raised.index], raised)
+                culprits[Pair(raised.index, raised.handler.name)] = self._culprit(items[raised.index], raised, source)
             except (Fenced, StoreUnavailable, ParkingFull):
                 raise
             except Exception:
@@ -181,7 +190,7 @@ class Inbox:
         done = handled = 0
         for start, end in self._segments(items):
             if source.claim(connection, items[start]):
-                handled += self._run(batch, items, plan, start, end, singly)
+                handled += self._run(batch, items, plan, start, end, singly, source.mode)
             else:
                 gone.add(start)
             done = end
@@ -191,12 +200,21 @@ class Inbox:
         self._settle(batch, items[:done], parked, handled, source)
         return Handled(done)
 
-    def _run(self, batch: Batch, items: Sequence[Item], plan: _Plan, start: int, end: int, singly: set[str]) -> int:
+    def _run(
+        self,
+        batch: Batch,
+        items: Sequence[Item],
+        plan: _Plan,
+        start: int,
+        end: int,
+        singly: set[str],
+        mode: Replaying | None,
+    ) -> int:
         """Run the handlers of a segment: one item, or a run of items of a type with a batch handler."""
         if end == start + 1:
             runs = plan.runs[start]
             for bound in runs:
-                self._handling.call(batch, bound, [items[start]], start)
+                self._handling.call(batch, bound, [items[start]], start, mode)
             return 1 if runs else 0
         subscription = items[start].subscription
         assert subscription is not None, "only items of a known type stand in a run"
@@ -204,12 +222,11 @@ class Inbox:
             members = [index for index in range(start, end) if bound in plan.runs[index]]
             if bound.call.batch and bound.name not in singly:
                 if members:
-                    self._handling.call(
-                        batch, bound, [items[index] for index in members], members[0] if len(members) == 1 else None
-                    )
+                    only = members[0] if len(members) == 1 else None
+                    self._handling.call(batch, bound, [items[index] for index in members], only, mode)
             else:
                 for index in members:
-                    self._handling.call(batch, bound, [items[index]], index)
+                    self._handling.call(batch, bound, [items[index]], index, mode)
         return sum(1 for index in range(start, end) if plan.runs[index])
 
     def _segments(self, items: Sequence[Item]) -> Iterator[tuple[int, int]]:
@@ -266,7 +283,7 @@ class Inbox:
             culprit = culprits.get(Pair(index, bound.name))
             lane = (bound.handler.lane_group, item.record.stream.publisher, item.key or "")
             if item.key is not None and lane in plan.blocked:
-                plan.parked.append((index, self._row(item, bound)))
+                plan.parked.append((index, self._row(item, bound, source)))
             elif culprit is not None:
                 plan.parked.append((index, culprit))
                 if item.key is not None:
@@ -325,7 +342,7 @@ class Inbox:
     def _rows(self, item: Item, source: Source) -> list[Parked]:
         """The item parked for each of its handlers; an unreadable one once, for nobody."""
         if item.subscription is not None:
-            rows = [self._row(item, bound) for bound in source.handlers(item)]
+            rows = [self._row(item, bound, source) for bound in source.handlers(item)]
             if item.fault is None:
                 return rows
             return [
@@ -337,7 +354,7 @@ class Inbox:
         row = Parked(handler=NO_HANDLER, lane_group="", record=item.record, key=None, type=item.record.kind)
         return [replace(row, state="dead", failure=item.fault, failed_at=self._clock.now().timestamp())]
 
-    def _row(self, item: Item, bound: BoundHandler) -> Parked:
+    def _row(self, item: Item, bound: BoundHandler, source: Source) -> Parked:
         assert item.subscription is not None, "only a known type has handlers"
         return Parked(
             handler=bound.name,
@@ -345,13 +362,16 @@ class Inbox:
             record=item.record,
             key=item.key,
             type=item.subscription.wire_name,
-            due_at=0.0,
+            due_at=source.due_at(item),
             saga=waited_for(bound, item),
+            replay=source.mode,
         )
 
-    def _culprit(self, item: Item, raised: HandlerRaised) -> Parked:
+    def _culprit(self, item: Item, raised: HandlerRaised, source: Source) -> Parked:
         now = self._clock.now().timestamp()
-        row = replace(self._row(item, raised.handler), attempts=1, failure=failure_of(raised.error), failed_at=now)
+        row = replace(
+            self._row(item, raised.handler, source), attempts=1, failure=failure_of(raised.error), failed_at=now
+        )
         decision = raised.handler.recoverability.decide(1, self._randomness.fraction(), error=raised.error)
         if isinstance(decision, DeadLetter):
             return replace(row, state="dead")

@@ -16,16 +16,17 @@ from preterite import envelope as envelopes
 from preterite.clock import Clock, Randomness
 from preterite.component import Component
 from preterite.contracts import Checked, Event
-from preterite.errors import ConfigurationError, LogError, PreteriteError, SystemRefused
+from preterite.errors import ConfigurationError, LogError, PreteriteError
 from preterite.log import Log, Stream
 from preterite.outbox import Relay
+from preterite.preparing import prepare
 from preterite.receiver import Receiver
-from preterite.rows import HandlerRegistration, StoreIdentity
+from preterite.rehearsal import Stage
+from preterite.rows import StoreIdentity
 from preterite.sessions import BINDING_KEY, Binding
 from preterite.standing import Observer, Standing
 from preterite.store import Database
-from preterite.timekeeper import keep_calendars
-from preterite.topology import Subscriptions, Topology
+from preterite.topology import Topology
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession
@@ -67,7 +68,9 @@ class OpenSystem:
         self._identities: dict[str, StoreIdentity] = {}
         self._say_promises()
         for component in self.components.values():
-            self._identities[component.name] = self._prepare(component, create_tables)
+            self._identities[component.name] = self._prepare(component)
+            if create_tables and component.tables is not None:
+                self._create_tables(component)
         self._observer = Observer(topology, self.databases, log, clock)
 
     # what users work with
@@ -199,6 +202,17 @@ class OpenSystem:
             self.binding(component),
         )
 
+    def stage(self, component: str) -> Stage:
+        """What a rehearsal of this component needs."""
+        return Stage(
+            self.databases[component],
+            self.log,
+            self._identities[component],
+            self.topology.subscriptions[component],
+            self.clock,
+            self.randomness,
+        )
+
     def has_handlers(self, component: str) -> bool:
         """Whether this component handles anything: events, commands, or moments of calendars."""
         return bool(self.topology.subscriptions[component].registrations)
@@ -235,53 +249,11 @@ class OpenSystem:
         for promise, names in holders.items():
             _logger.info("%s: %s", ", ".join(names), promise)
 
-    def _prepare(self, component: Component, create_tables: bool) -> StoreIdentity:
-        """Verify the component's database, bring its tables up to date, and register what is declared."""
-        database = self.databases[component.name]
-        store = database.store
-        connection = database.connect()
-        try:
-            store.migrate(connection)
-            log = self.log.identity
-            subscriptions = self.topology.subscriptions[component.name]
-            store.begin(connection)
-            store.identify(
-                connection,
-                StoreIdentity(component.name, self.randomness.uuid(), self.name, log.system_id, log.partitions),
-            )
-            self._refuse_changed_handlers(component.name, store.handlers(connection)[1], subscriptions)
-            store.register_handlers(connection, subscriptions.registrations, subscriptions.renamed, self.clock.wall())
-            store.retry_undecodable(connection, subscriptions.fingerprint)
-            identity = store.identity(connection)
-            assert identity is not None, "a database that was identified has an identity"
-            keep_calendars(store, connection, identity, subscriptions, self.clock.now())
-            connection.commit()
-        finally:
-            if store.in_transaction(connection):
-                connection.rollback()
-            connection.close()
-        if create_tables and component.tables is not None:
-            self._create_tables(component)
-        return identity
-
-    def _refuse_changed_handlers(
-        self, component: str, registered: Sequence[HandlerRegistration], subscriptions: Subscriptions
-    ) -> None:
-        known = {handler.name: handler for handler in registered}
-        faults: list[str] = []
-        for handler in subscriptions.registrations:
-            before = known.get(handler.name)
-            if before is not None and before.retired:
-                faults.append(
-                    f"{component}.{handler.name} was retired; remove it, or give what is to begin anew another name=."
-                )
-            elif before is not None and before.event_type != handler.event_type:
-                faults.append(
-                    f"{component}.{handler.name} handled {before.event_type} before, and {handler.event_type} now; "
-                    "give the new one another name=, and retire the old one."
-                )
-        if faults:
-            raise SystemRefused(self.name, faults)
+    def _prepare(self, component: Component) -> StoreIdentity:
+        """Bring the component's database up to date with the declaration."""
+        log = self.log.identity
+        wanted = StoreIdentity(component.name, self.randomness.uuid(), self.name, log.system_id, log.partitions)
+        return prepare(self.databases[component.name], wanted, self.topology.subscriptions[component.name], self.clock)
 
     def _create_tables(self, component: Component) -> None:
         if isinstance(component.tables, str):

@@ -135,7 +135,7 @@ class Parking:
             raise _Unreadable(item.fault)
         if bound is None or item.subscription is None:
             raise HandlerFailed(row.handler or "(none)", f"{row.type}: no such handler is declared here")
-        self._handling.call(batch, bound, [item], 0)
+        self._handling.call(batch, bound, [item], 0, row.replay)
         self._handling.write_outbox(batch)
         self._store.count_handled(connection, int(self._clock.wall() // 60), 1)
         self._store.check_fence(connection, fence, expires_at())

@@ -20,6 +20,7 @@ from preterite.leases import Leases
 from preterite.log import Cursor, Log, LogReader, Record, Stream, Verdict, accept, applied_in_a_row
 from preterite.owners import new_owner
 from preterite.parking import Parking
+from preterite.replay import Replayer
 from preterite.rows import Fence, HandlerRegistration, StoreIdentity
 from preterite.sessions import Binding
 from preterite.sources import LiveStreams
@@ -71,6 +72,7 @@ class Receiver:
             subscriptions, self._store, self._connection, self._workplace, self._handling, clock, randomness
         )
         self._timekeeper = Timekeeper(subscriptions, identity, self._store, self._connection, self._inbox, clock)
+        self._replayer = Replayer(self._store, self._connection, log, self._inbox, clock)
         self.stands_back: str | None = None
         self.raising = False
         self._know_nothing()
@@ -93,7 +95,10 @@ class Receiver:
 
     def seconds_to_next(self) -> float | None:
         """How long it is, in business time, until a retry or a command is due; nothing if none waits."""
-        return self._timekeeper.seconds_to_next() if self._leases.held else None
+        if not self._leases.held:
+            return None
+        known = (self._timekeeper.seconds_to_next(), self._replayer.seconds_to_next())
+        return min((seconds for seconds in known if seconds is not None), default=None)
 
     @property
     def running(self) -> Running | None:
@@ -125,7 +130,11 @@ class Receiver:
             if self._has_caught_up():
                 run += self._timekeeper.run_due(self._fence, self._leases.expires_at, careful=self._careful > 0)
             self._others_wait = self._apply(self._next_records())
-            return self._others_wait or run > 0
+            run += self._replayer.step(self._fence, self._committed, self._leases.expires_at)
+            busy = self._others_wait or run > 0
+            if not busy and self._store.handlers(self._connection)[0] != self._fence.handlers_version:
+                raise Fenced("Other handlers are registered by now, or history is to be fed to some.")
+            return busy
         except Fenced:
             self._step_back()
             return False
@@ -168,7 +177,10 @@ class Receiver:
         careful, self._careful = self._careful > 0, max(self._careful - len(records), 0)
         apply = self._inbox.park_all if careful else self._inbox.handle
         try:
-            handled = apply(records, LiveStreams(self._store, self._fence, self._committed, self._leases.expires_at))
+            handled = apply(
+                records,
+                LiveStreams(self._store, self._fence, self._committed, self._leases.expires_at, self._replayer.behind),
+            )
         except ParkingFull as error:
             for stream in {record.stream for record in records} if error.only is None else [error.only]:
                 self._stop(stream, self._committed[stream], str(error))
@@ -246,6 +258,7 @@ class Receiver:
         if any(not lease.clean for lease in self._leases.held.values()):
             self._careful = BATCH_EVENTS
         self._parking.settle_interrupted(self._fence, self._leases.expires_at)
+        self._replayer.take_over(self._fence)
         states = {
             stream: state
             for stream, state in self._store.cursors(self._connection).items()
@@ -290,9 +303,7 @@ class Receiver:
             for publisher in self._subscriptions.publishers
             for number in range(self._identity.partitions)
         ]
-        starts = {
-            stream: Cursor(self._log.first_number(stream) - 1, b"", 0) for stream in streams if stream not in known
-        }
+        starts = {stream: self._beginning(stream) for stream in streams if stream not in known}
         self._store.begin(self._connection)
         try:
             self._store.start_cursors(self._connection, starts)
@@ -301,11 +312,18 @@ class Receiver:
             self._roll_back()
             raise
 
+    def _beginning(self, stream: Stream) -> Cursor:
+        """Where this component begins with a stream: with the earliest event there is, or with the next one."""
+        if self._subscriptions.component.begins == "now":
+            return Cursor(*self._log.end(stream))
+        return Cursor(self._log.first_number(stream) - 1, b"", 0)
+
     def _stop_reading(self) -> None:
         if self._reader is not None:
             self._reader.close()
         self._reader, self._waiting = None, []
         self._epochs, self._gone_back = {}, set()
+        self._replayer.close()
 
     def _step_back(self) -> None:
         """Somebody else has the work, or other handlers are registered: forget everything and look again."""

@@ -72,6 +72,7 @@ class DueRow(NamedTuple):
     id: int
     token: bytes
     partition: int
+    due_at: float
     envelope: bytes
 
 
@@ -146,6 +147,7 @@ class Parked:
     due_at: float = 0.0
     failure: Failure | None = None
     failed_at: float | None = None
+    replay: Replaying | None = None
     original: bytes | None = None
     """The envelope as it came, where a person has changed it."""
     saga: str | None = None
@@ -178,6 +180,43 @@ class LetterGroup(NamedTuple):
     text: str
     """What the newest of them says."""
     note: Note | None
+
+
+class Replaying(NamedTuple):
+    """How a handler runs on history: under which replay's own identifiers, and whether it announces nothing."""
+
+    id: int
+    again: bool
+    quiet: bool
+
+
+class Replay(NamedTuple):
+    """History that is fed to handlers."""
+
+    id: int
+    handlers: tuple[str, ...]
+    again: bool
+    publishes: bool
+    rate: float | None
+    from_time: float | None
+    state: str
+    reason: str
+    fed: int
+    started_at: float
+
+    @property
+    def mode(self) -> Replaying:
+        """How its handlers run."""
+        return Replaying(self.id, self.again, self.again and not self.publishes)
+
+
+class ReplayCursor(NamedTuple):
+    """Where a replay stands in a stream, and where live reading stood when it began."""
+
+    replay_id: int
+    stream: Stream
+    cursor: Cursor
+    live_number: int
 
 
 class AuditLine(NamedTuple):
@@ -234,6 +273,7 @@ class Counts(NamedTuple):
     relay_stopped: str | None
     later: int
     sagas: int
+    replaying: int
 
 
 def saga_key(saga: str, correlation: str) -> str:

@@ -1,4 +1,4 @@
-"""Where batches come from: the live streams, and commands whose time has come."""
+"""Where batches come from: the live streams, commands whose time has come, and history."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from preterite.contracts import Tick
+from preterite.errors import Fenced
 from preterite.items import Item
 from preterite.log import Cursor, Stream
-from preterite.rows import DbConnection, Fence, LaterRow, Move
+from preterite.rows import DbConnection, Fence, LaterRow, Move, Replay, ReplayCursor, Replaying
 from preterite.store import Store
 from preterite.topology import BoundHandler
 
@@ -22,10 +23,21 @@ class LiveStreams:
     fence: Fence
     cursors: Mapping[Stream, Cursor]
     expires_at: Callable[[], float]
+    behind: Mapping[Stream, frozenset[str]]
+    """Handlers that are fed history in a stream: they get nothing live there (protocol rule 7)."""
+    mode: Replaying | None = None
 
     def handlers(self, item: Item) -> Sequence[BoundHandler]:
-        """All that there are."""
-        return item.subscription.handlers if item.subscription is not None else ()
+        """All that there are, but those that are behind."""
+        handlers = item.subscription.handlers if item.subscription is not None else ()
+        if not self.behind:
+            return handlers
+        behind = self.behind.get(item.record.stream, frozenset())
+        return [bound for bound in handlers if bound.name not in behind]
+
+    def due_at(self, item: Item) -> float:
+        """At once."""
+        return 0.0
 
     def claim(self, connection: DbConnection, item: Item) -> bool:
         """It is there: the cursor is checked at the end."""
@@ -49,12 +61,19 @@ class DueCommands:
     store: Store
     fence: Fence
     now: float
+    due: Mapping[int, float]
+    """When each was due, by its number."""
     next_tick: Callable[[BoundHandler, Tick], LaterRow]
     expires_at: Callable[[], float]
+    mode: Replaying | None = None
 
     def handlers(self, item: Item) -> Sequence[BoundHandler]:
         """The one that there is."""
         return item.subscription.handlers if item.subscription is not None else ()
+
+    def due_at(self, item: Item) -> float:
+        """When it was due, so that what runs alone keeps its order."""
+        return self.due[item.record.number]
 
     def claim(self, connection: DbConnection, item: Item) -> bool:
         """Take it; false if it was cancelled or moved, or went with its saga, while the batch ran.
@@ -70,3 +89,59 @@ class DueCommands:
     def settle(self, connection: DbConnection, items: Sequence[Item]) -> None:
         """Check that the work is still this worker's."""
         self.store.check_fence(connection, self.fence, self.expires_at())
+
+
+@dataclass(frozen=True)
+class History:
+    """Streams from where a replay has read them, up to where live reading stands."""
+
+    store: Store
+    fence: Fence
+    replay: Replay
+    cursors: Mapping[Stream, ReplayCursor]
+    starts: Mapping[tuple[str, Stream], int]
+    """From which number of each stream each handler has been in force."""
+    live: Mapping[Stream, Cursor]
+    expires_at: Callable[[], float]
+
+    @property
+    def mode(self) -> Replaying:
+        """How the handlers run."""
+        return self.replay.mode
+
+    def handlers(self, item: Item) -> Sequence[BoundHandler]:
+        """Those that are fed, but for what they have handled before."""
+        handlers = item.subscription.handlers if item.subscription is not None else ()
+        return [bound for bound in handlers if bound.name in self.replay.handlers and self._is_for(bound.name, item)]
+
+    def due_at(self, item: Item) -> float:
+        """At once."""
+        return 0.0
+
+    def claim(self, connection: DbConnection, item: Item) -> bool:
+        """It is there: the replay's cursor is checked at the end."""
+        return True
+
+    def settle(self, connection: DbConnection, items: Sequence[Item]) -> None:
+        """Move the replay on, and join live reading where both stand at the same number."""
+        ends = {item.record.stream: item.record for item in items}
+        fed = sum(1 for item in items if self.handlers(item))
+        for stream, record in ends.items():
+            was = self.cursors[stream]
+            new = was.cursor.at(record)
+            if not self.store.move_replay(connection, was, new, fed):
+                raise Fenced(f"Replay {self.replay.id} was changed; nothing was written.")
+            fed = 0
+            if new.number == self.live[stream].number:
+                self.store.join_replay(connection, was._replace(cursor=new))
+        self.store.check_fence(connection, self.fence, self.expires_at())
+
+    def _is_for(self, handler: str, item: Item) -> bool:
+        """Whether this is history that the handler wants, or came in since the replay began."""
+        number = item.record.number
+        if number > self.cursors[item.record.stream].live_number:
+            return True
+        if not self.replay.again and number >= self.starts.get((handler, item.record.stream), 0):
+            return False
+        since = self.replay.from_time
+        return since is None or (item.envelope is not None and item.envelope.time.timestamp() >= since)

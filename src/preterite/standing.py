@@ -17,7 +17,7 @@ from preterite.store import Database, reaching
 from preterite.topology import Topology
 
 State = Literal["never started", "off", "running"]
-NOTHING = Counts(0, 0, 0, 0, 0, 0, 0, 0, 0, None, None, 0, 0)
+NOTHING = Counts(0, 0, 0, 0, 0, 0, 0, 0, 0, None, None, 0, 0, 0)
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Standing:
     @property
     def is_quiet(self) -> bool:
         """Whether nothing is left to do just now."""
-        return self.unsent == 0 and self.counts.due == 0 and self.behind == 0
+        return self.unsent == 0 and self.counts.due == 0 and self.behind == 0 and self.counts.replaying == 0
 
     @property
     def notices(self) -> list[str]:

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Protocol
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
 
 from preterite.errors import StoreUnavailable
 from preterite.log import Cursor, Record, Stream
@@ -30,10 +31,11 @@ from preterite.rows import (
     StreamNumbers,
 )
 from preterite.store_letters import LetterStore
+from preterite.store_replay import ReplayStore
 from preterite.store_time import TimeStore
 
 
-class Store(TimeStore, LetterStore, Protocol):
+class Store(TimeStore, LetterStore, ReplayStore, Protocol):
     """The statements of one kind of database. The caller owns connection and transaction.
 
     Unless it says otherwise a method writes and must run inside a transaction; it changes nothing
@@ -81,6 +83,10 @@ class Store(TimeStore, LetterStore, Protocol):
 
     def has_outbox(self, connection: DbConnection) -> bool:
         """Whether something waits to be numbered. Reads only."""
+        ...
+
+    def outbox(self, connection: DbConnection) -> Sequence[bytes]:
+        """The envelopes that wait to be numbered, in order. Reads only."""
         ...
 
     def number(self, connection: DbConnection, lease: Lease, now: float, limit: int) -> int:
@@ -276,6 +282,13 @@ def reaching(store: Store, component: str) -> Generator[None]:
         raise
 
 
+class TableChange(NamedTuple):
+    """Rows that are there and were not, and rows that were there and are not."""
+
+    added: int
+    removed: int
+
+
 class Database(Protocol):
     """One component's database."""
 
@@ -316,6 +329,14 @@ class Database(Protocol):
 
     def create_tables(self, tables: str) -> None:
         """Run these CREATE statements in one transaction; what exists stays as it is."""
+        ...
+
+    def copy(self, path: Path) -> Database:
+        """A copy of it as it is now, under this path; the component works on meanwhile."""
+        ...
+
+    def differences(self, other: Database) -> Mapping[str, TableChange]:
+        """By which rows of the component's own tables another copy differs from this one; only tables that differ."""
         ...
 
     def promise(self) -> str:

@@ -59,7 +59,8 @@ class Timekeeper:
         if not due:
             return 0
         records = [Record(Stream(LATER, row.partition), "command", 0, row.id, row.token, row.envelope) for row in due]
-        source = DueCommands(self._store, fence, now, self._next_tick, expires_at)
+        times = {row.id: row.due_at for row in due}
+        source = DueCommands(self._store, fence, now, times, self._next_tick, expires_at)
         try:
             handled = (self._inbox.park_all if careful else self._inbox.handle)(records, source)
         except ParkingFull as error:

@@ -68,10 +68,11 @@ Deferred = Callable[[Store, DbConnection], object]
 
 
 class Outgoing:
-    """What one unit of work has published: refused once sealed, written to the outbox last."""
+    """What one unit of work has published: refused once sealed, written to the outbox last. A quiet one drops it."""
 
-    def __init__(self, work: Work) -> None:
+    def __init__(self, work: Work, *, quiet: bool = False) -> None:
         self.work = work
+        self._quiet = quiet
         self.sealed = False
         self._write = work.store.outbox_writer(work.connection)
         self._waiting: list[tuple[object, OutboxRow]] = []
@@ -79,6 +80,8 @@ class Outgoing:
 
     def add(self, row: OutboxRow) -> None:
         """Keep a row for the end of the transaction; where savepoints cannot be followed, write it at once."""
+        if self._quiet:
+            return
         if self.work.buffers:
             self._waiting.append((self.work.level(), row))
         else:
@@ -86,6 +89,8 @@ class Outgoing:
 
     def defer(self, act: Deferred) -> None:
         """Change what the component has asked of its own future: likewise last, or at once."""
+        if self._quiet:
+            return
         if self.work.buffers:
             self._deferred.append((self.work.level(), act))
         else:
@@ -125,6 +130,11 @@ class UnitOfWork:
         self._cause = cause
         self._causes = causes
         self._tie = tie
+
+    @property
+    def now(self) -> datetime:
+        """The business time, with zone: the machine's, but in a demo or a test, where it is moved by hand."""
+        return self._binding.clock.now()
 
     def publish(self, event: Event, *, caused_by: Event | None = None) -> None:
         """Announce a fact when this transaction commits.

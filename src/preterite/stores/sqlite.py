@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 from preterite import sqlite_file
 from preterite.errors import Fenced, WrongDatabase
-from preterite.log import Cursor, Record, Stream
+from preterite.log import Cursor, Stream
 from preterite.rows import (
     LATER,
     Counts,
@@ -27,14 +27,15 @@ from preterite.rows import (
     Lease,
     LeaseState,
     Move,
-    OutboxRow,
     StoreIdentity,
-    StreamNumbers,
     tick_name,
 )
+from preterite.store import Database, TableChange
 from preterite.stores import sqlite_statements as sql
 from preterite.stores.sqlite_letters import SqliteLetters
+from preterite.stores.sqlite_outbox import SqliteOutbox
 from preterite.stores.sqlite_parking import SqliteParking
+from preterite.stores.sqlite_replay import SqliteReplay
 from preterite.stores.sqlite_time import SqliteTime
 
 ACTIVITY_MINUTES_KEPT = 60
@@ -85,6 +86,32 @@ class SqliteDatabase:
         finally:
             connection.close()
 
+    def copy(self, path: Path) -> SqliteDatabase:
+        source, target = self.connect(), sqlite3.connect(path)
+        try:
+            source.backup(target)
+        finally:
+            target.close()
+            source.close()
+        return SqliteDatabase(f"sqlite:///{path}")
+
+    def differences(self, other: Database) -> Mapping[str, TableChange]:
+        assert isinstance(other, SqliteDatabase), "a copy is of the same kind"
+        connection = self.connect()
+        try:
+            connection.execute("ATTACH ? AS other", (str(other.path),))
+            tables = [row[0] for row in connection.execute(sql.OWN_TABLES).fetchall()]
+            found = {
+                table: TableChange(
+                    connection.execute(sql.ROWS_MORE.format(one="other", two="main", table=table)).fetchone()[0],
+                    connection.execute(sql.ROWS_MORE.format(one="main", two="other", table=table)).fetchone()[0],
+                )
+                for table in tables
+            }
+        finally:
+            connection.close()
+        return {table: change for table, change in found.items() if change != (0, 0)}
+
     def promise(self) -> str:
         connection = self.connect()
         try:
@@ -100,7 +127,7 @@ class SqliteDatabase:
             sqlite_file.checkpoint(connection)
 
 
-class SqliteStore(SqliteParking, SqliteLetters, SqliteTime):
+class SqliteStore(SqliteOutbox, SqliteParking, SqliteLetters, SqliteTime, SqliteReplay):
     """The statements of `preterite.store.Store`, in SQLite's dialect."""
 
     def is_unavailable(self, error: BaseException) -> bool:
@@ -166,66 +193,6 @@ class SqliteStore(SqliteParking, SqliteLetters, SqliteTime):
             raise
         return None if row is None else StoreIdentity(row[0], UUID(bytes=row[1]), row[2], UUID(bytes=row[3]), row[4])
 
-    # outbox, journal, streams
-
-    def add_to_outbox(self, connection: DbConnection, rows: Sequence[OutboxRow]) -> None:
-        connection.cursor().executemany(sql.ADD_TO_OUTBOX, rows)
-
-    def outbox_writer(self, connection: DbConnection) -> Callable[[OutboxRow], object]:
-        return partial(connection.cursor().execute, sql.ADD_TO_OUTBOX)
-
-    def has_outbox(self, connection: DbConnection) -> bool:
-        return connection.cursor().execute(sql.HAS_OUTBOX).fetchone() is not None
-
-    def number(self, connection: DbConnection, lease: Lease, now: float, limit: int) -> int:
-        cursor = connection.cursor()
-        self._require_lease(cursor, lease)
-        last = cursor.execute(sql.LAST_TO_NUMBER, (limit - 1,)).fetchone()[0]
-        if last is None:
-            return 0
-        cursor.execute(sql.NUMBER, (now, last))
-        numbered = cursor.rowcount
-        cursor.execute(sql.ADVANCE_STREAMS, (last,))
-        cursor.execute(sql.REMOVE_NUMBERED, (last,))
-        return numbered
-
-    def stream_numbers(self, connection: DbConnection) -> Sequence[StreamNumbers]:
-        return [StreamNumbers(*row) for row in connection.cursor().execute(sql.STREAM_NUMBERS).fetchall()]
-
-    def journal(self, connection: DbConnection, stream: Stream, after: int, epoch: int, limit: int) -> Sequence[Record]:
-        rows = connection.cursor().execute(sql.JOURNAL, (stream.partition, after, limit)).fetchall()
-        return [
-            Record(stream, "event", epoch, number, event_id, envelope)
-            if void is None
-            else Record(stream, "void", epoch, number, event_id, void.encode())
-            for number, event_id, envelope, void in rows
-        ]
-
-    def journal_id(self, connection: DbConnection, partition: int, number: int) -> bytes:
-        row = connection.cursor().execute(sql.JOURNAL_ID, (partition, number)).fetchone()
-        return row[0] if row else b""
-
-    def confirm(self, connection: DbConnection, lease: Lease, confirmed: Mapping[int, int]) -> None:
-        cursor = connection.cursor()
-        self._require_lease(cursor, lease)
-        cursor.executemany(sql.CONFIRM, [(number, partition) for partition, number in confirmed.items()])
-
-    def set_stream_epoch(self, connection: DbConnection, lease: Lease, epoch: int) -> None:
-        cursor = connection.cursor()
-        self._require_lease(cursor, lease)
-        cursor.execute(sql.SET_STREAM_EPOCH, (epoch,))
-
-    def stop_relay(self, connection: DbConnection, reason: str | None) -> None:
-        connection.cursor().execute(sql.STOP_RELAY, (reason,))
-
-    def void(self, connection: DbConnection, partition: int, number: int, reason: str) -> None:
-        connection.cursor().execute(sql.VOID, (reason, partition, number))
-
-    def prune_journal(self, connection: DbConnection, before: float, limit: int) -> int:
-        cursor = connection.cursor()
-        cursor.execute(sql.PRUNE_JOURNAL, (before, limit))
-        return cursor.rowcount
-
     # leases
 
     def leases(self, connection: DbConnection) -> Sequence[LeaseState]:
@@ -246,10 +213,6 @@ class SqliteStore(SqliteParking, SqliteLetters, SqliteTime):
 
     def release(self, connection: DbConnection, leases: Iterable[Lease]) -> None:
         connection.cursor().executemany(sql.RELEASE, [(lease.name, lease.owner, lease.epoch) for lease in leases])
-
-    def _require_lease(self, cursor: Any, lease: Lease) -> None:
-        if cursor.execute(sql.HOLDS_LEASE, (lease.name, lease.owner, lease.epoch)).fetchone() is None:
-            raise Fenced(f"The lease {lease.name!r} is no longer held here; nothing was written.")
 
     # handlers and cursors
 

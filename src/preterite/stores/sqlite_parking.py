@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from preterite.log import Record, Stream
-from preterite.rows import DbConnection, Failure, Parked
+from preterite.rows import DbConnection, Failure, Parked, Replaying
 from preterite.stores import sqlite_statements as sql
 
 
@@ -95,14 +96,14 @@ def _parked_values(row: Parked) -> tuple[Any, ...]:
     return (
         row.handler, row.lane_group, *record.stream, record.number, record.epoch, record.kind, record.event_id,
         row.key, row.type, record.body, row.state, row.attempts, int(row.running), row.due_at, *_failure_values(row),
-        row.saga, row.original,
+        row.saga, None if row.replay is None else json.dumps(row.replay), row.original,
     )  # fmt: skip
 
 
 def parked_of(row: Sequence[Any]) -> Parked:
     """A parked row as it was read."""
     (parked_id, handler, lane_group, publisher, partition, number, epoch, kind, event_id, key, type_name, envelope,
-     state, attempts, running, due_at, error, error_text, place, trace, failed_at, saga, original) = row  # fmt: skip
+     state, attempts, running, due_at, error, text, place, trace, failed_at, saga, replay, original) = row  # fmt: skip
     return Parked(
         id=parked_id,
         handler=handler,
@@ -114,8 +115,9 @@ def parked_of(row: Sequence[Any]) -> Parked:
         attempts=attempts,
         running=bool(running),
         due_at=due_at,
-        failure=None if error is None else Failure(error, error_text, place, trace),
+        failure=None if error is None else Failure(error, text, place, trace),
         failed_at=failed_at,
         saga=saga,
+        replay=None if replay is None else Replaying(*json.loads(replay)),
         original=original,
     )

@@ -1,6 +1,11 @@
 """The SQL of the SQLite store, one named constant per statement."""
 
 ANY_VIEW_OR_TRIGGER = "SELECT 1 FROM sqlite_schema WHERE type IN ('view', 'trigger') LIMIT 1"
+OWN_TABLES = r"""
+SELECT name FROM main.sqlite_schema WHERE type = 'table'
+AND name NOT LIKE 'preterite\_%' ESCAPE '\' AND name NOT LIKE 'sqlite\_%' ESCAPE '\'
+"""
+ROWS_MORE = 'SELECT count(*) FROM (SELECT * FROM {one}."{table}" EXCEPT SELECT * FROM {two}."{table}")'
 HAS_TABLES = "SELECT 1 FROM sqlite_schema WHERE name = 'preterite_migration'"
 NEWEST_MIGRATION = "SELECT max(number) FROM preterite_migration"
 NOTE_MIGRATION = "INSERT INTO preterite_migration (number) VALUES (?)"
@@ -11,6 +16,7 @@ INSERT INTO preterite_component (id, component, component_id, system, system_id,
 ADD_STREAM = "INSERT INTO preterite_stream (partition) VALUES (?)"
 
 HAS_OUTBOX = "SELECT 1 FROM preterite_outbox LIMIT 1"
+OUTBOX = "SELECT envelope FROM preterite_outbox ORDER BY id"
 ADD_TO_OUTBOX = "INSERT INTO preterite_outbox (partition, event_id, envelope) VALUES (?, ?, ?)"
 LAST_TO_NUMBER = """
 SELECT coalesce((SELECT id FROM preterite_outbox ORDER BY id LIMIT 1 OFFSET ?), (SELECT max(id) FROM preterite_outbox))
@@ -129,7 +135,7 @@ _NOT_HELD_UP = """
 (l.saga_id IS NULL OR NOT EXISTS (SELECT 1 FROM preterite_parked p WHERE p.saga = l.key))
 """
 DUE_LATER = f"""
-SELECT id, token, partition, envelope FROM preterite_later l
+SELECT id, token, partition, due_at, envelope FROM preterite_later l
 WHERE due_at <= ? AND partition IN ({{partitions}}) AND {_NOT_HELD_UP} ORDER BY due_at, id LIMIT ?
 """
 TAKE_LATER = "DELETE FROM preterite_later WHERE id = ? AND due_at <= ?"
@@ -157,9 +163,11 @@ FORGET_CALENDAR = "DELETE FROM preterite_calendar WHERE name = ?"
 DROP_TICKS = "DELETE FROM preterite_later WHERE key = ? AND saga_id IS NULL RETURNING due_at"
 
 _PARKED_COLUMNS = """handler, lane_group, publisher, partition, number, epoch, kind, event_id, key, type, envelope,
-    state, attempts, running, due_at, error, error_text, error_place, error_trace, failed_at, saga, original"""
+    state, attempts, running, due_at, error, error_text, error_place, error_trace, failed_at, saga, replay, original"""
+# What is parked already, a replay cannot park again: it runs from the row that is there.
 PARK = f"""
-INSERT INTO preterite_parked ({_PARKED_COLUMNS}) VALUES ({", ".join("?" * 22)})
+INSERT INTO preterite_parked ({_PARKED_COLUMNS}) VALUES ({", ".join("?" * 23)})
+ON CONFLICT DO NOTHING
 """
 ANY_PARKED = "SELECT 1 FROM preterite_parked LIMIT 1"
 PARKED_LANES = "SELECT DISTINCT lane_group FROM preterite_parked WHERE publisher = ? AND key = ?"
@@ -213,6 +221,40 @@ SELECT handler, publisher, partition, number, event_id, key, type, envelope, err
 FROM preterite_parked WHERE id = ? AND state <> 'parked'
 """
 REMOVE_PARKED = "DELETE FROM preterite_parked WHERE id = ?"
+ADD_REPLAY = """
+INSERT INTO preterite_replay (handlers, again, publishes, rate, from_time, state, reason, fed, started_at)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id
+"""
+# Where live reading stands is noted in the same transaction.
+ADD_REPLAY_CURSOR = """
+INSERT INTO preterite_replay_cursor (replay_id, publisher, partition, number, event_id, epoch, live_number)
+SELECT ?, publisher, partition, ?, ?, ?, number FROM preterite_cursor WHERE publisher = ? AND partition = ?
+"""
+_REPLAY_COLUMNS = "id, handlers, again, publishes, rate, from_time, state, reason, fed, started_at"
+ACTIVE_REPLAYS = f"SELECT {_REPLAY_COLUMNS} FROM preterite_replay WHERE state IN ('running', 'paused') ORDER BY id"
+REPLAYS = f"SELECT {_REPLAY_COLUMNS} FROM preterite_replay ORDER BY id DESC"
+REPLAY_CURSORS = """
+SELECT replay_id, publisher, partition, number, event_id, epoch, live_number FROM preterite_replay_cursor
+ORDER BY replay_id, publisher, partition
+"""
+MOVE_REPLAY = """
+UPDATE preterite_replay_cursor SET number = ?, event_id = ?, epoch = ?
+WHERE replay_id = ? AND publisher = ? AND partition = ? AND number = ?
+"""
+COUNT_FED = "UPDATE preterite_replay SET fed = fed + ? WHERE id = ?"
+# Compare-and-set on both cursors (protocol rule 7).
+JOIN_REPLAY = """
+DELETE FROM preterite_replay_cursor AS r WHERE replay_id = ? AND publisher = ? AND partition = ? AND number = ?
+AND number = (SELECT number FROM preterite_cursor c WHERE c.publisher = r.publisher AND c.partition = r.partition)
+"""
+END_REPLAY = """
+UPDATE preterite_replay SET state = CASE WHEN reason = '' THEN 'done' ELSE 'cancelled' END WHERE id = ?
+AND NOT EXISTS (SELECT 1 FROM preterite_replay_cursor WHERE replay_id = ?)
+"""
+SET_REPLAY_STATE = "UPDATE preterite_replay SET state = ?, reason = ? WHERE id = ? AND state IN ('running', 'paused')"
+SKIP_REPLAY = """
+UPDATE preterite_replay_cursor SET number = live_number, event_id = x'' WHERE replay_id = ? AND number < live_number
+"""
 _FINGERPRINT = "handler, coalesce(error, ''), coalesce(error_place, '')"
 _DEAD = "state IN ('dead', 'undecodable')"
 LETTER_GROUPS = f"""
@@ -260,5 +302,6 @@ SELECT
     ({NEXT_DUE}),
     (SELECT relay_stopped FROM preterite_component),
     (SELECT count(*) FROM preterite_later),
-    (SELECT count(*) FROM preterite_saga)
+    (SELECT count(*) FROM preterite_saga),
+    (SELECT count(*) FROM preterite_replay_cursor JOIN preterite_replay ON id = replay_id WHERE state = 'running')
 """

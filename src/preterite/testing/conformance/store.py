@@ -13,11 +13,14 @@ from preterite.testing.conformance.store_cursors import CursorConformance
 from preterite.testing.conformance.store_letters import LettersConformance
 from preterite.testing.conformance.store_outbox import OutboxConformance
 from preterite.testing.conformance.store_parking import ParkingConformance
+from preterite.testing.conformance.store_replay import ReplayConformance
 from preterite.testing.conformance.store_steps import IDENTITY, transaction
 from preterite.testing.conformance.store_time import TimeConformance
 
 
-class StoreConformance(OutboxConformance, CursorConformance, ParkingConformance, LettersConformance, TimeConformance):
+class StoreConformance(
+    OutboxConformance, CursorConformance, ParkingConformance, LettersConformance, TimeConformance, ReplayConformance
+):
     """Every store passes this. The fixture `database` gives an empty database that is not migrated yet."""
 
     @pytest.fixture
