@@ -1,4 +1,4 @@
-"""`make bench`: throughput, latency and memory beside the same rows by hand, as ratios in one run.
+"""`make bench`: throughput, latency and memory beside the same rows by hand, history and time, as ratios in one run.
 
 python -m benchmarks                     everything; a few minutes
 python -m benchmarks throughput latency  only these
@@ -14,17 +14,21 @@ import subprocess
 import sys
 from pathlib import Path
 
-from benchmarks import latency, memory, throughput
+from benchmarks import due, failing, history, latency, memory, throughput
 from benchmarks.measure import Measured
 
 RESULTS = Path(__file__).parent / "results"
-PARTS = ("throughput", "latency", "memory")
+PARTS = ("throughput", "latency", "memory", "history", "due", "failing")
 # What this version promises of itself, as ratios in one run.
 BATCH_FLOOR = 0.8
 PER_EVENT_FLOOR = 0.6
 SQLALCHEMY_FLOOR = 2.5
 LATENCY_CEILING = 1.5
 MEMORY_CEILING = 1.1
+CATCH_UP_FLOOR = 0.8
+BESIDE_A_REPLAY_CEILINGS = (1.1, 1.5)
+PENDING_CEILING = 1.2
+LATE_SECONDS_CEILING = 1.0
 
 
 def main() -> int:
@@ -48,6 +52,12 @@ def main() -> int:
         figures["latency"] = _latency()
     if "memory" in chosen:
         figures["memory"] = _memory()
+    if "history" in chosen:
+        figures["history"] = _history()
+    if "due" in chosen:
+        figures["due"] = _due()
+    if "failing" in chosen:
+        figures["failing"] = _failing()
     RESULTS.mkdir(exist_ok=True)
     file = RESULTS / "embedded.json"
     file.write_text(json.dumps(figures, indent=2))
@@ -100,6 +110,56 @@ def _memory() -> dict[str, object]:
     ratio = marks[-1].now_mib / marks[0].now_mib
     _ratio("last / first", ratio, f"at most {MEMORY_CEILING}", good=ratio <= MEMORY_CEILING)
     return {str(mark.events): mark.now_mib for mark in marks}
+
+
+def _history() -> dict[str, object]:
+    print(f"\ncatching up with {history.EVENTS:,} events while nothing else runs, medians of {history.ROUNDS} rounds")
+    measured = history.catch_up()
+    for one in measured:
+        _show(one, "events/s")
+    for one in measured[1:]:
+        ratio = one.median / measured[0].median
+        _ratio(f"{one.name} / end to end", ratio, f"at least {CATCH_UP_FLOOR}", good=ratio >= CATCH_UP_FLOOR)
+    print(f"\ncommit to effect of live purchases, beside a throttled replay, medians of {history.ROUNDS} rounds")
+    live = history.latency()
+    for name, (middle, slow) in live.items():
+        print(f"  {name:<48} p50 {middle.median:6.2f} ms   p99 {slow.median:6.2f} ms")
+    alone, beside = live.values()
+    for index, (what, ceiling) in enumerate(zip(("p50", "p99"), BESIDE_A_REPLAY_CEILINGS, strict=True)):
+        ratio = beside[index].median / alone[index].median
+        _ratio(f"{what} beside a replay / without", ratio, f"at most {ceiling}", good=ratio <= ceiling)
+    return {
+        "events per second": {one.name: one.values for one in measured},
+        "live": {name: {"p50 ms": middle.values, "p99 ms": slow.values} for name, (middle, slow) in live.items()},
+    }
+
+
+def _due() -> dict[str, object]:
+    print(f"\nto find the {due.DUE} commands that are due, medians of {due.ROUNDS} rounds of {due.QUERIES} times")
+    measured = due.query()
+    for one in measured:
+        _show(one, "µs")
+    ratio = measured[1].median / measured[0].median
+    _ratio("many / few", ratio, f"at most {PENDING_CEILING}", good=ratio <= PENDING_CEILING)
+    late = due.lateness()
+    print(f"\n{due.COMMANDS} commands due while {late.events_per_second:,.0f} events a second come in")
+    print(f"  late p50 {late.p50 * 1000:.1f} ms   p99 {late.p99 * 1000:.1f} ms   most {late.most * 1000:.1f} ms")
+    good = late.early == 0 and late.most < LATE_SECONDS_CEILING
+    print(f"  {late.early} early; later than {LATE_SECONDS_CEILING:g} s: {'none' if good else 'SOME'}")
+    return {"microseconds": {one.name: one.values for one in measured}, "late seconds": late._asdict()}
+
+
+def _failing() -> dict[str, object]:
+    print(f"\ncommit to effect of other customers' purchases, medians of {failing.ROUNDS} rounds")
+    live = failing.measure()
+    for name, (middle, slow) in live.items():
+        print(f"  {name:<48} p50 {middle.median:6.2f} ms   p99 {slow.median:6.2f} ms")
+    alone, beside = live.values()
+    for index, what in enumerate(("p50", "p99")):
+        print(
+            f"  {f'ratio: {what} with a dead letter / without':<58} {beside[index].median / alone[index].median:5.2f}"
+        )
+    return {name: {"p50 ms": middle.values, "p99 ms": slow.values} for name, (middle, slow) in live.items()}
 
 
 def _show(one: Measured, unit: str) -> None:

@@ -6,7 +6,7 @@ import queue
 import sqlite3
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
@@ -32,6 +32,12 @@ class Latency(NamedTuple):
 
 def measure(rounds: int = ROUNDS, count: int = PURCHASES) -> dict[str, tuple[Measured, Measured]]:
     """Medians and 99th percentiles of every round, by way."""
+    runs = {"by hand, woken by a signal": lambda: by_hand(count), "with Preterite": lambda: with_preterite(count)}
+    return in_turns_with_slow(runs, rounds)
+
+
+def in_turns_with_slow(runs: Mapping[str, Callable[[], Latency]], rounds: int) -> dict[str, tuple[Measured, Measured]]:
+    """Every way once per round: the middle and the slow end of each."""
     slow: dict[str, list[float]] = {}
 
     def way(name: str, run: Callable[[], Latency]) -> Callable[[], float]:
@@ -42,7 +48,6 @@ def measure(rounds: int = ROUNDS, count: int = PURCHASES) -> dict[str, tuple[Mea
 
         return once
 
-    runs = {"by hand, woken by a signal": lambda: by_hand(count), "with Preterite": lambda: with_preterite(count)}
     medians = in_turns({name: way(name, run) for name, run in runs.items()}, rounds)
     return {one.name: (one, Measured(one.name, tuple(slow[one.name][1:]))) for one in medians}
 
@@ -53,8 +58,8 @@ def with_preterite(count: int) -> Latency:
         shop = open_shop(Path(folder), in_batches)
         with shop.opened, Host(shop.opened), shop.opened.connection(shop.sales) as connection:
             shop.opened.wait_settled()
-            waiting = _Bills(Path(folder) / "finance.sqlite")
-            return _each(count, lambda number: _purchase(shop, connection, number), waiting)
+            waiting = Bills(Path(folder) / "finance.sqlite")
+            return each(count, lambda number: _purchase(shop, connection, number), waiting)
 
 
 def by_hand(count: int) -> Latency:
@@ -81,7 +86,7 @@ def by_hand(count: int) -> Latency:
             shop.purchase(purchases(1, number))
             to_relay.put(True)
 
-        found = _each(count, purchase, _Bills(Path(folder) / "finance.sqlite"))
+        found = each(count, purchase, Bills(Path(folder) / "finance.sqlite"))
         to_relay.put(False)
         to_finance.put(False)
         for thread in threads:
@@ -90,15 +95,17 @@ def by_hand(count: int) -> Latency:
     return found
 
 
-class _Bills:
-    """Finance's bills, seen from outside as soon as they are committed."""
+class Bills:
+    """Finance's bills, seen from outside as soon as they are committed; so many were there before."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, before: int = 0) -> None:
         self._connection = sqlite3.connect(path, isolation_level=None)
+        self._before = before
 
     def wait_for(self, count: int) -> None:
+        """Return once so many more are there."""
         until = time.perf_counter() + TIMEOUT_SECONDS
-        while self._connection.execute("SELECT count(*) FROM billable").fetchone()[0] < count:
+        while self._connection.execute("SELECT count(*) FROM billable").fetchone()[0] < self._before + count:
             assert time.perf_counter() < until, "the purchase was not billed"
             time.sleep(LOOK_SECONDS)
 
@@ -107,7 +114,8 @@ def _purchase(shop: Shop, connection: sqlite3.Connection, number: int) -> None:
     publish(shop, connection, purchases(1, number))
 
 
-def _each(count: int, purchase: Callable[[int], None], bills: _Bills) -> Latency:
+def each(count: int, purchase: Callable[[int], None], bills: Bills) -> Latency:
+    """One purchase after the other, each once the one before is billed."""
     milliseconds: list[float] = []
     for number in range(count):
         time.sleep(PAUSE_SECONDS)

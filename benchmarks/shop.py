@@ -123,7 +123,7 @@ def billable_rows(events: Sequence[ItemPurchased], prices: dict[str, int]) -> li
 
 
 def open_shop(folder: Path, declare: Callable[[Component], None]) -> Shop:
-    """A new shop in this folder, its prices entered."""
+    """A shop in this folder, its prices entered."""
     sales = Component("sales", publishes=[ItemPurchased], tables=PURCHASE_TABLE)
     finance = Component("finance", tables=FINANCE_TABLES)
     declare(finance)
@@ -133,7 +133,7 @@ def open_shop(folder: Path, declare: Callable[[Component], None]) -> Shop:
         create_tables=True,
     )
     with opened.connection(finance) as connection:
-        connection.executemany(INSERT_PRICE, PRICES)
+        connection.executemany(INSERT_PRICE.replace("INSERT", "INSERT OR IGNORE"), PRICES)
     return Shop(opened, sales, finance)
 
 

@@ -123,6 +123,8 @@ class Inbox:
         self._clock = clock
         self._randomness = randomness
         self.raising = False
+        self.has_parked = False
+        """Whether anything was parked since somebody last looked."""
 
     def handle(self, records: Sequence[Record], source: Source) -> Handled:
         """Apply the batch, or its beginning, exactly once.
@@ -306,6 +308,7 @@ class Inbox:
         connection = batch.work.connection
         if parked:
             self._store.park(connection, parked)
+            self.has_parked = True
         wall = self._clock.wall()
         for (publisher, what), count in _passed_over(items).items():
             self._store.count_passed_over(connection, publisher, what, count, wall)

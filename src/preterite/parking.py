@@ -8,7 +8,7 @@ A dead letter waits for a person: redrive, or discard with a reason.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from preterite.clock import Clock, Randomness
@@ -29,6 +29,8 @@ from preterite.topology import Subscriptions
 from preterite.workplace import Batch, Workplace
 
 RELEASE_ROWS = 100
+LOOK_SHARE = 0.01
+LOOK_SECONDS_MAX = 1.0
 
 
 class Parking:
@@ -52,6 +54,7 @@ class Parking:
         self._clock = clock
         self._randomness = randomness
         self._unsettled: list[tuple[Parked, int]] = []
+        self._look_again_at = float("-inf")
         self.budget = RetryBudget()
 
     def run_due(
@@ -64,10 +67,8 @@ class Parking:
         `StoreUnavailable`; no attempt is spent on those.
         """
         self._settle_left_over(fence, expires_at)
-        rows = self._store.due_heads(
-            self._connection, sorted(fence.leases), self._clock.now().timestamp(), RELEASE_ROWS
-        )
         run = 0
+        rows = self._due_heads(fence)
         for row in rows:
             if others_wait and row.attempts > 0 and not self.budget.spend(self._clock.monotonic()):
                 continue
@@ -76,6 +77,25 @@ class Parking:
                 run += self._run_alone(following, fence, expires_at, raising)
                 following = self._next_in_lane(row)
         return run
+
+    def look_again(self) -> None:
+        """Look at once what is due: something was parked."""
+        self._look_again_at = float("-inf")
+
+    def _due_heads(self, fence: Fence) -> Sequence[Parked]:
+        """What is due and stands first in its lane; looked for only so often that looking takes little of the time.
+
+        With many thousands behind one head a look takes milliseconds, in which nothing else is handled.
+        """
+        began = self._clock.monotonic()
+        if began < self._look_again_at:
+            return []
+        rows = self._store.due_heads(
+            self._connection, sorted(fence.leases), self._clock.now().timestamp(), RELEASE_ROWS
+        )
+        took = self._clock.monotonic() - began
+        self._look_again_at = float("-inf") if rows else began + min(took / LOOK_SHARE, LOOK_SECONDS_MAX)
+        return rows
 
     def _next_in_lane(self, row: Parked) -> Parked | None:
         """What waited behind a row that is done; nothing if the row has failed, or the next one has before."""

@@ -94,7 +94,7 @@ class Receiver:
         self._batch_events = BATCH_EVENTS_MIN
 
     def seconds_to_next(self) -> float | None:
-        """How long it is, in business time, until a retry or a command is due; nothing if none waits."""
+        """How long it is, in business time, until a command is due or more may be fed; nothing if nothing waits."""
         if not self._leases.held:
             return None
         known = (self._timekeeper.seconds_to_next(), self._replayer.seconds_to_next())
@@ -124,6 +124,9 @@ class Receiver:
                 return False
             self._inbox.raising = self.raising
             self._read_held_up_again()
+            if self._inbox.has_parked:
+                self._inbox.has_parked = False
+                self._parking.look_again()
             run = self._parking.run_due(
                 self._fence, self._leases.expires_at, raising=self.raising, others_wait=self._others_wait
             )

@@ -18,7 +18,7 @@ from preterite.rows import DbConnection, Fence, Replay, ReplayCursor
 from preterite.sources import History
 from preterite.store import Store
 
-FEED_SECONDS = 0.02
+FEED_SECONDS = 0.05
 BURST_SECONDS = 0.1
 
 _logger = logging.getLogger("preterite")

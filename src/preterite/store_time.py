@@ -34,7 +34,7 @@ class TimeStore(Protocol):
         ...
 
     def next_due(self, connection: DbConnection) -> float | None:
-        """When the next command, or the next row that stands first in its lane, is due. Reads only."""
+        """When the next command is due that nothing holds up. Reads only."""
         ...
 
     def find_saga(self, connection: DbConnection, saga: str, correlation: str) -> SagaRow | None:

@@ -72,7 +72,7 @@ class Timekeeper:
         return handled.records
 
     def seconds_to_next(self) -> float | None:
-        """How long it is, in business time, until something here is due; nothing if nothing waits."""
+        """How long it is, in business time, until a command is due; nothing if none waits."""
         next_due_at = self._store.next_due(self._connection)
         return None if next_due_at is None else max(next_due_at - self._clock.now().timestamp(), 0.0)
 

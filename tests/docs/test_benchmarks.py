@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks import latency, memory, throughput
+from benchmarks import due, failing, history, latency, memory, throughput
 from benchmarks.measure import Measured, percentile
 
 
@@ -22,6 +22,24 @@ def test_latency_is_measured_on_both_sides() -> None:
 
 def test_memory_is_looked_at_on_the_way() -> None:
     assert [mark.events for mark in memory.measure((500, 1_000))] == [500, 1_000]
+
+
+def test_history_is_fed_in_every_way() -> None:
+    measured = history.catch_up(rounds=1, events=300)
+    live = history.latency(rounds=1, count=3)
+
+    assert len(measured) == 3
+    assert all(one.median > 0 for one in measured)
+    assert all(middle.median > 0 for middle, _ in live.values())
+
+
+def test_others_are_measured_beside_a_dead_letter() -> None:
+    assert all(middle.median > 0 for middle, _ in failing.measure(rounds=1, count=3, followers=5).values())
+
+
+def test_what_is_due_is_found_and_handled() -> None:
+    assert all(one.median > 0 for one in due.query(rounds=1, many=2_000))
+    assert due.lateness(seconds=0.2, commands=10).early == 0
 
 
 def test_medians_and_percentiles() -> None:

@@ -186,11 +186,12 @@ WHERE state = 'parked' AND running = 0 AND due_at <= ? AND partition IN ({{parti
 ORDER BY due_at, publisher, partition, number, id LIMIT ?
 """
 # Each of the two by its own index: the least of a few heads, and the first of all that waits.
-NEXT_DUE = f"""
+_NEXT_LATER = f"SELECT due_at FROM preterite_later l WHERE {_NOT_HELD_UP} ORDER BY due_at LIMIT 1"
+NEXT_LATER = f"SELECT min(due_at) FROM ({_NEXT_LATER})"
+_NEXT_DUE = f"""
 SELECT min(at) FROM (
     SELECT min(due_at) AS at FROM preterite_parked p WHERE state = 'parked' AND {_IS_HEAD}
-    UNION ALL SELECT * FROM (
-        SELECT due_at FROM preterite_later l WHERE {_NOT_HELD_UP} ORDER BY due_at LIMIT 1))
+    UNION ALL SELECT * FROM ({_NEXT_LATER}))
 """
 LANE_HEAD = f"""
 SELECT id, {_PARKED_COLUMNS} FROM preterite_parked
@@ -299,7 +300,7 @@ SELECT
     (SELECT coalesce(sum(count), 0) FROM preterite_passed_over),
     (SELECT coalesce(sum(handled), 0) FROM preterite_activity),
     (SELECT coalesce(sum(handled), 0) FROM preterite_activity WHERE minute = ?2),
-    ({NEXT_DUE}),
+    ({_NEXT_DUE}),
     (SELECT relay_stopped FROM preterite_component),
     (SELECT count(*) FROM preterite_later),
     (SELECT count(*) FROM preterite_saga),

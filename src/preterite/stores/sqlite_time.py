@@ -35,7 +35,7 @@ class SqliteTime:
         return cursor.rowcount == 1
 
     def next_due(self, connection: DbConnection) -> float | None:
-        return connection.cursor().execute(sql.NEXT_DUE).fetchone()[0]
+        return connection.cursor().execute(sql.NEXT_LATER).fetchone()[0]
 
     def find_saga(self, connection: DbConnection, saga: str, correlation: str) -> SagaRow | None:
         row = connection.cursor().execute(sql.FIND_SAGA, (saga, correlation)).fetchone()
