@@ -197,3 +197,18 @@ def test_a_schedule_that_cannot_be_read_is_refused() -> None:
         office("0 0 * * *", timezone="Mars/Base")[0].verify()
     with pytest.raises(SystemRefused, match=r"never comes|no cron expression"):
         office("0 0 31 2 *")[0].verify()
+
+
+def test_a_moment_is_handled_once_however_many_workers_there_are(tmp_path: Path) -> None:
+    system, _, moments = office()
+    shops = [open_at(system, tmp_path, START) for _ in range(3)]
+    for shop, _ in shops:
+        shop.settle()
+    for shop, clock in shops:
+        clock.settle_with(lambda: None, lambda: None)
+        clock.to("2013-08-03T06:00Z")
+        shop.settle()
+    for shop, _ in shops:
+        shop.close()
+
+    assert days(moments) == ["07-31", "08-01", "08-02", "08-03"]

@@ -238,6 +238,37 @@ def test_errors_declared_pointless_to_retry_are_dead_at_once(where: str) -> None
         assert opened.look()["finance"].counts.dead == 1
 
 
+def test_a_component_whose_events_fail_again_and_again_goes_on_with_the_others() -> None:
+    """A hundred customers whose events fail at once and are due again at once; all others are billed meanwhile."""
+    failing = {id_of(f"failing {number}") for number in range(100)}
+    attempts: list[object] = []
+
+    def fails(purchase: object) -> bool:
+        attempts.append(purchase)
+        return purchase in failing
+
+    shop = declare(recoverability=Recoverability(immediate_retries=1_000_000), fails=fails)
+    with started(shop.system) as opened:
+        for number in range(100):
+            publish(opened, shop.sales, purchased(f"failing {number}", customer=f"failing {number}"))
+        publish(opened, shop.sales, *[purchased(str(number), customer=str(number)) for number in range(3_000)])
+        relay, receiver = opened.relay("sales"), opened.receiver("finance")
+        while relay.step():
+            pass
+        steps = 0
+        while len(bills(opened, shop.finance)) < 3_000:
+            receiver.step()
+            steps += 1
+            assert steps < 1_000, "the others are not held up"
+        retries = sum(purchase in failing for purchase in attempts)
+        relay.close()
+        receiver.close()
+
+    assert retries < 100 * 4 + 300 + 50, (
+        "the first round, those that ran along with others, and a tenth of what succeeded"
+    )
+
+
 @pytest.mark.rule(13)
 def test_ten_thousand_followers_of_a_parked_key_are_released_in_order(broken: set[object]) -> None:
     """The key's own events one after the other; nobody else has waited for them."""

@@ -1,8 +1,8 @@
-"""Promises 1, 2, 4 and 5 on random schedules: whatever happens in whatever order, the books balance in the end.
+"""Promises 1, 2, 4, 5 and 6 on random schedules: whatever happens in whatever order, the books balance in the end.
 
 Purchases of a few customers, units of work that roll back, handlers that fail, relays and workers that crash and are
 followed by others, or are paused before a commit and overtaken, a log that does not answer, takes a part, or takes it
-unseen.
+unseen; commands and sagas' timeouts that become due, and replays that are started, paused, resumed and cancelled.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 from machine_clock import MachineClock
@@ -28,8 +29,9 @@ from small_shop import (
     purchased,
 )
 
-from preterite import Component, Recoverability, System, UnitOfWork
-from preterite.errors import LogFenced, StoreUnavailable
+from preterite import Command, Component, Recoverability, Saga, System, UnitOfWork, started_by, timeout
+from preterite.errors import LogFenced, StoreUnavailable, UsageError
+from preterite.history import Wanted, change, start
 from preterite.leases import LEASE_SECONDS
 from preterite.letters import Person, dead_letters, redrive
 from preterite.log import Record, Stream
@@ -41,6 +43,22 @@ from preterite.testing import StartedSystem, started
 SEEDS = 40
 STEPS = 120
 CUSTOMERS = ("anna", "ben", "carl")
+OPS = Person("ops", "", 0.0)
+
+
+MORE_TABLES = """
+create table mail (position integer primary key, purchase text);
+create table reminder (purchase text);
+create table packed (purchase text)
+"""
+
+
+class Remind(Command):
+    purchase_id: UUID
+
+
+class Pack(Command):
+    pass
 
 
 class Crash(BaseException):
@@ -84,8 +102,12 @@ class World:
         self.published: list[tuple[str, str]] = []
         self.sales = Component("sales", publishes=[ItemPurchased], tables=SALES_TABLES)
         policy = Recoverability(immediate_retries=1, delayed_retries=1, process_deaths_max=2)
-        self.finance = Component("finance", publishes=[ItemBilled], tables=FINANCE_TABLES, recoverability=policy)
+        tables = f"{FINANCE_TABLES}; {MORE_TABLES};"
+        self.finance = Component("finance", publishes=[ItemBilled], tables=tables, recoverability=policy)
         self.finance.handles(ItemPurchased)(self._bill())
+        self.finance.handles(ItemPurchased, apart="mail")(self._mail())
+        self.finance.handles(Remind)(self._remind())
+        self.finance.saga(self._packing())
         self.system = System("shop", [self.sales, self.finance])
         self.loops: dict[str, Relay | Receiver] = {}
         self.clock = MachineClock()
@@ -96,13 +118,52 @@ class World:
         def bill(event: ItemPurchased, connection: sqlite3.Connection, unit_of_work: UnitOfWork) -> None:
             insert_bill(connection, event)
             unit_of_work.publish(ItemBilled(purchase_id=event.purchase_id, customer_id=event.customer_id, billed_at=AT))
-            luck = self.chance.random() if self.fails else 1.0
-            if luck < 0.05:
-                raise Crash
-            if luck < 0.2:
-                raise RuntimeError("bad luck")
+            unit_of_work.later(
+                Remind(purchase_id=event.purchase_id), after=timedelta(seconds=self.chance.randrange(60))
+            )
+            self._try_luck()
 
         return bill
+
+    def _mail(self) -> Callable[[ItemPurchased, sqlite3.Connection], None]:
+        def mail(event: ItemPurchased, connection: sqlite3.Connection) -> None:
+            connection.execute("insert into mail (purchase) values (?)", [str(event.purchase_id)])
+            self._try_luck()
+
+        return mail
+
+    def _remind(self) -> Callable[[Remind, sqlite3.Connection], None]:
+        def remind(command: Remind, connection: sqlite3.Connection) -> None:
+            connection.execute("insert into reminder values (?)", [str(command.purchase_id)])
+            self._try_luck()
+
+        return remind
+
+    def _packing(self) -> type[Saga]:
+        world = self
+
+        class Packing(Saga, by="purchase_id"):
+            purchase_id: UUID
+
+            @started_by(ItemPurchased)
+            def open(self, event: ItemPurchased, unit_of_work: UnitOfWork) -> None:
+                unit_of_work.later(Pack(), after=timedelta(seconds=world.chance.randrange(60)))
+                world._try_luck()
+
+            @timeout(Pack)
+            def pack(self, command: Pack, connection: sqlite3.Connection) -> None:
+                connection.execute("insert into packed values (?)", [str(self.purchase_id)])
+                self.complete()
+                world._try_luck()
+
+        return Packing
+
+    def _try_luck(self) -> None:
+        luck = self.chance.random() if self.fails else 1.0
+        if luck < 0.02:
+            raise Crash
+        if luck < 0.1:
+            raise RuntimeError("bad luck")
 
     def purchase(self, shop: StartedSystem) -> None:
         """A unit of work of one to three purchases, which sometimes rolls back."""
@@ -169,16 +230,30 @@ class World:
             self.step(shop, "relay", lambda: shop.relay("sales"))
         elif luck < 0.85:
             self.step(shop, "receiver", lambda: shop.receiver("finance"))
+        elif luck < 0.88:
+            self.replay(shop)
         elif luck < 0.95:
             self.clock.advance(timedelta(seconds=self.chance.randrange(60)))
         else:
             self.redrive(shop)
 
+    def replay(self, shop: StartedSystem) -> None:
+        """Start a replay to the mails, or do something with the one there is. All has been handled: nothing is fed
+        again, but what comes in while it runs reaches them by it.
+        """
+        store, subscriptions = shop.databases["finance"].store, shop.topology.subscriptions["finance"]
+        with shop.connection(self.finance) as connection, suppress(UsageError):
+            running = store.replays(connection, active=True)
+            if running:
+                change(store, connection, running[0].id, self.chance.choice(("pause", "resume", "cancel")), OPS)
+            else:
+                start(store, connection, shop.log, subscriptions, Wanted(("mail",), rate=None), OPS)
+
     def redrive(self, shop: StartedSystem) -> None:
         store = shop.databases["finance"].store
         with shop.connection(self.finance) as connection:
             numbers = [row.id for row in dead_letters(store, connection, 1000)]
-            redrive(store, connection, numbers, Person("ops", "", 0.0))
+            redrive(store, connection, numbers, OPS)
 
     def calm_down(self, shop: StartedSystem) -> None:
         """No more faults: everything that waits is sent through."""
@@ -187,6 +262,10 @@ class World:
         shop.log.moody = False
         self.loops.clear()
         self.clock.pass_by(LEASE_SECONDS + 1)
+        store = shop.databases["finance"].store
+        with shop.connection(self.finance) as connection:
+            for replay in store.replays(connection, active=True):
+                change(store, connection, replay.id, "resume", OPS)
         for _ in range(5):
             shop.settle(failures="park")
             self.clock.advance(timedelta(hours=2))
@@ -209,11 +288,18 @@ def test_the_books_balance(seed: int) -> None:
         billed = bills(shop, world.finance)
         announced = [str(event.purchase_id) for event in shop.published(ItemBilled)]
         counts = shop.look()["finance"].counts
+        with shop.connection(world.finance) as connection:
+            mailed, reminded, packed = (
+                [row[0] for row in connection.execute(f"select purchase from {table} order by rowid")]
+                for table in ("mail", "reminder", "packed")
+            )
 
     wanted = [str(id_of(name)) for name, _ in world.published]
     assert sorted(billed) == sorted(announced) == sorted(wanted), "each once, and nothing that was rolled back"
-    assert (counts.parked, counts.dead) == (0, 0)
+    assert sorted(mailed) == sorted(reminded) == sorted(packed) == sorted(wanted), "and everything that follows from it"
+    assert (counts.parked, counts.dead, counts.later, counts.sagas, counts.replaying) == (0, 0, 0, 0, 0)
     for customer in CUSTOMERS:
         bought = [str(id_of(name)) for name, buyer in world.published if buyer == customer]
         assert [one for one in billed if one in bought] == bought, "in the order of the commits"
+        assert [one for one in mailed if one in bought] == bought, "also where replays came between"
         assert [one for one in announced if one in bought] == bought

@@ -69,12 +69,12 @@ def test_without_a_command_it_says_what_it_is_and_what_to_try(run: Run) -> None:
     assert all(word in out for word in ("preterite run", "preterite status", "preterite dead list", "[tool.preterite]"))
 
 
-@pytest.mark.parametrize("command", ["run", "status", "dead", "publish", "describe", "retire", "clock"])
+@pytest.mark.parametrize("command", ["run", "status", "dead", "publish", "describe", "retire", "clock", "replay"])
 def test_every_command_has_help_with_an_example(run: Run, command: str) -> None:
     code, out, _ = run(command, "--help")
 
     assert code == 0
-    assert "shop.system:system" in out or command in ("status", "dead", "clock")
+    assert "shop.system:system" in out or command in ("status", "dead", "clock", "replay")
     assert len(out.splitlines()) > 5
 
 
@@ -179,9 +179,9 @@ def test_status_says_how_every_component_stands(run: Run, shop: RunningShop) -> 
 
     assert code == 0
     assert out.startswith("shop: all well; 0 of 3 components are running")
-    assert lines[2] == ["component", "state", "unsent", "behind", "parked", "dead", "handled/min"]
-    assert lines[3] == ["sales", "off", "1", "-", "0", "0", "0"]
-    assert lines[4] == ["finance", "off", "0", "0", "0", "0", "0"]
+    assert lines[2] == ["component", "state", "unsent", "behind", "parked", "dead", "later", "handled/min"]
+    assert lines[3] == ["sales", "off", "1", "-", "0", "0", "0", "0"]
+    assert lines[4] == ["finance", "off", "0", "0", "0", "0", "0", "0"]
 
 
 def test_status_of_a_system_that_was_never_started_makes_no_files(

@@ -165,7 +165,12 @@ def test_a_replay_is_paused_resumed_and_cancelled(run: Run, shop: RunningShop) -
         (("plan", APP, "--to", "sales"), 1, "sales hears no events"),
         (("plan", APP, "--to", "shiping"), 2, "Did you mean 'shipping'?"),
         (("plan", APP, "--to", "shipping", "--from", "yesterday"), 2, "'yesterday' is no place to begin"),
-        (("start", APP, "--to", "shipping", "--rate", "-1"), 2, "--rate is so many events a second"),
+        (
+            ("start", APP, "--to", "shipping", "--rate", "-1"),
+            2,
+            "--rate '-1' is no rate; write so many",
+        ),
+        (("start", APP, "--to", "shipping", "--rate", "fast"), 2, "--rate 'fast' is no rate"),
         (("start", APP, "--to", "shipping"), 1, "shipping has read nothing yet"),
         (("pause", APP, "shipping/7"), 1, "There is no replay 7 that runs or is paused"),
         (("pause", APP, "shipping"), 2, "replay pause takes one replay, as in finance/1"),

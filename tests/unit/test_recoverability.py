@@ -5,8 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as some
 
-from preterite import Recoverability
-from preterite.recoverability import DeadLetter, Decision, RetryLater, RetryNow
+from preterite.recoverability import DeadLetter, Decision, Recoverability, RetryBudget, RetryLater, RetryNow
 
 
 def decisions(policy: Recoverability, *, process_died: bool = False) -> list[Decision]:
@@ -48,3 +47,38 @@ def test_the_wait_is_drawn_from_the_whole_range(attempts: int, fraction: float, 
         longest = Recoverability().decide(attempts, 1.0, process_died=died)
         assert isinstance(longest, RetryLater)
         assert decision.seconds == longest.seconds * fraction
+
+
+def test_an_error_that_is_pointless_to_retry_is_final_at_once() -> None:
+    policy = Recoverability(give_up_on=(KeyError,))
+
+    assert policy.decide(1, 0.5, error=KeyError("no price")) == DeadLetter()
+    assert policy.decide(1, 0.5, error=ValueError("locked")) == RetryNow()
+    assert policy.decide(1, 0.5) == RetryNow()
+
+
+# the budget
+
+
+def test_retries_are_a_tenth_of_successes_while_others_wait() -> None:
+    budget = RetryBudget()
+    while budget.spend(0.0):
+        pass
+    budget.earn(50)
+
+    assert [budget.spend(0.5) for _ in range(7)] == [True] * 5 + [False] * 2
+
+
+def test_where_nothing_succeeds_one_retry_a_second_is_left() -> None:
+    budget = RetryBudget()
+    while budget.spend(0.0):
+        pass
+
+    assert [budget.spend(now) for now in (0.9, 1.0, 1.5, 2.0)] == [False, True, False, True]
+
+
+def test_successes_are_not_saved_up_without_end() -> None:
+    budget = RetryBudget()
+    budget.earn(1_000_000)
+
+    assert [budget.spend(0.0) for _ in range(20)].count(True) == 10

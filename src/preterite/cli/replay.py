@@ -29,7 +29,7 @@ Feed history to a component, or to one of its handlers, beside live events: each
 
   preterite replay plan --to finance.mail               what would be fed; does nothing
   preterite replay rehearse --to finance.mail           runs it, twice, on copies of the database
-  preterite replay start --to finance.mail --rate 200   whoever runs the component feeds it, 200 events a second
+  preterite replay start --to finance.mail --rate 200/s whoever runs the component feeds it, 200 events a second
   preterite replay status                               how far each has come
   preterite replay pause finance/1                      and resume, and cancel
 
@@ -73,7 +73,9 @@ def add_to(commands: Any) -> None:
         )
         verb.add_argument("--again", action="store_true", help="also what was handled before")
         verb.add_argument("--publish", action="store_true", help="with --again: publish, under new identifiers")
-        verb.add_argument("--rate", type=float, default=RATE_DEFAULT, metavar="N", help="events a second; 0: no limit")
+        verb.add_argument(
+            "--rate", default=f"{RATE_DEFAULT:g}/s", metavar="N/s", help="at most so many events a second; 0: no limit"
+        )
         verb.add_argument("--reason", default="", help="why; kept in the audit")
         verb.set_defaults(command=command)
     status = verbs.add_parser("status", help="how far each replay has come")
@@ -206,9 +208,17 @@ def _wanted(options: argparse.Namespace, handlers: tuple[str, ...]) -> Wanted:
                 f"{options.since!r} is no place to begin: start, a time as in 2011-04-01, or a number."
             ) from None
         since = since if since.tzinfo is not None else since.replace(tzinfo=UTC)
-    if options.rate < 0:
-        raise Refused("--rate is so many events a second; 0 means no limit.")
-    return Wanted(handlers, number, since, options.again, options.publish, options.rate or None)
+    return Wanted(handlers, number, since, options.again, options.publish, _rate(options.rate))
+
+
+def _rate(word: str) -> float | None:
+    try:
+        rate = float(word.removesuffix("/s"))
+    except ValueError:
+        rate = -1.0
+    if not 0 <= rate < float("inf"):
+        raise Refused(f"--rate {word!r} is no rate; write so many events a second, as in 500/s; 0 means no limit.")
+    return rate or None
 
 
 def _print_rehearsal(told: Rehearsed) -> None:

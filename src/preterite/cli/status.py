@@ -21,7 +21,8 @@ How each component of APP stands; changes nothing.
   unsent    committed, not in the log yet
   behind    in the log, not handled yet
   parked    failed, or waiting behind what failed; run again by themselves
-  dead      wait for a person: preterite dead list
+  dead      wait for a person: preterite dead groups
+  later     commands that wait for their time
 
 Exit code 0 if everything moves, 1 if something needs a person.
 """
@@ -82,12 +83,13 @@ def _table(standings: Mapping[str, Standing]) -> str:
             standing.behind if standing.hears else "-",
             standing.counts.parked,
             standing.counts.dead,
+            standing.counts.later,
             standing.counts.handled_last_minute,
         ]
         for standing in standings.values()
     ]
-    header = ["component", "state", "unsent", "behind", "parked", "dead", "handled/min"]
-    return table(header, rows, right=(2, 3, 4, 5, 6))
+    header = ["component", "state", "unsent", "behind", "parked", "dead", "later", "handled/min"]
+    return table(header, rows, right=(2, 3, 4, 5, 6, 7))
 
 
 def _as_json(standings: Mapping[str, Standing]) -> dict[str, Any]:
