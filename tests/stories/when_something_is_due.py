@@ -236,6 +236,31 @@ def test_what_a_command_publishes_has_the_same_identifier_in_every_attempt() -> 
         assert len(set(identifiers)) == 1
 
 
+@pytest.mark.rule(15)
+def test_what_a_handler_asks_for_has_the_same_token_in_every_attempt() -> None:
+    sales, finance = Component("sales", publishes=[ItemPurchased]), Component("finance")
+    tokens: list[UUID] = []
+
+    @finance.handles(ItemPurchased)
+    def bill(event: ItemPurchased, unit_of_work: UnitOfWork) -> None:
+        tokens.append(unit_of_work.later(Remind(name="anna"), after=HOUR))
+        tokens.append(unit_of_work.later(Remind(name="anna"), after=HOUR))
+        if len(tokens) < 6:
+            raise RuntimeError("not yet")
+
+    @finance.handles(Remind)
+    def remind(command: Remind) -> None: ...
+
+    with started(System("shop", [sales, finance]), at=START) as shop:
+        with shop.session(sales) as session, sales.unit_of_work(session) as unit_of_work:
+            unit_of_work.publish(purchased("one"))
+        shop.settle(failures="park")
+
+        assert tokens == tokens[:2] * 3
+        assert tokens[0] != tokens[1]
+        assert shop.look()["finance"].counts.later == 2
+
+
 def test_an_async_handler_asks_for_later_and_handles_it() -> None:
     sales, finance = Component("sales", publishes=[ItemPurchased]), Component("finance")
     handled: list[str] = []
