@@ -16,6 +16,7 @@
     ├── Fenced                         somebody else holds the lease now; nothing was written
     ├── StoreError                     a component's database
     │   ├── WrongDatabase              the database of another component or system
+    │   ├── NotMigrated                tables of an older version of Preterite
     │   ├── NotDurable                 settings under which a commit may be lost
     │   └── StoreUnavailable           locked, full, read-only or unreachable
     │       └── SagaChanged            somebody else has changed the same instance; it is run again
@@ -110,6 +111,16 @@ class StoreError(PreteriteError):
 
 class WrongDatabase(StoreError):
     """The database belongs to another component or system; nothing was written."""
+
+
+class NotMigrated(StoreError):
+    """The database has tables of an older version; nothing was written."""
+
+    def __init__(self, component: str) -> None:
+        super().__init__(
+            f"The database of {component!r} has tables of an older version of Preterite; nothing was written. "
+            "preterite run brings them up to date."
+        )
 
 
 class NotDurable(StoreError):

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from preterite.clock import Clock
+from preterite.errors import NotMigrated
 from preterite.log import Log, Stream
 from preterite.owners import is_gone
 from preterite.rows import Counts, HandlerRegistration, LeaseState
@@ -134,6 +135,9 @@ class Observer:
             if database.store.identity(connection) is None:
                 connection.close()
                 return None
+            if not database.store.is_migrated(connection):
+                connection.close()
+                raise NotMigrated(name)
             self._connections[name] = connection
         return self._connections[name]
 

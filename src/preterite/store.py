@@ -64,6 +64,10 @@ class Store(TimeStore, LetterStore, ReplayStore, Protocol):
         """Bring the tables to the newest version, in a transaction of its own each."""
         ...
 
+    def is_migrated(self, connection: DbConnection) -> bool:
+        """Whether the tables are of the newest version. Reads only."""
+        ...
+
     def identify(self, connection: DbConnection, identity: StoreIdentity) -> None:
         """Write the identity into an empty database; raise `WrongDatabase` if it has another one."""
         ...

@@ -283,6 +283,21 @@ def test_what_does_not_fit_is_exit_code_2_and_one_sentence(
     assert len(err.splitlines()) == 1
 
 
+@pytest.mark.parametrize("words", [("status", APP), ("dead", "list", APP), ("replay", "status", APP)])
+def test_tables_of_an_older_version_are_said_in_one_sentence(
+    run: Run, shop: RunningShop, words: tuple[str, ...]
+) -> None:
+    with shop.opened.connection(finance) as connection:
+        connection.execute("delete from preterite_migration where number > 1")
+    code, _, err = run(*words)
+
+    assert code == 3
+    assert err == (
+        "preterite: The database of 'finance' has tables of an older version of Preterite; nothing was written. "
+        "preterite run brings them up to date.\n"
+    )
+
+
 # publish
 
 
@@ -350,6 +365,7 @@ def test_describe_says_who_tells_whom_what_and_opens_nothing(
         (errors.LogAhead("ahead"), 4),
         (errors.WrongDatabase("wrong"), 3),
         (errors.NotDurable("weak"), 3),
+        (errors.NotMigrated("sales"), 3),
         (errors.ConfigurationError("what"), 3),
         (errors.SystemRefused("shop", ["a fault"]), 3),
         (errors.Undecodable("bytes"), 1),

@@ -18,7 +18,7 @@ from uuid import UUID
 from preterite import logs, settings, stores
 from preterite.clock import SystemClock
 from preterite.component import Component
-from preterite.errors import ConfigurationError, UsageError
+from preterite.errors import ConfigurationError, NotMigrated, UsageError
 from preterite.log import LogIdentity
 from preterite.rows import DbConnection
 from preterite.shared_clock import SharedClock
@@ -79,6 +79,8 @@ class Application:
         connection = database.connect()
         try:
             with reaching(database.store, component):
+                if not database.store.is_migrated(connection):
+                    raise NotMigrated(component)
                 yield database, connection
         finally:
             connection.close()

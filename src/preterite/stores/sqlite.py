@@ -159,6 +159,10 @@ class SqliteStore(SqliteOutbox, SqliteParking, SqliteLetters, SqliteTime, Sqlite
             raise
         connection.commit()
 
+    def is_migrated(self, connection: DbConnection) -> bool:
+        cursor = connection.cursor()
+        return _has_tables(cursor) and cursor.execute(sql.NEWEST_MIGRATION).fetchone()[0] >= _migrations()[-1][0]
+
     def identify(self, connection: DbConnection, identity: StoreIdentity) -> None:
         found = self.identity(connection)
         if found is None:
