@@ -60,7 +60,7 @@ class TestSqliteStore(StoreConformance):
             record = parked(5).record
             connection.execute(
                 "insert into preterite_parked (handler, lane_group, publisher, partition, number, epoch, kind,"
-                " event_id, key, type, envelope, state, attempts, running, due_at) values ('bill', '', ?, ?, 5, 1, 'event', ?,"
-                " 'anna', 'finance.Event', x'7b7d', 'parked', 1, 0, 0)",
+                " event_id, key, type, envelope, state, attempts, running, due_at)"
+                " values ('bill', '', ?, ?, 5, 1, 'event', ?, 'anna', 'finance.Event', x'7b7d', 'parked', 1, 0, 0)",
                 (*record.stream, record.event_id),
             )
