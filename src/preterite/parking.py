@@ -45,6 +45,7 @@ class Parking:
         handling: Handling,
         clock: Clock,
         randomness: Randomness,
+        budget: RetryBudget | None = None,
     ) -> None:
         self._subscriptions = subscriptions
         self._store = store
@@ -55,7 +56,7 @@ class Parking:
         self._randomness = randomness
         self._unsettled: list[tuple[Parked, int]] = []
         self._look_again_at = float("-inf")
-        self.budget = RetryBudget()
+        self.budget = budget or RetryBudget()
 
     def run_due(
         self, fence: Fence, expires_at: Callable[[], float], *, raising: bool = False, others_wait: bool = False

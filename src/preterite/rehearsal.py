@@ -22,6 +22,8 @@ from preterite.leases import Leases
 from preterite.letters import Person
 from preterite.log import Log
 from preterite.owners import new_owner
+from preterite.parking import Parking
+from preterite.recoverability import RetryBudget
 from preterite.replay import Replayer
 from preterite.rows import Fence, StoreIdentity
 from preterite.sessions import Binding
@@ -91,6 +93,9 @@ def _run(stage: Stage, copy: Database, wanted: Wanted, progress: Callable[[int],
     names = {f"partition/{number}": number for number in range(stage.identity.partitions)}
     leases = Leases(store, stage.clock, new_owner(stage.randomness), list(names), is_gone=lambda _owner: True)
     replayer = Replayer(store, connection, stage.log, inbox, stage.clock)
+    parking = Parking(
+        stage.subscriptions, store, connection, workplace, handling, stage.clock, stage.randomness, _NoRetries()
+    )
     fed = 0
     try:
         rehearsing = wanted._replace(rate=None)
@@ -99,15 +104,25 @@ def _run(stage: Stage, copy: Database, wanted: Wanted, progress: Callable[[int],
         fence = Fence({names[name]: lease for name, lease in leases.held.items()}, store.handlers(connection)[0])
         live = {stream: state.cursor for stream, state in store.cursors(connection).items()}
         replayer.take_over(fence)
-        while replayer.seconds_to_next() is not None:
+        run = 0
+        while run or replayer.seconds_to_next() is not None:
             leases.keep(connection)
             fed += replayer.step(fence, live, leases.expires_at)
+            parking.look_again()
+            run = parking.run_due(fence, leases.expires_at, others_wait=True)
             progress(fed)
     finally:
         replayer.close()
         workplace.close()
         connection.close()
     return fed
+
+
+class _NoRetries(RetryBudget):
+    """What has failed once in a rehearsal has failed."""
+
+    def spend(self, now: float) -> bool:
+        return False
 
 
 def _published(copy: Database, before: Database) -> list[tuple[str, Any, bytes]]:

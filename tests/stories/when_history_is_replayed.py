@@ -386,6 +386,19 @@ def test_a_rehearsal_tells_what_would_change_and_touches_nothing(office: Office)
         assert shop.published(ItemBilled) == []
 
 
+def test_a_rehearsal_names_what_fails_also_where_a_whole_batch_did(office: Office) -> None:
+    """Then each event runs alone, as it would: those that can are applied, and the others are told by their error."""
+    broken = {id_of(name) for name in ("a", "d", "e", "f")}
+    with office.open(mails=True, fails=lambda purchase: purchase in broken) as shop:
+        for name in ("e", "f", "g"):
+            office.buy(shop, name, customer=name)
+        shop.settle(failures="park")
+        told = rehearse(stage(shop), office.wanted(shop, again=True))
+
+        assert told.failures == {("mail", "RuntimeError"): 2, ("mail", ""): 2}
+        assert {table: tuple(change) for table, change in told.tables.items()} == {"mail": (1, 0)}, "one more for g"
+
+
 def test_a_rehearsal_says_if_a_handler_gives_another_result_the_second_time(office: Office) -> None:
     runs: list[int] = []
 
