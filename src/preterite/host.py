@@ -150,6 +150,7 @@ class _Thread(threading.Thread):
                 if self._loop is None:
                     self._loop = self._make()
                 busy = self._loop.step()
+                idle_seconds = 0.0 if busy else self._idle_seconds(self._loop)
             except (StoreUnavailable, LogError) as error:
                 self._note(str(error))
                 self._wait_longer()
@@ -163,7 +164,7 @@ class _Thread(threading.Thread):
                 if busy:
                     self.did_something()
                 else:
-                    self.wake.wait(self._idle_seconds(self._loop))
+                    self.wake.wait(idle_seconds)
         self._close()
 
     def _idle_seconds(self, loop: Loop) -> float:

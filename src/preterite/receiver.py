@@ -97,7 +97,8 @@ class Receiver:
         """How long it is, in business time, until a command is due or more may be fed; nothing if nothing waits."""
         if not self._leases.held:
             return None
-        known = (self._timekeeper.seconds_to_next(), self._replayer.seconds_to_next())
+        with reaching(self._store, self.component):
+            known = (self._timekeeper.seconds_to_next(), self._replayer.seconds_to_next())
         return min((seconds for seconds in known if seconds is not None), default=None)
 
     @property

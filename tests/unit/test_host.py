@@ -12,6 +12,7 @@ from processes import until
 from small_shop import ItemPurchased, Shop, bills, declare, insert_bill, publish, purchased, texts
 
 from preterite import OpenSystem, host
+from preterite.errors import StoreUnavailable
 from preterite.host import Host
 
 
@@ -103,6 +104,34 @@ def test_a_loop_that_breaks_starts_again_and_nothing_is_lost(
 
     assert "finance receiver failed; it starts again with new connections" in caplog.text
     assert "a bug" in caplog.text
+
+
+def test_a_loop_that_cannot_tell_what_is_due_goes_on(
+    opened: OpenSystem, shop: Shop, caplog: pytest.LogCaptureFixture
+) -> None:
+    make = opened.receiver
+    asked = threading.Event()
+
+    def out_of_reach_once(component: str) -> object:
+        receiver = make(component)
+        seconds_to_next = receiver.seconds_to_next
+
+        def failing() -> float | None:
+            if not asked.is_set():
+                asked.set()
+                raise StoreUnavailable("no answer just now")
+            return seconds_to_next()
+
+        receiver.seconds_to_next = failing  # pyright: ignore[reportAttributeAccessIssue] - the trouble of this test
+        return receiver
+
+    opened.receiver = out_of_reach_once  # pyright: ignore[reportAttributeAccessIssue]
+    with Host(opened):
+        until(asked.is_set, "it was asked")
+        publish(opened, shop.sales, purchased("a"))
+        until(lambda: bills(opened, shop.finance) == texts("a"), "it is handled")
+
+    assert "no answer just now" in caplog.text
 
 
 def test_a_database_out_of_reach_is_said_once_and_waited_for(
