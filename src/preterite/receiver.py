@@ -132,7 +132,9 @@ class Receiver:
                 self._fence, self._leases.expires_at, raising=self.raising, others_wait=self._others_wait
             )
             if self._has_caught_up():
-                run += self._timekeeper.run_due(self._fence, self._leases.expires_at, careful=self._careful > 0)
+                due = self._timekeeper.run_due(self._fence, self._leases.expires_at, careful=self._careful > 0)
+                self._careful = max(self._careful - due, 0)
+                run += due
             self._others_wait = self._apply(self._next_records())
             run += self._replayer.step(self._fence, self._committed, self._leases.expires_at)
             busy = self._others_wait or run > 0

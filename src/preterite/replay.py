@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from preterite.clock import Clock
+from preterite.errors import Fenced
 from preterite.inbox import BATCH_EVENTS, Inbox, ParkingFull
 from preterite.log import Cursor, Log, LogReader, Record, Stream, Verdict, accept
 from preterite.rows import DbConnection, Fence, Replay, ReplayCursor
@@ -177,8 +178,8 @@ class Replayer:
                     jump = one._replace(cursor=Cursor(one.live_number, b"", one.cursor.epoch))
                     self._store.move_replay(self._connection, one, jump.cursor, 0)
                 feed.cursors[stream] = jump
-                if jump.cursor.number == live[stream].number:
-                    self._store.join_replay(self._connection, jump)
+                if jump.cursor.number == live[stream].number and not self._store.join_replay(self._connection, jump):
+                    raise Fenced(f"Live reading of {stream} has moved on; nothing was written.")
             self._connection.commit()
         except BaseException:
             if self._store.in_transaction(self._connection):

@@ -133,7 +133,9 @@ class History:
                 raise Fenced(f"Replay {self.replay.id} was changed; nothing was written.")
             fed = 0
             if new.number == self.live[stream].number:
-                self.store.join_replay(connection, was._replace(cursor=new))
+                joined = self.store.join_replay(connection, was._replace(cursor=new))
+                if not joined:
+                    raise Fenced(f"Live reading of {stream} has moved on; nothing was written.")
         self.store.check_fence(connection, self.fence, self.expires_at())
 
     def _is_for(self, handler: str, item: Item) -> bool:

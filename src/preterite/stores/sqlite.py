@@ -231,6 +231,7 @@ class SqliteStore(SqliteOutbox, SqliteParking, SqliteLetters, SqliteTime, Sqlite
             if cursor.rowcount:
                 cursor.execute(sql.RENAME_STARTS, (present, former))
                 cursor.execute(sql.RENAME_PARKED, (present, former))
+                cursor.execute(sql.RENAME_REPLAYED, (former, present))
         for handler in handlers:
             cursor.execute(sql.REGISTER_HANDLER, (handler.name, handler.event_type, handler.lane_group, now))
             changed += cursor.rowcount

@@ -75,6 +75,12 @@ REGROUP_HANDLER = "UPDATE preterite_handler SET lane_group = ? WHERE name = ? AN
 REGROUP_PARKED = "UPDATE preterite_parked SET lane_group = ? WHERE handler = ?"
 RENAME_STARTS = "UPDATE preterite_handler_start SET handler = ? WHERE handler = ?"
 RENAME_PARKED = "UPDATE preterite_parked SET handler = ? WHERE handler = ?"
+# Names stand a line each.
+RENAME_REPLAYED = """
+UPDATE preterite_replay SET handlers = trim(replace(
+    char(10) || handlers || char(10), char(10) || ? || char(10), char(10) || ? || char(10)), char(10))
+WHERE state IN ('running', 'paused')
+"""
 RETIRE_HANDLER = "UPDATE preterite_handler SET retired_at = ? WHERE name = ? AND retired_at IS NULL"
 ORPHAN_PARKED = """
 UPDATE preterite_parked SET state = 'dead',

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from preterite.log import Cursor
-from preterite.rows import Replay
+from preterite.rows import HandlerRegistration, Replay
 from preterite.store import Database, Store
 from preterite.testing.conformance.store_steps import FINANCE, id_of, park, parked, transaction
 
@@ -88,6 +88,18 @@ class ReplayConformance:
         assert done == [True, False]
         assert one.cursor.number == LIVE
         assert store.replays(connection, active=False)[0].state == "cancelled"
+
+    def test_a_handler_that_is_renamed_goes_on_being_fed(self, database: Database, connection: Any) -> None:
+        store = database.store
+        with transaction(store, connection):
+            names = ("bill", "mail", "mail_all")
+            store.register_handlers(connection, [HandlerRegistration(n, "finance.Event", "") for n in names], {}, 0.0)
+        begin(store, connection, REPLAY._replace(handlers=("bill", "mail", "mail_all")))
+        with transaction(store, connection):
+            renamed = HandlerRegistration("post", "finance.Event", "")
+            store.register_handlers(connection, [renamed], {"mail": "post"}, 0.0)
+
+        assert store.replays(connection, active=True)[0].handlers == ("bill", "post", "mail_all")
 
     def test_what_is_parked_already_is_not_parked_again(self, database: Database, connection: Any) -> None:
         store = database.store
