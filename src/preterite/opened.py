@@ -16,7 +16,7 @@ from preterite import envelope as envelopes
 from preterite.clock import Clock, Randomness
 from preterite.component import Component
 from preterite.contracts import Checked, Event
-from preterite.errors import ConfigurationError, LogError, PreteriteError
+from preterite.errors import ConfigurationError, LogError, PreteriteError, UsageError
 from preterite.log import Log, Stream
 from preterite.outbox import Relay
 from preterite.preparing import prepare
@@ -138,11 +138,9 @@ class OpenSystem:
     def close(self) -> None:
         """Give up leases, connections and the log; what is not handled yet is handled by whoever opens next.
 
-        Where sessions for asyncio were opened, not to be called on a running event loop: use `async with` there.
+        Where sessions for asyncio were opened, a system is closed by `async with` on a running event loop; otherwise
+        this raises `UsageError`, once all else is closed.
         """
-        if self._async_engines:
-            # A driver for asyncio keeps threads that would keep the process from ending.
-            asyncio.run(self._dispose_async_engines())
         for loop in (*self._relays.values(), *self._receivers.values()):
             loop.close()
         for engine in self._engines.values():
@@ -150,6 +148,9 @@ class OpenSystem:
         self._relays, self._receivers, self._engines = {}, {}, {}
         self._observer.close()
         self.log.close()
+        if self._async_engines:
+            # A driver for asyncio keeps threads that would keep the process from ending.
+            self._dispose_in_a_loop()
 
     def __enter__(self) -> OpenSystem:
         return self
@@ -167,6 +168,17 @@ class OpenSystem:
     ) -> None:
         await self._dispose_async_engines()
         await asyncio.to_thread(self.close)
+
+    def _dispose_in_a_loop(self) -> None:
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            asyncio.run(self._dispose_async_engines())
+            return
+        raise UsageError(
+            f"System {self.name!r} has sessions for asyncio and was left by a plain 'with' on a running event loop; "
+            "their connections stay open. Write: async with system.open(…)."
+        )
 
     async def _dispose_async_engines(self) -> None:
         for engine in self._async_engines.values():

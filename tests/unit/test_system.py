@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from pathlib import Path
 
 import pytest
 from small_shop import ItemBilled, ItemPurchased, declare, publish, purchased, texts
 
-from preterite import Component, Event, System
-from preterite.errors import ConfigurationError, LogAhead, WrongDatabase, WrongLog
+from preterite import Component, Event, OpenSystem, System
+from preterite.errors import ConfigurationError, LogAhead, UsageError, WrongDatabase, WrongLog
 from preterite.testing import started
 
 
@@ -118,6 +120,31 @@ async def test_an_open_system_settles_from_asyncio_too() -> None:
         await opened.settled()
 
         assert [str(event.purchase_id) for event in opened.published(ItemBilled)] == texts("a")
+
+
+async def test_a_system_with_asyncio_sessions_is_left_by_async_with(tmp_path: Path) -> None:
+    shop = declare()
+    urls = {name: f"sqlite:///{tmp_path}/{name}.sqlite" for name in ("sales", "finance")}
+    opened = shop.system.open(databases=urls, log=f"sqlite:///{tmp_path}/log.sqlite", create_tables=True)
+    async with opened.session(shop.sales) as session:
+        await session.connection()
+    with pytest.raises(UsageError, match="async with"):
+        opened.close()
+    await opened.async_engine("sales").dispose()
+
+
+def test_a_system_with_asyncio_sessions_is_closed_where_no_loop_runs() -> None:
+    shop = declare()
+
+    async def look(opened: OpenSystem) -> None:
+        async with opened.session(shop.sales) as session:
+            await session.connection()
+
+    before = threading.active_count()
+    with started(shop.system) as opened:
+        asyncio.run(look(opened))
+
+    assert threading.active_count() == before
 
 
 def test_an_event_of_nobody_has_not_been_published() -> None:
