@@ -310,7 +310,7 @@ class Inbox:
             self._store.park(connection, parked)
             self.has_parked = True
         wall = self._clock.wall()
-        for (publisher, what), count in _passed_over(items).items():
+        for (publisher, what), count in _passed_over(items).items() if source.mode is None else ():
             self._store.count_passed_over(connection, publisher, what, count, wall)
         if handled:
             self._store.count_handled(connection, int(wall // 60), handled)
@@ -352,7 +352,8 @@ class Inbox:
                 replace(row, state="undecodable", failure=item.fault, failed_at=self._clock.now().timestamp())
                 for row in rows
             ]
-        if item.fault is None:
+        if item.fault is None or source.mode is not None:
+            # What is for nobody was set aside when it was read live; history does not bring it back.
             return []
         row = Parked(handler=NO_HANDLER, lane_group="", record=item.record, key=None, type=item.record.kind)
         return [replace(row, state="dead", failure=item.fault, failed_at=self._clock.now().timestamp())]

@@ -21,6 +21,7 @@ from preterite.store import Store
 
 FEED_SECONDS = 0.05
 BURST_SECONDS = 0.1
+AHEAD_RECORDS = 20 * BATCH_EVENTS
 
 _logger = logging.getLogger("preterite")
 
@@ -126,8 +127,9 @@ class Replayer:
         if feed.reader is None:
             feed.read = {stream: one.cursor for stream, one in feed.cursors.items()}
             feed.reader = self._log.reader({stream: cursor.number for stream, cursor in feed.read.items()})
-        if len(feed.waiting) < limit:
-            feed.waiting += self._accepted(feed, feed.reader.read(limit - len(feed.waiting)))
+        usable = sum(record.number <= live[record.stream].number for record in feed.waiting)
+        if usable < limit and len(feed.waiting) < AHEAD_RECORDS:
+            feed.waiting += self._accepted(feed, feed.reader.read(limit - usable))
         taken: list[Record] = []
         kept: list[Record] = []
         beyond: set[Stream] = set()

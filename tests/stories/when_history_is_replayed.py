@@ -28,7 +28,7 @@ from small_shop import (
 from preterite import Component, OpenSystem, Recoverability, Saga, System, UnitOfWork, started_by
 from preterite.errors import UsageError
 from preterite.history import Wanted, change, chosen, plan, start
-from preterite.letters import Person
+from preterite.letters import Person, discard
 from preterite.log import Stream
 from preterite.rehearsal import Stage, rehearse
 from preterite.system import open_as
@@ -240,6 +240,29 @@ def test_what_fails_again_quietly_stays_quiet_when_it_is_run_from_its_row(office
 
         assert sorted(office.mails(shop)) == sorted(texts("a", "b", "c", "d"))
         assert shop.published(ItemBilled) == []
+
+
+def test_what_was_set_aside_for_nobody_and_discarded_does_not_come_back_with_history(office: Office) -> None:
+    with office.open(mails=True) as shop:
+        office.buy(shop, "unreadable", "after")
+        relay = shop.relay("sales")
+        relay.step()
+        relay.close()
+        with sqlite3.connect(office.folder / "log.sqlite") as log:
+            log.execute("update log_record set body = x'00' where number = 4 and stream = 1")
+        log.close()
+        shop.settle(failures="park")
+        store = shop.databases["finance"].store
+        with shop.connection(office.finance) as connection:
+            dead = list(store.letters_of(connection, None, 10))
+            discard(store, connection, dead, OPS)
+            office.start(shop, office.wanted(shop, again=True))
+        shop.settle(failures="park")
+        counts = shop.look()["finance"].counts
+
+        assert len(dead) == 1
+        assert (counts.dead, counts.parked, counts.discarded) == (0, 0, 1)
+        assert sorted(office.mails(shop)) == sorted(texts("after", "after", *"abcd"))
 
 
 def test_a_whole_component_is_fed_with_its_handlers_in_order(office: Office) -> None:
