@@ -13,7 +13,7 @@ from preterite.errors import Undecodable, UsageError
 from preterite.letters import Person
 from preterite.log import Cursor, Log, Stream
 from preterite.rows import AuditLine, DbConnection, Replay
-from preterite.store import Store
+from preterite.store import Store, in_transaction
 from preterite.topology import Subscriptions
 
 READ_RECORDS = 5_000
@@ -107,49 +107,34 @@ def start(
 
     Raises `UsageError` where it cannot be; then nothing was started.
     """
-    store.begin(connection)
-    try:
+
+    def act() -> int:
         _refuse(store, connection, subscriptions, wanted)
         live = {stream: state.cursor.number for stream, state in store.cursors(connection).items()}
+        since = None if wanted.from_time is None else wanted.from_time.timestamp()
         replay = Replay(
-            0,
-            wanted.handlers,
-            wanted.again,
-            wanted.publishes,
-            wanted.rate,
-            None if wanted.from_time is None else wanted.from_time.timestamp(),
-            "running",
-            "",
-            0,
-            person.at,
+            0, wanted.handlers, wanted.again, wanted.publishes, wanted.rate, since, "running", "", 0, person.at
         )
         number = store.start_replay(connection, replay, _starts(log, subscriptions, live, wanted))
         _note_down(store, connection, person, "start replay", f"{number} {' '.join(wanted.handlers)}")
-        connection.commit()
-    except BaseException:
-        if store.in_transaction(connection):
-            connection.rollback()
-        raise
-    return number
+        return number
+
+    return in_transaction(store, connection, act)
 
 
 def change(store: Store, connection: DbConnection, replay_id: int, what: str, person: Person) -> None:
     """Pause, resume or cancel a replay; raises `UsageError` if it is over."""
-    store.begin(connection)
-    try:
+
+    def act() -> None:
         if what == "cancel":
             done = store.cancel_replay(connection, replay_id)
         else:
-            state = {"pause": "paused", "resume": "running"}[what]
-            done = store.set_replay_state(connection, replay_id, state, "")
+            done = store.set_replay_state(connection, replay_id, {"pause": "paused", "resume": "running"}[what], "")
         if not done:
             raise UsageError(f"There is no replay {replay_id} that runs or is paused; nothing was changed.")
         _note_down(store, connection, person, f"{what} replay", str(replay_id))
-        connection.commit()
-    except BaseException:
-        if store.in_transaction(connection):
-            connection.rollback()
-        raise
+
+    in_transaction(store, connection, act)
 
 
 def _refuse(store: Store, connection: DbConnection, subscriptions: Subscriptions, wanted: Wanted) -> None:

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -20,13 +20,12 @@ from preterite.contracts import Checked
 from preterite.envelope import Envelope
 from preterite.errors import InvalidEvent, Undecodable, UsageError
 from preterite.rows import AuditLine, DbConnection, Fingerprint, LetterGroup, Note, Parked
-from preterite.store import Store
+from preterite.store import Store, in_transaction
 
 GROUPS_MAX = 1_000
 LETTERS_MAX = 100_000
 STEP_GROWTH = 5
 FAILED_AGAIN_MAX = 0.05
-Result = TypeVar("Result")
 
 
 class Person(NamedTuple):
@@ -116,7 +115,7 @@ def redrive(store: Store, connection: DbConnection, letters: Sequence[int], pers
             _note_down(store, connection, person, "redrive", _listed(done))
         return done
 
-    return _in_transaction(store, connection, act)
+    return in_transaction(store, connection, act)
 
 
 def redrive_in_steps(
@@ -174,7 +173,7 @@ def edit(
             store, connection, person, "edit", str(letter), bytes(envelope.data).decode(), bytes(changed.data).decode()
         )
 
-    _in_transaction(store, connection, act)
+    in_transaction(store, connection, act)
 
 
 def discard(store: Store, connection: DbConnection, letters: Sequence[int], person: Person) -> list[int]:
@@ -188,7 +187,7 @@ def discard(store: Store, connection: DbConnection, letters: Sequence[int], pers
             _note_down(store, connection, person, "discard", _listed(done))
         return done
 
-    return _in_transaction(store, connection, act)
+    return in_transaction(store, connection, act)
 
 
 def note(store: Store, connection: DbConnection, fingerprint: Fingerprint, text: str, person: Person) -> None:
@@ -198,7 +197,7 @@ def note(store: Store, connection: DbConnection, fingerprint: Fingerprint, text:
         store.keep_note(connection, fingerprint, Note(text, person.name, person.at))
         _note_down(store, connection, person, "note", " ".join(fingerprint), after=text)
 
-    _in_transaction(store, connection, act)
+    in_transaction(store, connection, act)
 
 
 def _changed(envelope: Envelope, before: Mapping[str, Any], changes: Mapping[str, Any], checked: Checked) -> Envelope:
@@ -228,15 +227,3 @@ def _note_down(
     store: Store, connection: DbConnection, person: Person, did: str, to: str, before: str = "", after: str = ""
 ) -> None:
     store.add_audit(connection, AuditLine(person.at, person.name, did, to, person.reason, before, after))
-
-
-def _in_transaction(store: Store, connection: DbConnection, act: Callable[[], Result]) -> Result:
-    store.begin(connection)
-    try:
-        result = act()
-        connection.commit()
-    except BaseException:
-        if store.in_transaction(connection):
-            connection.rollback()
-        raise
-    return result

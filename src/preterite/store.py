@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from preterite.errors import StoreUnavailable
 from preterite.log import Cursor, Record, Stream
@@ -33,6 +33,8 @@ from preterite.rows import (
 from preterite.store_letters import LetterStore
 from preterite.store_replay import ReplayStore
 from preterite.store_time import TimeStore
+
+Result = TypeVar("Result")
 
 
 class Store(TimeStore, LetterStore, ReplayStore, Protocol):
@@ -273,6 +275,19 @@ class Store(TimeStore, LetterStore, ReplayStore, Protocol):
     def counts(self, connection: DbConnection, now: float, wall: float) -> Counts:
         """What lies before this component. `now` is business time, `wall` machine time. Reads only."""
         ...
+
+
+def in_transaction(store: Store, connection: DbConnection, act: Callable[[], Result]) -> Result:
+    """Run `act` in a transaction of its own, which commits after it; an exception rolls back and passes through."""
+    store.begin(connection)
+    try:
+        result = act()
+        connection.commit()
+    except BaseException:
+        if store.in_transaction(connection):
+            connection.rollback()
+        raise
+    return result
 
 
 @contextmanager
