@@ -9,12 +9,14 @@ from __future__ import annotations
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from preterite import envelope as envelopes
 from preterite.clock import Clock, Randomness
+from preterite.errors import Fenced, UsageError
 from preterite.handling import Handling
 from preterite.history import Wanted, start
 from preterite.inbox import Inbox
@@ -32,6 +34,8 @@ from preterite.topology import Subscriptions
 from preterite.workplace import workplace_for
 
 PARKED_LOOKED_AT = 100_000
+IDLE_ROUNDS = 2
+"""The first round without work may only have caught up; after the second nothing more will come."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +68,7 @@ class Stage:
 def rehearse(stage: Stage, wanted: Wanted, progress: Callable[[int], None] = lambda _fed: None) -> Rehearsed:
     """Feed the history on two copies and compare; `progress` is told how many events were fed.
 
-    Raises `UsageError` where the replay could not be started.
+    Raises `UsageError` where the replay could not be started, or would not come to its end.
     """
     with tempfile.TemporaryDirectory(prefix="preterite-rehearsal-") as folder:
         before = stage.database.copy(Path(folder) / "before")
@@ -104,13 +108,21 @@ def _run(stage: Stage, copy: Database, wanted: Wanted, progress: Callable[[int],
         fence = Fence({names[name]: lease for name, lease in leases.held.items()}, store.handlers(connection)[0])
         live = {stream: state.cursor for stream, state in store.cursors(connection).items()}
         replayer.take_over(fence)
-        run = 0
-        while run or replayer.seconds_to_next() is not None:
-            leases.keep(connection)
-            fed += replayer.step(fence, live, leases.expires_at)
-            parking.look_again()
-            run = parking.run_due(fence, leases.expires_at, others_wait=True)
-            progress(fed)
+        # A pause, where the log has a gap, fences whoever goes on: then it is over here.
+        with suppress(Fenced):
+            idle = 0
+            while idle < IDLE_ROUNDS:
+                leases.keep(connection)
+                step = replayer.step(fence, live, leases.expires_at)
+                parking.look_again()
+                run = parking.run_due(fence, leases.expires_at, others_wait=True)
+                fed += step
+                idle = 0 if step or run else idle + 1
+                progress(fed)
+        unfinished = store.replays(connection, active=True)
+        if unfinished:
+            why = unfinished[0].reason or "the log no longer holds all that was read"
+            raise UsageError(f"The replay would not come to its end: {why}. Nothing was touched.")
     finally:
         replayer.close()
         workplace.close()

@@ -436,6 +436,19 @@ def test_a_rehearsal_says_if_a_handler_gives_another_result_the_second_time(offi
         assert not told.same_twice
 
 
+@pytest.mark.parametrize(("lost", "says"), [(2, "number 2 of sales/0 is not in the log"), (3, "come to its end")])
+def test_a_rehearsal_that_cannot_come_to_its_end_says_why(office: Office, lost: int, says: str) -> None:
+    with office.open(mails=True) as shop:
+        shop.settle()
+        with sqlite3.connect(office.folder / "log.sqlite") as log:
+            log.execute("delete from log_record where number = ? and stream = 1", [lost])
+        log.close()
+        with pytest.raises(UsageError, match=says):
+            rehearse(stage(shop), office.wanted(shop))
+
+        assert office.mails(shop) == []
+
+
 def test_rows_that_change_are_told_as_gone_and_come(office: Office) -> None:
     with office.open(mails=True) as shop:
         shop.settle()

@@ -21,6 +21,7 @@ from preterite.letters import Person
 from preterite.log import Log, LogIdentity
 from preterite.rehearsal import Rehearsed, Stage, rehearse
 from preterite.rows import DbConnection, Replay
+from preterite.shared_clock import SharedClock
 from preterite.store import Database
 from preterite.topology import Subscriptions
 
@@ -111,8 +112,8 @@ def show_rehearsal(options: argparse.Namespace) -> int:
     with _place(options) as (place, wanted), _progress("fed") as progress:
         identity = place.database.store.identity(place.connection)
         assert identity is not None, "a component that was started has an identity"
-        clock, randomness = SystemClock(), SystemRandomness()
-        stage = Stage(place.database, place.log, identity, place.subscriptions, clock, randomness)
+        clock = SharedClock(place.log) if place.application.system.demo else SystemClock()
+        stage = Stage(place.database, place.log, identity, place.subscriptions, clock, SystemRandomness())
         told = rehearse(stage, wanted, progress)
     _print_rehearsal(told)
     return 0 if told.same_twice and not told.failures else 1
