@@ -7,16 +7,17 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import process_shop
 import pytest
+from command_line import Run, runner
 from process_shop import finance
 from processes import RunningShop, running_shop
 
 from preterite import errors
-from preterite.cli import exit_code_of, main
+from preterite.cli import exit_code_of
 from preterite.cli.output import ago, table
 
 APP = "process_shop:system"
@@ -25,7 +26,6 @@ XML = """<?xml version="1.0"?>
 <customer_id>2ed3cd8e-b7c2-4557-9442-4f58939c201b</customer_id><purchased_at>2013-01-17T13:37:00</purchased_at>
 </itempurchased></messages>
 """
-Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
@@ -38,17 +38,7 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RunningSho
 
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run one command here; its exit code, output and talk."""
-
-    def run(*words: str) -> tuple[int, str, str]:
-        try:
-            code = main(words)
-        except SystemExit as exited:
-            code = exited.code if isinstance(exited.code, int) else 1
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return run
+    return runner(capsys)
 
 
 def letter(shop: RunningShop) -> str:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
-from preterite.cli import main
+from command_line import Run, runner
 
 MODULE = """
 from preterite import Command, Component, System
@@ -16,7 +14,6 @@ finance = Component("finance")
 system = System("clocked", [finance], demo=True)
 plain = System("plain", [finance])
 """
-Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
@@ -26,15 +23,8 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
     monkeypatch.delitem(sys.modules, "clocked_shop", raising=False)
 
-    def call(*words: str) -> tuple[int, str, str]:
-        try:
-            code = main(["clock", *words])
-        except SystemExit as left:
-            code = int(left.code or 0)
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return call
+    command = runner(capsys)
+    return lambda *words: command("clock", *words)
 
 
 def start() -> None:

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from command_line import Run, runner
 from process_shop import finance
 from processes import RunningShop, running_shop
 
-from preterite.cli import main
-
 APP = "process_shop:system"
-Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
@@ -27,15 +25,7 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RunningSho
 
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    def call(*words: str) -> tuple[int, str, str]:
-        try:
-            code = main(words)
-        except SystemExit as left:
-            code = int(left.code or 0)
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return call
+    return runner(capsys)
 
 
 def fail(shop: RunningShop, times: int) -> None:
