@@ -35,6 +35,6 @@ bench: $(SETUP)  ## measure speed, latency and memory beside the same rows by ha
 
 lock:  ## pin the newest allowed dependencies again (needs uv)
 	uv pip compile --quiet --upgrade --generate-hashes --python-version 3.11 --custom-compile-command "make lock" \
-	  --extra sqlalchemy --extra calendar --output-file requirements.lock pyproject.toml requirements.in
+	  --extra sqlalchemy --extra calendar --extra postgres --extra fastapi --output-file requirements.lock pyproject.toml requirements.in
 
 .PHONY: help setup test check demo bench lock

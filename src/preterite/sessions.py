@@ -213,7 +213,7 @@ def _driver_connection(session: Session) -> DbConnection:
             "This session is bound to several databases or none; a unit of work needs exactly one. "
             "Bind it to the component's own database."
         ) from error
-    return dbapi if hasattr(dbapi, "in_transaction") else AdaptedConnection(dbapi)
+    return AdaptedConnection(dbapi) if hasattr(dbapi, "driver_connection") else dbapi
 
 
 class AdaptedConnection:
@@ -223,8 +223,13 @@ class AdaptedConnection:
         self._adapted = adapted
 
     @property
-    def in_transaction(self) -> bool:
-        return bool(self._adapted.driver_connection.in_transaction)
+    def driver_type(self) -> type:
+        """The driver's own connection is of this type."""
+        return type(self._adapted.driver_connection)
+
+    def __getattr__(self, name: str) -> Any:
+        # What a driver's connection says of itself: whether it is in a transaction, closed, and how it begins.
+        return getattr(self._adapted.driver_connection, name)
 
     def cursor(self) -> AdaptedCursor:
         return AdaptedCursor(self._adapted.cursor())
@@ -246,8 +251,8 @@ class AdaptedCursor:
     def rowcount(self) -> int:
         return self._adapted.rowcount
 
-    def execute(self, sql: str, parameters: Any = ()) -> AdaptedCursor:
-        self._adapted.execute(sql, parameters)
+    def execute(self, sql: str, *parameters: Any, **options: Any) -> AdaptedCursor:
+        self._adapted.execute(sql, *parameters, **options)
         return self
 
     def executemany(self, sql: str, parameters: Any) -> AdaptedCursor:

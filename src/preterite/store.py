@@ -49,6 +49,18 @@ class Store(TimeStore, LetterStore, ReplayStore, Protocol):
         """Whether this is the database being locked, full, read-only or gone, rather than a fault of the caller."""
         ...
 
+    def is_conflict(self, error: BaseException) -> bool:
+        """Whether two transactions were in each other's way: nothing was written, and it may be run again."""
+        ...
+
+    def is_open(self, connection: DbConnection) -> bool:
+        """Whether the connection may still be of use; one to a server may have broken."""
+        ...
+
+    def server_time(self, connection: DbConnection, wall: float) -> float:
+        """The time by the database's clock, in seconds since 1970; `wall` is this machine's."""
+        ...
+
     def prepare(self, connection: DbConnection) -> None:
         """Set and verify what the promises need on this connection, outside a transaction."""
         ...
@@ -58,7 +70,15 @@ class Store(TimeStore, LetterStore, ReplayStore, Protocol):
         ...
 
     def begin(self, connection: DbConnection) -> None:
-        """Open a transaction that will write."""
+        """Open a transaction that will write; each statement sees what was committed before it."""
+        ...
+
+    def begin_batch(self, connection: DbConnection, *, isolated: bool) -> None:
+        """Open a transaction for handlers. `isolated`: it sees one moment, and conflicts are noticed (rule 10)."""
+        ...
+
+    def is_in_batch(self, connection: DbConnection) -> bool:
+        """Whether the open transaction is still the one that `begin_batch` has opened (protocol rule 9)."""
         ...
 
     # whose database this is
@@ -364,6 +384,18 @@ class Database(Protocol):
 
     def version(self) -> int:
         """A number that changes when another connection has committed; a hint for waking up."""
+        ...
+
+    def announce(self) -> None:
+        """Tell those who look at `version` that something was committed, where the database does not by itself."""
+        ...
+
+    def fileno(self) -> int | None:
+        """What becomes readable when `version` may have changed; nothing where one has to look."""
+        ...
+
+    def close(self) -> None:
+        """Give up what `version` and `announce` hold open."""
         ...
 
     def maintain(self, connection: DbConnection) -> None:

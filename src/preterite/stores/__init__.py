@@ -17,18 +17,29 @@ def connect(url: str) -> Database:
         from preterite.stores.sqlite import SqliteDatabase
 
         return SqliteDatabase(url)
+    if kind in ("postgresql", "postgres"):
+        from preterite.stores.postgres import PostgresDatabase
+
+        return PostgresDatabase(url)
     raise ConfigurationError(
-        f"{url.partition('@')[2] or url!r} names no kind of database known here; known: sqlite:///path."
+        f"{url.partition('@')[2] or url!r} names no kind of database known here; "
+        "known: sqlite:///path, postgresql://user:password@host/database."
     )
 
 
 def store_of(connection: Any) -> Store:
     """The statements for a connection that the user has brought."""
-    module = type(connection).__module__ + "".join(base.__module__ for base in type(connection).__mro__)
-    if "sqlite" in module or type(connection).__name__ == "AdaptedConnection":
+    kind: type = getattr(connection, "driver_type", type(connection))
+    modules = " ".join(base.__module__ for base in kind.__mro__)
+    if "sqlite" in modules:
         from preterite.stores.sqlite import SqliteStore
 
         return SqliteStore()
+    if "psycopg" in modules:
+        from preterite.stores.postgres import PostgresStore
+
+        return PostgresStore()
     raise ConfigurationError(
-        f"A {type(connection).__name__} is no connection known here; give a sqlite3 connection or a SQLAlchemy session."
+        f"A {type(connection).__name__} is no connection known here; give a sqlite3 or psycopg connection, "
+        "or a SQLAlchemy session."
     )

@@ -1,4 +1,4 @@
-"""The part of the SQLite store that remembers how far history has been fed."""
+"""The part of every SQL store that remembers how far history has been fed."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ from collections.abc import Mapping, Sequence
 
 from preterite.log import Cursor, Stream
 from preterite.rows import DbConnection, Replay, ReplayCursor
-from preterite.stores import sqlite_statements as sql
+from preterite.stores.statements import Statements
 
 
-class SqliteReplay:
+class SqlReplay:
     """Replays and where they stand."""
+
+    sql: Statements
 
     def start_replay(self, connection: DbConnection, replay: Replay, starts: Mapping[Stream, Cursor]) -> int:
         cursor = connection.cursor()
@@ -25,49 +27,51 @@ class SqliteReplay:
             replay.fed,
             replay.started_at,
         )
-        replay_id: int = cursor.execute(sql.ADD_REPLAY, values).fetchone()[0]
+        replay_id: int = cursor.execute(self.sql.ADD_REPLAY, values).fetchone()[0]
         rows = [(replay_id, start.number, start.event_id, start.epoch, *stream) for stream, start in starts.items()]
-        cursor.executemany(sql.ADD_REPLAY_CURSOR, rows)
-        cursor.execute(sql.HANDLERS_CHANGED)
+        cursor.executemany(self.sql.ADD_REPLAY_CURSOR, rows)
+        cursor.execute(self.sql.HANDLERS_CHANGED)
         return replay_id
 
     def replays(self, connection: DbConnection, *, active: bool) -> Sequence[Replay]:
-        rows = connection.cursor().execute(sql.ACTIVE_REPLAYS if active else sql.REPLAYS).fetchall()
+        rows = connection.cursor().execute(self.sql.ACTIVE_REPLAYS if active else self.sql.REPLAYS).fetchall()
         return [Replay(row[0], tuple(row[1].split("\n")), bool(row[2]), bool(row[3]), *row[4:]) for row in rows]
 
     def replay_cursors(self, connection: DbConnection) -> Sequence[ReplayCursor]:
-        rows = connection.cursor().execute(sql.REPLAY_CURSORS).fetchall()
+        rows = connection.cursor().execute(self.sql.REPLAY_CURSORS).fetchall()
         return [ReplayCursor(row[0], Stream(row[1], row[2]), Cursor(*row[3:6]), row[6]) for row in rows]
 
     def move_replay(self, connection: DbConnection, was: ReplayCursor, new: Cursor, fed: int) -> bool:
         cursor = connection.cursor()
-        cursor.execute(sql.MOVE_REPLAY, (*new, was.replay_id, *was.stream, was.cursor.number))
+        cursor.execute(self.sql.MOVE_REPLAY, (*new, was.replay_id, *was.stream, was.cursor.number))
         if cursor.rowcount != 1:
             return False
-        cursor.execute(sql.COUNT_FED, (fed, was.replay_id))
+        cursor.execute(self.sql.COUNT_FED, (fed, was.replay_id))
         return True
 
     def join_replay(self, connection: DbConnection, at: ReplayCursor) -> bool:
         cursor = connection.cursor()
-        cursor.execute(sql.JOIN_REPLAY, (at.replay_id, *at.stream, at.cursor.number))
+        cursor.execute(self.sql.JOIN_REPLAY, (at.replay_id, *at.stream, at.cursor.number))
         if cursor.rowcount != 1:
             return False
-        cursor.execute(sql.END_REPLAY, (at.replay_id, at.replay_id))
+        cursor.execute(self.sql.END_REPLAY, (at.replay_id, at.replay_id))
         return True
 
     def set_replay_state(self, connection: DbConnection, replay_id: int, state: str, reason: str) -> bool:
         cursor = connection.cursor()
-        cursor.execute(sql.SET_REPLAY_STATE, (state, reason, replay_id))
+        cursor.execute(self.sql.SET_REPLAY_STATE, (state, reason, replay_id))
         if cursor.rowcount != 1:
             return False
-        cursor.execute(sql.HANDLERS_CHANGED)
+        cursor.execute(self.sql.HANDLERS_CHANGED)
         return True
 
     def cancel_replay(self, connection: DbConnection, replay_id: int) -> bool:
         cursor = connection.cursor()
-        cursor.execute(sql.SET_REPLAY_STATE, ("running", "cancelled; what came in meanwhile is still fed", replay_id))
+        cursor.execute(
+            self.sql.SET_REPLAY_STATE, ("running", "cancelled; what came in meanwhile is still fed", replay_id)
+        )
         if cursor.rowcount != 1:
             return False
-        cursor.execute(sql.SKIP_REPLAY, (replay_id,))
-        cursor.execute(sql.HANDLERS_CHANGED)
+        cursor.execute(self.sql.SKIP_REPLAY, (replay_id,))
+        cursor.execute(self.sql.HANDLERS_CHANGED)
         return True

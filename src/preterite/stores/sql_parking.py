@@ -1,4 +1,4 @@
-"""The part of the SQLite store that keeps what was set aside."""
+"""The part of every SQL store that keeps what was set aside."""
 
 from __future__ import annotations
 
@@ -8,80 +8,82 @@ from typing import Any
 
 from preterite.log import Record, Stream
 from preterite.rows import DbConnection, Failure, Parked, Replaying
-from preterite.stores import sqlite_statements as sql
+from preterite.stores.statements import Statements
 
 
-class SqliteParking:
+class SqlParking:
     """Parked rows, dead letters, and what a person decides about them."""
 
+    sql: Statements
+
     def park(self, connection: DbConnection, rows: Sequence[Parked]) -> None:
-        connection.cursor().executemany(sql.PARK, [_parked_values(row) for row in rows])
+        connection.cursor().executemany(self.sql.PARK, [_parked_values(row) for row in rows])
 
     def parked_lanes(
         self, connection: DbConnection, publisher_keys: Iterable[tuple[str, str]]
     ) -> set[tuple[str, str, str]]:
         cursor = connection.cursor()
-        if cursor.execute(sql.ANY_PARKED).fetchone() is None:
+        if cursor.execute(self.sql.ANY_PARKED).fetchone() is None:
             return set()
         lanes: set[tuple[str, str, str]] = set()
         for publisher, key in set(publisher_keys):
             lanes.update(
-                (row[0], publisher, key) for row in cursor.execute(sql.PARKED_LANES, (publisher, key)).fetchall()
+                (row[0], publisher, key) for row in cursor.execute(self.sql.PARKED_LANES, (publisher, key)).fetchall()
             )
         return lanes
 
     def parked_in_lane(self, connection: DbConnection, lane_group: str, publisher: str, key: str) -> int:
-        return connection.cursor().execute(sql.PARKED_IN_LANE, (publisher, key, lane_group)).fetchone()[0]
+        return connection.cursor().execute(self.sql.PARKED_IN_LANE, (publisher, key, lane_group)).fetchone()[0]
 
     def parked_count(self, connection: DbConnection) -> int:
-        return connection.cursor().execute(sql.PARKED_COUNT).fetchone()[0]
+        return connection.cursor().execute(self.sql.PARKED_COUNT).fetchone()[0]
 
     def due_heads(
         self, connection: DbConnection, partitions: Sequence[int], now: float, limit: int
     ) -> Sequence[Parked]:
         cursor = connection.cursor()
-        if cursor.execute(sql.ANY_PARKED).fetchone() is None:
+        if cursor.execute(self.sql.ANY_PARKED).fetchone() is None:
             return []
-        marks = ",".join("?" * len(partitions))
+        marks = self.sql.marks(len(partitions))
         return [
             parked_of(row)
-            for row in cursor.execute(sql.DUE_HEADS.format(partitions=marks), (now, *partitions, limit)).fetchall()
+            for row in cursor.execute(self.sql.DUE_HEADS.format(partitions=marks), (now, *partitions, limit)).fetchall()
         ]
 
     def lane_head(self, connection: DbConnection, lane_group: str, publisher: str, key: str) -> Parked | None:
-        row = connection.cursor().execute(sql.LANE_HEAD, (publisher, key, lane_group)).fetchone()
+        row = connection.cursor().execute(self.sql.LANE_HEAD, (publisher, key, lane_group)).fetchone()
         return None if row is None else parked_of(row)
 
     def start_attempt(self, connection: DbConnection, row: Parked) -> bool:
         cursor = connection.cursor()
-        cursor.execute(sql.START_ATTEMPT, (row.id, row.attempts))
+        cursor.execute(self.sql.START_ATTEMPT, (row.id, row.attempts))
         return cursor.rowcount == 1
 
     def take_parked(self, connection: DbConnection, row: Parked) -> bool:
         cursor = connection.cursor()
-        cursor.execute(sql.TAKE_PARKED, (row.id, row.attempts))
+        cursor.execute(self.sql.TAKE_PARKED, (row.id, row.attempts))
         return cursor.rowcount == 1
 
     def settle_attempt(self, connection: DbConnection, row: Parked, attempts: int) -> None:
         connection.cursor().execute(
-            sql.SETTLE_ATTEMPT, (row.state, row.due_at, row.attempts, *_failure_values(row), row.id, attempts)
+            self.sql.SETTLE_ATTEMPT, (row.state, row.due_at, row.attempts, *_failure_values(row), row.id, attempts)
         )
 
     def interrupted(self, connection: DbConnection, partitions: Sequence[int]) -> Sequence[Parked]:
-        marks = ",".join("?" * len(partitions))
+        marks = self.sql.marks(len(partitions))
         return [
             parked_of(row)
             for row in connection.cursor()
-            .execute(sql.INTERRUPTED.format(partitions=marks), tuple(partitions))
+            .execute(self.sql.INTERRUPTED.format(partitions=marks), tuple(partitions))
             .fetchall()
         ]
 
     def retry_undecodable(self, connection: DbConnection, fingerprint: str) -> int:
         cursor = connection.cursor()
-        cursor.execute(sql.SET_CONTRACTS, (fingerprint, fingerprint))
+        cursor.execute(self.sql.SET_CONTRACTS, (fingerprint, fingerprint))
         if cursor.rowcount == 0:
             return 0
-        cursor.execute(sql.RETRY_UNDECODABLE)
+        cursor.execute(self.sql.RETRY_UNDECODABLE)
         return cursor.rowcount
 
 

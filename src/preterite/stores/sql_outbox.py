@@ -1,4 +1,4 @@
-"""The part of the SQLite store that numbers what was committed and remembers what the log has."""
+"""The part of every SQL store that numbers what was committed and remembers what the log has."""
 
 from __future__ import annotations
 
@@ -9,41 +9,43 @@ from typing import Any
 from preterite.errors import Fenced
 from preterite.log import Record, Stream
 from preterite.rows import DbConnection, Lease, OutboxRow, StreamNumbers
-from preterite.stores import sqlite_statements as sql
+from preterite.stores.statements import Statements
 
 
-class SqliteOutbox:
+class SqlOutbox:
     """Outbox, journal and streams of one component."""
 
+    sql: Statements
+
     def add_to_outbox(self, connection: DbConnection, rows: Sequence[OutboxRow]) -> None:
-        connection.cursor().executemany(sql.ADD_TO_OUTBOX, rows)
+        connection.cursor().executemany(self.sql.ADD_TO_OUTBOX, rows)
 
     def outbox_writer(self, connection: DbConnection) -> Callable[[OutboxRow], object]:
-        return partial(connection.cursor().execute, sql.ADD_TO_OUTBOX)
+        return partial(connection.cursor().execute, self.sql.ADD_TO_OUTBOX)
 
     def has_outbox(self, connection: DbConnection) -> bool:
-        return connection.cursor().execute(sql.HAS_OUTBOX).fetchone() is not None
+        return connection.cursor().execute(self.sql.HAS_OUTBOX).fetchone() is not None
 
     def outbox(self, connection: DbConnection) -> Sequence[bytes]:
-        return [row[0] for row in connection.cursor().execute(sql.OUTBOX).fetchall()]
+        return [row[0] for row in connection.cursor().execute(self.sql.OUTBOX).fetchall()]
 
     def number(self, connection: DbConnection, lease: Lease, now: float, limit: int) -> int:
         cursor = connection.cursor()
         self._require_lease(cursor, lease)
-        last = cursor.execute(sql.LAST_TO_NUMBER, (limit - 1,)).fetchone()[0]
+        last = cursor.execute(self.sql.LAST_TO_NUMBER, (limit - 1,)).fetchone()[0]
         if last is None:
             return 0
-        cursor.execute(sql.NUMBER, (now, last))
+        cursor.execute(self.sql.NUMBER, (now, last))
         numbered = cursor.rowcount
-        cursor.execute(sql.ADVANCE_STREAMS, (last,))
-        cursor.execute(sql.REMOVE_NUMBERED, (last,))
+        cursor.execute(self.sql.ADVANCE_STREAMS, (last,))
+        cursor.execute(self.sql.REMOVE_NUMBERED, (last,))
         return numbered
 
     def stream_numbers(self, connection: DbConnection) -> Sequence[StreamNumbers]:
-        return [StreamNumbers(*row) for row in connection.cursor().execute(sql.STREAM_NUMBERS).fetchall()]
+        return [StreamNumbers(*row) for row in connection.cursor().execute(self.sql.STREAM_NUMBERS).fetchall()]
 
     def journal(self, connection: DbConnection, stream: Stream, after: int, epoch: int, limit: int) -> Sequence[Record]:
-        rows = connection.cursor().execute(sql.JOURNAL, (stream.partition, after, limit)).fetchall()
+        rows = connection.cursor().execute(self.sql.JOURNAL, (stream.partition, after, limit)).fetchall()
         return [
             Record(stream, "event", epoch, number, event_id, envelope)
             if void is None
@@ -52,30 +54,30 @@ class SqliteOutbox:
         ]
 
     def journal_id(self, connection: DbConnection, partition: int, number: int) -> bytes:
-        row = connection.cursor().execute(sql.JOURNAL_ID, (partition, number)).fetchone()
+        row = connection.cursor().execute(self.sql.JOURNAL_ID, (partition, number)).fetchone()
         return row[0] if row else b""
 
     def confirm(self, connection: DbConnection, lease: Lease, confirmed: Mapping[int, int]) -> None:
         cursor = connection.cursor()
         self._require_lease(cursor, lease)
-        cursor.executemany(sql.CONFIRM, [(number, partition) for partition, number in confirmed.items()])
+        cursor.executemany(self.sql.CONFIRM, [(number, partition) for partition, number in confirmed.items()])
 
     def set_stream_epoch(self, connection: DbConnection, lease: Lease, epoch: int) -> None:
         cursor = connection.cursor()
         self._require_lease(cursor, lease)
-        cursor.execute(sql.SET_STREAM_EPOCH, (epoch,))
+        cursor.execute(self.sql.SET_STREAM_EPOCH, (epoch,))
 
     def stop_relay(self, connection: DbConnection, reason: str | None) -> None:
-        connection.cursor().execute(sql.STOP_RELAY, (reason,))
+        connection.cursor().execute(self.sql.STOP_RELAY, (reason,))
 
     def void(self, connection: DbConnection, partition: int, number: int, reason: str) -> None:
-        connection.cursor().execute(sql.VOID, (reason, partition, number))
+        connection.cursor().execute(self.sql.VOID, (reason, partition, number))
 
     def prune_journal(self, connection: DbConnection, before: float, limit: int) -> int:
         cursor = connection.cursor()
-        cursor.execute(sql.PRUNE_JOURNAL, (before, limit))
+        cursor.execute(self.sql.PRUNE_JOURNAL, (before, limit))
         return cursor.rowcount
 
     def _require_lease(self, cursor: Any, lease: Lease) -> None:
-        if cursor.execute(sql.HOLDS_LEASE, (lease.name, lease.owner, lease.epoch)).fetchone() is None:
+        if cursor.execute(self.sql.HOLDS_LEASE, (lease.name, lease.owner, lease.epoch)).fetchone() is None:
             raise Fenced(f"The lease {lease.name!r} is no longer held here; nothing was written.")

@@ -1,0 +1,341 @@
+"""One PostgreSQL database: how it is reached, what its settings promise, and which of its errors are nobody's fault.
+
+Shared by the PostgreSQL store and the PostgreSQL log. Rules R8, R13, R20 and R24 of the field: `synchronous_commit`
+set in every transaction, the primary only, NOTIFY as a hint after the commit, no state of a session that a pooler in
+transaction mode would carry to somebody else.
+
+Every connection made here commits by itself until a transaction is begun in words, so that the isolation is said where
+it begins. Behind a pooler statements are not prepared and nobody listens; that is found out when connecting.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
+from typing import Any, NamedTuple, NoReturn
+from urllib.parse import urlsplit, urlunsplit
+
+import psycopg
+from psycopg import pq
+
+from preterite.errors import ConfigurationError, HandlerEndedTransaction, NotDurable, StoreUnavailable
+
+CONNECT_SECONDS = 5
+APPLICATION_NAME = "preterite"
+VERSION_MIN = 14
+DRIVER_SCHEMES = ("postgresql", "postgresql+psycopg", "postgres")
+NOTIFICATIONS_MAX = 10_000
+
+BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL synchronous_commit TO on"
+BEGIN_BATCH = """
+BEGIN ISOLATION LEVEL REPEATABLE READ; SET LOCAL synchronous_commit TO on; SET LOCAL preterite.batch TO 'open'
+"""
+BEGIN_BATCH_READ_COMMITTED = """
+BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL synchronous_commit TO on; SET LOCAL preterite.batch TO 'open'
+"""
+_IN_BATCH = "SELECT current_setting('preterite.batch', true) = 'open'"
+_SETTINGS = """
+SELECT current_setting('fsync'), current_setting('full_page_writes'), current_setting('synchronous_commit'),
+    pg_is_in_recovery(), current_setting('server_version'), current_setting('server_version_num')::int / 10000
+"""
+_SAME_BACKEND = "SELECT pg_backend_pid()"
+_WAL_POSITION = "SELECT (pg_current_wal_insert_lsn() - '0/0')::bigint"
+
+# Connection gone or refused, shutting down, out of resources, disk trouble, read-only, or waited too long for a lock.
+_UNAVAILABLE_CLASSES = ("08", "53", "57", "58")
+_UNAVAILABLE_CODES = frozenset({"25006", "55P03", "25P03", "25P04"})
+_NOT_UNAVAILABLE_CODES = frozenset({"57014"})
+_CONFLICT_CODES = frozenset({"40001", "40P01"})
+
+_ENDS_TRANSACTION = re.compile(
+    r"(?:\A|;)\s*(?:BEGIN|START\s+TRANSACTION|COMMIT|END|ABORT|PREPARE\s+TRANSACTION"
+    r"|ROLLBACK(?!\s+(?:(?:WORK|TRANSACTION)\s+)?TO\b))\b",
+    re.IGNORECASE,
+)
+_NOT_CODE = re.compile(
+    r"--[^\n]*|/\*.*?\*/|\$(?P<tag>\w*)\$.*?\$(?P=tag)\$|'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"", re.DOTALL
+)
+
+
+class _Guard:
+    """What a guarded connection refuses (protocol rule 9). Its cursors ask it before each statement."""
+
+    guarded: bool = False
+    flushing: bool = False
+    """While a session writes what it holds back: if that fails, its rollback is of the session's making, and right."""
+    pooled: bool = False
+    binding: Any = None
+
+    @contextmanager
+    def guarding(self) -> Generator[None]:
+        """Refuse to end the open transaction, and verify at the end that there still is one."""
+        self.flushing = False
+        self.guarded = True
+        try:
+            yield
+        finally:
+            self.guarded = False
+        if not is_in_transaction(self):
+            raise HandlerEndedTransaction("The batch's transaction ended before the batch did; it was rolled back.")
+
+    def refuse_statement(self, statement: Any) -> None:
+        """Raise for a statement that would begin or end a transaction."""
+        if not self.guarded:
+            return
+        text = statement if isinstance(statement, str) else _text_of(statement)
+        if _ENDS_TRANSACTION.search(_NOT_CODE.sub(" ", text)):
+            self.refuse("begin, commit or roll back (not authorized in SQL either)")
+
+    def refuse(self, what: str) -> NoReturn:
+        """Say that it is not the handler's to do."""
+        raise HandlerEndedTransaction(
+            f"A handler tried to {what}; the transaction belongs to the batch and commits after the handler. "
+            "Nothing was changed by the attempt. Use a savepoint to undo a part."
+        )
+
+
+class GuardedCursor(psycopg.Cursor[Any]):
+    """A cursor that asks its connection before each statement."""
+
+    def execute(self, query: Any, *arguments: Any, **options: Any) -> Any:
+        _guard_of(self).refuse_statement(query)
+        return super().execute(query, *arguments, **options)
+
+    def executemany(self, query: Any, *arguments: Any, **options: Any) -> Any:
+        _guard_of(self).refuse_statement(query)
+        return super().executemany(query, *arguments, **options)
+
+
+class GuardedAsyncCursor(psycopg.AsyncCursor[Any]):
+    """The same for asyncio."""
+
+    async def execute(self, query: Any, *arguments: Any, **options: Any) -> Any:
+        _guard_of(self).refuse_statement(query)
+        return await super().execute(query, *arguments, **options)
+
+    async def executemany(self, query: Any, *arguments: Any, **options: Any) -> Any:
+        _guard_of(self).refuse_statement(query)
+        return await super().executemany(query, *arguments, **options)
+
+
+class GuardedConnection(_Guard, psycopg.Connection[Any]):
+    """A connection that, while guarded, refuses to begin, commit or roll back."""
+
+    def commit(self) -> None:
+        if self.guarded:
+            self.refuse("commit")
+        super().commit()
+
+    def rollback(self) -> None:
+        if self.guarded and not self.flushing:
+            self.refuse("roll back")
+        super().rollback()
+
+
+class GuardedAsyncConnection(_Guard, psycopg.AsyncConnection[Any]):
+    """The same for asyncio; it is its own guard."""
+
+    @property
+    def preterite_guard(self) -> GuardedAsyncConnection:
+        """Where workplaces look for what refuses."""
+        return self
+
+    async def commit(self) -> None:
+        if self.guarded:
+            self.refuse("commit")
+        await super().commit()
+
+    async def rollback(self) -> None:
+        if self.guarded and not self.flushing:
+            self.refuse("roll back")
+        await super().rollback()
+
+
+class Place(NamedTuple):
+    """What a URL says, as the driver wants it, and as people may see it."""
+
+    conninfo: str
+    shown: str
+
+
+def place_of(url: str) -> Place:
+    """The database that a `postgresql://…` URL names (`postgresql+psycopg:` too)."""
+    parts = urlsplit(url)
+    if parts.scheme not in DRIVER_SCHEMES or not parts.path.strip("/"):
+        raise ConfigurationError(
+            f"{_without_password(url)!r} names no PostgreSQL database; write postgresql://user:password@host:port/database."
+        )
+    conninfo = urlunsplit(parts._replace(scheme="postgresql"))
+    try:
+        psycopg.conninfo.conninfo_to_dict(conninfo)
+    except psycopg.Error as error:
+        raise ConfigurationError(f"{_without_password(url)!r} cannot be read: {error}.") from None
+    return Place(conninfo, _without_password(conninfo))
+
+
+def _without_password(url: str) -> str:
+    parts = urlsplit(url)
+    user, _, host = parts.netloc.rpartition("@")
+    name = user.partition(":")[0]
+    return urlunsplit(parts._replace(netloc=f"{name}@{host}" if name else host, query="", fragment=""))
+
+
+def connect(place: Place) -> GuardedConnection:
+    """A new connection that commits by itself. Raises `StoreUnavailable` if there is none to be had."""
+    try:
+        connection = GuardedConnection.connect(place.conninfo, autocommit=True, **_options())
+    except psycopg.OperationalError as error:
+        raise StoreUnavailable(
+            f"{place.shown} cannot be reached: {_first_line(error)}. Nothing was written."
+        ) from error
+    connection.cursor_factory = GuardedCursor
+    if connection.execute(_SAME_BACKEND).fetchone()[0] != connection.info.backend_pid:
+        _be_pooled(connection)
+    return connection
+
+
+async def connect_async(place: Place) -> GuardedAsyncConnection:
+    """The same for asyncio."""
+    try:
+        connection = await GuardedAsyncConnection.connect(place.conninfo, autocommit=True, **_options())
+    except psycopg.OperationalError as error:
+        raise StoreUnavailable(
+            f"{place.shown} cannot be reached: {_first_line(error)}. Nothing was written."
+        ) from error
+    connection.cursor_factory = GuardedAsyncCursor
+    found = await (await connection.execute(_SAME_BACKEND)).fetchone()
+    if found[0] != connection.info.backend_pid:
+        _be_pooled(connection)
+    return connection
+
+
+def _be_pooled(connection: GuardedConnection | GuardedAsyncConnection) -> None:
+    """Nothing may be left on a server's session that the next client would find."""
+    connection.pooled = True
+    connection.prepare_threshold = None
+
+
+def _options() -> dict[str, Any]:
+    return {"connect_timeout": CONNECT_SECONDS, "application_name": APPLICATION_NAME}
+
+
+def is_in_transaction(connection: Any) -> bool:
+    """Whether a transaction is open."""
+    return connection.info.transaction_status not in (pq.TransactionStatus.IDLE, pq.TransactionStatus.UNKNOWN)
+
+
+def is_in_batch(connection: Any) -> bool:
+    """Whether the open transaction is still the one that the batch began: a mark set with it goes with it."""
+    return bool(connection.cursor().execute(_IN_BATCH).fetchone()[0])
+
+
+def is_unavailable(error: BaseException) -> bool:
+    """Whether this is the server or the way to it, rather than a fault of the statement."""
+    original = getattr(error, "orig", None) or error
+    if not isinstance(original, psycopg.Error):
+        return False
+    code = original.sqlstate
+    if code is None:
+        return isinstance(original, (psycopg.OperationalError, psycopg.InterfaceError))
+    return code in _UNAVAILABLE_CODES or (code[:2] in _UNAVAILABLE_CLASSES and code not in _NOT_UNAVAILABLE_CODES)
+
+
+def is_conflict(error: BaseException) -> bool:
+    """Whether two transactions were in each other's way: the database undid this one, and it may be run again."""
+    original = getattr(error, "orig", None) or error
+    return isinstance(original, psycopg.Error) and original.sqlstate in _CONFLICT_CODES
+
+
+def promise(connection: GuardedConnection) -> str:
+    """Verify the settings and say which promise holds under them; raises `NotDurable` if none does."""
+    fsync, full_pages, synchronous, replica, version, major = connection.execute(_SETTINGS).fetchone()
+    if major < VERSION_MIN:
+        raise NotDurable(f"PostgreSQL {version} is too old; it takes {VERSION_MIN} or newer. Nothing was started.")
+    if replica:
+        raise NotDurable(
+            "This server is a replica; it shows transactions late and in another order. Nothing was started. "
+            "Give the URL of the primary."
+        )
+    weak = [f"{name}={value}" for name, value in (("fsync", fsync), ("full_page_writes", full_pages)) if value != "on"]
+    if synchronous == "off":
+        weak.append("synchronous_commit=off")
+    if weak:
+        raise NotDurable(
+            f"PostgreSQL runs with {', '.join(weak)}: a commit could be lost on a crash. Nothing was started. "
+            "Set it to on, for the server, this database or this role."
+        )
+    through = " behind a pooler" if connection.pooled else ""
+    return f"PostgreSQL {version}{through}, fsync, synchronous_commit={synchronous}: commits survive power failure"
+
+
+def wal_position(connection: GuardedConnection) -> int:
+    """A number that grows with everything that anybody writes on this server."""
+    return connection.execute(_WAL_POSITION).fetchone()[0]
+
+
+class Listener:
+    """Hears that somebody has committed; used by one thread. Hints only: what is missed is found by looking."""
+
+    def __init__(self, place: Place, channel: str) -> None:
+        self._place = place
+        self._channel = channel
+        self._connection: GuardedConnection | None = None
+        self._heard = 0
+
+    def version(self) -> int:
+        """A number that changes when somebody has committed; raises `StoreUnavailable`."""
+        try:
+            if self._connection is None:
+                self._connection = connect(self._place)
+                self._heard += 1
+                if not self._connection.pooled:
+                    self._connection.execute(f"LISTEN {self._channel}")
+            if self._connection.pooled:
+                return wal_position(self._connection)
+            for _ in self._connection.notifies(timeout=0, stop_after=NOTIFICATIONS_MAX):
+                self._heard += 1
+        except psycopg.Error as error:
+            self.close()
+            raise StoreUnavailable(f"{self._place.shown} is out of reach: {_first_line(error)}.") from error
+        return self._heard
+
+    def fileno(self) -> int | None:
+        """What becomes readable when there is something to hear; nothing behind a pooler, or while out of reach."""
+        if self._connection is None or self._connection.pooled or self._connection.closed:
+            return None
+        return self._connection.fileno()
+
+    def close(self) -> None:
+        """Hear no more."""
+        if self._connection is not None:
+            with suppress(psycopg.Error):
+                self._connection.close()
+        self._connection = None
+
+
+def notify(connection: GuardedConnection, channel: str) -> None:
+    """Tell all who listen, in a transaction of its own that nobody waits for."""
+    connection.execute(
+        f"BEGIN; SET LOCAL synchronous_commit TO off; NOTIFY {channel}; COMMIT",  # pyright: ignore[reportArgumentType] - a constant
+        prepare=False,
+    )
+
+
+def first_line(error: BaseException) -> str:
+    """What a driver's error says, in one line."""
+    return _first_line(error)
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+
+
+def _guard_of(cursor: Any) -> _Guard:
+    return cursor.connection
+
+
+def _text_of(statement: Any) -> str:
+    if isinstance(statement, bytes):
+        return statement.decode(errors="replace")
+    return statement.as_string(None)

@@ -1,0 +1,240 @@
+"""The PostgreSQL store: every component's rows in its own database, in a schema of their own.
+
+Batches run REPEATABLE READ, so that two workers cannot overwrite what the other has read; everything else runs READ
+COMMITTED, so that what was locked in one statement is read afresh in the next (rules R5 to R7).
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from psycopg.errors import DuplicateObject, DuplicateSchema, DuplicateTable, InvalidSchemaName, UndefinedTable
+
+from preterite import postgres_server
+from preterite.errors import NotMigrated, UsageError
+from preterite.rows import DbConnection, Lease, OutboxRow
+from preterite.store import Database, TableChange
+from preterite.stores.postgres_statements import PostgresStatements
+from preterite.stores.sql_store import SqlStore, migrations
+
+CHANNEL = "preterite"
+ANNOUNCE_SECONDS_MIN = 0.002
+VACUUM_BYTES_MIN = 1024 * 1024
+VACUUM_SECONDS_MIN = 1.0
+VACUUM_SECONDS_MAX = 60.0
+_OUTBOX_SIZE = """
+SELECT pg_relation_size('preterite.outbox'), extract(epoch FROM clock_timestamp())::double precision
+"""
+_WITH_QUOTES = re.compile(
+    r"--[^\n]*|/\*.*?\*/|\$(?P<tag>\w*)\$.*?\$(?P=tag)\$|'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|(?P<end>;)", re.DOTALL
+)
+
+
+class PostgresDatabase:
+    """One component's PostgreSQL database."""
+
+    def __init__(self, url: str) -> None:
+        self.place = postgres_server.place_of(url)
+        self.url = self.place.shown
+        self.store = PostgresStore()
+        self._listener = postgres_server.Listener(self.place, CHANNEL)
+        self._lock = threading.Lock()
+        self._teller: postgres_server.GuardedConnection | None = None
+        self._vacuum_at = 0.0
+        self._vacuum_seconds = VACUUM_SECONDS_MIN
+
+    def exists(self) -> bool:
+        # A server that is away says nothing about the database: whoever connects hears why.
+        return True
+
+    def connect(self) -> postgres_server.GuardedConnection:
+        return postgres_server.connect(self.place)
+
+    @property
+    def connection_type(self) -> type:
+        return postgres_server.GuardedConnection
+
+    def engine(self, binding: Any) -> Any:
+        from preterite.stores import postgres_engine
+
+        return postgres_engine.engine(self.place, binding)
+
+    def async_engine(self, binding: Any) -> Any:
+        from preterite.stores import postgres_engine
+
+        return postgres_engine.async_engine(self.place, binding)
+
+    def has_hidden_dependencies(self, connection: DbConnection) -> bool:
+        return connection.cursor().execute(self.store.sql.ANY_VIEW_OR_TRIGGER).fetchone() is not None
+
+    def create_tables(self, tables: str) -> None:
+        connection = self.connect()
+        try:
+            connection.execute(postgres_server.BEGIN, prepare=False)
+            for statement in statements_of(tables):
+                try:
+                    with connection.transaction():
+                        connection.execute(statement, prepare=False)  # pyright: ignore[reportArgumentType, reportCallIssue]
+                except (DuplicateTable, DuplicateObject, DuplicateSchema):
+                    pass
+            connection.commit()
+        finally:
+            connection.close()
+
+    def copy(self, path: Path) -> Database:
+        raise UsageError(
+            "A rehearsal needs a copy of the database, and a component's role may not make one on PostgreSQL. "
+            "Rehearse on a restored backup with components on SQLite, or start the replay paused. Nothing was changed."
+        )
+
+    def differences(self, other: Database) -> Mapping[str, TableChange]:
+        raise UsageError(f"{self.url} cannot be compared with {other.url}.")
+
+    def promise(self) -> str:
+        connection = self.connect()
+        try:
+            return postgres_server.promise(connection)
+        finally:
+            connection.close()
+
+    def version(self) -> int:
+        return self._listener.version()
+
+    def fileno(self) -> int | None:
+        return self._listener.fileno()
+
+    def announce(self) -> None:
+        """Hints are worth no failure, and no more of them than a listener can use."""
+        with self._lock:
+            try:
+                if self._teller is None:
+                    self._teller = self.connect()
+                postgres_server.notify(self._teller, CHANNEL)
+            except Exception:
+                self._close_teller()
+
+    def close(self) -> None:
+        with self._lock:
+            self._close_teller()
+        self._listener.close()
+
+    def maintain(self, connection: Any) -> None:
+        """Vacuum the outbox: rows come and go there faster than autovacuum looks (R24)."""
+        size, now = connection.execute(_OUTBOX_SIZE).fetchone()
+        if size < VACUUM_BYTES_MIN or now - self._vacuum_at < self._vacuum_seconds:
+            return
+        connection.execute(self.store.sql.VACUUM_OUTBOX, prepare=False)
+        after, self._vacuum_at = connection.execute(_OUTBOX_SIZE).fetchone()
+        # Somebody's long transaction keeps the dead rows: trying again soon would only cost.
+        stuck = after > size // 2
+        self._vacuum_seconds = min(self._vacuum_seconds * 2, VACUUM_SECONDS_MAX) if stuck else VACUUM_SECONDS_MIN
+
+    def _close_teller(self) -> None:
+        if self._teller is not None:
+            self._teller.close()
+        self._teller = None
+
+
+class PostgresStore(SqlStore):
+    """The statements of `preterite.store.Store`, in PostgreSQL's dialect."""
+
+    sql = PostgresStatements()
+
+    def is_unavailable(self, error: BaseException) -> bool:
+        return postgres_server.is_unavailable(error)
+
+    def is_conflict(self, error: BaseException) -> bool:
+        return postgres_server.is_conflict(error)
+
+    def is_open(self, connection: Any) -> bool:
+        return not connection.closed
+
+    def server_time(self, connection: DbConnection, wall: float) -> float:
+        return connection.cursor().execute(self.sql.SERVER_TIME).fetchone()[0]
+
+    def prepare(self, connection: DbConnection) -> None:
+        # Every transaction says for itself that its commit waits for the disk: `begin` and `identity`.
+        pass
+
+    def in_transaction(self, connection: Any) -> bool:
+        return postgres_server.is_in_transaction(connection)
+
+    def begin(self, connection: Any) -> None:
+        _begin(connection, postgres_server.BEGIN)
+
+    def begin_batch(self, connection: Any, *, isolated: bool) -> None:
+        _begin(connection, postgres_server.BEGIN_BATCH if isolated else postgres_server.BEGIN_BATCH_READ_COMMITTED)
+
+    def is_in_batch(self, connection: DbConnection) -> bool:
+        return postgres_server.is_in_batch(connection)
+
+    # whose database this is
+
+    def migrate(self, connection: DbConnection) -> None:
+        if self.is_migrated(connection):
+            return
+        cursor = connection.cursor()
+        self.begin(connection)
+        try:
+            cursor.execute(self.sql.LOCK_MIGRATIONS)
+            applied = self._newest(cursor)
+            for number, _, script in migrations("postgres"):
+                if number > applied:
+                    cursor.execute(script, prepare=False)
+                    cursor.execute(self.sql.NOTE_MIGRATION, (number,))
+        except psycopg.errors.InsufficientPrivilege as error:
+            connection.rollback()
+            raise NotMigrated(postgres_server.first_line(error)) from error
+        except BaseException:
+            connection.rollback()
+            raise
+        connection.commit()
+
+    def is_migrated(self, connection: DbConnection) -> bool:
+        return self._newest(connection.cursor()) >= migrations("postgres")[-1][0]
+
+    def _newest(self, cursor: Any) -> int:
+        if cursor.execute(self.sql.HAS_TABLES).fetchone() is None:
+            return 0
+        return cursor.execute(self.sql.NEWEST_MIGRATION).fetchone()[0] or 0
+
+    def lacks_tables(self, error: BaseException) -> bool:
+        return isinstance(error, UndefinedTable | InvalidSchemaName)
+
+    # outbox
+
+    def add_to_outbox(self, connection: DbConnection, rows: Sequence[OutboxRow]) -> None:
+        partitions, ids, envelopes = (list(column) for column in zip(*rows, strict=True))
+        connection.cursor().execute(self.sql.ADD_MANY_TO_OUTBOX, (partitions, ids, envelopes))
+
+    def outbox_writer(self, connection: DbConnection) -> Callable[[OutboxRow], object]:
+        return partial(connection.cursor().execute, self.sql.ADD_TO_OUTBOX)
+
+    def number(self, connection: DbConnection, lease: Lease, now: float, limit: int) -> int:
+        cursor = connection.cursor()
+        self._require_lease(cursor, lease)
+        cursor.execute(self.sql.LOCK_STREAMS)
+        return cursor.execute(self.sql.MOVE_TO_JOURNAL, (limit, now)).fetchone()[0]
+
+
+def _begin(connection: Any, statement: str) -> None:
+    """Begin with these settings; a connection that begins by itself is told them in its first statement."""
+    if getattr(connection, "autocommit", False):
+        connection.cursor().execute(statement, prepare=False)
+    else:
+        connection.cursor().execute("SET LOCAL synchronous_commit TO on")
+
+
+def statements_of(script: str) -> list[str]:
+    """The single statements of a script."""
+    ends = [found.start() for found in _WITH_QUOTES.finditer(script) if found["end"]]
+    parts = [
+        script[start:end] for start, end in zip([0, *(end + 1 for end in ends)], [*ends, len(script)], strict=True)
+    ]
+    return [part.strip() for part in parts if part.strip()]

@@ -1,0 +1,57 @@
+"""SQLAlchemy engines on a component's PostgreSQL database, by psycopg.
+
+Connections are the guarded ones; each transaction is begun in words, with the settings that the store needs.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy
+from sqlalchemy import event
+from sqlalchemy.engine import Connection, Engine
+
+from preterite import postgres_server
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+POOL_CONNECTIONS = 5
+POOL_OVERFLOW = 10
+
+
+def engine(place: postgres_server.Place, binding: Any) -> Engine:
+    """An engine for plain sessions."""
+
+    def connect() -> Any:
+        connection = postgres_server.connect(place)
+        connection.binding = binding
+        return connection
+
+    made = sqlalchemy.create_engine(
+        "postgresql+psycopg://", creator=connect, pool_size=POOL_CONNECTIONS, max_overflow=POOL_OVERFLOW
+    )
+    event.listen(made, "begin", _begin)
+    return made
+
+
+def async_engine(place: postgres_server.Place, binding: Any) -> AsyncEngine:
+    """An engine for asyncio sessions."""
+    from sqlalchemy.ext.asyncio import create_async_engine
+
+    async def connect() -> Any:
+        connection = await postgres_server.connect_async(place)
+        connection.binding = binding
+        return connection
+
+    made = create_async_engine(
+        "postgresql+psycopg://", async_creator=connect, pool_size=POOL_CONNECTIONS, max_overflow=POOL_OVERFLOW
+    )
+    event.listen(made.sync_engine, "begin", _begin)
+    return made
+
+
+def _begin(connection: Connection) -> None:
+    options = connection.get_execution_options()
+    statement = options.get("preterite_begin", postgres_server.BEGIN)
+    connection.connection.cursor().execute(statement, prepare=False)  # pyright: ignore[reportCallIssue]

@@ -1,0 +1,74 @@
+"""The SQL of stores where PostgreSQL says it differently, or can do many rows at once."""
+
+from __future__ import annotations
+
+from preterite.stores.statements import Statements
+
+
+class PostgresStatements(Statements):
+    """The same statements, on tables in the schema `preterite`.
+
+    Whoever holds a lease has its row locked until the end of the transaction; what two transactions may change at
+    once is locked in a statement of its own before it is read (rule R6).
+    """
+
+    ANY_VIEW_OR_TRIGGER = """
+SELECT 1 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('v', 'm') AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'preterite')
+UNION ALL SELECT 1 FROM pg_trigger WHERE NOT tgisinternal LIMIT 1
+"""
+    HAS_TABLES = "SELECT 1 WHERE to_regclass('preterite.migration') IS NOT NULL"
+    LOCK_MIGRATIONS = "SELECT pg_advisory_xact_lock(hashtext('preterite.migration'))"
+    SERVER_TIME = "SELECT extract(epoch FROM clock_timestamp())::double precision"
+    # No unit of work commits without waiting for the disk, whatever its session says.
+    IDENTITY = """
+SELECT component, component_id, system, system_id, partitions, set_config('synchronous_commit', 'on', true)
+FROM preterite_component
+"""
+    ADD_MANY_TO_OUTBOX = """
+INSERT INTO preterite_outbox (partition, event_id, envelope)
+SELECT partition, event_id, envelope
+FROM unnest(%b::int[], %b::bytea[], %b::bytea[]) WITH ORDINALITY AS o (partition, event_id, envelope, place)
+ORDER BY place
+"""
+    LOCK_STREAMS = "SELECT 1 FROM preterite_stream ORDER BY partition FOR UPDATE"
+    # Rows that are committed are moved, whatever their ids: an id is no place to go on from (rule R5).
+    MOVE_TO_JOURNAL = """
+WITH moved AS (
+    DELETE FROM preterite_outbox WHERE id = ANY (ARRAY(SELECT id FROM preterite_outbox ORDER BY id LIMIT ?))
+    RETURNING id, partition, event_id, envelope
+), numbered AS (
+    SELECT m.partition, s.last_number + row_number() OVER (PARTITION BY m.partition ORDER BY m.id) AS number,
+        m.event_id, m.envelope
+    FROM moved m JOIN preterite_stream s USING (partition)
+), journaled AS (
+    INSERT INTO preterite_journal (partition, number, event_id, numbered_at, envelope)
+    SELECT partition, number, event_id, ?, envelope FROM numbered
+), advanced AS (
+    UPDATE preterite_stream AS s SET last_number = n.number, last_id = n.event_id
+    FROM (SELECT DISTINCT ON (partition) partition, number, event_id FROM numbered ORDER BY partition, number DESC) AS n
+    WHERE s.partition = n.partition
+)
+SELECT count(*) FROM numbered
+"""
+    VACUUM_OUTBOX = "VACUUM (SKIP_LOCKED, INDEX_CLEANUP on) preterite_outbox"
+    HOLDS_LEASE = Statements.HOLDS_LEASE + " FOR NO KEY UPDATE"
+    TAKE_LEASE = Statements.TAKE_LEASE.replace("owner IS ?", "owner IS NOT DISTINCT FROM ?")
+    # A worker that has seen the set of handlers holds up whoever wants to change it until it has committed.
+    HANDLERS_VERSION_LOCKED = Statements.HANDLERS_VERSION + " FOR SHARE"
+    COUNT_HANDLED = """
+INSERT INTO preterite_activity (minute, session, handled) VALUES (?, pg_backend_pid(), ?)
+ON CONFLICT (minute, session) DO UPDATE SET handled = preterite_activity.handled + excluded.handled RETURNING handled
+"""
+    FORGET_ACTIVITY = """
+DELETE FROM preterite_activity WHERE (minute, session) IN (
+    SELECT minute, session FROM preterite_activity WHERE minute < ? FOR UPDATE SKIP LOCKED)
+"""
+    FIND_SAGA = Statements.FIND_SAGA + " FOR UPDATE"
+    GET_SAGA = Statements.GET_SAGA + " FOR UPDATE"
+
+    def translated(self, statement: str) -> str:
+        """In PostgreSQL's words."""
+        for theirs, ours in (("preterite_", "preterite."), ("?", "%s"), ("char(10)", "chr(10)"), ("x''", "''::bytea")):
+            statement = statement.replace(theirs, ours)
+        return statement

@@ -1,0 +1,209 @@
+"""What all SQL stores share: the same tables, reached by statements in each dialect's own words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from importlib import resources
+from uuid import UUID
+
+from preterite.errors import Fenced, WrongDatabase
+from preterite.log import Cursor, Stream
+from preterite.rows import (
+    LATER,
+    Counts,
+    CursorState,
+    DbConnection,
+    Fence,
+    HandlerRegistration,
+    Lease,
+    LeaseState,
+    Move,
+    StoreIdentity,
+    tick_name,
+)
+from preterite.stores.sql_letters import SqlLetters
+from preterite.stores.sql_outbox import SqlOutbox
+from preterite.stores.sql_parking import SqlParking
+from preterite.stores.sql_replay import SqlReplay
+from preterite.stores.sql_time import SqlTime
+
+ACTIVITY_MINUTES_KEPT = 60
+
+
+class SqlStore(SqlOutbox, SqlParking, SqlLetters, SqlTime, SqlReplay):
+    """The statements of `preterite.store.Store` that need nothing but SQL."""
+
+    # whose database this is
+
+    def identify(self, connection: DbConnection, identity: StoreIdentity) -> None:
+        found = self.identity(connection)
+        if found is None:
+            cursor = connection.cursor()
+            cursor.execute(
+                self.sql.IDENTIFY,
+                (
+                    identity.component,
+                    identity.component_id.bytes,
+                    identity.system,
+                    identity.system_id.bytes,
+                    identity.partitions,
+                ),
+            )
+            cursor.executemany(self.sql.ADD_STREAM, [(partition,) for partition in range(identity.partitions)])
+            return
+        wanted = (identity.component, identity.system, identity.system_id, identity.partitions)
+        if (found.component, found.system, found.system_id, found.partitions) != wanted:
+            raise WrongDatabase(
+                f"This database belongs to component {found.component!r} of system {found.system!r} "
+                f"({found.system_id}, {found.partitions} partitions); expected {identity.component!r} "
+                f"of {identity.system!r} ({identity.system_id}, {identity.partitions} partitions). "
+                "Nothing was written. Check the component's URL, and the log's."
+            )
+
+    def identity(self, connection: DbConnection) -> StoreIdentity | None:
+        try:
+            row = connection.cursor().execute(self.sql.IDENTITY).fetchone()
+        except Exception as error:
+            if self.lacks_tables(error):
+                return None
+            raise
+        return None if row is None else StoreIdentity(row[0], UUID(bytes=row[1]), row[2], UUID(bytes=row[3]), row[4])
+
+    def lacks_tables(self, error: BaseException) -> bool:
+        """Whether this says that Preterite has never used the database."""
+        raise NotImplementedError
+
+    # leases
+
+    def leases(self, connection: DbConnection) -> Sequence[LeaseState]:
+        return [LeaseState(*row) for row in connection.cursor().execute(self.sql.LEASES).fetchall()]
+
+    def take_lease(self, connection: DbConnection, state: LeaseState, owner: str, expires_at: float) -> Lease | None:
+        cursor = connection.cursor()
+        cursor.execute(self.sql.MAKE_LEASE, (state.name,))
+        cursor.execute(self.sql.TAKE_LEASE, (owner, expires_at, state.name, state.epoch, state.owner))
+        if cursor.rowcount != 1:
+            return None
+        return Lease(state.name, owner, state.epoch + 1, clean=state.owner in (None, owner))
+
+    def renew(self, connection: DbConnection, leases: Iterable[Lease], expires_at: float) -> int:
+        cursor = connection.cursor()
+        cursor.executemany(self.sql.RENEW, [(expires_at, lease.name, lease.owner, lease.epoch) for lease in leases])
+        return max(cursor.rowcount, 0)
+
+    def release(self, connection: DbConnection, leases: Iterable[Lease]) -> None:
+        connection.cursor().executemany(self.sql.RELEASE, [(lease.name, lease.owner, lease.epoch) for lease in leases])
+
+    # handlers and cursors
+
+    def register_handlers(
+        self, connection: DbConnection, handlers: Sequence[HandlerRegistration], renamed: Mapping[str, str], now: float
+    ) -> None:
+        cursor = connection.cursor()
+        changed = 0
+        for former, present in renamed.items():
+            cursor.execute(self.sql.RENAME_HANDLER, (present, former, present))
+            changed += cursor.rowcount
+            if cursor.rowcount:
+                cursor.execute(self.sql.RENAME_STARTS, (present, former))
+                cursor.execute(self.sql.RENAME_PARKED, (present, former))
+                cursor.execute(self.sql.RENAME_REPLAYED, (former, present))
+        for handler in handlers:
+            cursor.execute(self.sql.REGISTER_HANDLER, (handler.name, handler.event_type, handler.lane_group, now))
+            changed += cursor.rowcount
+            cursor.execute(self.sql.REGROUP_HANDLER, (handler.lane_group, handler.name, handler.lane_group))
+            if cursor.rowcount:
+                changed += cursor.rowcount
+                cursor.execute(self.sql.REGROUP_PARKED, (handler.lane_group, handler.name))
+        if changed:
+            cursor.execute(self.sql.HANDLERS_CHANGED)
+
+    def retire_handler(self, connection: DbConnection, name: str, now: float) -> int:
+        cursor = connection.cursor()
+        cursor.execute(self.sql.RETIRE_HANDLER, (now, name))
+        if cursor.rowcount == 0:
+            return 0
+        cursor.execute(self.sql.HANDLERS_CHANGED)
+        cursor.execute(self.sql.ORPHAN_PARKED, (name,))
+        orphans = cursor.rowcount
+        cursor.execute(self.sql.FORGET_CALENDAR, (name,))
+        if cursor.rowcount == 1:
+            self.drop_ticks(connection, tick_name(name))
+            return orphans
+        cursor.execute(self.sql.ORPHAN_LATER, (LATER, now, name))
+        orphans += cursor.rowcount
+        cursor.execute(self.sql.END_LATER, (name,))
+        return orphans
+
+    def handlers(self, connection: DbConnection) -> tuple[int, Sequence[HandlerRegistration]]:
+        cursor = connection.cursor()
+        version = cursor.execute(self.sql.HANDLERS_VERSION).fetchone()[0]
+        rows = cursor.execute(self.sql.HANDLERS).fetchall()
+        return version, [HandlerRegistration(name, event, group, bool(retired)) for name, event, group, retired in rows]
+
+    def start_cursors(self, connection: DbConnection, starts: Mapping[Stream, Cursor]) -> None:
+        cursor = connection.cursor()
+        cursor.executemany(self.sql.START_CURSOR, [(*stream, *start) for stream, start in starts.items()])
+        cursor.execute(self.sql.START_HANDLERS)
+
+    def handler_starts(self, connection: DbConnection) -> Mapping[tuple[str, Stream], int]:
+        rows = connection.cursor().execute(self.sql.HANDLER_STARTS).fetchall()
+        return {(handler, Stream(publisher, partition)): number for handler, publisher, partition, number in rows}
+
+    def cursors(self, connection: DbConnection) -> Mapping[Stream, CursorState]:
+        rows = connection.cursor().execute(self.sql.CURSORS).fetchall()
+        return {Stream(row[0], row[1]): CursorState(Cursor(*row[2:5]), row[5]) for row in rows}
+
+    def move_cursors(self, connection: DbConnection, moves: Sequence[Move], fence: Fence, expires_at: float) -> None:
+        cursor = connection.cursor()
+        cursor.executemany(
+            self.sql.MOVE_CURSOR,
+            [(*move.new, *move.stream, move.read.number, move.read.event_id) for move in moves],
+        )
+        moved = cursor.rowcount if moves else 0
+        if moved != len(moves):
+            raise Fenced(
+                f"{len(moves) - moved} of {len(moves)} cursors were moved by somebody else; nothing was written."
+            )
+        self.check_fence(connection, fence, expires_at)
+
+    def verify_fence(self, connection: DbConnection, fence: Fence) -> None:
+        held = {(name, owner, epoch) for name, owner, epoch, _, _ in self.leases(connection)}
+        if not all((lease.name, lease.owner, lease.epoch) in held for lease in fence.leases.values()):
+            raise Fenced("A lease of this worker was taken over; nothing was begun.")
+        self._require_handlers(connection, fence, self.sql.HANDLERS_VERSION)
+
+    def check_fence(self, connection: DbConnection, fence: Fence, expires_at: float) -> None:
+        self._renew_all(connection, fence, expires_at)
+        self._require_handlers(connection, fence, self.sql.HANDLERS_VERSION_LOCKED)
+
+    def _require_handlers(self, connection: DbConnection, fence: Fence, statement: str) -> None:
+        if connection.cursor().execute(statement).fetchone()[0] != fence.handlers_version:
+            raise Fenced("Other handlers are registered by now; nothing was written.")
+
+    def _renew_all(self, connection: DbConnection, fence: Fence, expires_at: float) -> None:
+        if self.renew(connection, fence.leases.values(), expires_at) != len(fence.leases):
+            raise Fenced("A lease of this worker was taken over; nothing was written.")
+
+    def stop_stream(self, connection: DbConnection, stream: Stream, reason: str | None) -> None:
+        connection.cursor().execute(self.sql.STOP_STREAM, (reason, *stream))
+
+    def count_handled(self, connection: DbConnection, minute: int, handled: int) -> None:
+        cursor = connection.cursor()
+        first = cursor.execute(self.sql.COUNT_HANDLED, (minute, handled)).fetchone()[0] == handled
+        if first:
+            cursor.execute(self.sql.FORGET_ACTIVITY, (minute - ACTIVITY_MINUTES_KEPT,))
+
+    def count_passed_over(self, connection: DbConnection, publisher: str, what: str, count: int, now: float) -> None:
+        connection.cursor().execute(self.sql.COUNT_PASSED_OVER, (publisher, what, count, now, now))
+
+    def counts(self, connection: DbConnection, now: float, wall: float) -> Counts:
+        cursor = connection.cursor()
+        return Counts(*cursor.execute(self.sql.COUNTS, (now, now, int(wall // 60) - 1)).fetchone())
+
+
+def migrations(dialect: str) -> list[tuple[int, str, str]]:
+    """The numbered scripts of a dialect, in order: number, name, text."""
+    folder = resources.files("preterite.stores").joinpath("schema", dialect)
+    scripts = sorted((entry for entry in folder.iterdir() if entry.name.endswith(".sql")), key=lambda entry: entry.name)
+    return [(int(script.name.partition("_")[0]), script.name, script.read_text(encoding="utf-8")) for script in scripts]
