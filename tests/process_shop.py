@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import os
 import signal
-import sqlite3
 import time
 from datetime import UTC, datetime
 from uuid import UUID
+
+from any_store import Connection, sql
 
 from preterite import Component, Event, Recoverability, System
 
@@ -22,21 +23,21 @@ class ItemPurchased(Event, key="customer_id"):
     what: str = ""
 
 
-BILL = "create table bill (position integer primary key, purchase text)"
+BILL = sql("create table bill (position integer primary key, purchase text)")
 IMPATIENT = Recoverability(immediate_retries=1, delayed_retries=2, first_delay_seconds=0.05, process_deaths_max=2)
 
-sales = Component("sales", publishes=[ItemPurchased], tables="create table purchase (id text primary key)")
+sales = Component("sales", publishes=[ItemPurchased], tables=sql("create table purchase (id text primary key)"))
 finance = Component("finance", tables=BILL, recoverability=IMPATIENT, time_limit_seconds=1.0)
 shipping = Component("shipping", tables=BILL)
 system = System("shop", [sales, finance, shipping])
 
 
-def insert(event: ItemPurchased, connection: sqlite3.Connection) -> None:
-    connection.execute("insert into bill (purchase) values (?)", [str(event.purchase_id)])
+def insert(event: ItemPurchased, connection: Connection) -> None:
+    connection.execute(sql("insert into bill (purchase) values (?)"), [str(event.purchase_id)])
 
 
 @finance.handles(ItemPurchased)
-def bill(event: ItemPurchased, connection: sqlite3.Connection) -> None:
+def bill(event: ItemPurchased, connection: Connection) -> None:
     insert(event, connection)
     if event.what == "kills the process":
         os.kill(os.getpid(), signal.SIGKILL)
@@ -49,7 +50,7 @@ def bill(event: ItemPurchased, connection: sqlite3.Connection) -> None:
 
 
 @shipping.handles(ItemPurchased)
-def ship(event: ItemPurchased, connection: sqlite3.Connection) -> None:
+def ship(event: ItemPurchased, connection: Connection) -> None:
     insert(event, connection)
 
 

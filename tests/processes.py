@@ -13,6 +13,7 @@ from pathlib import Path
 from uuid import UUID, uuid4
 
 import process_shop
+from any_store import log_place, places, sql
 from process_shop import finance, sales, shipping, system
 
 from preterite import OpenSystem
@@ -35,8 +36,8 @@ class RunningShop:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.urls = {name: f"sqlite:///{folder}/{name}.sqlite" for name in ("sales", "finance", "shipping")}
-        self.log_url = f"sqlite:///{folder}/log.sqlite"
+        self.urls = places(folder, ("sales", "finance", "shipping"))
+        self.log_url = log_place(folder)
         self.opened: OpenSystem = system.open(databases=self.urls, log=self.log_url, create_tables=True)
         self.process: subprocess.Popen[bytes] | None = None
         self._errors = (folder / "errors").open("ab")
@@ -78,7 +79,7 @@ class RunningShop:
         """One purchase, in a unit of work of its own."""
         purchase = uuid4()
         with self.opened.connection(sales) as connection, sales.unit_of_work(connection) as unit_of_work:
-            connection.execute("insert into purchase values (?)", [str(purchase)])
+            connection.execute(sql("insert into purchase values (?)"), [str(purchase)])
             unit_of_work.publish(process_shop.purchased(purchase, customer or uuid4(), what))
         return purchase
 
@@ -104,7 +105,7 @@ class RunningShop:
     def _bills(self, component: str) -> list[str]:
         owner = {"finance": finance, "shipping": shipping}[component]
         with self.opened.connection(owner) as connection:
-            return [row[0] for row in connection.execute("select purchase from bill order by position")]
+            return [row[0] for row in connection.execute(sql("select purchase from bill order by position"))]
 
 
 @contextmanager

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from uuid import UUID, uuid5
+
+from any_store import Connection, sql
 
 from preterite import Component, Event, OpenSystem, Recoverability, System, UnitOfWork
 from preterite.letters import dead_letters
@@ -57,8 +58,8 @@ class Shop:
     attempted: list[str] = field(default_factory=list[str])
 
 
-SALES_TABLES = "create table purchase (id text primary key)"
-FINANCE_TABLES = "create table bill (position integer primary key, purchase text, customer text)"
+SALES_TABLES = sql("create table purchase (id text primary key)")
+FINANCE_TABLES = sql("create table bill (position integer primary key, purchase text, customer text)")
 PATIENT = Recoverability(immediate_retries=1, delayed_retries=2)
 
 
@@ -72,7 +73,7 @@ def declare(
     if bills:
 
         @finance.handles(ItemPurchased)
-        def bill(event: ItemPurchased, connection: sqlite3.Connection, unit_of_work: UnitOfWork) -> None:
+        def bill(event: ItemPurchased, connection: Connection, unit_of_work: UnitOfWork) -> None:
             shop.attempted.append(str(event.purchase_id))
             insert_bill(connection, event)
             unit_of_work.publish(ItemBilled(purchase_id=event.purchase_id, customer_id=event.customer_id, billed_at=AT))
@@ -82,9 +83,9 @@ def declare(
     return shop
 
 
-def insert_bill(connection: sqlite3.Connection, event: ItemPurchased | ItemReturned) -> None:
+def insert_bill(connection: Connection, event: ItemPurchased | ItemReturned) -> None:
     connection.execute(
-        "insert into bill (purchase, customer) values (?, ?)", [str(event.purchase_id), str(event.customer_id)]
+        sql("insert into bill (purchase, customer) values (?, ?)"), [str(event.purchase_id), str(event.customer_id)]
     )
 
 
@@ -93,14 +94,14 @@ def publish(opened: OpenSystem, sales: Component, *events: Event) -> None:
     with opened.connection(sales) as connection, sales.unit_of_work(connection) as unit_of_work:
         for event in events:
             if isinstance(event, ItemPurchased):
-                connection.execute("insert into purchase values (?)", [str(event.purchase_id)])
+                connection.execute(sql("insert into purchase values (?)"), [str(event.purchase_id)])
             unit_of_work.publish(event)
 
 
 def bills(opened: OpenSystem, finance: Component) -> list[str]:
     """The purchases that Finance has billed, in the order in which it did."""
     with opened.connection(finance) as connection:
-        return [row[0] for row in connection.execute("select purchase from bill order by position")]
+        return [row[0] for row in connection.execute(sql("select purchase from bill order by position"))]
 
 
 def letters(opened: OpenSystem, finance: Component) -> list[Parked]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import sqlite3
 from datetime import datetime
 from uuid import UUID
+
+from any_store import Connection, sql
 
 from preterite import Command, Component, Event, Saga, System, UnitOfWork, joined_by, started_by, timeout
 
@@ -26,7 +27,7 @@ class CallUp(Command):
 
 sales = Component("sales", publishes=[CaseOpened, CaseClosed])
 finance = Component(
-    "finance", tables="create table called (position integer primary key, case_id text, meant real, at real)"
+    "finance", tables=sql("create table called (position integer primary key, case_id text, meant real, at real)")
 )
 
 
@@ -43,9 +44,9 @@ class Case(Saga, by="case_id"):
         self.complete()
 
     @timeout(CallUp)
-    def call_up(self, command: CallUp, connection: sqlite3.Connection, unit_of_work: UnitOfWork) -> None:
+    def call_up(self, command: CallUp, connection: Connection, unit_of_work: UnitOfWork) -> None:
         row = (str(self.case_id), command.at.timestamp(), unit_of_work.now.timestamp())
-        connection.execute("insert into called (case_id, meant, at) values (?, ?, ?)", row)
+        connection.execute(sql("insert into called (case_id, meant, at) values (?, ?, ?)"), row)
 
 
 system = System("cases", [sales, finance], demo=True)

@@ -64,6 +64,8 @@ class Component:
     `tables` is what it owns, as SQL text or SQLAlchemy metadata; demos and tests create them from it.
     A handler that runs beyond the time limit has its process ended by `preterite run`, and the event is set aside
     if that happens again and again. A component that is new `begins` with the earliest event in the log, or now.
+    Handlers see one moment of the database and are run again on a conflict (`isolation`, where the database has it);
+    "read committed" spares hot rows that, at the price that two workers may overwrite what the other has read.
     """
 
     def __init__(
@@ -75,6 +77,7 @@ class Component:
         recoverability: Recoverability | None = None,
         time_limit_seconds: float = TIME_LIMIT_SECONDS,
         begins: Literal["earliest", "now"] = "earliest",
+        isolation: Literal["repeatable read", "read committed"] = "repeatable read",
     ) -> None:
         self.name = name
         self.publishes = tuple(publishes)
@@ -82,6 +85,7 @@ class Component:
         self.recoverability = recoverability
         self.time_limit_seconds = time_limit_seconds
         self.begins = begins
+        self.isolation = isolation
         self.handlers: list[Handler] = []
         self.sagas: list[type[Saga]] = []
         self.commands: dict[type[Command], Deferrable] = {}

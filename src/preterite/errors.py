@@ -19,7 +19,8 @@
     │   ├── NotMigrated                tables of an older version of Preterite
     │   ├── NotDurable                 settings under which a commit may be lost
     │   └── StoreUnavailable           locked, full, read-only or unreachable
-    │       └── SagaChanged            somebody else has changed the same instance; it is run again
+    │       └── TransactionConflict    somebody else has changed the same rows; it is run again
+    │           └── SagaChanged        the same instance of a saga
     └── LogError                       the log
         ├── WrongLog                   the log of another system, or another number of partitions
         ├── LogConflict                another event stands under this number
@@ -131,7 +132,11 @@ class StoreUnavailable(StoreError):
     """The database is locked, full, read-only or out of reach; nothing was written, it is tried again."""
 
 
-class SagaChanged(StoreUnavailable):
+class TransactionConflict(StoreUnavailable):
+    """Two transactions were in each other's way; nothing of this one was written, it is run again."""
+
+
+class SagaChanged(TransactionConflict):
     """Somebody else has changed the same instance of a saga; nothing was written, it is run again."""
 
 

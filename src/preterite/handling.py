@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from preterite.clock import Clock, DerivedIds
 from preterite.component import Given
 from preterite.envelope import Envelope
-from preterite.errors import HandlerEndedTransaction, SagaChanged, StoreUnavailable
+from preterite.errors import HandlerEndedTransaction, StoreUnavailable, TransactionConflict
 from preterite.instances import Instance, Instances
 from preterite.items import Item
 from preterite.rows import Replaying, StoreIdentity
@@ -76,9 +76,11 @@ class Handling:
                 self._run(batch, bound, items, None, mode)
             else:
                 self._run_in_saga(batch, bound, items, mode)
-        except SagaChanged:
+        except TransactionConflict:
             raise
         except (Exception, SystemExit, CancelledError) as error:
+            if self._store.is_conflict(error):
+                raise TransactionConflict(f"Handler {bound.name} met another transaction: {error}.") from error
             if self._store.is_unavailable(error) and self._again_because_unavailable(bound, items[0]):
                 raise StoreUnavailable(
                     f"The database of {self._component.name!r} cannot be used just now: {error}."

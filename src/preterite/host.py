@@ -1,13 +1,14 @@
 """The host: runs the loops of a system's components in threads, wakes them, and goes on after what fails.
 
-Threads live here and nowhere else. Each component has one relay and, if it handles anything, one receiver;
-a watcher notices what other processes have committed. A wake-up is a hint: without any, every loop looks
-again after `IDLE_SECONDS`.
+Threads live here and nowhere else. Each component has one relay and, if it handles anything, one receiver or several,
+which share its partitions; a watcher notices what other processes have committed. A wake-up is a hint: without any,
+every loop looks again after `IDLE_SECONDS`.
 """
 
 from __future__ import annotations
 
 import logging
+import select
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -17,10 +18,12 @@ from typing import Protocol
 from preterite.errors import LogError, StoreUnavailable
 from preterite.handling import Running
 from preterite.opened import OpenSystem
+from preterite.owners import new_owner
 from preterite.receiver import Receiver
 
 IDLE_SECONDS = 1.0
 WATCH_SECONDS = 0.045
+LISTEN_SECONDS = 1.0
 DUE_SECONDS_MIN = 0.02
 BACKOFF_SECONDS_MIN = 0.1
 BACKOFF_SECONDS_MAX = 5.0
@@ -32,6 +35,11 @@ _logger = logging.getLogger("preterite")
 
 class Loop(Protocol):
     """Work that is done in steps."""
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether only another loop can go on."""
+        ...
 
     def step(self) -> bool:
         """Do one round; true if there was something to do."""
@@ -50,25 +58,29 @@ class Host:
     """Runs an open system's components until it is stopped; a context manager that starts and stops.
 
     Used by one thread. What a loop raises is logged and the loop goes on: after growing waits where a
-    database or the log is out of reach, with new connections after anything else.
+    database or the log is out of reach, with new connections after anything else. `receivers` share the partitions of
+    each component.
     """
 
-    def __init__(self, system: OpenSystem) -> None:
+    def __init__(self, system: OpenSystem, receivers: int = 1) -> None:
         self._system = system
+        self._receivers_each = receivers
         self._stopping = threading.Event()
         self._wakes: dict[str, list[threading.Event]] = {name: [] for name in system.components}
         self._threads: list[_Thread] = []
         self._receivers: dict[str, Receiver] = {}
+        """By the name of their thread."""
 
     def start(self) -> None:
         """Start the threads; returns at once."""
         self._system.wake = self._wake
         for name in self._system.components:
-            self._run(name, "relay", lambda name=name: self._system.relay(name))
-            if self._system.has_handlers(name):
-                self._run(name, "receiver", lambda name=name: self._receiver(name))
+            owner = new_owner(self._system.randomness)
+            self._run(name, "relay", lambda name=name, owner=owner: self._system.relay(name, owner))
+            for number in range(self._receivers_each if self._system.has_handlers(name) else 0):
+                self._run_receiver(name, "receiver" if number == 0 else f"receiver {number + 1}")
         watcher = _Thread("watcher", lambda: _Watcher(self._system, self._wake), self._stopping, threading.Event())
-        watcher.idle_seconds = WATCH_SECONDS
+        watcher.idle_seconds = 0.0  # it waits by itself
         self._start(watcher)
 
     def stop(self, seconds: float = STOP_SECONDS) -> bool:
@@ -92,7 +104,7 @@ class Host:
         self._stopping.set()
 
     def running(self) -> dict[str, Running]:
-        """The handlers that run just now, by component. May be called from any thread."""
+        """The handlers that run just now, by the loop that runs them. May be called from any thread."""
         found = {name: receiver.running for name, receiver in dict(self._receivers).items()}
         return {name: running for name, running in found.items() if running is not None}
 
@@ -105,22 +117,26 @@ class Host:
     ) -> None:
         self.stop()
 
-    def _run(self, component: str, what: str, make: Callable[[], Loop]) -> None:
+    def _run(self, component: str, what: str, make: Callable[[], Loop]) -> _Thread:
         wake = threading.Event()
         self._wakes[component].append(wake)
         thread = _Thread(f"{component} {what}", make, self._stopping, wake)
-        if what == "receiver":
-            # What its handlers published is committed: the relay has something to announce.
-            thread.did_something = lambda: self._wake(component)
         self._start(thread)
+        return thread
+
+    def _run_receiver(self, component: str, what: str) -> None:
+        owner = new_owner(self._system.randomness)
+        thread = self._run(component, what, lambda: self._receiver(component, what, owner))
+        # What its handlers published is committed: the relay has something to announce, here or elsewhere.
+        thread.did_something = lambda: self._system.tell(component)
 
     def _start(self, thread: _Thread) -> None:
         self._threads.append(thread)
         thread.start()
 
-    def _receiver(self, component: str) -> Receiver:
-        self._receivers[component] = self._system.receiver(component)
-        return self._receivers[component]
+    def _receiver(self, component: str, what: str, owner: str) -> Receiver:
+        made = self._receivers[f"{component} {what}"] = self._system.receiver(component, owner)
+        return made
 
     def _wake(self, component: str) -> None:
         for wake in self._wakes.get(component, ()):
@@ -153,6 +169,8 @@ class _Thread(threading.Thread):
                 idle_seconds = 0.0 if busy else self._idle_seconds(self._loop)
             except (StoreUnavailable, LogError) as error:
                 self._note(str(error))
+                if self._loop is not None and self._loop.is_broken:
+                    self._close()
                 self._wait_longer()
             except Exception as error:
                 _logger.exception("%s failed; it starts again with new connections", self.name)
@@ -163,7 +181,7 @@ class _Thread(threading.Thread):
                 self._note(None)
                 if busy:
                     self.did_something()
-                else:
+                elif idle_seconds:
                     self.wake.wait(idle_seconds)
         self._close()
 
@@ -205,7 +223,11 @@ class _Watcher:
         self._versions: dict[str, int] = {}
         self._log_version = -1
 
+    is_broken = False
+
     def step(self) -> bool:
+        """Wait until there may be something, then look; everything is looked at, whoever was heard."""
+        self._wait()
         for name in self._system.components:
             version = self._system.databases[name].version()
             if version != self._versions.get(name):
@@ -223,3 +245,10 @@ class _Watcher:
 
     def close(self) -> None:
         pass
+
+    def _wait(self) -> None:
+        """Until somebody is heard; where there is nothing to hear, for as long as a look may wait."""
+        watched = [self._system.log, *(self._system.databases[name] for name in self._system.components)]
+        heard = [one.fileno() for one in watched]
+        listening = [fileno for fileno in heard if fileno is not None]
+        select.select(listening, [], [], LISTEN_SECONDS if len(listening) == len(watched) else WATCH_SECONDS)

@@ -11,6 +11,7 @@ and what "done" means.
 A culprit is parked, due by its recoverability, in the transaction that moves the cursor, and the rest is
 run again without it. If it is unknown who failed, or after several culprits, every pair of the batch is
 parked as due now and runs from its row: there is one way to run something alone, `parking.py`.
+Where another transaction was in the way, half of the batch is run again; that is nobody's failure (protocol rule 10).
 """
 
 from __future__ import annotations
@@ -18,10 +19,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import NamedTuple, Protocol
 
 from preterite.clock import Clock, Randomness
-from preterite.errors import Fenced, PreteriteError, StoreUnavailable
+from preterite.errors import Fenced, PreteriteError, StoreUnavailable, TransactionConflict
 from preterite.failures import failure_of
 from preterite.handling import HandlerRaised, Handling
 from preterite.instances import waited_for
@@ -36,6 +38,7 @@ from preterite.workplace import Batch, Workplace
 BATCH_EVENTS = 500
 BATCH_SECONDS = 0.05
 CULPRITS_MAX = 3
+CONFLICTS_MAX = 20
 PARKED_MAX = 100_000
 PARKED_PER_LANE_MAX = 20_000
 NO_HANDLER = ""
@@ -134,9 +137,10 @@ class Inbox:
         items = [opened(self._subscriptions, record) for record in records]
         culprits: dict[Pair, Parked] = {}
         singly: set[str] = set()
+        conflicts = 0
         while len(culprits) <= CULPRITS_MAX:
             try:
-                return self._transact(lambda batch: self._attempt(batch, items, culprits, singly, source))
+                return self._transact(partial(self._attempt, items, culprits, singly, source))
             except HandlerRaised as raised:
                 if self.raising:
                     raise raised.error from None
@@ -146,6 +150,11 @@ class Inbox:
                     singly.add(raised.handler.name)
                     continue
                 culprits[Pair(raised.index, raised.handler.name)] = self._culprit(items[raised.index], raised, source)
+            except TransactionConflict:
+                conflicts += 1
+                if conflicts > CONFLICTS_MAX:
+                    raise
+                items = items[: max(len(items) // 2, 1)]
             except (Fenced, StoreUnavailable, ParkingFull):
                 raise
             except Exception:
@@ -177,11 +186,11 @@ class Inbox:
 
     def _attempt(
         self,
-        batch: Batch,
         items: Sequence[Item],
         culprits: Mapping[Pair, Parked],
         singly: set[str],
         source: Source,
+        batch: Batch,
     ) -> Handled:
         connection = batch.work.connection
         self._store.verify_fence(connection, source.fence)

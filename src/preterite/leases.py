@@ -8,19 +8,23 @@ paused and overtaken can change nothing when it wakes. The owner is random per p
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from math import ceil
 
 from preterite import owners
 from preterite.clock import Clock
 from preterite.rows import DbConnection, Lease, LeaseState
 from preterite.store import Store
 
-LEASE_SECONDS = 8.0
-RENEW_SECONDS = 3.0
-TRUST_SECONDS = 6.5
+LEASE_SECONDS = 7.0
+RENEW_SECONDS = 2.0
+TRUST_SECONDS = 5.5
 
 
 class Leases:
-    """The leases of one loop: takes what is free or overdue, renews what it holds, notices what it lost."""
+    """The leases of one loop: takes what is free or overdue, renews what it holds, notices what it lost.
+
+    With `shared` it takes no more than its share of them, and gives up what is beyond it when others come.
+    """
 
     def __init__(
         self,
@@ -29,40 +33,48 @@ class Leases:
         owner: str,
         names: Sequence[str],
         is_gone: Callable[[str], bool] = owners.is_gone,
+        *,
+        shared: bool = False,
     ) -> None:
         self._is_gone = is_gone
         self._store = store
         self._clock = clock
         self._owner = owner
         self._names = tuple(names)
+        self._shared = shared
         self._looked_at = float("-inf")
         self._renewed_at = float("-inf")
+        self._server_ahead = 0.0
         self._seen: dict[str, tuple[LeaseState, float]] = {}
         self.held: dict[str, Lease] = {}
 
     def keep(self, connection: DbConnection) -> bool:
-        """Renew and take what can be had, when it is time to; true if what is held has changed."""
+        """Renew, give up and take what there is to, when it is time to; true if what is held has changed."""
         now = self._clock.monotonic()
         if now - max(self._renewed_at if self._holds_all() else self._looked_at, self._looked_at) < RENEW_SECONDS:
             return False
         self._looked_at = now
+        self._server_ahead = self._store.server_time(connection, self._clock.wall()) - now
         before = dict(self.held)
         free = [
             state for state in self._states(connection) if state.name not in self.held and self._is_free(state, now)
         ]
-        if not self.held and not free:
+        if not self.held and not free and not self._shared:
             return False
         self._store.begin(connection)
         try:
             self._renew(connection)
-            for state in free:
+            share = self._share(connection)
+            self._give_up(connection, list(self.held.values())[share:])
+            for state in free[: max(share - len(self.held), 0)]:
                 taken = self._store.take_lease(connection, state, self._owner, self.expires_at())
                 if taken is not None:
                     self.held[taken.name] = taken
             connection.commit()
         except BaseException:
             self.held = before
-            connection.rollback()
+            if self._store.in_transaction(connection):
+                connection.rollback()
             raise
         self.renewed()
         return self.held != before
@@ -71,9 +83,13 @@ class Leases:
         """Note that the leases were renewed just now, inside somebody's transaction."""
         self._renewed_at = self._clock.monotonic()
 
+    def server_time(self) -> float:
+        """The time by the database's clock, as far as it was seen at the last look; seconds since 1970."""
+        return self._clock.monotonic() + self._server_ahead
+
     def expires_at(self) -> float:
-        """When a lease renewed now expires, in machine time."""
-        return self._clock.wall() + LEASE_SECONDS
+        """When a lease renewed now expires, by the database's clock."""
+        return self.server_time() + LEASE_SECONDS
 
     def trusted(self) -> bool:
         """Whether the holder may act outside its database on the strength of its last renewal."""
@@ -86,15 +102,30 @@ class Leases:
 
     def release(self, connection: DbConnection) -> None:
         """Give everything back, clean."""
-        if not self.held:
+        if not self.held and not self._shared:
             return
         self._store.begin(connection)
         self._store.release(connection, self.held.values())
+        if self._shared:
+            self._store.leave(connection, self._owner)
         connection.commit()
         self.held = {}
 
     def _holds_all(self) -> bool:
-        return len(self.held) == len(self._names)
+        return len(self.held) == len(self._names) and not self._shared
+
+    def _share(self, connection: DbConnection) -> int:
+        """How many leases are this loop's to hold: as many as anybody's, rounded up."""
+        if not self._shared:
+            return len(self._names)
+        there = self._store.attend(connection, self._owner, self.expires_at(), self.server_time())
+        alive = sum(1 for owner in there if owner == self._owner or not self._is_gone(owner))
+        return ceil(len(self._names) / alive)
+
+    def _give_up(self, connection: DbConnection, beyond: Sequence[Lease]) -> None:
+        if beyond:
+            self._store.release(connection, beyond)
+            self.held = {name: lease for name, lease in self.held.items() if lease not in beyond}
 
     def _renew(self, connection: DbConnection) -> None:
         held = list(self.held.values())
@@ -113,7 +144,7 @@ class Leases:
         Expiry is judged by the database's clock; the last, by this observer's own clock, covers a database whose
         clock has jumped back.
         """
-        if state.owner is None or state.owner == self._owner or state.expires_at <= self._clock.wall():
+        if state.owner is None or state.owner == self._owner or state.expires_at <= self.server_time():
             return True
         if self._is_gone(state.owner):
             return True

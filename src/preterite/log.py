@@ -194,6 +194,10 @@ class Log(Protocol):
         """A number that changes when something was appended, by whomever; a hint for waking up."""
         ...
 
+    def fileno(self) -> int | None:
+        """What becomes readable when `version` may have changed; nothing where one has to look."""
+        ...
+
     def clock_setting(self) -> ClockSetting:
         """Where the business clock stands for all who share this log; `MACHINE_TIME` if nobody has set it. Cheap."""
         ...

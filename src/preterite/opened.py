@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Collection, Generator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
@@ -16,7 +16,7 @@ from preterite import envelope as envelopes
 from preterite.clock import Clock, Randomness
 from preterite.component import Component
 from preterite.contracts import Checked, Event
-from preterite.errors import ConfigurationError, LogError, PreteriteError, UsageError
+from preterite.errors import ConfigurationError, LogError, PreteriteError, StoreUnavailable, UsageError
 from preterite.log import Log, Stream
 from preterite.outbox import Relay
 from preterite.preparing import prepare
@@ -142,11 +142,15 @@ class OpenSystem:
         this raises `UsageError`, once all else is closed.
         """
         for loop in (*self._relays.values(), *self._receivers.values()):
+            if loop.is_broken:
+                continue  # its leases run out by themselves
             loop.close()
         for engine in self._engines.values():
             engine.dispose()
         self._relays, self._receivers, self._engines = {}, {}, {}
         self._observer.close()
+        for database in self.databases.values():
+            database.close()
         self.log.close()
         if self._async_engines:
             # A driver for asyncio keeps threads that would keep the process from ending.
@@ -189,10 +193,15 @@ class OpenSystem:
 
     def binding(self, component: str) -> Binding:
         """What sessions and connections of a component carry along."""
-        return Binding(self.clock, self.randomness, lambda: self.wake(component))
+        return Binding(self.clock, self.randomness, lambda: self.tell(component))
 
-    def relay(self, component: str) -> Relay:
-        """A relay for this component, with connections of its own."""
+    def tell(self, component: str) -> None:
+        """Wake whoever waits for what was committed to this component's database, here and in other processes."""
+        self.wake(component)
+        self.databases[component].announce()
+
+    def relay(self, component: str, owner: str | None = None) -> Relay:
+        """A relay for this component, with connections of its own; with the leases of the owner, if it had any."""
         return Relay(
             component,
             self.databases[component],
@@ -200,10 +209,11 @@ class OpenSystem:
             self.clock,
             self.randomness,
             lambda: self._announced(component),
+            owner,
         )
 
-    def receiver(self, component: str) -> Receiver:
-        """A receiver for this component, with connections of its own."""
+    def receiver(self, component: str, owner: str | None = None) -> Receiver:
+        """The same for a receiver."""
         return Receiver(
             self.topology.subscriptions[component],
             self._identities[component],
@@ -212,6 +222,7 @@ class OpenSystem:
             self.clock,
             self.randomness,
             self.binding(component),
+            owner,
         )
 
     def stage(self, component: str) -> Stage:
@@ -278,7 +289,7 @@ class OpenSystem:
         for name in self.components:
             if name not in self._relays:
                 self._relays[name] = self.relay(name)
-            did |= self._relays[name].step()
+            did |= self._stepping(self._relays, name)
         for name in self.components:
             if not self.has_handlers(name):
                 continue
@@ -286,8 +297,18 @@ class OpenSystem:
                 self._receivers[name] = self.receiver(name)
             receiver = self._receivers[name]
             receiver.raising = raising
-            did |= receiver.step()
+            did |= self._stepping(self._receivers, name)
         return did
+
+    def _stepping(self, loops: dict[str, Any], name: str) -> bool:
+        """One step; a loop whose connection is lost is forgotten, and made anew for the next one."""
+        try:
+            return loops[name].step()
+        except StoreUnavailable:
+            if loops[name].is_broken:
+                with suppress(Exception):
+                    loops.pop(name).close()
+            raise
 
     def _settle(self, step: Callable[[], bool]) -> None:
         """Step until nothing is left to do, twice in a row: the looks at several databases are not one moment."""

@@ -44,6 +44,7 @@ class Relay:
         clock: Clock,
         randomness: Randomness,
         announced: Callable[[], None],
+        owner: str | None = None,
     ) -> None:
         self.component = component
         self._database = database
@@ -53,7 +54,7 @@ class Relay:
         self._randomness = randomness
         self._announced = announced
         self._connection = database.connect()
-        self._leases = Leases(self._store, clock, new_owner(randomness), [RELAY])
+        self._leases = Leases(self._store, clock, owner or new_owner(randomness), [RELAY])
         self._streams: dict[int, StreamNumbers] = {}
         self._epoch = 0
         self._unsaved = False
@@ -89,14 +90,21 @@ class Relay:
         self._now_and_then(lease)
         return bool(numbered or sent)
 
+    @property
+    def is_broken(self) -> bool:
+        """Whether a connection was lost, so that only another relay can go on."""
+        return not self._store.is_open(self._connection)
+
     def seconds_to_next(self) -> float | None:
         """Nothing here waits for a business time."""
         return None
 
     def close(self) -> None:
         """Give the lease back and close; what is not sent yet stays in outbox and journal."""
-        self._leases.release(self._connection)
-        self._connection.close()
+        try:
+            self._leases.release(self._connection)
+        finally:
+            self._connection.close()
 
     def _take_over(self, lease: Lease) -> None:
         """Make sure that no number is ever given twice (protocol rule 3, steps a to e)."""
@@ -145,7 +153,7 @@ class Relay:
             return 0
         epoch, self._epoch = self._epoch, 0  # whatever fails from here on: take over again, and read what was committed
         with self._saving(lease):
-            numbered = self._store.number(self._connection, lease, self._clock.wall(), NUMBER_EVENTS)
+            numbered = self._store.number(self._connection, lease, self._leases.server_time(), NUMBER_EVENTS)
         confirmed = {partition: row.confirmed for partition, row in self._streams.items()}
         fresh = self._store.stream_numbers(self._connection)
         self._streams = {
@@ -216,7 +224,7 @@ class Relay:
         if now - self._pruned_at >= PRUNE_SECONDS:
             self._pruned_at = now
             with self._transaction():
-                self._store.prune_journal(self._connection, self._clock.wall() - JOURNAL_SECONDS, PRUNE_EVENTS)
+                self._store.prune_journal(self._connection, self._leases.server_time() - JOURNAL_SECONDS, PRUNE_EVENTS)
 
     def _append_heads(self) -> None:
         """Say how far each stream reaches, so that a lost end is noticed without a later event (rule 4)."""

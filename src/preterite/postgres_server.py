@@ -18,6 +18,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 from psycopg import pq
+from psycopg.conninfo import conninfo_to_dict
 
 from preterite.errors import ConfigurationError, HandlerEndedTransaction, NotDurable, StoreUnavailable
 
@@ -168,7 +169,7 @@ def place_of(url: str) -> Place:
         )
     conninfo = urlunsplit(parts._replace(scheme="postgresql"))
     try:
-        psycopg.conninfo.conninfo_to_dict(conninfo)
+        conninfo_to_dict(conninfo)
     except psycopg.Error as error:
         raise ConfigurationError(f"{_without_password(url)!r} cannot be read: {error}.") from None
     return Place(conninfo, _without_password(conninfo))
@@ -190,7 +191,7 @@ def connect(place: Place) -> GuardedConnection:
             f"{place.shown} cannot be reached: {_first_line(error)}. Nothing was written."
         ) from error
     connection.cursor_factory = GuardedCursor
-    if connection.execute(_SAME_BACKEND).fetchone()[0] != connection.info.backend_pid:
+    if _one(connection, _SAME_BACKEND)[0] != connection.info.backend_pid:
         _be_pooled(connection)
     return connection
 
@@ -204,7 +205,7 @@ async def connect_async(place: Place) -> GuardedAsyncConnection:
             f"{place.shown} cannot be reached: {_first_line(error)}. Nothing was written."
         ) from error
     connection.cursor_factory = GuardedAsyncCursor
-    found = await (await connection.execute(_SAME_BACKEND)).fetchone()
+    found: Any = await (await connection.execute(_SAME_BACKEND)).fetchone()
     if found[0] != connection.info.backend_pid:
         _be_pooled(connection)
     return connection
@@ -249,7 +250,7 @@ def is_conflict(error: BaseException) -> bool:
 
 def promise(connection: GuardedConnection) -> str:
     """Verify the settings and say which promise holds under them; raises `NotDurable` if none does."""
-    fsync, full_pages, synchronous, replica, version, major = connection.execute(_SETTINGS).fetchone()
+    fsync, full_pages, synchronous, replica, version, major = _one(connection, _SETTINGS)
     if major < VERSION_MIN:
         raise NotDurable(f"PostgreSQL {version} is too old; it takes {VERSION_MIN} or newer. Nothing was started.")
     if replica:
@@ -271,7 +272,7 @@ def promise(connection: GuardedConnection) -> str:
 
 def wal_position(connection: GuardedConnection) -> int:
     """A number that grows with everything that anybody writes on this server."""
-    return connection.execute(_WAL_POSITION).fetchone()[0]
+    return _one(connection, _WAL_POSITION)[0]
 
 
 class Listener:
@@ -290,7 +291,7 @@ class Listener:
                 self._connection = connect(self._place)
                 self._heard += 1
                 if not self._connection.pooled:
-                    self._connection.execute(f"LISTEN {self._channel}")
+                    run(self._connection, f"LISTEN {self._channel}")
             if self._connection.pooled:
                 return wal_position(self._connection)
             for _ in self._connection.notifies(timeout=0, stop_after=NOTIFICATIONS_MAX):
@@ -316,10 +317,22 @@ class Listener:
 
 def notify(connection: GuardedConnection, channel: str) -> None:
     """Tell all who listen, in a transaction of its own that nobody waits for."""
-    connection.execute(
-        f"BEGIN; SET LOCAL synchronous_commit TO off; NOTIFY {channel}; COMMIT",  # pyright: ignore[reportArgumentType] - a constant
-        prepare=False,
-    )
+    run(connection, f"BEGIN; SET LOCAL synchronous_commit TO off; NOTIFY {channel}; COMMIT")
+
+
+def run(connection: Any, statements: str) -> None:
+    """Run several statements as one, which can therefore not be prepared; also on SQLAlchemy's face of asyncio."""
+    awaited = getattr(connection, "driver_connection", None)
+    if awaited is None:
+        connection.execute(statements, prepare=False)
+        return
+    from sqlalchemy.util import await_only
+
+    await_only(awaited.execute(statements, prepare=False))
+
+
+def _one(connection: Any, statement: str) -> Any:
+    return connection.execute(statement).fetchone()
 
 
 def first_line(error: BaseException) -> str:

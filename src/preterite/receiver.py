@@ -55,6 +55,7 @@ class Receiver:
         clock: Clock,
         randomness: Randomness,
         binding: Binding,
+        owner: str | None = None,
     ) -> None:
         self.component = subscriptions.component.name
         self._subscriptions = subscriptions
@@ -64,8 +65,13 @@ class Receiver:
         self._clock = clock
         self._connection = database.connect()
         self._partitions = {f"partition/{number}": number for number in range(identity.partitions)}
-        self._leases = Leases(self._store, clock, new_owner(randomness), list(self._partitions))
-        self._workplace = workplace_for(subscriptions.given, database, binding)
+        self._leases = Leases(self._store, clock, owner or new_owner(randomness), list(self._partitions), shared=True)
+        self._workplace = workplace_for(
+            subscriptions.given,
+            database,
+            binding,
+            isolated=subscriptions.component.isolation == "repeatable read",
+        )
         self._handling = Handling(subscriptions, self._store, identity, clock)
         self._inbox = Inbox(subscriptions, self._store, self._workplace, self._handling, clock, randomness)
         self._parking = Parking(
@@ -100,6 +106,11 @@ class Receiver:
         with reaching(self._store, self.component):
             known = (self._timekeeper.seconds_to_next(), self._replayer.seconds_to_next())
         return min((seconds for seconds in known if seconds is not None), default=None)
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether a connection was lost, so that only another receiver can go on."""
+        return not (self._store.is_open(self._connection) and self._workplace.is_open)
 
     @property
     def running(self) -> Running | None:
@@ -171,10 +182,12 @@ class Receiver:
 
     def close(self) -> None:
         """Give the leases back, clean, and close. What was read and not applied is read again by the next holder."""
-        self._stop_reading()
-        self._leases.release(self._connection)
-        self._workplace.close()
-        self._connection.close()
+        try:
+            self._stop_reading()
+            self._leases.release(self._connection)
+        finally:
+            self._workplace.close()
+            self._connection.close()
 
     def _apply(self, records: Sequence[Record]) -> bool:
         """Hand the next records to the inbox and advance; false if there are none."""

@@ -46,6 +46,14 @@ class StoreIdentity:
     partitions: int
 
 
+class Script(NamedTuple):
+    """A numbered script that brings a database from one version of Preterite's tables to the next."""
+
+    number: int
+    name: str
+    text: str
+
+
 class OutboxRow(NamedTuple):
     """A committed event that has no number yet."""
 

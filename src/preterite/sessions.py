@@ -223,9 +223,15 @@ class AdaptedConnection:
         self._adapted = adapted
 
     @property
+    def driver_connection(self) -> Any:
+        """The driver's own connection, whose methods are awaited."""
+        return self._adapted.driver_connection
+
+    @property
     def driver_type(self) -> type:
         """The driver's own connection is of this type."""
-        return type(self._adapted.driver_connection)
+        driver: object = self._adapted.driver_connection
+        return type(driver)
 
     def __getattr__(self, name: str) -> Any:
         # What a driver's connection says of itself: whether it is in a transaction, closed, and how it begins.

@@ -80,6 +80,11 @@ def database_urls(
     }
 
 
+def owner_variable(component: str) -> str:
+    """Where the environment says how the owner of a component's tables reaches its database."""
+    return f"PRETERITE_{_upper(component)}_OWNER_URL"
+
+
 def log_url(system: str, given: str | None, environment: Mapping[str, str], project: ProjectSettings) -> str:
     """The URL of the log, by the order of precedence. Pure."""
     return (

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from preterite.clock import Clock
-from preterite.errors import NotMigrated
+from preterite.errors import NotMigrated, StoreUnavailable
 from preterite.log import Log, Stream
 from preterite.owners import is_gone
 from preterite.rows import Counts, HandlerRegistration, LeaseState
@@ -88,8 +88,12 @@ class Observer:
         ends = {stream: self._log.end(stream).number for stream in streams}
         standings: dict[str, Standing] = {}
         for name, database in self._databases.items():
-            with reaching(database.store, name):
-                standings[name] = self._standing(name, ends)
+            try:
+                with reaching(database.store, name):
+                    standings[name] = self._standing(name, ends)
+            except StoreUnavailable:
+                self._forget(name)
+                raise
         return standings
 
     def close(self) -> None:
@@ -98,12 +102,18 @@ class Observer:
             connection.close()
         self._connections = {}
 
+    def _forget(self, name: str) -> None:
+        """A connection that is lost is made anew at the next look."""
+        connection = self._connections.pop(name, None)
+        if connection is not None:
+            connection.close()
+
     def _standing(self, name: str, ends: Mapping[Stream, int]) -> Standing:
         database, heard = self._databases[name], self._topology.subscriptions[name]
         connection = self._connection(name, database)
         if connection is None:
             return Standing(name, "never started", NOTHING, 0, 0, bool(heard.publishers), 0, {}, ())
-        wall = self._clock.wall()
+        wall = database.store.server_time(connection, self._clock.wall())
         cursors = database.store.cursors(connection)
         numbers = {stream: state.cursor.number for stream, state in cursors.items()}
         leases = database.store.leases(connection)

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar
 
-from preterite.errors import StoreUnavailable
+from preterite.errors import StoreUnavailable, TransactionConflict
 from preterite.log import Cursor, Record, Stream
 from preterite.rows import (
     Counts,
@@ -27,6 +27,7 @@ from preterite.rows import (
     Move,
     OutboxRow,
     Parked,
+    Script,
     StoreIdentity,
     StreamNumbers,
 )
@@ -84,6 +85,18 @@ class Store(TimeStore, LetterStore, ReplayStore, Protocol):
     # whose database this is
     def migrate(self, connection: DbConnection) -> None:
         """Bring the tables to the newest version, in a transaction of its own each."""
+        ...
+
+    def scripts(self) -> Sequence[Script]:
+        """The scripts that make the tables, in order."""
+        ...
+
+    def newest(self, connection: DbConnection) -> int:
+        """The number of the newest script that was run; 0 if none was. Reads only."""
+        ...
+
+    def note_of(self, number: int) -> str:
+        """The statement that notes a script as run, for whoever runs it by hand."""
         ...
 
     def is_migrated(self, connection: DbConnection) -> bool:
@@ -172,6 +185,14 @@ class Store(TimeStore, LetterStore, ReplayStore, Protocol):
 
     def release(self, connection: DbConnection, leases: Iterable[Lease]) -> None:
         """Give these leases back, clean: the next holder need not be careful."""
+        ...
+
+    def attend(self, connection: DbConnection, owner: str, until: float, now: float) -> Sequence[str]:
+        """Note that a worker shares in the work until then, forget those whose time is over, return who is there."""
+        ...
+
+    def leave(self, connection: DbConnection, owner: str) -> None:
+        """Note that a worker shares in the work no more."""
         ...
 
     # handlers and cursors
@@ -312,10 +333,15 @@ def in_transaction(store: Store, connection: DbConnection, act: Callable[[], Res
 
 @contextmanager
 def reaching(store: Store, component: str) -> Generator[None]:
-    """Say it as `StoreUnavailable` where a component's database is out of reach; other errors pass through."""
+    """Say it as `StoreUnavailable` where a component's database is out of reach; other errors pass through.
+
+    `TransactionConflict` is that too: it goes away when it is run again.
+    """
     try:
         yield
     except Exception as error:
+        if store.is_conflict(error):
+            raise TransactionConflict(f"Somebody else has changed the same rows of {component!r}: {error}.") from error
         if store.is_unavailable(error):
             raise StoreUnavailable(f"The database of {component!r} cannot be used just now: {error}.") from error
         raise
@@ -354,11 +380,14 @@ class Database(Protocol):
         """A new connection, set up as the promises need it; `guarding()` on it refuses to end a transaction."""
         ...
 
-    def engine(self, binding: Any) -> Any:
-        """A SQLAlchemy engine on this database, whose sessions carry the binding."""
+    def engine(self, binding: Any, *, batch: bool | None = None) -> Any:
+        """A SQLAlchemy engine on this database, whose sessions carry the binding.
+
+        `batch`: its transactions begin as `Store.begin_batch` does, isolated or not.
+        """
         ...
 
-    def async_engine(self, binding: Any) -> Any:
+    def async_engine(self, binding: Any, *, batch: bool | None = None) -> Any:
         """The same for asyncio."""
         ...
 

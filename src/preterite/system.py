@@ -57,15 +57,17 @@ class System:
 
     def verify(self, databases: Mapping[str, Database] | None = None) -> Topology:
         """Check the declaration without opening anything; raises `SystemRefused` with all faults together."""
-        opened = (
-            databases
-            if databases is not None
-            else {c.name: stores.connect("sqlite:///unused") for c in self.components}
-        )
+        opened = databases if databases is not None else self._configured()
         if not 1 <= self.partitions <= PARTITIONS_MAX:
             raise SystemRefused(self.name, [f"partitions={self.partitions}; it must be from 1 to {PARTITIONS_MAX}."])
         types = {name: database.connection_type for name, database in opened.items()}
         return verify(self.name, self.components, types, self.recoverability)
+
+    def _configured(self) -> dict[str, Database]:
+        """The databases as they are configured; nothing is opened."""
+        project = settings.read_project(Path.cwd())
+        urls = settings.database_urls(self.name, [c.name for c in self.components], {}, os.environ, project)
+        return {name: stores.connect(url) for name, url in urls.items()}
 
     def open(
         self,
@@ -165,7 +167,9 @@ def _shared_database_faults(urls: Mapping[str, str]) -> list[str]:
 
 
 def _place(url: str) -> str:
-    scheme, _, path = url.partition(":///")
+    scheme, here, path = url.partition(":///")
+    if not here:
+        return url.partition("@")[2] or url
     return f"{scheme.partition('+')[0]}:{Path(path).absolute()}"
 
 
@@ -174,7 +178,7 @@ def _driver_faults(topology: Topology, urls: Mapping[str, str]) -> list[str]:
     for name, subscriptions in topology.subscriptions.items():
         given: set[Any] = subscriptions.given
         driver = urls[name].partition(":")[0].partition("+")[2]
-        if Given.ASYNC_SESSION in given and driver not in ("", "aiosqlite"):
+        if Given.ASYNC_SESSION in given and driver not in ("", "aiosqlite", "psycopg"):
             faults.append(
                 f"{name!r} has a handler that takes an AsyncSession, but its database is opened by {driver!r}, "
                 "which is not asyncio's."

@@ -11,6 +11,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Protocol, TypeVar
 
 from preterite.component import Given
+from preterite.errors import HandlerEndedTransaction
 from preterite.sessions import BINDING_KEY, Binding, ConnectionWork, SessionWork, Work
 from preterite.store import Database
 from preterite.unit_of_work import Outgoing
@@ -43,6 +44,11 @@ class Workplace(Protocol):
 
     def transact(self, act: Callable[[Batch], Result]) -> Result:
         """Run `act` in a transaction that commits after it; an exception rolls back and passes through."""
+        ...
+
+    @property
+    def is_open(self) -> bool:
+        """Whether its connection may still be of use."""
         ...
 
     def close(self) -> None:
@@ -79,20 +85,24 @@ def _guarded(batch: Batch, guard: Any, act: Callable[[Batch], Result]) -> Result
     with guard.guarding():
         result = act(batch)
         batch.work.flush()
+        if not batch.work.store.is_in_batch(batch.work.connection):
+            raise HandlerEndedTransaction("A handler has ended the batch's transaction; all of it was rolled back.")
     return result
 
 
 class ConnectionWorkplace:
     """For handlers that take a bare connection."""
 
-    def __init__(self, database: Database, binding: Binding) -> None:
+    def __init__(self, database: Database, binding: Binding, isolated: bool) -> None:
         self._connection = database.connect()
         self._connection.binding = binding
+        self._store = database.store
+        self._isolated = isolated
         self._loop = asyncio.Runner()
 
     def transact(self, act: Callable[[Batch], Result]) -> Result:
         work = ConnectionWork(self._connection)
-        work.store.begin(work.connection)
+        work.store.begin_batch(work.connection, isolated=self._isolated)
         batch = _Batch(work, {Given.CONNECTION: self._connection}, self._loop.run)
         try:
             result = _guarded(batch, self._connection, act)
@@ -102,6 +112,10 @@ class ConnectionWorkplace:
             raise
         return result
 
+    @property
+    def is_open(self) -> bool:
+        return self._store.is_open(self._connection)
+
     def close(self) -> None:
         self._loop.close()
         self._connection.close()
@@ -110,9 +124,9 @@ class ConnectionWorkplace:
 class SessionWorkplace:
     """For handlers that take a SQLAlchemy Session; each handler sees what was done before it."""
 
-    def __init__(self, database: Database, binding: Binding) -> None:
+    def __init__(self, database: Database, binding: Binding, isolated: bool) -> None:
         self._database = database
-        self._engine = database.engine(binding)
+        self._engine = database.engine(binding, batch=isolated)
         self._binding = binding
         self._loop = asyncio.Runner()
 
@@ -122,6 +136,10 @@ class SessionWorkplace:
         with BatchSession(self._engine, info={BINDING_KEY: self._binding}) as session:
             return _in_session(self._database, session, {Given.SESSION: session}, self._loop.run, None, act)
 
+    @property
+    def is_open(self) -> bool:
+        return True  # the engine replaces what breaks
+
     def close(self) -> None:
         self._loop.close()
         self._engine.dispose()
@@ -130,9 +148,9 @@ class SessionWorkplace:
 class AsyncSessionWorkplace:
     """For handlers that take an AsyncSession; the same plain core runs inside the session's `run_sync`."""
 
-    def __init__(self, database: Database, binding: Binding) -> None:
+    def __init__(self, database: Database, binding: Binding, isolated: bool) -> None:
         self._database = database
-        self._engine = database.async_engine(binding)
+        self._engine = database.async_engine(binding, batch=isolated)
         self._binding = binding
         self._loop = asyncio.Runner()
 
@@ -154,6 +172,10 @@ class AsyncSessionWorkplace:
             return await session.run_sync(
                 lambda plain: _in_session(self._database, plain, given, await_only, guard, act)
             )
+
+    @property
+    def is_open(self) -> bool:
+        return True  # the engine replaces what breaks
 
     def close(self) -> None:
         self._loop.run(self._engine.dispose())
@@ -182,10 +204,10 @@ def _in_session(
     return result
 
 
-def workplace_for(given: set[Given], database: Database, binding: Binding) -> Workplace:
-    """The workplace that can fill all these parameters."""
+def workplace_for(given: set[Given], database: Database, binding: Binding, *, isolated: bool = True) -> Workplace:
+    """The workplace that can fill all these parameters; `isolated` as `Store.begin_batch` says."""
     if Given.ASYNC_SESSION in given:
-        return AsyncSessionWorkplace(database, binding)
+        return AsyncSessionWorkplace(database, binding, isolated)
     if Given.SESSION in given:
-        return SessionWorkplace(database, binding)
-    return ConnectionWorkplace(database, binding)
+        return SessionWorkplace(database, binding, isolated)
+    return ConnectionWorkplace(database, binding, isolated)

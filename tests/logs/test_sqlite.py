@@ -1,33 +1,21 @@
 """The SQLite log passes the suite of all logs, and keeps its own promises about retention and loss."""
 
-import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from lossy_logs import lose
 from machine_clock import MachineClock
 
 from preterite import sqlite_file
 from preterite.clock import SystemClock
-from preterite.log import Log, LogIdentity, Stream
+from preterite.log import Log, LogIdentity
 from preterite.logs.sqlite import SqliteLog
 from preterite.testing.conformance import LogAbilities, LogConformance
 from preterite.testing.conformance.log import SALES, SYSTEM, OpenLog, event, events, head
 
 FILE = "log.sqlite"
-
-
-def lose(log: Log, stream: Stream, numbers: Sequence[int]) -> None:
-    """What restoring an older copy of the file does to the end of a stream."""
-    assert isinstance(log, SqliteLog)
-    with sqlite3.connect(log.path) as connection:
-        marks = ",".join("?" * len(numbers))
-        one = "(SELECT id FROM log_stream WHERE publisher = ? AND partition = ?)"
-        connection.execute(f"DELETE FROM log_record WHERE stream = {one} AND number IN ({marks})", (*stream, *numbers))
-        last = f"(SELECT max(number) FROM log_record WHERE stream = {one})"
-        connection.execute(f"UPDATE log_stream SET last_number = {last} WHERE id = {one}", (*stream, *stream))
-    connection.close()
 
 
 class TestSqliteLog(LogConformance):

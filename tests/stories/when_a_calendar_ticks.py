@@ -6,11 +6,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from any_store import log_place, places, sql, started
 from small_shop import letters
 
 from preterite import Component, Recoverability, System, Tick, UnitOfWork
 from preterite.errors import SystemRefused
-from preterite.testing import MovableClock, StartedSystem, instant, started
+from preterite.testing import MovableClock, StartedSystem, instant
 
 START = "2013-07-30T12:00Z"
 DAY = timedelta(days=1)
@@ -118,7 +119,7 @@ def test_what_a_moment_does_and_the_next_moment_commit_together() -> None:
     with started(System("shop", [finance]), at=START) as shop:
         shop.clock.to("2013-08-01T00:00Z")
         with shop.connection(finance) as connection:
-            rows = connection.execute("select due_at from preterite_later").fetchall()
+            rows = connection.execute(sql("select due_at from preterite_later")).fetchall()
 
         assert rows == [(datetime(2013, 8, 2, tzinfo=UTC).timestamp(),)]
 
@@ -131,8 +132,8 @@ def open_at(system: System, folder: Path, at: str) -> tuple[StartedSystem, Movab
     shop = open_as(
         StartedSystem,
         system,
-        databases={"finance": f"sqlite:///{folder}/finance.sqlite"},
-        log=f"sqlite:///{folder}/log.sqlite",
+        databases=places(folder, ["finance"]),
+        log=log_place(folder),
         only=["finance"],
         create_tables=True,
         clock=clock,

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import sqlite3
 from datetime import timedelta
 from pathlib import Path
 
+from any_store import Connection, log_place, places
 from small_shop import (
     FINANCE_TABLES,
     ItemPurchased,
@@ -23,8 +23,8 @@ from preterite import Component, OpenSystem, System
 
 def open_files(folder: Path, system: System, *only: str, retention: timedelta | None = None) -> OpenSystem:
     """The same files each time, as separate processes would find them."""
-    databases = {component.name: f"sqlite:///{folder}/{component.name}.sqlite" for component in system.components}
-    log = f"sqlite:///{folder}/log.sqlite"
+    databases = places(folder, [component.name for component in system.components])
+    log = log_place(folder)
     return system.open(databases=databases, log=log, only=only or None, create_tables=True, retention=retention)
 
 
@@ -32,7 +32,7 @@ def with_shipping(shop: Shop) -> tuple[System, Component]:
     shipping = Component("shipping", tables=FINANCE_TABLES)
 
     @shipping.handles(ItemPurchased)
-    def ship(event: ItemPurchased, connection: sqlite3.Connection) -> None:
+    def ship(event: ItemPurchased, connection: Connection) -> None:
         insert_bill(connection, event)
 
     return System("shop", [shop.sales, shop.finance, shipping]), shipping

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Sequence
 from uuid import UUID
 
 import pytest
+from any_store import Connection, started
 from small_shop import AT, ItemBilled, ItemPurchased, declare, insert_bill, publish, purchased
 
 from preterite import Envelope, UnitOfWork
 from preterite.envelope import from_bytes
 from preterite.log import Record, Stream
-from preterite.testing import started
 
 
 @pytest.mark.rule(15)
@@ -44,7 +43,7 @@ def test_what_a_rerun_publishes_has_the_same_identifiers_one_event_at_a_time_or_
     failing = [True]
 
     @shop.finance.handles(ItemPurchased)
-    def bill(events: Sequence[ItemPurchased], connection: sqlite3.Connection, unit_of_work: UnitOfWork) -> None:
+    def bill(events: Sequence[ItemPurchased], connection: Connection, unit_of_work: UnitOfWork) -> None:
         for event in events:
             insert_bill(connection, event)
             billed = ItemBilled(purchase_id=event.purchase_id, customer_id=event.customer_id, billed_at=AT)
@@ -68,6 +67,7 @@ def test_what_a_handler_publishes_belongs_to_the_conversation_of_its_cause() -> 
         opened.settle()
         reader = opened.log.reader(dict.fromkeys(_streams("sales", "finance"), 0))
         messages = {message.type: message for message in _messages(reader.read(100))}
+        reader.close()
 
     cause, effect = messages["sales.ItemPurchased"], messages["finance.ItemBilled"]
     assert (effect.causationid, effect.correlationid) == (cause.id, cause.id)

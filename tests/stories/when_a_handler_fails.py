@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Sequence
 from datetime import timedelta
 from uuid import UUID
 
 import pytest
+from any_store import Connection, sql, started
 from small_shop import (
     AT,
     ItemBilled,
@@ -29,7 +29,7 @@ from sqlalchemy.orm import Session
 
 from preterite import Recoverability, UnitOfWork
 from preterite.letters import Person, discard, redrive
-from preterite.testing import StartedSystem, started
+from preterite.testing import StartedSystem
 
 INSERT = text("insert into bill (purchase, customer) values (:purchase, '')")
 NEVER_AGAIN = Recoverability(immediate_retries=0, delayed_retries=0)
@@ -89,8 +89,8 @@ def test_the_lane_is_shared_by_all_handlers_of_the_component() -> None:
     shop = declare(fails=trouble)
 
     @shop.finance.handles(ItemReturned)
-    def unbill(event: ItemReturned, connection: sqlite3.Connection) -> None:
-        connection.execute("delete from bill where purchase = ?", [str(event.purchase_id)])
+    def unbill(event: ItemReturned, connection: Connection) -> None:
+        connection.execute(sql("delete from bill where purchase = ?"), [str(event.purchase_id)])
 
     with started(shop.system) as opened:
         publish(opened, shop.sales, purchased("a"), returned("a"))
@@ -106,8 +106,8 @@ def test_handlers_declared_apart_do_not_wait_for_each_other() -> None:
     shop = declare(fails=Trouble("a"))
 
     @shop.finance.handles(ItemPurchased, apart="mail")
-    def thank(event: ItemPurchased, connection: sqlite3.Connection) -> None:
-        connection.execute("insert into bill (purchase, customer) values (?, 'thanked')", [str(event.purchase_id)])
+    def thank(event: ItemPurchased, connection: Connection) -> None:
+        connection.execute(sql("insert into bill (purchase, customer) values (?, 'thanked')"), [str(event.purchase_id)])
 
     with started(shop.system) as opened:
         publish(opened, shop.sales, purchased("a"), purchased("b"))
@@ -121,8 +121,8 @@ def test_one_handler_fails_and_the_other_one_of_the_same_event_does_not_run_agai
     shop = declare(fails=trouble)
 
     @shop.finance.handles(ItemPurchased)
-    def count(event: ItemPurchased, connection: sqlite3.Connection) -> None:
-        connection.execute("insert into bill (purchase, customer) values ('counted', ?)", [str(event.purchase_id)])
+    def count(event: ItemPurchased, connection: Connection) -> None:
+        connection.execute(sql("insert into bill (purchase, customer) values ('counted', ?)"), [str(event.purchase_id)])
 
     with started(shop.system) as opened:
         publish(opened, shop.sales, purchased("a"))
@@ -180,21 +180,21 @@ def test_a_failure_at_the_commit_names_nobody_and_every_event_is_run_alone() -> 
     shop = declare(bills=False)
 
     @shop.finance.handles(ItemPurchased)
-    def bill(event: ItemPurchased, connection: sqlite3.Connection, unit_of_work: UnitOfWork) -> None:
-        connection.execute("insert into line values (?)", [str(event.purchase_id)])
+    def bill(event: ItemPurchased, connection: Connection, unit_of_work: UnitOfWork) -> None:
+        connection.execute(sql("insert into line values (?)"), [str(event.purchase_id)])
         insert_bill(connection, event)
         unit_of_work.publish(ItemBilled(purchase_id=event.purchase_id, customer_id=event.customer_id, billed_at=AT))
 
     @shop.finance.handles(ItemPurchased)
-    def count(event: ItemPurchased, connection: sqlite3.Connection) -> None:
-        connection.execute("insert into bill (purchase, customer) values ('counted', ?)", [str(event.purchase_id)])
+    def count(event: ItemPurchased, connection: Connection) -> None:
+        connection.execute(sql("insert into bill (purchase, customer) values ('counted', ?)"), [str(event.purchase_id)])
 
     with started(shop.system) as opened:
         with opened.connection(shop.finance) as connection:
-            connection.execute("create table price (purchase text primary key)")
+            connection.execute(sql("create table price (purchase text primary key)"))
             known = "references price (purchase) deferrable initially deferred"
-            connection.execute(f"create table line (purchase text {known})")
-            connection.executemany("insert into price values (?)", [[known] for known in texts("a", "c")])
+            connection.execute(sql(f"create table line (purchase text {known})"))
+            connection.cursor().executemany(sql("insert into price values (?)"), [[known] for known in texts("a", "c")])
         publish(opened, shop.sales, *(purchased(name, customer=name) for name in "abc"))
         opened.settle(failures="park")
 
@@ -282,7 +282,7 @@ def test_a_failing_batch_handler_is_run_one_event_at_a_time() -> None:
     sizes: list[int] = []
 
     @shop.finance.handles(ItemPurchased)
-    def bill(events: Sequence[ItemPurchased], connection: sqlite3.Connection) -> None:
+    def bill(events: Sequence[ItemPurchased], connection: Connection) -> None:
         sizes.append(len(events))
         for event in events:
             insert_bill(connection, event)

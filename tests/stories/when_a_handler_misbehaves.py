@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from any_store import IS_SQLITE, Connection, sql, sqlite_only, started
 from small_shop import (
     AT,
     ItemBilled,
@@ -35,7 +36,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 from preterite import Recoverability, UnitOfWork
 from preterite.errors import UnitOfWorkSealed
 from preterite.rows import Failure
-from preterite.testing import StartedSystem, started
+from preterite.testing import StartedSystem
 
 ONCE = Recoverability(immediate_retries=0, delayed_retries=0)
 ADD = text("insert into bill (purchase, customer) values (:purchase, '')")
@@ -66,15 +67,16 @@ def outcome(shop: Shop) -> tuple[list[str], list[Failure]]:
 
 # protocol rule 9: handlers do not end the transaction
 
-ENDINGS: dict[str, Callable[[sqlite3.Connection], object]] = {
+ENDINGS: dict[str, Callable[[Connection], object]] = {
     "commit()": lambda connection: connection.commit(),
     "rollback()": lambda connection: connection.rollback(),
-    "COMMIT": lambda connection: connection.execute("COMMIT"),
-    "ROLLBACK": lambda connection: connection.execute("ROLLBACK"),
-    "END": lambda connection: connection.execute("end transaction"),
-    "executescript": lambda connection: connection.executescript("select 1"),
+    "COMMIT": lambda connection: connection.execute(sql("COMMIT")),
+    "ROLLBACK": lambda connection: connection.execute(sql("ROLLBACK")),
+    "END": lambda connection: connection.execute(sql("end transaction")),
     "with": lambda connection: connection.__exit__(None, None, None),
 }
+if IS_SQLITE:
+    ENDINGS["executescript"] = lambda connection: connection.executescript("select 1")
 
 
 @pytest.mark.rule(9)
@@ -83,7 +85,7 @@ def test_a_handler_that_ends_the_transaction_of_its_connection_is_refused_and_sa
     shop = declare(bills=False, recoverability=ONCE)
 
     @shop.finance.handles(ItemPurchased)
-    def bill(event: ItemPurchased, connection: sqlite3.Connection) -> None:
+    def bill(event: ItemPurchased, connection: Connection) -> None:
         insert_bill(connection, event)
         if event.purchase_id == id_of("b"):
             ENDINGS[how](connection)
@@ -112,6 +114,7 @@ def test_a_handler_that_ends_the_transaction_of_its_session_is_refused(how: str)
     assert [failure.error for failure in failed] == ["HandlerEndedTransaction"]
 
 
+@sqlite_only
 @pytest.mark.rule(9)
 def test_a_handler_that_hides_an_implicit_rollback_doubles_and_loses_nothing() -> None:
     """INSERT OR ROLLBACK ends the transaction inside SQLite; what follows must not commit by itself."""
@@ -119,15 +122,15 @@ def test_a_handler_that_hides_an_implicit_rollback_doubles_and_loses_nothing() -
     shop.finance.tables = "create table bill (position integer primary key, purchase text unique, customer text)"
 
     @shop.finance.handles(ItemPurchased)
-    def bill(event: ItemPurchased, connection: sqlite3.Connection) -> None:
+    def bill(event: ItemPurchased, connection: Connection) -> None:
         insert_bill(connection, event)
         if event.purchase_id == id_of("b"):
             twice = f"insert or rollback into bill (purchase) values ('{event.purchase_id}')"
             for step in (
                 lambda: connection.execute(twice),
                 lambda: insert_bill(connection, returned("a statement that SQLite has prepared before")),
-                lambda: connection.execute("insert into bill (purchase) values ('a new statement')"),
-                lambda: connection.execute("create table committed_by_itself (a text)"),
+                lambda: connection.execute(sql("insert into bill (purchase) values ('a new statement')")),
+                lambda: connection.execute(sql("create table committed_by_itself (a text)")),
             ):
                 with suppress(sqlite3.Error):
                     step()
@@ -184,7 +187,7 @@ def test_whatever_a_handler_raises_sets_its_event_aside_and_stops_nothing(error:
     shop = declare(bills=False, recoverability=ONCE)
 
     @shop.finance.handles(ItemPurchased)
-    def bill(event: ItemPurchased, connection: sqlite3.Connection) -> None:
+    def bill(event: ItemPurchased, connection: Connection) -> None:
         insert_bill(connection, event)
         if event.purchase_id == id_of("b"):
             raise error("enough")
@@ -205,19 +208,20 @@ def test_a_handler_that_calls_exit_does_not_end_the_worker() -> None:
     assert outcome(shop)[1][0].error == "SystemExit"
 
 
+@sqlite_only
 def test_another_database_that_is_locked_is_the_handlers_trouble_not_the_streams(tmp_path: Path) -> None:
     other = sqlite3.connect(tmp_path / "other.sqlite", isolation_level=None)
-    other.execute("create table note (a text)")
-    other.execute("begin exclusive")
+    other.execute(sql("create table note (a text)"))
+    other.execute(sql("begin exclusive"))
     shop = declare(bills=False, recoverability=ONCE)
 
     @shop.finance.handles(ItemPurchased)
-    def bill(event: ItemPurchased, connection: sqlite3.Connection) -> None:
+    def bill(event: ItemPurchased, connection: Connection) -> None:
         insert_bill(connection, event)
         if event.purchase_id == id_of("b"):
             locked = sqlite3.connect(tmp_path / "other.sqlite", timeout=0.0)
             try:
-                locked.execute("insert into note values ('a')")
+                locked.execute(sql("insert into note values ('a')"))
             finally:
                 locked.close()
 
@@ -265,8 +269,8 @@ def test_a_handler_on_a_connection_sees_what_one_on_a_session_has_added() -> Non
         session.add(Bill(purchase=str(event.purchase_id), customer=""))
 
     @shop.finance.handles(ItemPurchased)
-    def count(event: ItemPurchased, connection: sqlite3.Connection) -> None:
-        seen.append(connection.execute("select count(*) from bill").fetchone()[0])
+    def count(event: ItemPurchased, connection: Connection) -> None:
+        seen.append(connection.execute(sql("select count(*) from bill")).fetchone()[0])
 
     with started(shop.system) as opened:
         publish(opened, shop.sales, purchased("a"), purchased("b"))
@@ -303,7 +307,7 @@ def test_async_handlers_work_on_plain_connections() -> None:
     shop = declare(bills=False)
 
     @shop.finance.handles(ItemPurchased)
-    async def bill(event: ItemPurchased, connection: sqlite3.Connection) -> None:
+    async def bill(event: ItemPurchased, connection: Connection) -> None:
         await asyncio.sleep(0)
         insert_bill(connection, event)
 
@@ -327,7 +331,7 @@ def test_an_async_handler_behind_a_plain_decorator_is_run_to_its_end() -> None:
 
     @shop.finance.handles(ItemPurchased)
     @told
-    async def bill(event: ItemPurchased, connection: sqlite3.Connection) -> None:
+    async def bill(event: ItemPurchased, connection: Connection) -> None:
         await asyncio.sleep(0)
         insert_bill(connection, event)
 

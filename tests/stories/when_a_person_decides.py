@@ -6,6 +6,7 @@ from collections.abc import Callable
 from uuid import UUID
 
 import pytest
+from any_store import started
 from small_shop import Shop, bills, declare, id_of, letters, publish, purchased, texts
 
 from preterite import Recoverability
@@ -25,7 +26,7 @@ from preterite.letters import (
     stops_after,
 )
 from preterite.rows import AuditLine
-from preterite.testing import StartedSystem, started
+from preterite.testing import StartedSystem
 
 AT_ONCE = Recoverability(immediate_retries=0, delayed_retries=0)
 OPS = Person("ops", "price added", 5.0)

@@ -13,6 +13,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from any_store import sql
 from process_shop import finance
 from processes import RunningShop, running_shop, until
 from small_shop import letters
@@ -77,8 +78,8 @@ def test_one_that_is_asked_to_stop_finishes_and_spends_no_attempt(shop: RunningS
     code = shop.stop()
     done = shop.billed()
     with shop.opened.connection(finance) as connection:
-        leases = connection.execute("select count(*) from preterite_lease where owner is not null").fetchone()[0]
-        parked = connection.execute("select count(*) from preterite_parked").fetchone()[0]
+        leases = connection.execute(sql("select count(*) from preterite_lease where owner is not null")).fetchone()[0]
+        parked = connection.execute(sql("select count(*) from preterite_parked")).fetchone()[0]
 
     assert code == 0
     assert len(done) == len(set(done)) <= len(published)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any, Literal
 from uuid import UUID
 
 import pytest
+from any_store import Connection, sql, started
 from small_shop import ItemPurchased, ItemReturned, id_of, letters, purchased, returned
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -25,10 +25,10 @@ from preterite import (
     timeout,
 )
 from preterite.errors import SystemRefused, UsageError
-from preterite.testing import StartedSystem, started
+from preterite.testing import StartedSystem
 
 HOUR = timedelta(hours=1)
-SALES_TABLES = "create table purchase (id text primary key)"
+SALES_TABLES = sql("create table purchase (id text primary key)")
 PATIENT = Recoverability(immediate_retries=0, delayed_retries=3, first_delay_seconds=10, delay_growth=1)
 
 
@@ -272,7 +272,7 @@ def test_a_timeout_waits_while_an_event_of_its_saga_is_parked() -> None:
         publish(shop, sales, returned("one"))
         shop.settle(failures="park")
         with shop.connection(shop.components["shipping"]) as connection:
-            connection.execute("update preterite_parked set due_at = due_at + 7200")
+            connection.execute(sql("update preterite_parked set due_at = due_at + 7200"))
         shop.clock.advance(HOUR)
         packed_meanwhile = list(log)
         shop.clock.advance(3 * HOUR)
@@ -359,7 +359,7 @@ def test_an_instance_of_an_older_version_takes_the_defaults_of_new_fields_and_is
             publish(again, newer_sales, returned("one"))
             again.settle()
             with again.connection(newer_shipping) as connection:
-                version = connection.execute("select version from preterite_saga").fetchone()[0]
+                version = connection.execute(sql("select version from preterite_saga")).fetchone()[0]
 
         assert found == [(300, "none")]
         assert version == 2
@@ -399,22 +399,22 @@ def test_a_state_that_does_not_fit_its_fields_fails_the_handler() -> None:
 
 def test_a_saga_works_on_the_components_own_rows_in_the_same_transaction() -> None:
     sales = Component("sales", publishes=[ItemPurchased])
-    shipping = Component("shipping", tables="create table shipment (purchase text primary key)")
+    shipping = Component("shipping", tables=sql("create table shipment (purchase text primary key)"))
 
     @shipping.saga
     class Window(Saga, by="purchase_id"):
         purchase_id: UUID
 
         @started_by(ItemPurchased)
-        def open(self, event: ItemPurchased, connection: sqlite3.Connection) -> None:
-            connection.execute("insert into shipment values (?)", [str(self.purchase_id)])
+        def open(self, event: ItemPurchased, connection: Connection) -> None:
+            connection.execute(sql("insert into shipment values (?)"), [str(self.purchase_id)])
             self.complete()
 
     with started(System("shop", [sales, shipping])) as shop:
         publish(shop, sales, purchased("one"))
         shop.settle()
         with shop.connection(shipping) as connection:
-            rows = connection.execute("select purchase from shipment").fetchall()
+            rows = connection.execute(sql("select purchase from shipment")).fetchall()
 
         assert rows == [(str(id_of("one")),)]
         assert counts(shop, shipping) == (0, 0)
@@ -493,5 +493,6 @@ def state(shop: StartedSystem, component: Component, saga: type[Saga]) -> dict[s
     import json
 
     with shop.connection(component) as connection:
-        row = connection.execute("select state from preterite_saga where saga = ?", [saga.__saga__.name]).fetchone()
+        found = connection.execute(sql("select state from preterite_saga where saga = ?"), [saga.__saga__.name])
+        row = found.fetchone()
     return json.loads(row[0])

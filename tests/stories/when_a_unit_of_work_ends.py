@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy
+from any_store import own_connection, own_url, sql, started
 from small_shop import AT, ItemBilled, ItemPurchased, declare, id_of, publish, purchased, texts
 from sqlalchemy import event as hooks
 from sqlalchemy import text
@@ -27,7 +28,7 @@ from preterite.errors import (
     UsageError,
     WrongDatabase,
 )
-from preterite.testing import StartedSystem, started
+from preterite.testing import StartedSystem
 
 SHOP = declare(bills=False)
 SALES = SHOP.sales
@@ -49,7 +50,7 @@ def announced(shop: OpenSystem) -> list[str]:
 def rows(shop: OpenSystem) -> list[str]:
     """What Sales has in its own table, in order."""
     with shop.connection(SALES) as connection:
-        return [row[0] for row in connection.execute("select id from purchase order by rowid")]
+        return [row[0] for row in connection.execute(sql("select id from purchase order by rowid"))]
 
 
 def test_what_commits_on_a_bare_connection_is_announced(shop: StartedSystem) -> None:
@@ -96,7 +97,7 @@ async def test_what_fails_in_an_async_session_is_not_announced() -> None:
 def test_what_raises_is_rolled_back_and_not_announced(shop: StartedSystem) -> None:
     with pytest.raises(RuntimeError, match="changed my mind"):
         with shop.connection(SALES) as connection, SALES.unit_of_work(connection) as unit_of_work:
-            connection.execute("insert into purchase values ('a')")
+            connection.execute(sql("insert into purchase values ('a')"))
             unit_of_work.publish(purchased("a"))
             raise RuntimeError("changed my mind")
 
@@ -134,9 +135,9 @@ def test_what_a_session_rolls_back_to_a_savepoint_is_not_announced(shop: Started
 def test_what_a_bare_connection_rolls_back_to_a_savepoint_is_not_announced(shop: StartedSystem) -> None:
     with shop.connection(SALES) as connection, SALES.unit_of_work(connection) as unit_of_work:
         unit_of_work.publish(purchased("a"))
-        connection.execute("savepoint part")
+        connection.execute(sql("savepoint part"))
         unit_of_work.publish(purchased("b"))
-        connection.execute("rollback to part")
+        connection.execute(sql("rollback to part"))
         unit_of_work.publish(purchased("c"))
 
     assert announced(shop) == texts("a", "c")
@@ -144,8 +145,8 @@ def test_what_a_bare_connection_rolls_back_to_a_savepoint_is_not_announced(shop:
 
 def test_a_unit_of_work_joins_an_open_transaction(shop: StartedSystem) -> None:
     with shop.connection(SALES) as connection:
-        connection.execute("begin immediate")
-        connection.execute("insert into purchase values (?)", texts("a"))
+        connection.execute(sql("begin immediate"))
+        connection.execute(sql("insert into purchase values (?)"), texts("a"))
         with SALES.unit_of_work(connection) as unit_of_work:
             unit_of_work.publish(purchased("a"))
 
@@ -257,9 +258,9 @@ async def test_an_async_session_needs_async_with() -> None:
 
 
 def test_a_connection_of_the_users_own_is_as_good(shop: StartedSystem) -> None:
-    connection = sqlite3.connect(shop.databases["sales"].url.removeprefix("sqlite:///"))
+    connection = own_connection(shop.databases["sales"])
     with SALES.unit_of_work(connection) as unit_of_work:
-        connection.execute("insert into purchase values (?)", texts("a"))
+        connection.execute(sql("insert into purchase values (?)"), texts("a"))
         unit_of_work.publish(purchased("a"))
     connection.close()
 
@@ -267,7 +268,7 @@ def test_a_connection_of_the_users_own_is_as_good(shop: StartedSystem) -> None:
 
 
 def test_an_engine_of_the_users_own_is_as_good(shop: StartedSystem) -> None:
-    engine = sqlalchemy.create_engine(shop.databases["sales"].url)
+    engine = sqlalchemy.create_engine(own_url(shop.databases["sales"]))
     with Session(engine) as session, SALES.unit_of_work(session) as unit_of_work:
         session.execute(INSERT, {"id": str(id_of("a"))})
         unit_of_work.publish(purchased("a"))
@@ -277,7 +278,7 @@ def test_an_engine_of_the_users_own_is_as_good(shop: StartedSystem) -> None:
 
 
 async def test_an_async_engine_of_the_users_own_is_as_good(shop: StartedSystem) -> None:
-    engine = create_async_engine(shop.databases["sales"].url.replace("sqlite:", "sqlite+aiosqlite:"))
+    engine = create_async_engine(own_url(shop.databases["sales"], asyncio=True))
     async with AsyncSession(engine) as session, SALES.unit_of_work(session) as unit_of_work:
         await session.execute(INSERT, {"id": str(id_of("a"))})
         unit_of_work.publish(purchased("a"))

@@ -14,6 +14,7 @@ from itertools import accumulate
 from pathlib import Path
 from uuid import UUID
 
+from any_store import log_place, places, sql
 from processes import TESTS, until
 from time_shop import CaseClosed, CaseOpened, finance, sales, system
 
@@ -67,8 +68,8 @@ class Workers:
 
 @contextmanager
 def office(folder: Path) -> Generator[tuple[OpenSystem, Workers]]:
-    urls = {name: f"sqlite:///{folder}/{name}.sqlite" for name in ("sales", "finance")}
-    log = f"sqlite:///{folder}/log.sqlite"
+    urls = places(folder, ("sales", "finance"))
+    log = log_place(folder)
     environment = {f"PRETERITE_{name.upper()}_URL": url for name, url in urls.items()}
     everything = {**os.environ, **environment, "PRETERITE_LOG_URL": log, "PYTHONPATH": str(TESTS)}
     system.begin_clock(START, log=log)
@@ -109,8 +110,8 @@ def test_every_timeout_comes_once_in_order_within_seconds_and_none_after_its_sag
                 workers.start()
             let_all_be_handled(opened, clock, stop)
         with opened.connection(finance) as connection:
-            rows = connection.execute("select case_id, meant, at from called order by position").fetchall()
-            left = connection.execute("select count(*) from preterite_later").fetchone()[0]
+            rows = connection.execute(sql("select case_id, meant, at from called order by position")).fetchall()
+            left = connection.execute(sql("select count(*) from preterite_later")).fetchone()[0]
 
     assert len({row[0] for row in rows}) == len(rows) == CASES - len(closed)
     assert {row[0] for row in rows}.isdisjoint({str(UUID(int=number)) for number in closed})

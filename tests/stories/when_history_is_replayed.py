@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import itertools
-import sqlite3
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from uuid import UUID
 
+import lossy_logs
 import pytest
+from any_store import Connection, log_place, places, sql, sqlite_only
 from small_shop import (
     FINANCE_TABLES,
     SALES_TABLES,
@@ -37,7 +38,7 @@ from preterite.testing import MovableClock, SeededRandomness, StartedSystem, ins
 START = "2013-07-30T12:00Z"
 OPS = Person("ops", "late handler", 5.0)
 AT_ONCE = Recoverability(immediate_retries=0, delayed_retries=0)
-MAIL = "create table mail (position integer primary key, what text)"
+MAIL = sql("create table mail (position integer primary key, what text)")
 
 
 class Office:
@@ -55,16 +56,16 @@ class Office:
         )
 
         @self.finance.handles(ItemPurchased)
-        def bill(event: ItemPurchased, connection: sqlite3.Connection) -> None:
+        def bill(event: ItemPurchased, connection: Connection) -> None:
             insert_bill(connection, event)
 
         if mails:
 
             @self.finance.handles(ItemPurchased)
-            def mail(event: ItemPurchased, connection: sqlite3.Connection, unit_of_work: UnitOfWork) -> None:
+            def mail(event: ItemPurchased, connection: Connection, unit_of_work: UnitOfWork) -> None:
                 if fails(event.purchase_id):
                     raise RuntimeError("no paper")
-                connection.execute("insert into mail (what) values (?)", [str(event.purchase_id)])
+                connection.execute(sql("insert into mail (what) values (?)"), [str(event.purchase_id)])
                 unit_of_work.publish(
                     ItemBilled(
                         purchase_id=event.purchase_id, customer_id=event.customer_id, billed_at=event.purchased_at
@@ -72,14 +73,14 @@ class Office:
                 )
 
             @self.finance.handles(ItemReturned)
-            def apologise(event: ItemReturned, connection: sqlite3.Connection) -> None:
-                connection.execute("insert into mail (what) values (?)", [f"sorry {event.purchase_id}"])
+            def apologise(event: ItemReturned, connection: Connection) -> None:
+                connection.execute(sql("insert into mail (what) values (?)"), [f"sorry {event.purchase_id}"])
 
         return open_as(
             StartedSystem,
             System("shop", [self.sales, self.finance]),
-            databases={name: f"sqlite:///{self.folder}/{name}.sqlite" for name in ("sales", "finance")},
-            log=f"sqlite:///{self.folder}/log.sqlite",
+            databases=places(self.folder, ("sales", "finance")),
+            log=log_place(self.folder),
             only=["sales", "finance"],
             create_tables=True,
             clock=self.clock,
@@ -96,7 +97,7 @@ class Office:
 
     def mails(self, shop: OpenSystem) -> list[str]:
         with shop.connection(self.finance) as connection:
-            return [row[0] for row in connection.execute("select what from mail order by position")]
+            return [row[0] for row in connection.execute(sql("select what from mail order by position"))]
 
     def buy(self, shop: OpenSystem, *names: str, customer: str = "anna") -> None:
         for name in names:
@@ -248,9 +249,7 @@ def test_what_was_set_aside_for_nobody_and_discarded_does_not_come_back_with_his
         relay = shop.relay("sales")
         relay.step()
         relay.close()
-        with sqlite3.connect(office.folder / "log.sqlite") as log:
-            log.execute("update log_record set body = x'00' where number = 4 and stream = 1")
-        log.close()
+        lossy_logs.spoil(shop.log, 4, b"\0")
         shop.settle(failures="park")
         store = shop.databases["finance"].store
         with shop.connection(office.finance) as connection:
@@ -344,8 +343,8 @@ def test_a_saga_is_not_fed_what_it_has_seen_again(tmp_path: Path) -> None:
         def open(self, event: ItemPurchased) -> None: ...
 
     with System("shop", [sales, finance]).open(
-        databases={name: f"sqlite:///{tmp_path}/{name}.sqlite" for name in ("sales", "finance")},
-        log=f"sqlite:///{tmp_path}/log.sqlite",
+        databases=places(tmp_path, ("sales", "finance")),
+        log=log_place(tmp_path),
         create_tables=True,
     ) as shop:
         publish(shop, sales, purchased("a"))
@@ -362,8 +361,8 @@ def test_a_component_that_begins_now_is_not_given_history(tmp_path: Path) -> Non
     def open_shop(finance: Component | None) -> OpenSystem:
         components = [sales] if finance is None else [sales, finance]
         return System("shop", [sales, finance] if finance else [sales]).open(
-            databases={component.name: f"sqlite:///{tmp_path}/{component.name}.sqlite" for component in components},
-            log=f"sqlite:///{tmp_path}/log.sqlite",
+            databases=places(tmp_path, [component.name for component in components]),
+            log=log_place(tmp_path),
             create_tables=True,
         )
 
@@ -393,6 +392,7 @@ def stage(shop: OpenSystem) -> Stage:
     return shop.stage("finance")
 
 
+@sqlite_only
 def test_a_rehearsal_tells_what_would_change_and_touches_nothing(office: Office) -> None:
     with office.open(mails=True, fails=lambda purchase: purchase == id_of("b")) as shop:
         shop.settle()
@@ -409,6 +409,7 @@ def test_a_rehearsal_tells_what_would_change_and_touches_nothing(office: Office)
         assert shop.published(ItemBilled) == []
 
 
+@sqlite_only
 def test_a_rehearsal_names_what_fails_also_where_a_whole_batch_did(office: Office) -> None:
     """Then each event runs alone, as it would: those that can are applied, and the others are told by their error."""
     broken = {id_of(name) for name in ("a", "d", "e", "f")}
@@ -422,6 +423,7 @@ def test_a_rehearsal_names_what_fails_also_where_a_whole_batch_did(office: Offic
         assert {table: tuple(change) for table, change in told.tables.items()} == {"mail": (1, 0)}, "one more for g"
 
 
+@sqlite_only
 def test_a_rehearsal_says_if_a_handler_gives_another_result_the_second_time(office: Office) -> None:
     runs: list[int] = []
 
@@ -436,24 +438,26 @@ def test_a_rehearsal_says_if_a_handler_gives_another_result_the_second_time(offi
         assert not told.same_twice
 
 
+@sqlite_only
 @pytest.mark.parametrize(("lost", "says"), [(2, "number 2 of sales/0 is not in the log"), (3, "come to its end")])
 def test_a_rehearsal_that_cannot_come_to_its_end_says_why(office: Office, lost: int, says: str) -> None:
     with office.open(mails=True) as shop:
         shop.settle()
-        with sqlite3.connect(office.folder / "log.sqlite") as log:
-            log.execute("delete from log_record where number = ? and stream = 1", [lost])
-        log.close()
+        lossy_logs.lose(shop.log, Stream("sales", 0), [lost])
         with pytest.raises(UsageError, match=says):
             rehearse(stage(shop), office.wanted(shop))
 
         assert office.mails(shop) == []
 
 
+@sqlite_only
 def test_rows_that_change_are_told_as_gone_and_come(office: Office) -> None:
     with office.open(mails=True) as shop:
         shop.settle()
         with shop.connection(office.finance) as connection:
-            connection.execute("create trigger late after insert on mail begin update bill set customer = 'x'; end")
+            connection.execute(
+                sql("create trigger late after insert on mail begin update bill set customer = 'x'; end")
+            )
         told = rehearse(stage(shop), office.wanted(shop))
 
         assert {table: tuple(change) for table, change in told.tables.items()} == {"bill": (4, 4), "mail": (4, 0)}

@@ -8,6 +8,7 @@ from uuid import UUID
 
 import msgspec
 import pytest
+from any_store import log_place, places, sql, sqlite_only, started
 from small_shop import (
     AT,
     Shop,
@@ -26,7 +27,7 @@ from preterite.errors import StoreUnavailable
 from preterite.letters import Person, redrive
 from preterite.log import Log, Record, Stream
 from preterite.logs.sqlite import SqliteLog
-from preterite.testing import StartedSystem, started
+from preterite.testing import StartedSystem
 
 
 class TroubleSome:
@@ -115,10 +116,10 @@ def test_an_event_that_needs_newer_code_waits_with_its_followers_until_the_contr
 
     store = opened.databases["finance"].store
     with opened.connection(shop.finance) as connection:
-        connection.execute("begin")
+        connection.execute(sql("begin"))
         assert store.retry_undecodable(connection, "newer contracts") == 1
         connection.execute(
-            "update preterite_parked set envelope = ? where state = 'parked' and number = 1",
+            sql("update preterite_parked set envelope = ? where state = 'parked' and number = 1"),
             [envelope("sales.ItemPurchased", msgspec.json.encode(purchased("mended")))],
         )
         connection.commit()
@@ -154,7 +155,7 @@ def test_a_type_that_no_component_declares_is_counted_and_passed(opened: Started
     assert bills(opened, shop.finance) == texts("good")
     assert letters(opened, shop.finance) == []
     with opened.connection(shop.finance) as connection:
-        found = connection.execute("select publisher, what, count from preterite_passed_over").fetchall()
+        found = connection.execute(sql("select publisher, what, count from preterite_passed_over")).fetchall()
     assert found == [("sales", "sales.ItemWrapped", 2)]
 
 
@@ -208,19 +209,20 @@ def test_the_counts_add_up(shop: Shop) -> None:
         assert counts.dead > 0
 
 
+@sqlite_only
 def test_a_unit_of_work_on_a_full_disk_fails_and_the_next_one_succeeds(tmp_path: Path) -> None:
     """What the user sees is their own database's error; nothing was announced, nothing is half done."""
     shop = declare()
     with started(shop.system) as opened:
         publish(opened, shop.sales, purchased("a"))
         with opened.connection(shop.sales) as connection:
-            pages = connection.execute("pragma page_count").fetchone()[0]
-            connection.execute(f"pragma max_page_count={pages}")
+            pages = connection.execute(sql("pragma page_count")).fetchone()[0]
+            connection.execute(sql(f"pragma max_page_count={pages}"))
             with pytest.raises(Exception, match="database or disk is full"):
                 with shop.sales.unit_of_work(connection) as unit_of_work:
                     for number in range(5000):
                         unit_of_work.publish(purchased(f"p{number}"))
-            connection.execute("pragma max_page_count=1000000")
+            connection.execute(sql("pragma max_page_count=1000000"))
             with shop.sales.unit_of_work(connection) as unit_of_work:
                 unit_of_work.publish(purchased("b"))
         opened.settle()
@@ -232,7 +234,9 @@ def test_two_events_of_one_customer_keep_their_order_across_types(opened: Starte
     publish(opened, shop.sales, purchased("a"), returned("a"), purchased("b"))
     opened.settle()
     stream = next(s for s in (Stream("sales", n) for n in range(8)) if opened.log.end(s).number)
-    kinds = [msgspec.json.decode(record.body)["type"] for record in opened.log.reader({stream: 0}).read(10)][:3]
+    reader = opened.log.reader({stream: 0})
+    kinds = [msgspec.json.decode(record.body)["type"] for record in reader.read(10)][:3]
+    reader.close()
 
     assert kinds == ["sales.ItemPurchased", "sales.ItemReturned", "sales.ItemPurchased"]
 
@@ -240,14 +244,15 @@ def test_two_events_of_one_customer_keep_their_order_across_types(opened: Starte
 def pages_of(log: Log, pragma: str) -> int:
     """Ask the connection on which the log writes, or tell it how many pages its disk has."""
     assert isinstance(log, SqliteLog)
-    return log._connection.execute(f"pragma {pragma}").fetchone()[0]  # pyright: ignore[reportPrivateUsage]
+    return log._connection.execute(sql(f"pragma {pragma}")).fetchone()[0]  # pyright: ignore[reportPrivateUsage]
 
 
+@sqlite_only
 def test_a_log_on_a_full_disk_is_waited_for_and_everything_committed_is_announced_afterwards(tmp_path: Path) -> None:
     """Sales goes on purchasing meanwhile; nothing is lost, doubled or out of order."""
     shop = declare()
-    files = {name: f"sqlite:///{tmp_path}/{name}.sqlite" for name in ("sales", "finance")}
-    with shop.system.open(databases=files, log=f"sqlite:///{tmp_path}/log.sqlite", create_tables=True) as opened:
+    files = places(tmp_path, ("sales", "finance"))
+    with shop.system.open(databases=files, log=log_place(tmp_path), create_tables=True) as opened:
         opened.settle()
         pages = pages_of(opened.log, "page_count")
         pages_of(opened.log, f"max_page_count={pages}")

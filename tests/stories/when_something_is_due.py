@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
 
 import pytest
+from any_store import Connection, sql, started
 from small_shop import ItemPurchased, letters, purchased
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 
 from preterite import Command, Component, Envelope, Event, Recoverability, System, UnitOfWork
 from preterite.errors import SystemRefused, UnitOfWorkSealed, UsageError
-from preterite.testing import StartedSystem, started
+from preterite.testing import StartedSystem
 
 START = "2013-07-30T12:00Z"
 HOUR = timedelta(hours=1)
@@ -47,16 +47,16 @@ def office(recoverability: Recoverability | None = None, fails: Sequence[str] = 
     finance = Component(
         "finance",
         publishes=[ReminderSent],
-        tables="create table reminder (position integer primary key, name text)",
+        tables=sql("create table reminder (position integer primary key, name text)"),
         recoverability=recoverability,
     )
     made = Office(finance, System("shop", [sales, finance]))
 
     @finance.handles(Remind)
-    def remind(command: Remind, connection: sqlite3.Connection, unit_of_work: UnitOfWork, envelope: Envelope) -> None:
+    def remind(command: Remind, connection: Connection, unit_of_work: UnitOfWork, envelope: Envelope) -> None:
         if command.name in fails:
             raise RuntimeError("no paper")
-        connection.execute("insert into reminder (name) values (?)", [command.name])
+        connection.execute(sql("insert into reminder (name) values (?)"), [command.name])
         unit_of_work.publish(ReminderSent(name=command.name))
         if command.name == "again":
             unit_of_work.later(Remind(name="and again"), after=HOUR)
@@ -71,7 +71,7 @@ def ask(shop: StartedSystem, finance: Component, name: str, after: timedelta) ->
 
 def reminders(shop: StartedSystem, finance: Component) -> list[str]:
     with shop.connection(finance) as connection:
-        return [row[0] for row in connection.execute("select name from reminder order by position")]
+        return [row[0] for row in connection.execute(sql("select name from reminder order by position"))]
 
 
 def test_a_command_is_handled_when_it_is_due_and_not_before() -> None:

@@ -84,8 +84,8 @@ def test_a_loop_that_breaks_starts_again_and_nothing_is_lost(
     make = opened.receiver
     broken = threading.Event()
 
-    def break_once(component: str) -> object:
-        receiver = make(component)
+    def break_once(component: str, owner: str) -> object:
+        receiver = make(component, owner)
         step = receiver.step
 
         def breaking() -> bool:
@@ -112,8 +112,8 @@ def test_a_loop_that_cannot_tell_what_is_due_goes_on(
     make = opened.receiver
     asked = threading.Event()
 
-    def out_of_reach_once(component: str) -> object:
-        receiver = make(component)
+    def out_of_reach_once(component: str, owner: str) -> object:
+        receiver = make(component, owner)
         seconds_to_next = receiver.seconds_to_next
 
         def failing() -> float | None:

@@ -13,15 +13,20 @@ __all__ = ["connect"]
 
 def connect(url: str, identity: LogIdentity, clock: Clock, retention: timedelta | None = None) -> Log:
     """Open the log that a URL names, made for this system if it is new."""
-    kind = url.partition(":")[0]
+    kind = url.partition(":")[0].partition("+")[0]
     if kind == "sqlite":
         from preterite.logs.sqlite import SqliteLog
 
         return SqliteLog(url, identity, clock, retention)
+    if kind in ("postgresql", "postgres"):
+        from preterite.logs.postgres import PostgresLog
+
+        return PostgresLog(url, identity, clock, retention)
     if kind == "memory":
         from preterite.logs.memory import MemoryLog
 
         return MemoryLog(identity)
     raise ConfigurationError(
-        f"{url.partition('@')[2] or url!r} names no kind of log known here; known: sqlite:///path, memory:."
+        f"{url.partition('@')[2] or url!r} names no kind of log known here; "
+        "known: sqlite:///path, postgresql://user:password@host/database, memory:."
     )

@@ -1,4 +1,4 @@
-"""Reading a log that is keyed by (stream, number): shared by the SQLite and the in-memory log.
+"""Reading a log that is keyed by (stream, number): shared by the logs in databases and the in-memory log.
 
 A reader takes each stream's next numbers in order. Where the next number is missing it hands out the first
 one behind the gap, once, so that the gap is noticed, and stays before the gap: the missing number is
@@ -8,6 +8,8 @@ read as soon as it is there, wherever it was appended.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import groupby
+from operator import attrgetter
 from typing import NamedTuple
 
 from preterite.log import Record, Stream
@@ -20,6 +22,23 @@ class Tail(NamedTuple):
     head: Record | None
 
 
+Place = tuple[Stream, int]
+"""A stream, and the number after which it is read."""
+
+
+def one_by_one(fetch: Callable[[Stream, int, int], Sequence[Record]]) -> Callable[[Sequence[Place], int], list[Record]]:
+    """Read several streams by reading each, where that costs nothing more."""
+
+    def fetch_all(places: Sequence[Place], limit: int) -> list[Record]:
+        found: list[Record] = []
+        for stream, after in places:
+            if len(found) < limit:
+                found += fetch(stream, after, limit - len(found))
+        return found
+
+    return fetch_all
+
+
 class NumberedReader:
     """Reads a fixed set of streams onward by number."""
 
@@ -27,7 +46,7 @@ class NumberedReader:
         self,
         starts: Mapping[Stream, int],
         tails: Callable[[], Mapping[Stream, Tail]],
-        fetch: Callable[[Stream, int, int], Sequence[Record]],
+        fetch: Callable[[Sequence[Place], int], Sequence[Record]],
         version: Callable[[], int],
         closed: Callable[[], None],
     ) -> None:
@@ -48,14 +67,21 @@ class NumberedReader:
             return []
         records: list[Record] = []
         tails = self._tails()
+        behind = [
+            (stream, self._places[stream])
+            for stream in self._order
+            if stream in tails and tails[stream].last_number > self._places[stream]
+        ]
+        found = {
+            stream: list(run)
+            for stream, run in groupby(self._fetch(behind, limit) if behind else (), key=attrgetter("stream"))
+        }
         for stream in self._order:
             tail = tails.get(stream)
             if tail is None:
                 continue
-            onward: Sequence[Record] = []
-            if tail.last_number > self._places[stream] and len(records) < limit:
-                onward = self._onward(stream, limit - len(records))
-                records += onward
+            onward = self._onward(stream, found.get(stream, []))
+            records += onward
             if tail.head is not None and not onward and len(records) < limit:
                 records += self._head(stream, tail.head)
         if len(records) >= limit:
@@ -68,9 +94,8 @@ class NumberedReader:
         """Give up what the reader holds open."""
         self._closed()
 
-    def _onward(self, stream: Stream, limit: int) -> Sequence[Record]:
+    def _onward(self, stream: Stream, records: Sequence[Record]) -> Sequence[Record]:
         place = self._places[stream]
-        records = self._fetch(stream, place, limit)
         if not records:
             return records
         if records[-1].number == place + len(records):

@@ -18,7 +18,7 @@ from preterite.log import (
     Stream,
     StreamEnd,
 )
-from preterite.logs.by_number import NumberedReader, Tail
+from preterite.logs.by_number import NumberedReader, Tail, one_by_one
 
 
 @dataclass
@@ -101,10 +101,13 @@ class MemoryLog:
             return min(held.records, default=held.last_number + 1) if held else 1
 
     def reader(self, starts: Mapping[Stream, int]) -> LogReader:
-        return NumberedReader(starts, self._tails, self._fetch, self.version, lambda: None)
+        return NumberedReader(starts, self._tails, one_by_one(self._fetch), self.version, lambda: None)
 
     def version(self) -> int:
         return self._version
+
+    def fileno(self) -> int | None:
+        return None
 
     def clock_setting(self) -> ClockSetting:
         return self._clock

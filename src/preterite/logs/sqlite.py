@@ -19,7 +19,7 @@ from preterite.clock import Clock
 from preterite.errors import LogConflict, LogFenced, RecordRefused, StoreUnavailable, WrongLog
 from preterite.log import EMPTY, RECORD_BYTES_MAX, ClockSetting, LogIdentity, LogReader, Record, Stream, StreamEnd
 from preterite.logs import sqlite_clock
-from preterite.logs.by_number import NumberedReader, Tail
+from preterite.logs.by_number import NumberedReader, Tail, one_by_one
 from preterite.logs.sqlite_clock import SqliteClock
 
 CHECKPOINT_LEASE_SECONDS = 10.0
@@ -163,10 +163,13 @@ class SqliteLog:
             with _translated():
                 return sqlite_file.data_version(connection)
 
-        return NumberedReader(starts, tails, fetch, version, connection.close)
+        return NumberedReader(starts, tails, one_by_one(fetch), version, connection.close)
 
     def version(self) -> int:
         return sqlite_file.changes(self.path)
+
+    def fileno(self) -> int | None:
+        return None
 
     def clock_setting(self) -> ClockSetting:
         with _translated():

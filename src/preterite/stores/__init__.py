@@ -29,7 +29,8 @@ def connect(url: str) -> Database:
 
 def store_of(connection: Any) -> Store:
     """The statements for a connection that the user has brought."""
-    kind: type = getattr(connection, "driver_type", type(connection))
+    given: object = connection
+    kind: type = getattr(given, "driver_type", type(given))
     modules = " ".join(base.__module__ for base in kind.__mro__)
     if "sqlite" in modules:
         from preterite.stores.sqlite import SqliteStore

@@ -21,7 +21,7 @@ from preterite.errors import NotMigrated, UsageError
 from preterite.rows import DbConnection, Lease, OutboxRow
 from preterite.store import Database, TableChange
 from preterite.stores.postgres_statements import PostgresStatements
-from preterite.stores.sql_store import SqlStore, migrations
+from preterite.stores.sql_store import SqlStore
 
 CHANNEL = "preterite"
 ANNOUNCE_SECONDS_MIN = 0.002
@@ -60,15 +60,15 @@ class PostgresDatabase:
     def connection_type(self) -> type:
         return postgres_server.GuardedConnection
 
-    def engine(self, binding: Any) -> Any:
+    def engine(self, binding: Any, *, batch: bool | None = None) -> Any:
         from preterite.stores import postgres_engine
 
-        return postgres_engine.engine(self.place, binding)
+        return postgres_engine.engine(self.place, binding, _beginning(batch))
 
-    def async_engine(self, binding: Any) -> Any:
+    def async_engine(self, binding: Any, *, batch: bool | None = None) -> Any:
         from preterite.stores import postgres_engine
 
-        return postgres_engine.async_engine(self.place, binding)
+        return postgres_engine.async_engine(self.place, binding, _beginning(batch))
 
     def has_hidden_dependencies(self, connection: DbConnection) -> bool:
         return connection.cursor().execute(self.store.sql.ANY_VIEW_OR_TRIGGER).fetchone() is not None
@@ -76,7 +76,7 @@ class PostgresDatabase:
     def create_tables(self, tables: str) -> None:
         connection = self.connect()
         try:
-            connection.execute(postgres_server.BEGIN, prepare=False)
+            self.store.begin(connection)
             for statement in statements_of(tables):
                 try:
                     with connection.transaction():
@@ -129,7 +129,7 @@ class PostgresDatabase:
         size, now = connection.execute(_OUTBOX_SIZE).fetchone()
         if size < VACUUM_BYTES_MIN or now - self._vacuum_at < self._vacuum_seconds:
             return
-        connection.execute(self.store.sql.VACUUM_OUTBOX, prepare=False)
+        connection.execute(self.store.own.VACUUM_OUTBOX, prepare=False)
         after, self._vacuum_at = connection.execute(_OUTBOX_SIZE).fetchone()
         # Somebody's long transaction keeps the dead rows: trying again soon would only cost.
         stuck = after > size // 2
@@ -144,7 +144,9 @@ class PostgresDatabase:
 class PostgresStore(SqlStore):
     """The statements of `preterite.store.Store`, in PostgreSQL's dialect."""
 
-    sql = PostgresStatements()
+    dialect = "postgres"
+    own = PostgresStatements()
+    sql = own
 
     def is_unavailable(self, error: BaseException) -> bool:
         return postgres_server.is_unavailable(error)
@@ -156,7 +158,7 @@ class PostgresStore(SqlStore):
         return not connection.closed
 
     def server_time(self, connection: DbConnection, wall: float) -> float:
-        return connection.cursor().execute(self.sql.SERVER_TIME).fetchone()[0]
+        return connection.cursor().execute(self.own.SERVER_TIME).fetchone()[0]
 
     def prepare(self, connection: DbConnection) -> None:
         # Every transaction says for itself that its commit waits for the disk: `begin` and `identity`.
@@ -169,7 +171,7 @@ class PostgresStore(SqlStore):
         _begin(connection, postgres_server.BEGIN)
 
     def begin_batch(self, connection: Any, *, isolated: bool) -> None:
-        _begin(connection, postgres_server.BEGIN_BATCH if isolated else postgres_server.BEGIN_BATCH_READ_COMMITTED)
+        _begin(connection, _beginning(isolated))
 
     def is_in_batch(self, connection: DbConnection) -> bool:
         return postgres_server.is_in_batch(connection)
@@ -182,9 +184,9 @@ class PostgresStore(SqlStore):
         cursor = connection.cursor()
         self.begin(connection)
         try:
-            cursor.execute(self.sql.LOCK_MIGRATIONS)
-            applied = self._newest(cursor)
-            for number, _, script in migrations("postgres"):
+            cursor.execute(self.own.LOCK_MIGRATIONS)
+            applied = self.newest(connection)
+            for number, _, script in self.scripts():
                 if number > applied:
                     cursor.execute(script, prepare=False)
                     cursor.execute(self.sql.NOTE_MIGRATION, (number,))
@@ -196,14 +198,6 @@ class PostgresStore(SqlStore):
             raise
         connection.commit()
 
-    def is_migrated(self, connection: DbConnection) -> bool:
-        return self._newest(connection.cursor()) >= migrations("postgres")[-1][0]
-
-    def _newest(self, cursor: Any) -> int:
-        if cursor.execute(self.sql.HAS_TABLES).fetchone() is None:
-            return 0
-        return cursor.execute(self.sql.NEWEST_MIGRATION).fetchone()[0] or 0
-
     def lacks_tables(self, error: BaseException) -> bool:
         return isinstance(error, UndefinedTable | InvalidSchemaName)
 
@@ -211,7 +205,7 @@ class PostgresStore(SqlStore):
 
     def add_to_outbox(self, connection: DbConnection, rows: Sequence[OutboxRow]) -> None:
         partitions, ids, envelopes = (list(column) for column in zip(*rows, strict=True))
-        connection.cursor().execute(self.sql.ADD_MANY_TO_OUTBOX, (partitions, ids, envelopes))
+        connection.cursor().execute(self.own.ADD_MANY_TO_OUTBOX, (partitions, ids, envelopes))
 
     def outbox_writer(self, connection: DbConnection) -> Callable[[OutboxRow], object]:
         return partial(connection.cursor().execute, self.sql.ADD_TO_OUTBOX)
@@ -219,14 +213,21 @@ class PostgresStore(SqlStore):
     def number(self, connection: DbConnection, lease: Lease, now: float, limit: int) -> int:
         cursor = connection.cursor()
         self._require_lease(cursor, lease)
-        cursor.execute(self.sql.LOCK_STREAMS)
-        return cursor.execute(self.sql.MOVE_TO_JOURNAL, (limit, now)).fetchone()[0]
+        cursor.execute(self.own.LOCK_STREAMS)
+        return cursor.execute(self.own.MOVE_TO_JOURNAL, (limit, now)).fetchone()[0]
+
+
+def _beginning(batch: bool | None) -> str:
+    """The statements that open a transaction: a user's, or a batch's, isolated or not."""
+    if batch is None:
+        return postgres_server.BEGIN
+    return postgres_server.BEGIN_BATCH if batch else postgres_server.BEGIN_BATCH_READ_COMMITTED
 
 
 def _begin(connection: Any, statement: str) -> None:
     """Begin with these settings; a connection that begins by itself is told them in its first statement."""
     if getattr(connection, "autocommit", False):
-        connection.cursor().execute(statement, prepare=False)
+        postgres_server.run(connection, statement)
     else:
         connection.cursor().execute("SET LOCAL synchronous_commit TO on")
 

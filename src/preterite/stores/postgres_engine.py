@@ -5,6 +5,7 @@ Connections are the guarded ones; each transaction is begun in words, with the s
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy
@@ -20,8 +21,8 @@ POOL_CONNECTIONS = 5
 POOL_OVERFLOW = 10
 
 
-def engine(place: postgres_server.Place, binding: Any) -> Engine:
-    """An engine for plain sessions."""
+def engine(place: postgres_server.Place, binding: Any, beginning: str) -> Engine:
+    """An engine for plain sessions; `beginning` opens each transaction."""
 
     def connect() -> Any:
         connection = postgres_server.connect(place)
@@ -31,12 +32,12 @@ def engine(place: postgres_server.Place, binding: Any) -> Engine:
     made = sqlalchemy.create_engine(
         "postgresql+psycopg://", creator=connect, pool_size=POOL_CONNECTIONS, max_overflow=POOL_OVERFLOW
     )
-    event.listen(made, "begin", _begin)
+    event.listen(made, "begin", partial(_begin, beginning))
     return made
 
 
-def async_engine(place: postgres_server.Place, binding: Any) -> AsyncEngine:
-    """An engine for asyncio sessions."""
+def async_engine(place: postgres_server.Place, binding: Any, beginning: str) -> AsyncEngine:
+    """The same for asyncio sessions."""
     from sqlalchemy.ext.asyncio import create_async_engine
 
     async def connect() -> Any:
@@ -47,11 +48,9 @@ def async_engine(place: postgres_server.Place, binding: Any) -> AsyncEngine:
     made = create_async_engine(
         "postgresql+psycopg://", async_creator=connect, pool_size=POOL_CONNECTIONS, max_overflow=POOL_OVERFLOW
     )
-    event.listen(made.sync_engine, "begin", _begin)
+    event.listen(made.sync_engine, "begin", partial(_begin, beginning))
     return made
 
 
-def _begin(connection: Connection) -> None:
-    options = connection.get_execution_options()
-    statement = options.get("preterite_begin", postgres_server.BEGIN)
-    connection.connection.cursor().execute(statement, prepare=False)  # pyright: ignore[reportCallIssue]
+def _begin(beginning: str, connection: Connection) -> None:
+    postgres_server.run(connection.connection.dbapi_connection, beginning)

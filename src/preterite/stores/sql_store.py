@@ -18,6 +18,7 @@ from preterite.rows import (
     Lease,
     LeaseState,
     Move,
+    Script,
     StoreIdentity,
     tick_name,
 )
@@ -33,7 +34,26 @@ ACTIVITY_MINUTES_KEPT = 60
 class SqlStore(SqlOutbox, SqlParking, SqlLetters, SqlTime, SqlReplay):
     """The statements of `preterite.store.Store` that need nothing but SQL."""
 
+    dialect: str
+
     # whose database this is
+
+    def scripts(self) -> Sequence[Script]:
+        folder = resources.files("preterite.stores").joinpath("schema", self.dialect)
+        found = sorted((entry for entry in folder.iterdir() if entry.name.endswith(".sql")), key=lambda one: one.name)
+        return [Script(int(one.name.partition("_")[0]), one.name, one.read_text(encoding="utf-8")) for one in found]
+
+    def newest(self, connection: DbConnection) -> int:
+        cursor = connection.cursor()
+        if cursor.execute(self.sql.HAS_TABLES).fetchone() is None:
+            return 0
+        return cursor.execute(self.sql.NEWEST_MIGRATION).fetchone()[0] or 0
+
+    def note_of(self, number: int) -> str:
+        return self.sql.NOTE_MIGRATION.replace(self.sql.marks(1), str(number))
+
+    def is_migrated(self, connection: DbConnection) -> bool:
+        return self.newest(connection) >= self.scripts()[-1].number
 
     def identify(self, connection: DbConnection, identity: StoreIdentity) -> None:
         found = self.identity(connection)
@@ -93,6 +113,15 @@ class SqlStore(SqlOutbox, SqlParking, SqlLetters, SqlTime, SqlReplay):
 
     def release(self, connection: DbConnection, leases: Iterable[Lease]) -> None:
         connection.cursor().executemany(self.sql.RELEASE, [(lease.name, lease.owner, lease.epoch) for lease in leases])
+
+    def attend(self, connection: DbConnection, owner: str, until: float, now: float) -> Sequence[str]:
+        cursor = connection.cursor()
+        cursor.execute(self.sql.FORGET_WORKERS, (now,))
+        cursor.execute(self.sql.ATTEND, (owner, until))
+        return [row[0] for row in cursor.execute(self.sql.WORKERS).fetchall()]
+
+    def leave(self, connection: DbConnection, owner: str) -> None:
+        connection.cursor().execute(self.sql.LEAVE, (owner,))
 
     # handlers and cursors
 
@@ -200,10 +229,3 @@ class SqlStore(SqlOutbox, SqlParking, SqlLetters, SqlTime, SqlReplay):
     def counts(self, connection: DbConnection, now: float, wall: float) -> Counts:
         cursor = connection.cursor()
         return Counts(*cursor.execute(self.sql.COUNTS, (now, now, int(wall // 60) - 1)).fetchone())
-
-
-def migrations(dialect: str) -> list[tuple[int, str, str]]:
-    """The numbered scripts of a dialect, in order: number, name, text."""
-    folder = resources.files("preterite.stores").joinpath("schema", dialect)
-    scripts = sorted((entry for entry in folder.iterdir() if entry.name.endswith(".sql")), key=lambda entry: entry.name)
-    return [(int(script.name.partition("_")[0]), script.name, script.read_text(encoding="utf-8")) for script in scripts]

@@ -15,7 +15,7 @@ from typing import Any
 from preterite import sqlite_file
 from preterite.rows import DbConnection
 from preterite.store import Database, TableChange
-from preterite.stores.sql_store import SqlStore, migrations
+from preterite.stores.sql_store import SqlStore
 from preterite.stores.statements import Statements
 
 
@@ -37,12 +37,12 @@ class SqliteDatabase:
     def connection_type(self) -> type:
         return sqlite_file.GuardedConnection
 
-    def engine(self, binding: Any) -> Any:
+    def engine(self, binding: Any, *, batch: bool | None = None) -> Any:
         from preterite.stores import sqlite_engine
 
         return sqlite_engine.engine(self.path, binding)
 
-    def async_engine(self, binding: Any) -> Any:
+    def async_engine(self, binding: Any, *, batch: bool | None = None) -> Any:
         from preterite.stores import sqlite_engine
 
         return sqlite_engine.async_engine(self.path, binding)
@@ -122,6 +122,7 @@ class SqliteDatabase:
 class SqliteStore(SqlStore):
     """The statements of `preterite.store.Store`, in SQLite's dialect."""
 
+    dialect = "sqlite"
     sql = Statements()
 
     def is_unavailable(self, error: BaseException) -> bool:
@@ -158,8 +159,8 @@ class SqliteStore(SqlStore):
         cursor = connection.cursor()
         cursor.execute("BEGIN IMMEDIATE")
         try:
-            applied = cursor.execute(self.sql.NEWEST_MIGRATION).fetchone()[0] if self._has_tables(cursor) else 0
-            for number, _, script in migrations("sqlite"):
+            applied = self.newest(connection)
+            for number, _, script in self.scripts():
                 if number > applied:
                     for statement in statements_of(script):
                         cursor.execute(statement)
@@ -169,18 +170,8 @@ class SqliteStore(SqlStore):
             raise
         connection.commit()
 
-    def is_migrated(self, connection: DbConnection) -> bool:
-        cursor = connection.cursor()
-        return (
-            self._has_tables(cursor)
-            and cursor.execute(self.sql.NEWEST_MIGRATION).fetchone()[0] >= migrations("sqlite")[-1][0]
-        )
-
     def lacks_tables(self, error: BaseException) -> bool:
         return "no such table" in str(error)
-
-    def _has_tables(self, cursor: Any) -> bool:
-        return cursor.execute(self.sql.HAS_TABLES).fetchone() is not None
 
 
 def statements_of(script: str) -> list[str]:

@@ -76,6 +76,13 @@ WHERE name = ? AND epoch = ? AND owner IS ?
     RELEASE = "UPDATE preterite_lease SET owner = NULL, expires_at = 0 WHERE name = ? AND owner = ? AND epoch = ?"
     HOLDS_LEASE = "SELECT 1 FROM preterite_lease WHERE name = ? AND owner = ? AND epoch = ?"
 
+    FORGET_WORKERS = "DELETE FROM preterite_worker WHERE until < ?"
+    ATTEND = """
+INSERT INTO preterite_worker (owner, until) VALUES (?, ?) ON CONFLICT (owner) DO UPDATE SET until = excluded.until
+"""
+    WORKERS = "SELECT owner FROM preterite_worker ORDER BY owner"
+    LEAVE = "DELETE FROM preterite_worker WHERE owner = ?"
+
     REGISTER_HANDLER = """
 INSERT INTO preterite_handler (name, event_type, lane_group, registered_at) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING
 """

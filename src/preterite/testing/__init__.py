@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import random
 import tempfile
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -52,18 +52,26 @@ class StartedSystem(OpenSystem):
 
 
 @contextmanager
-def started(system: System, *, at: str | datetime = "2013-07-30T12:00Z", seed: int = SEED) -> Generator[StartedSystem]:
+def started(
+    system: System,
+    *,
+    at: str | datetime = "2013-07-30T12:00Z",
+    seed: int = SEED,
+    databases: Mapping[str, str] | None = None,
+    log: str = "memory:",
+) -> Generator[StartedSystem]:
     """Open a system for one test, in a folder that goes with it, with the components' own tables made.
 
-    `at` is where the clock stands. `settle()` raises a handler's own exception unless `failures="park"`.
+    `at` is where the clock stands. `databases` and `log` are URLs of empty databases, where it is not to be files and
+    memory. `settle()` raises a handler's own exception unless `failures="park"`.
     """
     clock = MovableClock(instant(at))
     with tempfile.TemporaryDirectory(prefix="preterite-") as folder:
         shop = open_as(
             StartedSystem,
             system,
-            databases={component.name: _url(folder, component) for component in system.components},
-            log="memory:",
+            databases={**{one.name: _url(folder, one) for one in system.components}, **(databases or {})},
+            log=log,
             only=system.components,
             create_tables=True,
             clock=clock,

@@ -61,6 +61,11 @@ CREATE TABLE preterite.lease (               -- who does what alone; owner null:
     renewals bigint NOT NULL DEFAULT 0
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
 
+CREATE TABLE preterite.worker (              -- those that share the partitions among them
+    owner text PRIMARY KEY,
+    until double precision NOT NULL          -- it is thought gone from then on, unless it says otherwise
+) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
+
 CREATE TABLE preterite.handler (
     name text PRIMARY KEY,
     event_type text NOT NULL,

@@ -1,0 +1,372 @@
+"""The PostgreSQL log: one database beside the components' databases, for systems on several machines.
+
+Records are keyed by (stream, number) and read by number. A claim and a head are columns of their stream's row: an
+append locks that row and checks the claim, so an overtaken writer is refused outright, and numbers become visible in
+their order. Writers of different streams are not in each other's way.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+from importlib import resources
+from itertools import count
+from typing import Any
+from uuid import UUID
+
+import psycopg
+
+from preterite import postgres_server
+from preterite.clock import Clock
+from preterite.errors import LogConflict, LogFenced, RecordRefused, StoreUnavailable, WrongLog
+from preterite.log import (
+    EMPTY,
+    MACHINE_TIME,
+    RECORD_BYTES_MAX,
+    ClockSetting,
+    LogIdentity,
+    LogReader,
+    Record,
+    Stream,
+    StreamEnd,
+)
+from preterite.logs.by_number import NumberedReader, Place, Tail
+
+CHANNEL = "preterite_log"
+RETENTION_RECORDS = 5000
+RETENTION_SECONDS = 10.0
+
+_IS_MADE = "SELECT 1 WHERE to_regclass('preterite_log.clock') IS NOT NULL"
+_LOCK_SCHEMA = "SELECT pg_advisory_xact_lock(hashtext('preterite_log'))"
+_IDENTITY = "SELECT system, system_id, partitions FROM preterite_log.identity"
+_IDENTIFY = "INSERT INTO preterite_log.identity (id, system, system_id, partitions) VALUES (1, %s, %s, %s)"
+_ADD_STREAMS = """
+INSERT INTO preterite_log.stream (publisher, partition) SELECT * FROM unnest(%s::text[], %s::int[]) AS s
+ON CONFLICT DO NOTHING
+"""
+# Locked in one order, so that two writers of the same streams wait for each other and do not lock up.
+_LOCK_STREAMS = """
+SELECT s.id, s.publisher, s.partition, s.epoch FROM preterite_log.stream s
+JOIN unnest(%s::text[], %s::int[]) AS wanted (publisher, partition) USING (publisher, partition)
+ORDER BY s.id FOR NO KEY UPDATE OF s
+"""
+_CLAIM = "UPDATE preterite_log.stream SET epoch = %s, claim = %s WHERE id = ANY (%s)"
+_APPEND = """
+INSERT INTO preterite_log.record (stream, number, kind, epoch, event_id, appended_at, body)
+SELECT stream, number, kind, epoch, event_id, extract(epoch FROM statement_timestamp()), body
+FROM unnest(%b::int[], %b::bigint[], %b::text[], %b::bigint[], %b::bytea[], %b::bytea[])
+    AS r (stream, number, kind, epoch, event_id, body)
+ON CONFLICT (stream, number) DO UPDATE SET epoch = excluded.epoch WHERE record.event_id = excluded.event_id
+"""
+_ADVANCE = """
+UPDATE preterite_log.stream AS s SET last_number = greatest(s.last_number, n.number), epoch = n.epoch
+FROM unnest(%s::int[], %s::bigint[], %s::bigint[]) AS n (id, number, epoch) WHERE s.id = n.id
+"""
+_HEADS = """
+UPDATE preterite_log.stream AS s SET head_epoch = n.epoch, head_number = n.number, head_id = n.event_id, epoch = n.epoch
+FROM unnest(%b::int[], %b::bigint[], %b::bigint[], %b::bytea[]) AS n (id, epoch, number, event_id) WHERE s.id = n.id
+"""
+_CONFLICTS = """
+SELECT r.stream, r.number FROM unnest(%b::int[], %b::bigint[], %b::bytea[]) AS wanted (stream, number, event_id)
+JOIN preterite_log.record r USING (stream, number) WHERE r.event_id <> wanted.event_id ORDER BY 1, 2 LIMIT 1
+"""
+_LAST = """
+SELECT s.last_number, r.event_id, s.epoch FROM preterite_log.stream s
+LEFT JOIN preterite_log.record r ON r.stream = s.id AND r.number = s.last_number
+WHERE s.publisher = %s AND s.partition = %s
+"""
+_FIRST = """
+SELECT coalesce((SELECT min(number) FROM preterite_log.record r WHERE r.stream = s.id), s.last_number + 1)
+FROM preterite_log.stream s WHERE s.publisher = %s AND s.partition = %s
+"""
+_RANGE = """
+SELECT s.forgotten, min(r.number), max(r.number), count(r.number) FROM preterite_log.stream s
+LEFT JOIN preterite_log.record r ON r.stream = s.id WHERE s.id = %s GROUP BY s.forgotten
+"""
+_FIRST_HOLE = """
+SELECT min(r.number) FROM preterite_log.record r WHERE r.stream = %s AND NOT EXISTS (
+    SELECT 1 FROM preterite_log.record n WHERE n.stream = r.stream AND n.number = r.number + 1)
+"""
+_ID_UNDER = "SELECT event_id FROM preterite_log.record WHERE stream = %s AND number = %s"
+_TAILS = """
+SELECT id, publisher, partition, last_number, head_epoch, head_number, head_id FROM preterite_log.stream
+WHERE publisher = ANY (%s)
+"""
+_FETCH = """
+SELECT w.place, r.kind, r.epoch, r.number, r.event_id, r.body
+FROM unnest(%s::int[], %s::bigint[]) WITH ORDINALITY AS w (stream, after, place)
+CROSS JOIN LATERAL (
+    SELECT * FROM preterite_log.record r WHERE r.stream = w.stream AND r.number > w.after ORDER BY r.number LIMIT %s
+) AS r
+ORDER BY w.place, r.number LIMIT %s
+"""
+_FORGET = """
+WITH old AS (
+    SELECT r.stream, r.number FROM preterite_log.stream s CROSS JOIN LATERAL (
+        SELECT stream, number, appended_at FROM preterite_log.record r WHERE r.stream = s.id ORDER BY number LIMIT %s
+    ) AS r WHERE r.appended_at < %s
+), dropped AS (
+    DELETE FROM preterite_log.record r USING old WHERE r.stream = old.stream AND r.number = old.number
+    RETURNING r.stream, r.number
+)
+UPDATE preterite_log.stream AS s SET forgotten = greatest(s.forgotten, d.number)
+FROM (SELECT stream, max(number) AS number FROM dropped GROUP BY stream) AS d WHERE s.id = d.stream
+"""
+_READ_CLOCK = "SELECT frozen_at, offset_seconds FROM preterite_log.clock"
+_WRITE_CLOCK = """
+INSERT INTO preterite_log.clock (id, frozen_at, offset_seconds) VALUES (1, %s, %s)
+ON CONFLICT (id) DO UPDATE SET frozen_at = excluded.frozen_at, offset_seconds = excluded.offset_seconds
+"""
+
+
+class PostgresLog:
+    """A log in one PostgreSQL database. One connection writes, behind a lock; every reader has its own."""
+
+    def __init__(self, url: str, identity: LogIdentity, clock: Clock, retention: timedelta | None = None) -> None:
+        self.place = postgres_server.place_of(url)
+        self._clock = clock
+        self._retention = retention
+        self._lock = threading.Lock()
+        self._connection: postgres_server.GuardedConnection | None = None
+        self._listening = threading.Lock()
+        self._told = 0
+        self._listener = postgres_server.Listener(self.place, CHANNEL)
+        self._maintained_at = float("-inf")
+        with self._reaching() as connection:
+            self.promise = postgres_server.promise(connection)
+        try:
+            self.identity = self._identify(identity)
+        except BaseException:
+            self.close()
+            raise
+
+    def take_over(self, streams: Sequence[Stream], epoch: int, nonce: bytes) -> Mapping[Stream, StreamEnd]:
+        with self._writing() as cursor:
+            locked = self._lock_streams(cursor, streams)
+            for stream, (_, newest) in locked.items():
+                if newest >= epoch:
+                    raise LogFenced(str(stream), newest)
+            cursor.execute(_CLAIM, (epoch, nonce, [stream_id for stream_id, _ in locked.values()]))
+            return {stream: _readable_end(cursor, *locked[stream]) for stream in streams}
+
+    def append(self, records: Sequence[Record]) -> Mapping[Stream, int]:
+        oversize = next((record for record in records if len(record.body) > RECORD_BYTES_MAX), None)
+        if oversize is not None:
+            raise RecordRefused(
+                oversize.stream, oversize.number, f"{len(oversize.body):,} bytes; at most {RECORD_BYTES_MAX:,}"
+            )
+        numbered = [record for record in records if record.kind in ("event", "void")]
+        last = {record.stream: record for record in numbered}
+        with self._writing() as cursor:
+            ids = self._fenced_streams(cursor, records)
+            if numbered:
+                _append(cursor, ids, numbered)
+                ends = [(ids[stream], record.number, record.epoch) for stream, record in last.items()]
+                cursor.execute(_ADVANCE, _columns(ends))
+            heads = [(ids[r.stream], r.epoch, r.number, r.event_id) for r in records if r.kind == "head"]
+            if heads:
+                cursor.execute(_HEADS, _columns(heads))
+        self._tell()
+        return {stream: record.number for stream, record in last.items()}
+
+    def end(self, stream: Stream) -> StreamEnd:
+        with self._reaching() as connection:
+            row = connection.execute(_LAST, stream).fetchone()
+        return EMPTY if row is None else StreamEnd(row[0], row[1] or b"", row[2])
+
+    def first_number(self, stream: Stream) -> int:
+        with self._reaching() as connection:
+            row = connection.execute(_FIRST, stream).fetchone()
+        return 1 if row is None else row[0]
+
+    def reader(self, starts: Mapping[Stream, int]) -> LogReader:
+        with _translated():
+            connection = postgres_server.connect(self.place)
+        publishers = sorted({stream.publisher for stream in starts})
+        ids: dict[Stream, int] = {}
+        looks = count()
+
+        def tails() -> Mapping[Stream, Tail]:
+            found: dict[Stream, Tail] = {}
+            with _translated():
+                for stream_id, publisher, partition, *tail in connection.execute(_TAILS, [publishers]):
+                    stream = Stream(publisher, partition)
+                    if stream in starts:
+                        ids[stream] = stream_id
+                        found[stream] = _tail(stream, *tail)
+            return found
+
+        def fetch(places: Sequence[Place], limit: int) -> Sequence[Record]:
+            wanted = ([ids[stream] for stream, _ in places], [after for _, after in places])
+            with _translated():
+                rows = connection.execute(_FETCH, (*wanted, limit, limit), binary=True).fetchall()
+            return [Record(places[place - 1][0], *record) for place, *record in rows]
+
+        # A hint may be missed: every look asks the server.
+        return NumberedReader(starts, tails, fetch, lambda: next(looks), connection.close)
+
+    def version(self) -> int:
+        with self._listening:
+            return hash((self._listener.version(), self._told))
+
+    def fileno(self) -> int | None:
+        return self._listener.fileno()
+
+    def clock_setting(self) -> ClockSetting:
+        with self._reaching() as connection:
+            row = connection.execute(_READ_CLOCK).fetchone()
+        return MACHINE_TIME if row is None else ClockSetting(*row)
+
+    def set_clock(self, setting: ClockSetting) -> None:
+        with self._writing() as cursor:
+            cursor.execute(_WRITE_CLOCK, setting)
+        self._tell()
+
+    def maintain(self) -> None:
+        now = self._clock.monotonic()
+        if self._retention is None or now - self._maintained_at < RETENTION_SECONDS:
+            return
+        self._maintained_at = now
+        before = self._clock.wall() - self._retention.total_seconds()
+        with self._writing() as cursor:
+            cursor.execute(_FORGET, (RETENTION_RECORDS, before))
+
+    def close(self) -> None:
+        with self._lock:
+            if self._connection is not None:
+                self._connection.close()
+            self._connection = None
+        with self._listening:
+            self._listener.close()
+
+    def _identify(self, identity: LogIdentity) -> LogIdentity:
+        with self._writing() as cursor:
+            _make_tables(cursor)
+            found = cursor.execute(_IDENTITY).fetchone()
+            if found is None:
+                cursor.execute(_LOCK_SCHEMA)
+                found = cursor.execute(_IDENTITY).fetchone()
+            if found is None:
+                cursor.execute(_IDENTIFY, (identity.system, identity.system_id.bytes, identity.partitions))
+                return identity
+        there = LogIdentity(found[0], UUID(bytes=found[1]), found[2])
+        if (there.system, there.partitions) != (identity.system, identity.partitions):
+            raise WrongLog(
+                f"The log {self.place.shown} belongs to system {there.system!r} with {there.partitions} partitions; "
+                f"this is {identity.system!r} with {identity.partitions}. Nothing was written. "
+                "Give each system its own log; the number of partitions cannot change."
+            )
+        return there
+
+    def _lock_streams(self, cursor: Any, streams: Sequence[Stream]) -> dict[Stream, tuple[int, int]]:
+        """Id and epoch of each stream, made if it is new; nobody else changes them until the transaction ends."""
+        wanted = _columns(sorted(set(streams)))
+        rows = cursor.execute(_LOCK_STREAMS, wanted).fetchall()
+        if len(rows) < len(wanted[0]):
+            cursor.execute(_ADD_STREAMS, wanted)
+            rows = cursor.execute(_LOCK_STREAMS, wanted).fetchall()
+        return {Stream(publisher, partition): (stream_id, epoch) for stream_id, publisher, partition, epoch in rows}
+
+    def _fenced_streams(self, cursor: Any, records: Sequence[Record]) -> dict[Stream, int]:
+        locked = self._lock_streams(cursor, [record.stream for record in records])
+        for record in records:
+            stream_id_epoch = locked[record.stream]
+            if stream_id_epoch[1] > record.epoch:
+                raise LogFenced(str(record.stream), stream_id_epoch[1])
+        return {stream: stream_id for stream, (stream_id, _) in locked.items()}
+
+    def _tell(self) -> None:
+        """Hint to other processes that there is something to read; this one knows."""
+        self._told += 1
+        with suppress(StoreUnavailable), self._reaching() as connection:
+            postgres_server.notify(connection, CHANNEL)
+
+    @contextmanager
+    def _reaching(self) -> Generator[postgres_server.GuardedConnection]:
+        """The connection, behind the lock; a broken one is forgotten, and made anew the next time."""
+        with self._lock, _translated():
+            if self._connection is None:
+                self._connection = postgres_server.connect(self.place)
+            try:
+                yield self._connection
+            finally:
+                if self._connection.closed:
+                    self._connection = None
+
+    @contextmanager
+    def _writing(self) -> Generator[Any]:
+        with self._reaching() as connection:
+            postgres_server.run(connection, postgres_server.BEGIN)
+            try:
+                yield connection.cursor()
+                connection.commit()
+            except BaseException:
+                if not connection.closed:
+                    connection.rollback()
+                raise
+
+
+def schema() -> str:
+    """The SQL that makes a log's tables."""
+    return resources.files("preterite.logs").joinpath("postgres_schema.sql").read_text(encoding="utf-8")
+
+
+def make_log(url: str) -> None:
+    """Make a log's tables, as whoever is to own them; the log belongs to no system yet."""
+    connection = postgres_server.connect(postgres_server.place_of(url))
+    try:
+        with connection.transaction(), connection.cursor() as cursor:
+            _make_tables(cursor)
+    finally:
+        connection.close()
+
+
+def _make_tables(cursor: Any) -> None:
+    if cursor.execute(_IS_MADE).fetchone() is None:
+        cursor.execute(_LOCK_SCHEMA)
+        cursor.execute(schema(), prepare=False)
+
+
+def _append(cursor: Any, ids: Mapping[Stream, int], records: Sequence[Record]) -> None:
+    rows = [(ids[r.stream], r.number, r.kind, r.epoch, r.event_id, r.body) for r in records]
+    cursor.execute(_APPEND, _columns(rows))
+    if cursor.rowcount == len(rows):
+        return
+    conflict = cursor.execute(_CONFLICTS, _columns([(row[0], row[1], row[4]) for row in rows])).fetchone()
+    stream = next(stream for stream, stream_id in ids.items() if stream_id == conflict[0])
+    raise LogConflict(f"Another event stands under number {conflict[1]} of {stream}; nothing was appended.")
+
+
+def _columns(rows: Sequence[Sequence[Any]]) -> list[list[Any]]:
+    """Rows turned into columns, as `unnest` takes them."""
+    return [list(column) for column in zip(*rows, strict=True)]
+
+
+def _readable_end(cursor: Any, stream_id: int, epoch: int) -> StreamEnd:
+    """What a reader would have who reads without gaps from where retention ends."""
+    forgotten, first, last, number = cursor.execute(_RANGE, (stream_id,)).fetchone()
+    if first is None or first > forgotten + 1:
+        return StreamEnd(forgotten, b"", epoch)
+    if number != last - first + 1:
+        last = cursor.execute(_FIRST_HOLE, (stream_id,)).fetchone()[0]
+    return StreamEnd(last, cursor.execute(_ID_UNDER, (stream_id, last)).fetchone()[0], epoch)
+
+
+def _tail(stream: Stream, last_number: int, head_epoch: int | None, head_number: int, head_id: bytes) -> Tail:
+    head = None if head_epoch is None else Record(stream, "head", head_epoch, head_number, head_id, b"")
+    return Tail(last_number, head)
+
+
+@contextmanager
+def _translated() -> Generator[None]:
+    try:
+        yield
+    except psycopg.Error as error:
+        if postgres_server.is_unavailable(error) or postgres_server.is_conflict(error):
+            raise StoreUnavailable(
+                f"The log cannot be used just now ({postgres_server.first_line(error)}); "
+                "nothing was appended, it is tried again."
+            ) from error
+        raise

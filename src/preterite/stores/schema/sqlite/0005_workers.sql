@@ -1,0 +1,6 @@
+-- Workers that share a component's partitions among them.
+
+CREATE TABLE preterite_worker (
+    owner TEXT PRIMARY KEY,
+    until REAL NOT NULL                      -- it is thought gone from then on, unless it says otherwise
+) STRICT, WITHOUT ROWID;

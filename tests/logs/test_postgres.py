@@ -1,0 +1,86 @@
+"""The PostgreSQL log passes the suite of all logs, and keeps its own promises about retention and loss."""
+
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+
+import postgres
+import psycopg
+import pytest
+from lossy_logs import lose
+from machine_clock import MachineClock
+
+from preterite.clock import SystemClock
+from preterite.log import Log, LogIdentity, LogReader, Stream
+from preterite.logs.postgres import PostgresLog
+from preterite.testing.conformance import LogAbilities, LogConformance
+from preterite.testing.conformance.log import SALES, SYSTEM, OpenLog, event, events, head
+
+
+@pytest.fixture(params=["direct", "behind a pooler"])
+def url(request: pytest.FixtureRequest) -> Iterator[str]:
+    with postgres.databases(pooled=request.param != "direct") as make:
+        yield make("log")
+
+
+class TidyLog(PostgresLog):
+    """Closes at the end what a test has opened: the server counts connections."""
+
+    def reader(self, starts: Mapping[Stream, int]) -> LogReader:
+        self.readers = [*getattr(self, "readers", []), super().reader(starts)]
+        return self.readers[-1]
+
+    def close(self) -> None:
+        super().close()
+        for reader in getattr(self, "readers", []):
+            reader.close()
+
+
+class TestPostgresLog(LogConformance):
+    abilities = LogAbilities(survives_reopening=True, loses=lose)
+
+    @pytest.fixture
+    def open_log(self, url: str) -> Iterator[OpenLog]:
+        opened: list[Log] = []
+
+        def open_log(identity: LogIdentity = SYSTEM) -> Log:
+            opened.append(TidyLog(url, identity, SystemClock()))
+            return opened[-1]
+
+        yield open_log
+        for log in opened:
+            log.close()
+
+    def test_retention_drops_what_is_old_and_the_stream_still_ends_where_it_ended(self, url: str) -> None:
+        clock = MachineClock()
+        log = PostgresLog(url, SYSTEM, clock, timedelta(hours=1))
+        log.append([*events(1, 3), head(3)])
+        with psycopg.connect(log.place.conninfo) as connection:
+            connection.execute("UPDATE preterite_log.record SET appended_at = 0")
+        log.append(events(4, 4))
+        log.maintain()
+        some_left = (log.first_number(SALES), log.take_over([SALES], 5, b"a")[SALES].number)
+        clock.pass_by(3600)
+        with psycopg.connect(log.place.conninfo) as connection:
+            connection.execute("UPDATE preterite_log.record SET appended_at = 0")
+        log.append([head(4, epoch=5)])
+        log.maintain()
+        nothing_left = (log.first_number(SALES), log.take_over([SALES], 6, b"b")[SALES].number)
+        reader = log.reader({SALES: 4})
+        found = reader.read(10)
+        reader.close()
+        log.close()
+
+        assert some_left == (4, 4)
+        assert nothing_left == (5, 4), "a relay that takes over must not send everything again"
+        assert [(record.kind, record.number) for record in found] == [("head", 4)], "retention keeps the newest head"
+
+    def test_writers_of_different_streams_do_not_wait_for_each_other(self, open_log: OpenLog) -> None:
+        first, second = open_log(), open_log()
+        first.append(events(1, 1))
+        second.append([event(1, stream=Stream("finance", 0))])
+        assert isinstance(first, PostgresLog)
+        with psycopg.connect(first.place.conninfo) as connection:
+            connection.execute("SELECT 1 FROM preterite_log.stream WHERE publisher = 'sales' FOR UPDATE")
+            confirmed = second.append([event(2, stream=Stream("finance", 0))])
+
+        assert confirmed == {Stream("finance", 0): 2}
