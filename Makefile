@@ -27,8 +27,8 @@ check: $(SETUP)  ## lint, format, types, layers, public API
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest tests/house_rules
 
-demo: $(SETUP)  ## replay a year of real purchases; DATA=FILE replays another file, RESUME=1 goes on after a kill
-	$(BIN)/python -m retail.demo $(if $(DATA),--lines $(DATA)) $(if $(RESUME),--resume)
+demo: $(SETUP)  ## replay a year of real purchases; STORE=postgres, DATA=FILE another file, RESUME=1 after a kill
+	$(BIN)/python -m retail.demo $(if $(STORE),--store $(STORE)) $(if $(DATA),--lines $(DATA)) $(if $(RESUME),--resume)
 
 bench: $(SETUP)  ## measure speed, latency and memory beside the same rows by hand
 	$(BIN)/python -m benchmarks $(BENCH)

@@ -182,6 +182,10 @@ class Log(Protocol):
         """The last number ever appended, whether or not all before it are still there, and the newest epoch."""
         ...
 
+    def ends(self, streams: Sequence[Stream]) -> Mapping[Stream, StreamEnd]:
+        """The same of many streams at one look."""
+        ...
+
     def first_number(self, stream: Stream) -> int:
         """The lowest number that the log still holds, or the one after the end if it holds none."""
         ...

@@ -111,7 +111,7 @@ class Relay:
         numbers = {row.partition: row for row in self._store.stream_numbers(self._connection)}
         streams = [self._stream(partition) for partition in numbers]
         own = max(row.epoch for row in numbers.values())
-        found = {stream: self._log.end(stream) for stream in streams}
+        found = self._log.ends(streams)
         # Looked at before the claim too: a copy of a database that is behind must not fence the one in use.
         self._refuse_log_ahead(numbers, found)
         epoch = max([own + 1, int(self._clock.wall() * 1000), *(end.epoch + 1 for end in found.values())])

@@ -290,7 +290,7 @@ class Receiver:
         }
         self._read = dict(self._committed)
         self._epochs = {stream: cursor.epoch for stream, cursor in self._committed.items()}
-        self._backlog = {stream: self._log.end(stream).number for stream in self._committed}
+        self._backlog = {stream: end.number for stream, end in self._log.ends(list(self._committed)).items()}
         self._stopped = {
             stream: _Standstill(state.stopped, state.cursor.number + 1)
             for stream, state in states.items()

@@ -85,7 +85,7 @@ class Observer:
         heard = {publisher for one in self._topology.subscriptions.values() for publisher in one.publishers}
         names = heard | set(self._databases)
         streams = [Stream(name, number) for name in names for number in range(self._log.identity.partitions)]
-        ends = {stream: self._log.end(stream).number for stream in streams}
+        ends = {stream: end.number for stream, end in self._log.ends(streams).items()}
         standings: dict[str, Standing] = {}
         for name, database in self._databases.items():
             try:

@@ -2,6 +2,7 @@
 
 python -m retail.demo                     the sample that comes with the example
 python -m retail.demo --lines FILE        another file with the same columns
+python -m retail.demo --store postgres    on PostgreSQL, a database and roles for each component
 python -m retail.demo --resume            go on where a killed replay stopped
 python -m retail.demo --late shipping     start Shipping only after the last line: the totals are the same
 """
@@ -21,6 +22,7 @@ from preterite.clock import SystemClock
 from preterite.errors import PreteriteError
 from preterite.shared_clock import SharedClock
 from preterite.supervisor import Supervisor, worker_command
+from retail.homes import ADMIN_URL, create_tables, on_postgres, on_sqlite
 from retail.replay.calendar import first_of_month
 from retail.replay.lines import Line, Unreadable, WrongFile, read
 from retail.replay.notebook import Notebook
@@ -44,11 +46,16 @@ def main() -> int:
     parser.add_argument("--lines", type=Path, default=SAMPLE, metavar="FILE", help="the purchases to replay")
     parser.add_argument("--resume", action="store_true", help="go on where a killed replay stopped")
     parser.add_argument("--late", choices=LATECOMERS, help="a component that starts only after the last line")
-    parser.add_argument("--folder", type=Path, default=FOLDER, help="where the databases are")
+    parser.add_argument("--folder", type=Path, default=FOLDER, help="where the databases are, or the replay's notes")
+    parser.add_argument("--store", choices=("sqlite", "postgres"), default="sqlite", help="the kind of databases")
+    parser.add_argument(
+        "--admin", default=os.environ.get("PRETERITE_ADMIN_URL", ADMIN_URL), help="an administrator's way to PostgreSQL"
+    )
     options = parser.parse_args()
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     try:
-        return replay(options.lines, options.folder, resume=options.resume, late=options.late)
+        admin = options.admin if options.store == "postgres" else None
+        return replay(options.lines, options.folder, resume=options.resume, late=options.late, admin=admin)
     except (WrongFile, PreteriteError) as error:
         print(f"demo: {error}", file=sys.stderr)
         return 3
@@ -57,20 +64,21 @@ def main() -> int:
         return 130
 
 
-def replay(data: Path, folder: Path, *, resume: bool, late: str | None) -> int:
-    """Replay a file into a folder; 0 if all figures agree, 1 if one differs."""
+def replay(data: Path, folder: Path, *, resume: bool, late: str | None, admin: str | None = None) -> int:
+    """Replay a file into databases in a folder, or on `admin`'s server; 0 if all figures agree, 1 if one differs."""
     lines, unreadable = read(data)
     folder.mkdir(parents=True, exist_ok=True)
     if not resume:
-        _forget(folder)
-    for component in system.components:
-        os.environ[f"PRETERITE_{component.name.upper()}_URL"] = f"sqlite:///{folder.absolute()}/{component.name}.sqlite"
-    os.environ["PRETERITE_LOG_URL"] = f"sqlite:///{folder.absolute()}/log.sqlite"
-    if lines and not (folder / "log.sqlite").exists():
-        system.begin_clock(first_of_month(lines[0].at))
+        for file in folder.glob("replay.sqlite*"):
+            file.unlink()
+    owners = on_sqlite(folder, resume=resume) if admin is None else on_postgres(admin, resume=resume)
+    if owners is not None:
+        if lines:
+            system.begin_clock(first_of_month(lines[0].at))
+        create_tables(owners)
     notebook = Notebook(folder / "replay.sqlite")
     _enter_lists(lines, unreadable, notebook)
-    _play(lines, notebook, folder, late)
+    _play(lines, notebook, str(folder) if admin is None else "PostgreSQL", late)
     found = _sum_up(lines, notebook)
     print(text(found))
     faults = differences(found, oracle_figures(ORACLE, data))
@@ -80,24 +88,17 @@ def replay(data: Path, folder: Path, *, resume: bool, late: str | None) -> int:
     return 1 if faults else 0
 
 
-def _forget(folder: Path) -> None:
-    """Remove the databases of an earlier replay, and nothing else that may be in the folder."""
-    for name in (*(component.name for component in system.components), "log", "replay"):
-        for file in folder.glob(f"{name}.sqlite*"):
-            file.unlink()
-
-
 def _enter_lists(lines: list[Line], unreadable: list[Unreadable], notebook: Notebook) -> None:
     """Everybody's lists; a component that starts late has been set up, only nobody runs it yet."""
-    with system.open(create_tables=True) as shop:
+    with system.open() as shop:
         enter_lists(shop, lines)
     for line in unreadable:
         notebook.set_aside(line.number, line.reason)
 
 
-def _play(lines: list[Line], notebook: Notebook, folder: Path, late: str | None) -> None:
+def _play(lines: list[Line], notebook: Notebook, where: str, late: str | None) -> None:
     start = notebook.progress().lines_done
-    print(f"components in {folder}, from line {start + 1:,} of {len(lines):,}", file=sys.stderr)
+    print(f"components in {where}, from line {start + 1:,} of {len(lines):,}", file=sys.stderr)
     punctual = [component for component in system.components if component.name != late]
     with system.open(only=punctual) as shop, _workers(punctual) as workers:
         clock = SharedClock(shop.log)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 from uuid import UUID
 
 from preterite import logs, settings, stores
@@ -84,6 +85,15 @@ class Application:
                 yield database, connection
         finally:
             connection.close()
+
+
+def shown(url: str) -> str:
+    """A URL as people may see it, without password."""
+    parts = urlsplit(url)
+    if "@" not in parts.netloc:
+        return url
+    user, _, host = parts.netloc.rpartition("@")
+    return urlunsplit(parts._replace(netloc=f"{user.partition(':')[0]}@{host}", query=""))
 
 
 def add_command(commands: Any, name: str, says: str, description: str) -> argparse.ArgumentParser:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any, get_args, get_type_hints
 
-from preterite.cli.application import Application, add_command, find
+from preterite.cli.application import Application, add_command, find, shown
 from preterite.cli.output import document
 from preterite.component import Component
 from preterite.contracts import Event, wire_name
@@ -33,12 +33,12 @@ def describe(options: argparse.Namespace) -> int:
     system = application.system
     if options.json:
         components = [_as_json(application, component) for component in system.components]
-        print(document({"system": system.name, "log": application.log_url(), "components": components}))
+        print(document({"system": system.name, "log": shown(application.log_url()), "components": components}))
         return 0
     print(f"{system.name}: {len(system.components)} components, {system.partitions} partitions")
-    print(f"log {application.log_url()}")
+    print(f"log {shown(application.log_url())}")
     for component in system.components:
-        print(f"\n{component.name}  {application.urls()[component.name]}")
+        print(f"\n{component.name}  {shown(application.urls()[component.name])}")
         for event_type in component.publishes:
             listeners = ", ".join(_listeners(application, event_type)) or "nobody"
             print(f"  publishes {wire_name(event_type, component.name)} ({_fields(event_type)})")
@@ -76,7 +76,7 @@ def _retries(application: Application, component: Component) -> str:
 def _as_json(application: Application, component: Component) -> dict[str, Any]:
     return {
         "name": component.name,
-        "database": application.urls()[component.name],
+        "database": shown(application.urls()[component.name]),
         "publishes": [
             {
                 "type": wire_name(event_type, component.name),

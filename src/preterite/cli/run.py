@@ -8,7 +8,7 @@ import signal
 import sys
 from typing import Any
 
-from preterite.cli.application import Application, add_command, find
+from preterite.cli.application import Application, add_command, find, shown
 from preterite.cli.output import table
 from preterite.clock import SystemClock
 from preterite.supervisor import Supervisor, worker_command
@@ -61,7 +61,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _announce(application: Application, names: list[str]) -> None:
     topology = application.system.verify()
-    urls = application.urls()
+    urls = {name: database.url for name, database in application.databases().items()}
     rows = [
         [
             name,
@@ -71,6 +71,6 @@ def _announce(application: Application, names: list[str]) -> None:
         ]
         for name in names
     ]
-    print(f"{application.system.name}: log {application.log_url()}", file=sys.stderr)
+    print(f"{application.system.name}: log {shown(application.log_url())}", file=sys.stderr)
     print(table(["component", "publishes", "handlers", "database"], rows, right=(1, 2)), file=sys.stderr)
     print("Ctrl-C stops; preterite status shows how it goes", file=sys.stderr)

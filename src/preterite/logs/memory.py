@@ -95,6 +95,9 @@ class MemoryLog:
             number += 1
         return StreamEnd(number, held.records[number].event_id if number in held.records else b"", held.epoch)
 
+    def ends(self, streams: Sequence[Stream]) -> Mapping[Stream, StreamEnd]:
+        return {stream: self.end(stream) for stream in streams}
+
     def first_number(self, stream: Stream) -> int:
         with self._lock:
             held = self._held.get(stream)

@@ -73,9 +73,9 @@ SELECT r.stream, r.number FROM unnest(%b::int[], %b::bigint[], %b::bytea[]) AS w
 JOIN preterite_log.record r USING (stream, number) WHERE r.event_id <> wanted.event_id ORDER BY 1, 2 LIMIT 1
 """
 _LAST = """
-SELECT s.last_number, r.event_id, s.epoch FROM preterite_log.stream s
+SELECT s.publisher, s.partition, s.last_number, r.event_id, s.epoch FROM preterite_log.stream s
+JOIN unnest(%s::text[], %s::int[]) AS wanted (publisher, partition) USING (publisher, partition)
 LEFT JOIN preterite_log.record r ON r.stream = s.id AND r.number = s.last_number
-WHERE s.publisher = %s AND s.partition = %s
 """
 _FIRST = """
 SELECT coalesce((SELECT min(number) FROM preterite_log.record r WHERE r.stream = s.id), s.last_number + 1)
@@ -172,9 +172,13 @@ class PostgresLog:
         return {stream: record.number for stream, record in last.items()}
 
     def end(self, stream: Stream) -> StreamEnd:
+        return self.ends([stream])[stream]
+
+    def ends(self, streams: Sequence[Stream]) -> Mapping[Stream, StreamEnd]:
         with self._reaching() as connection:
-            row = connection.execute(_LAST, stream).fetchone()
-        return EMPTY if row is None else StreamEnd(row[0], row[1] or b"", row[2])
+            rows = connection.execute(_LAST, _columns(streams)).fetchall()
+        found = {Stream(row[0], row[1]): StreamEnd(row[2], row[3] or b"", row[4]) for row in rows}
+        return {stream: found.get(stream, EMPTY) for stream in streams}
 
     def first_number(self, stream: Stream) -> int:
         with self._reaching() as connection:

@@ -137,6 +137,9 @@ class SqliteLog:
             row = self._connection.execute(_LAST, stream).fetchone()
         return EMPTY if row is None else StreamEnd(row[0], row[1] or b"", row[2])
 
+    def ends(self, streams: Sequence[Stream]) -> Mapping[Stream, StreamEnd]:
+        return {stream: self.end(stream) for stream in streams}
+
     def first_number(self, stream: Stream) -> int:
         with self._lock, _translated():
             cursor = self._connection.cursor()

@@ -8,13 +8,13 @@ from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy import select
-from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.orm import Session
 
 from retail.finance.component import finance
 from retail.finance.follow_up import NotePayment
 from retail.finance.invoicing import invoice_month
 from retail.finance.model import Agreement, BulkDiscount, Invoice, Payment, Price
+from retail.inserting import add_missing
 
 PAYMENT_TIME = timedelta(days=14)
 GRACE = timedelta(days=1)
@@ -32,19 +32,16 @@ class NewPrice(NamedTuple):
 def keep_prices(session: Session, prices: Iterable[NewPrice]) -> None:
     """Add prices to the list, and the bulk discounts; what is there already stays."""
     with finance.unit_of_work(session):
-        rows = [price._asdict() for price in prices]
-        if rows:
-            session.execute(insert(Price).on_conflict_do_nothing(), rows)
+        add_missing(session, Price, [price._asdict() for price in prices])
         bulk = [{"from_quantity": quantity, "percent": percent} for quantity, percent in BULK_DISCOUNTS.items()]
-        session.execute(insert(BulkDiscount).on_conflict_do_nothing(), bulk)
+        add_missing(session, BulkDiscount, bulk)
 
 
 def agree(session: Session, customer_ids: Sequence[UUID], percent: int, valid_from: datetime) -> None:
     """Agree on a discount with customers; who has one already keeps it."""
     with finance.unit_of_work(session):
         rows = [{"customer_id": one, "percent": percent, "valid_from": valid_from} for one in customer_ids]
-        if rows:
-            session.execute(insert(Agreement).on_conflict_do_nothing(), rows)
+        add_missing(session, Agreement, rows)
 
 
 def close_month(session: Session, at: datetime) -> int:

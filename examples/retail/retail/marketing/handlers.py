@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from sqlalchemy import func, select
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy import case, func, select
 from sqlalchemy.orm import Session, aliased
 
+from retail.inserting import insert_into
 from retail.marketing.component import marketing
 from retail.marketing.model import Bought, Counted, Pair, Popularity
 from retail.sales.contracts import ItemPurchased, PurchaseCancelled
@@ -23,9 +23,9 @@ def count(events: Sequence[ItemPurchased], session: Session) -> None:
     before = session.scalar(select(func.max(Bought.position))) or 0
     bought = [{"customer_id": event.customer_id, "product_id": event.product_id} for event in events]
     counted = [{"purchase_id": event.purchase_id, **row} for event, row in zip(events, bought, strict=True)]
-    session.execute(insert(Counted), counted)
+    session.execute(insert_into(session, Counted), counted)
     session.execute(
-        insert(Bought)
+        insert_into(session, Bought)
         .values(purchases=1)
         .on_conflict_do_update(
             index_elements=[Bought.customer_id, Bought.product_id], set_={"purchases": Bought.purchases + 1}
@@ -53,7 +53,7 @@ def take_back(event: PurchaseCancelled, session: Session) -> None:
 
 def _count_purchases(events: Sequence[ItemPurchased], session: Session) -> None:
     counts = Counter(event.product_id for event in events)
-    adding = insert(Popularity)
+    adding = insert_into(session, Popularity)
     session.execute(
         adding.on_conflict_do_update(
             index_elements=[Popularity.product_id],
@@ -66,15 +66,16 @@ def _count_purchases(events: Sequence[ItemPurchased], session: Session) -> None:
 def _count_pairs(session: Session, before: int) -> None:
     """Pair what a customer has newly bought with everything that customer had bought before it."""
     new, earlier = aliased(Bought), aliased(Bought)
-    lower = func.min(new.product_id, earlier.product_id)
-    upper = func.max(new.product_id, earlier.product_id)
+    in_order = new.product_id < earlier.product_id
+    lower = case((in_order, new.product_id), else_=earlier.product_id)
+    upper = case((in_order, earlier.product_id), else_=new.product_id)
     pairs = (
         select(lower, upper, func.count())
         .join(earlier, (earlier.customer_id == new.customer_id) & (earlier.position < new.position))
         .where(new.position > before)
         .group_by(lower, upper)
     )
-    adding = insert(Pair).from_select(["product_id", "other_id", "customers"], pairs)
+    adding = insert_into(session, Pair).from_select(["product_id", "other_id", "customers"], pairs)
     session.execute(
         adding.on_conflict_do_update(
             index_elements=[Pair.product_id, Pair.other_id],

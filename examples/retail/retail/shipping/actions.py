@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from uuid import UUID
 
-from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.orm import Session
 
+from retail.inserting import add_missing
 from retail.shipping.component import shipping
 from retail.shipping.model import Address
 
@@ -16,5 +16,4 @@ def keep_addresses(session: Session, countries: Mapping[UUID, str]) -> None:
     """Keep where customers live; who is known already stays where they are."""
     with shipping.unit_of_work(session):
         rows = [{"customer_id": customer_id, "country": country} for customer_id, country in countries.items()]
-        if rows:
-            session.execute(insert(Address).on_conflict_do_nothing(), rows)
+        add_missing(session, Address, rows)

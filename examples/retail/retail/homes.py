@@ -1,0 +1,65 @@
+"""Where the demo's databases are: SQLite files in a folder, or one for each component on a PostgreSQL server."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from preterite import provisioning
+from retail.system import system
+
+ADMIN_URL = "postgresql://postgres:preterite@127.0.0.1:54321/postgres"
+"""The server that `scripts/servers` starts."""
+
+
+def on_sqlite(folder: Path, *, resume: bool) -> Mapping[str, str] | None:
+    """Files in this folder. Returns by which other URLs tables are made, if the files are new or are to begin anew."""
+    if not resume:
+        for name in (*_names(), "log"):
+            for file in folder.glob(f"{name}.sqlite*"):
+                file.unlink()
+    _say_where({name: f"sqlite:///{folder.absolute()}/{name}.sqlite" for name in (*_names(), "log")})
+    return None if (folder / "log.sqlite").exists() else {}
+
+
+def on_postgres(admin_url: str, *, resume: bool) -> Mapping[str, str] | None:
+    """Five databases and one for the log, each with its roles, whose passwords are new each time.
+
+    The components work as roles that own no tables. Returns the URLs of the owners, who make them, if all is new.
+    """
+    places = provisioning.premises_of(system.name, _names())
+    server = provisioning.Server(admin_url)
+    try:
+        new = not (resume and all(place.database in server.present().databases for place in places))
+        if new:
+            server.run(
+                [
+                    provisioning.Statement(None, text, text)
+                    for place in places
+                    for text in (f"DROP DATABASE IF EXISTS {place.database} WITH (FORCE)",)
+                ]
+            )
+        passwords = {role: provisioning.new_password() for place in places for role in (place.owner, place.runner)}
+        provisioning.provision(server, places, passwords, lambda _name: None)
+        owners = {one.component: server.url(one.owner, passwords[one.owner], one.database) for one in places}
+        _say_where({one.component: server.url(one.runner, passwords[one.runner], one.database) for one in places})
+    finally:
+        server.close()
+    return owners if new else None
+
+
+def create_tables(owners: Mapping[str, str]) -> None:
+    """The components' own tables; the demo's clock stands already, so that calendars begin with its month."""
+    databases = {name: url for name, url in owners.items() if name != provisioning.LOG}
+    system.open(databases=databases, log=owners.get(provisioning.LOG), create_tables=True).close()
+
+
+def _names() -> list[str]:
+    return [component.name for component in system.components]
+
+
+def _say_where(urls: Mapping[str, str]) -> None:
+    """For this process and the workers that it starts."""
+    for name, url in urls.items():
+        os.environ[f"PRETERITE_{name.upper()}_URL"] = url
