@@ -53,11 +53,13 @@ __all__ = [
     "own_connection",
     "own_url",
     "places",
+    "servers_only",
     "sql",
     "sqlite_only",
     "started",
 ]
 
+servers_only = pytest.mark.skipif(IS_SQLITE, reason="a process that stands still in a transaction holds SQLite's file")
 sqlite_only = pytest.mark.skipif(not IS_SQLITE, reason="about SQLite's files")
 
 

@@ -7,8 +7,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -41,6 +41,7 @@ class RunningShop:
         self.opened: OpenSystem = system.open(databases=self.urls, log=self.log_url, create_tables=True)
         self.process: subprocess.Popen[bytes] | None = None
         self._errors = (folder / "errors").open("ab")
+        self._others: list[subprocess.Popen[bytes]] = []
 
     @property
     def environment(self) -> Mapping[str, str]:
@@ -49,9 +50,23 @@ class RunningShop:
 
     def run(self, *options: str) -> subprocess.Popen[bytes]:
         """Start `preterite run` on it."""
-        command = [sys.executable, "-m", "preterite", "run", "process_shop:system", *options]
-        self.process = subprocess.Popen(command, env=self.environment, stderr=self._errors, cwd=self.folder)
+        self.process = self._start(options)
         return self.process
+
+    def run_another(self, *options: str) -> subprocess.Popen[bytes]:
+        """Start a second `preterite run` beside it, in a process group of its own, as on another host."""
+        self._others.append(self._start(options, start_new_session=True))
+        return self._others[-1]
+
+    def _start(self, options: Sequence[str], *, start_new_session: bool = False) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "preterite", "run", "process_shop:system", *options]
+        return subprocess.Popen(
+            command,
+            env=self.environment,
+            stderr=self._errors,
+            cwd=self.folder,
+            start_new_session=start_new_session,
+        )
 
     def stop(self) -> int:
         """Ask it to stop, and return its exit code."""
@@ -59,10 +74,10 @@ class RunningShop:
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(PATIENCE_SECONDS)
 
-    def workers(self) -> dict[str, int]:
-        """The worker processes by component."""
+    def workers(self, component: str | None = None) -> list[int]:
+        """The worker processes, of one component or all."""
         assert self.process is not None
-        found: dict[str, int] = {}
+        found: list[int] = []
         for line in subprocess.run(
             # Twice "w": the whole command, however narrow the terminal is said to be.
             ["ps", "-ww", "-o", "pid=,args=", "--ppid", str(self.process.pid)],
@@ -72,8 +87,9 @@ class RunningShop:
         ).stdout.splitlines():
             pid, *words = line.split()
             if "preterite.cli.worker" in words:
-                found[words[words.index("preterite.cli.worker") + 2]] = int(pid)
-        return found
+                its = words[words.index("preterite.cli.worker") + 2]
+                found += [int(pid)] if component in (None, its) else []
+        return sorted(found)
 
     def publish(self, what: str = "", customer: UUID | None = None) -> UUID:
         """One purchase, in a unit of work of its own."""
@@ -96,9 +112,13 @@ class RunningShop:
         return (self.folder / "errors").read_text()
 
     def close(self) -> None:
-        if self.process is not None and self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
+        for other in self._others:
+            with suppress(ProcessLookupError):
+                os.killpg(other.pid, signal.SIGKILL)
+        for process in (self.process, *self._others):
+            if process is not None and process.poll() is None:
+                process.kill()
+                process.wait()
         self._errors.close()
         self.opened.close()
 

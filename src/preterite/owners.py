@@ -7,6 +7,7 @@ machine, a system without /proc) nobody is thought gone; the lease expires.
 from __future__ import annotations
 
 import os
+import socket
 from pathlib import Path
 
 from preterite.clock import Randomness
@@ -17,7 +18,13 @@ _PROC = Path("/proc")
 def new_owner(randomness: Randomness) -> str:
     """A name for a loop of this process that no other loop, anywhere and ever, has."""
     pid = os.getpid()
-    return f"{_machine()}/{pid}/{_started(pid) or ''}/{randomness.uuid()}"
+    return f"{_machine()}/{pid}/{_started(pid) or ''}/{randomness.uuid()}/{socket.gethostname()}"
+
+
+def shown(owner: str) -> str:
+    """The host and the process of an owner, for people."""
+    _, pid, _, _, host = (*owner.split("/"), "", "", "", "", "")[:5]
+    return f"{host}:{pid}" if host else owner
 
 
 def is_gone(owner: str) -> bool:

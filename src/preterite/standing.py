@@ -6,13 +6,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from preterite.clock import Clock
 from preterite.errors import NotMigrated, StoreUnavailable
 from preterite.log import Log, Stream
-from preterite.owners import is_gone
+from preterite.owners import is_gone, shown
 from preterite.rows import Counts, HandlerRegistration, LeaseState
 from preterite.store import Database, reaching
 from preterite.topology import Topology
@@ -39,6 +39,8 @@ class Standing:
     """Streams that stand still, and why."""
     lacking: tuple[str, ...]
     """Handlers in force in its database that this program does not declare."""
+    work: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Who does what just now: host and process, by relay or partition."""
 
     @property
     def is_quiet(self) -> bool:
@@ -133,6 +135,7 @@ class Observer:
                 if stream.publisher in heard.publishers
             ),
             stopped={stream: state.stopped for stream, state in cursors.items() if state.stopped is not None},
+            work={lease.name: shown(lease.owner or "") for lease in leases if _is_held(lease, wall)},
             lacking=_lacking(database.store.handlers(connection)[1], heard.registrations),
         )
 

@@ -1,4 +1,4 @@
-"""The supervisor: one worker process for each component, replaced when it dies, hangs or falls silent.
+"""The supervisor: one worker process for each component, or several, replaced when one dies, hangs or falls silent.
 
 A worker tells once a second, on a pipe, which handler it runs and for how long. A handler beyond its time limit
 cannot be interrupted from inside, so its process is ended; the attempt is counted as one that killed the process.
@@ -67,10 +67,19 @@ class _Worker:
 
 
 class Supervisor:
-    """Runs workers until told to stop. `command` makes the command line of a worker from component and pipe."""
+    """Runs workers until told to stop. `command` makes the command line of a worker from component and pipe.
 
-    def __init__(self, limits: Mapping[str, float], command: Callable[[str, int], Sequence[str]], clock: Clock) -> None:
-        self._workers = [_Worker(component, limit) for component, limit in limits.items()]
+    `each` is the number of workers of a component; they share its partitions by their leases.
+    """
+
+    def __init__(
+        self,
+        limits: Mapping[str, float],
+        command: Callable[[str, int], Sequence[str]],
+        clock: Clock,
+        each: int = 1,
+    ) -> None:
+        self._workers = [_Worker(component, limit) for component, limit in limits.items() for _ in range(each)]
         self._command = command
         self._clock = clock
         self._stopping = False
@@ -162,10 +171,10 @@ def _ending(code: int) -> str:
     return f"by signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
 
 
-def worker_command(app: str) -> Callable[[str, int], Sequence[str]]:
-    """The command line of a worker that runs one component of an app."""
+def worker_command(app: str, threads: int = 1) -> Callable[[str, int], Sequence[str]]:
+    """The command line of a worker that runs one component of an app, so many partitions of it at a time."""
 
     def command(component: str, pipe: int) -> Sequence[str]:
-        return [sys.executable, "-m", "preterite.cli.worker", app, component, str(pipe)]
+        return [sys.executable, "-m", "preterite.cli.worker", app, component, str(pipe), str(threads)]
 
     return command

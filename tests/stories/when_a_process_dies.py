@@ -62,7 +62,7 @@ def test_workers_killed_at_random_moments_apply_every_event_once(shop: RunningSh
     for _ in range(4):
         until(lambda: len(shop.workers()) == 3, "all workers run")
         published += [str(shop.publish("is slow")) for _ in range(chance.randrange(5, 40))]
-        victim = chance.choice(sorted(shop.workers().values()))
+        victim = chance.choice(shop.workers())
         os.kill(victim, signal.SIGKILL)
     until(lambda: len(shop.billed()) >= len(published) and len(shop.shipped()) >= len(published), "all is handled")
 
@@ -94,7 +94,7 @@ def test_one_that_is_asked_to_stop_finishes_and_spends_no_attempt(shop: RunningS
 def test_workers_stop_when_their_supervisor_is_killed(shop: RunningShop) -> None:
     process = shop.run()
     until(lambda: len(shop.workers()) == 3, "all workers run")
-    workers = list(shop.workers().values())
+    workers = shop.workers()
     process.kill()
     process.wait()
 

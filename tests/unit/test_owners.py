@@ -42,7 +42,7 @@ def test_a_process_that_runs_is_not_gone_and_one_that_was_killed_is_even_before_
 
 
 def test_another_process_under_the_same_number_is_not_the_same() -> None:
-    machine, pid, started, loop = new_owner(SystemRandomness()).rsplit("/", 3)
+    machine, pid, started, loop = new_owner(SystemRandomness()).split("/", 3)
 
     assert is_gone(f"{machine}/{pid}/{int(started) - 1}/{loop}")
 

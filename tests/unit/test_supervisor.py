@@ -39,6 +39,7 @@ def test_the_command_of_a_worker_names_app_component_and_pipe() -> None:
         "shop:system",
         "finance",
         "7",
+        "1",
     ]
 
 

@@ -19,8 +19,13 @@ and gives its work back. A process that dies or hangs is replaced.
 
   preterite run shop.system:system
   preterite run shop.system:system --only finance shipping
+  preterite run shop.system:system --workers 2    two processes for each component; they share its partitions
+
+Run it on as many hosts as you like: whoever comes gets a share of the work, whoever goes or dies leaves it to the
+others within seconds. preterite status --work shows who does what.
 """
 CREATE_TABLES = "--create-tables"
+WORKERS_MAX = 64
 
 
 def add_to(commands: Any) -> None:
@@ -31,6 +36,8 @@ def add_to(commands: Any) -> None:
     parser.add_argument(
         CREATE_TABLES, action="store_true", help="make the components' own tables where they are missing"
     )
+    parser.add_argument("--workers", type=_number, default=1, metavar="N", help="processes for each component")
+    parser.add_argument("--threads", type=_number, default=1, metavar="N", help="partitions at a time in each process")
     parser.set_defaults(command=run)
 
 
@@ -43,7 +50,8 @@ def run(options: argparse.Namespace) -> int:
     application.system.open(only=names, create_tables=options.create_tables).close()
     _announce(application, names)
     limits = {component.name: component.time_limit_seconds for component in components}
-    supervisor = Supervisor(limits, worker_command(application.name), SystemClock())
+    command = worker_command(application.name, options.threads)
+    supervisor = Supervisor(limits, command, SystemClock(), options.workers)
     received: list[int] = []
 
     def stop(number: int, _frame: object) -> None:
@@ -57,6 +65,12 @@ def run(options: argparse.Namespace) -> int:
     if not orderly:
         return 6
     return 130 if signal.SIGINT in received else 0
+
+
+def _number(word: str) -> int:
+    if not word.isdigit() or not 1 <= int(word) <= WORKERS_MAX:
+        raise argparse.ArgumentTypeError(f"{word!r} is no number from 1 to {WORKERS_MAX}")
+    return int(word)
 
 
 def _announce(application: Application, names: list[str]) -> None:

@@ -12,6 +12,7 @@ from preterite.cli.application import Application, add_command, find
 from preterite.cli.output import document, table
 from preterite.clock import SystemClock
 from preterite.log import LogIdentity
+from preterite.rows import RELAY
 from preterite.shared_clock import SharedClock
 from preterite.standing import Observer, Standing
 
@@ -32,6 +33,7 @@ def add_to(commands: Any) -> None:
     """Declare the command."""
     parser = add_command(commands, "status", "is everything moving?", HELP)
     parser.add_argument("app", nargs="?", metavar="APP", help="module:attribute")
+    parser.add_argument("--work", action="store_true", help="also who does what: host and process")
     parser.add_argument("--json", action="store_true", help="one JSON document")
     parser.set_defaults(command=status)
 
@@ -49,6 +51,8 @@ def status(options: argparse.Namespace) -> int:
             print(f"  {said}")
         print()
         print(_table(standings))
+        if options.work:
+            print(f"\n{_work(standings)}")
     return 1 if needs else 0
 
 
@@ -92,6 +96,18 @@ def _table(standings: Mapping[str, Standing]) -> str:
     return table(header, rows, right=(2, 3, 4, 5, 6, 7))
 
 
+def _work(standings: Mapping[str, Standing]) -> str:
+    """One line for each process of each component: whether it relays, and which partitions it handles."""
+    rows: list[list[object]] = []
+    for standing in standings.values():
+        for process in sorted(set(standing.work.values())):
+            names = [name for name, holder in standing.work.items() if holder == process]
+            partitions = sorted(int(name.removeprefix("partition/")) for name in names if name != RELAY)
+            relays = "relay" if RELAY in names else "-"
+            rows.append([standing.component, process, relays, " ".join(map(str, partitions)) or "-"])
+    return table(["component", "host:process", "announces", "handles partitions"], rows)
+
+
 def _as_json(standings: Mapping[str, Standing]) -> dict[str, Any]:
     return {
         name: {
@@ -99,6 +115,7 @@ def _as_json(standings: Mapping[str, Standing]) -> dict[str, Any]:
             "unsent": standing.unsent,
             "behind": standing.behind,
             "numbered": standing.numbered,
+            "work": dict(standing.work),
             "stopped": {str(stream): reason for stream, reason in standing.stopped.items()},
             **standing.counts._asdict(),
         }

@@ -1,7 +1,7 @@
 """One component in a process of its own: what the supervisor starts.
 
-`python -m preterite.cli.worker APP COMPONENT PIPE` is no command for people. It says on the pipe, once a second,
-which handler runs and for how long, and stops when the pipe breaks.
+`python -m preterite.cli.worker APP COMPONENT PIPE THREADS` is no command for people. It says on the pipe, once a
+second, which handler runs and for how long, and stops when the pipe breaks.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from preterite.opened import OpenSystem
 
 def main(arguments: Sequence[str]) -> int:
     """Run one component until SIGTERM, or until nobody listens any more."""
-    app, component, pipe = arguments
+    app, component, pipe, threads = arguments
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     try:
         system = load(app).system.open(only=[component])
     except PreteriteError as error:
         logging.getLogger("preterite").error("%s: %s", component, error)
         return exit_code_of(error)
-    return serve(system, int(pipe))
+    return serve(system, int(pipe), int(threads))
 
 
-def serve(system: OpenSystem, pipe: int) -> int:
+def serve(system: OpenSystem, pipe: int, threads: int) -> int:
     """Run an open system's components and tell of it on the pipe."""
-    host = Host(system)
+    host = Host(system, threads)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: host.stop_soon())
 

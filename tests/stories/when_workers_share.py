@@ -1,0 +1,91 @@
+"""Promises 2, 4 and 9 with several workers: partitions are shared, handed and taken over, and nothing is doubled."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import pytest
+from any_store import servers_only
+from process_shop import finance
+from processes import RunningShop, running_shop, until
+from small_shop import letters
+
+OVERTAKEN_SECONDS = 10.0
+CUSTOMERS = [UUID(int=number) for number in range(24)]
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Iterator[RunningShop]:
+    with running_shop(tmp_path) as shop:
+        yield shop
+
+
+def shares(shop: RunningShop) -> list[int]:
+    """How many partitions of Finance each process handles, most first."""
+    work = shop.opened.look()["finance"].work
+    counts = Counter(holder for name, holder in work.items() if name.startswith("partition/"))
+    return sorted(counts.values(), reverse=True)
+
+
+def everything_is_billed_once(shop: RunningShop, published: list[str]) -> None:
+    until(lambda: len(shop.billed()) >= len(published), "all is billed")
+    assert sorted(shop.billed()) == sorted(published)
+    assert letters(shop.opened, finance) == []
+
+
+def test_two_workers_share_the_partitions_and_a_third_gets_its_share(shop: RunningShop) -> None:
+    shop.run("--workers", "2")
+    until(lambda: shares(shop) == [4, 4], "two share")
+    published = [str(shop.publish("is slow", customer)) for customer in CUSTOMERS]
+    third = shop.run_another("--only", "finance")
+    until(lambda: shares(shop) == [3, 3, 2], "three share")
+    published += [str(shop.publish("is slow", customer)) for customer in CUSTOMERS]
+    third.send_signal(signal.SIGTERM)
+    until(lambda: shares(shop) == [4, 4], "two share again")
+
+    everything_is_billed_once(shop, published)
+
+
+def test_a_host_that_is_gone_is_overtaken_within_ten_seconds(shop: RunningShop) -> None:
+    shop.run("--only", "finance", "sales")
+    other = shop.run_another("--only", "finance")
+    until(lambda: shares(shop) == [4, 4], "two share")
+    os.killpg(other.pid, signal.SIGSTOP)  # nobody can tell it from a host that is gone
+    stopped_at = time.monotonic()
+    published = [str(shop.publish(customer=customer)) for customer in CUSTOMERS]
+    until(lambda: len(shop.billed()) == len(published), "the other host bills everything")
+    took = time.monotonic() - stopped_at
+    os.killpg(other.pid, signal.SIGKILL)
+
+    assert took < OVERTAKEN_SECONDS
+    everything_is_billed_once(shop, published)
+
+
+@servers_only
+def test_a_worker_that_wakes_after_its_lease_changes_nothing(shop: RunningShop) -> None:
+    """It was paused in the middle of handling; others have handled the same meanwhile."""
+    shop.run("--only", "finance", "sales")
+    other = shop.run_another("--only", "finance")
+    until(lambda: shares(shop) == [4, 4], "two share")
+    published = [str(shop.publish("is slow", uuid4())) for _ in range(200)]
+    until(lambda: len(shop.billed()) > 0, "it has begun")
+    os.killpg(other.pid, signal.SIGSTOP)
+    until(lambda: len(shop.billed()) == len(published), "the other host bills everything")
+    os.killpg(other.pid, signal.SIGCONT)
+    published += [str(shop.publish(customer=customer)) for customer in CUSTOMERS]
+
+    everything_is_billed_once(shop, published)
+
+
+def test_threads_of_one_process_share_the_partitions(shop: RunningShop) -> None:
+    shop.run("--threads", "2")
+    published = [str(shop.publish("is slow", customer)) for customer in CUSTOMERS * 3]
+
+    everything_is_billed_once(shop, published)
+    assert shares(shop) == [8], "they are one process"
