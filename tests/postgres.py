@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager, suppress
 from functools import cache
+from typing import Any
 from uuid import uuid4
 
 import psycopg
@@ -45,6 +46,15 @@ def require() -> None:
         pytest.skip(reason)
 
 
+def drop_schemas(connection: psycopg.Connection[Any]) -> None:
+    """Remove everything that is in a database."""
+    found = connection.execute(
+        "SELECT nspname FROM pg_namespace WHERE nspname !~ '^pg_' AND nspname <> 'information_schema'"
+    ).fetchall()
+    for (schema,) in found:
+        connection.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(schema)))
+
+
 class _Pool:
     """Databases that are emptied and used again: making one takes as long as a hundred tests."""
 
@@ -70,11 +80,7 @@ class _Pool:
             [name],
         )
         with psycopg.connect(url_of(name), autocommit=True) as connection:
-            found = connection.execute(
-                "SELECT nspname FROM pg_namespace WHERE nspname !~ '^pg_' AND nspname <> 'information_schema'"
-            ).fetchall()
-            for (schema,) in found:
-                connection.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(schema)))
+            drop_schemas(connection)
             connection.execute("CREATE SCHEMA public")
         return name
 

@@ -172,6 +172,7 @@ class Log(Protocol):
     def append(self, records: Sequence[Record]) -> Mapping[Stream, int]:
         """Append in order and return, per stream, the last number of the longest prefix that is durable.
 
+        That is less than was appended where the log's end was lost: it ends before these records begin.
         A record that stands there already, with the same id, is not written twice; it carries the newer epoch then.
         Raises `LogConflict` on another id under the same number, `LogFenced` on an older epoch than the
         stream's, `RecordRefused` for a record that no repetition will get in.
@@ -188,6 +189,14 @@ class Log(Protocol):
 
     def first_number(self, stream: Stream) -> int:
         """The lowest number that the log still holds, or the one after the end if it holds none."""
+        ...
+
+    def ask_again(self, stream: Stream, number: int) -> None:
+        """Hint to the publisher that this number is missing here; a hint may be lost (protocol rule 5)."""
+        ...
+
+    def take_asked(self, publisher: str) -> Mapping[Stream, int]:
+        """From which numbers on this publisher's streams were asked for since this was last called."""
         ...
 
     def reader(self, starts: Mapping[Stream, int]) -> LogReader:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 SETTLE_SECONDS_MAX = 600.0
 SETTLE_POLL_SECONDS = 0.01
+STANDSTILL_SECONDS = 3.0
 PUBLISHED_READ = 1000
 EventType = TypeVar("EventType", bound=Event)
 _logger = logging.getLogger("preterite")
@@ -314,6 +315,7 @@ class OpenSystem:
         """Step until nothing is left to do, twice in a row: the looks at several databases are not one moment."""
         until = self.clock.monotonic() + SETTLE_SECONDS_MAX
         before: object = None
+        stands_still_since: float | None = None
         while self.clock.monotonic() < until:
             if step():
                 before = None
@@ -321,9 +323,9 @@ class OpenSystem:
             began = self.clock.monotonic()
             standings = self.look().values()
             took = self.clock.monotonic() - began
-            self._refuse_standstill(standings)
+            stands_still_since = self._standstill(standings, stands_still_since)
             progress = [(s.unsent, s.counts.parked, s.counts.dead, s.numbered) for s in standings]
-            quiet = all(standing.is_quiet for standing in standings)
+            quiet = stands_still_since is None and all(standing.is_quiet for standing in standings)
             if quiet and progress == before:
                 return
             if not quiet:
@@ -335,12 +337,17 @@ class OpenSystem:
             "see preterite status for what still moves."
         )
 
-    def _refuse_standstill(self, standings: Collection[Standing]) -> None:
+    def _standstill(self, standings: Collection[Standing], since: float | None) -> float | None:
+        """Since when something stands still; a gap that its publisher heals is gone before it is too long."""
+        now = self.clock.monotonic()
         for standing in standings:
             reasons = [*standing.stopped.values(), standing.counts.relay_stopped]
             reason = next((reason for reason in reasons if reason is not None), None)
             if reason is not None:
-                raise LogError(f"{standing.component!r} cannot settle: {reason}")
+                if since is not None and now - since > STANDSTILL_SECONDS:
+                    raise LogError(f"{standing.component!r} cannot settle: {reason}")
+                return since or now
+        return None
 
     def _wire_name(self, event_type: type[Event]) -> tuple[str, str]:
         for wire_name, (publisher, declared) in self.topology.events.items():

@@ -12,25 +12,31 @@ forbidden: ids are taken before commit, and become visible out of order.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
+from uuid import UUID
 
+from preterite import envelope as envelopes
 from preterite.clock import Clock, Randomness
 from preterite.errors import Fenced, LogAhead, LogConflict, LogFenced, RecordRefused
 from preterite.leases import Leases
 from preterite.log import Log, Record, Stream, StreamEnd
 from preterite.owners import new_owner
-from preterite.rows import RELAY, Lease, StreamNumbers
+from preterite.rows import RELAY, Failure, Lease, Parked, StreamNumbers, Suppressed
 from preterite.store import Database, reaching
 
 NUMBER_EVENTS = 1000
 APPEND_EVENTS_PER_PARTITION = 500
 HEAD_SECONDS = 60.0
+HEAL_SECONDS = 1.0
 SAVE_SECONDS = 1.0
 MAINTAIN_SECONDS = 0.1
 PRUNE_SECONDS = 60.0
 PRUNE_EVENTS = 5000
 JOURNAL_SECONDS = 7 * 24 * 3600.0
+
+_logger = logging.getLogger("preterite")
 
 
 class Relay:
@@ -57,8 +63,8 @@ class Relay:
         self._leases = Leases(self._store, clock, owner or new_owner(randomness), [RELAY])
         self._streams: dict[int, StreamNumbers] = {}
         self._epoch = 0
-        self._unsaved = False
-        self._head_at = self._maintained_at = self._pruned_at = self._confirmed_at = float("-inf")
+        self._unsaved = self._forgets = False
+        self._healed_at = self._head_at = self._maintained_at = self._pruned_at = self._confirmed_at = float("-inf")
 
     def step(self) -> bool:
         """Do one round; true if there was something to do.
@@ -123,6 +129,7 @@ class Relay:
             self._store.confirm(self._connection, lease, {stream.partition: end.number for stream, end in ends.items()})
             self._store.stop_relay(self._connection, None)
         self._epoch, self._unsaved = epoch, False
+        self._forgets = self._store.has_forgotten(self._connection)
         self._streams = {row.partition: row for row in self._store.stream_numbers(self._connection)}
         self._append_heads()
 
@@ -131,7 +138,9 @@ class Relay:
             fault = self._log_ahead_fault(numbers[stream.partition], stream, end)
             if fault is not None:
                 restored = "Was the database restored from a backup, or copied?"
-                self._stop(f"{fault}. {restored} Nothing is announced until a person has looked.")
+                self._stop(
+                    f"{fault}. {restored} Nothing is announced until a person has looked: preterite recover plan."
+                )
 
     def _log_ahead_fault(self, own: StreamNumbers, stream: Stream, end: StreamEnd) -> str | None:
         if end.number > own.last_number:
@@ -153,6 +162,8 @@ class Relay:
             return 0
         epoch, self._epoch = self._epoch, 0  # whatever fails from here on: take over again, and read what was committed
         with self._saving(lease):
+            if self._forgets:
+                self._suppress(lease)
             numbered = self._store.number(self._connection, lease, self._leases.server_time(), NUMBER_EVENTS)
         confirmed = {partition: row.confirmed for partition, row in self._streams.items()}
         fresh = self._store.stream_numbers(self._connection)
@@ -161,6 +172,28 @@ class Relay:
         }
         self._epoch = epoch
         return numbered
+
+    def _suppress(self, lease: Lease) -> None:
+        """Leave out what was published before this database was restored; another event under its id is set aside."""
+        taken = self._store.take_forgotten(self._connection, lease)
+        for one in taken:
+            again, before = envelopes.from_bytes(one.row.envelope), envelopes.from_bytes(one.published)
+            if (again.type, bytes(again.data)) != (before.type, bytes(before.data)):
+                self._store.park(self._connection, [self._conflicting(one, again.type)])
+
+    def _conflicting(self, one: Suppressed, type_name: str) -> Parked:
+        stream = self._stream(one.row.partition)
+        told = f"before this database was restored, another event was published as {UUID(bytes=one.row.event_id)}"
+        return Parked(
+            handler="",
+            lane_group="",
+            record=Record(stream, "event", self._epoch, -one.outbox_id, one.row.event_id, one.row.envelope),
+            key=None,
+            type=type_name,
+            state="dead",
+            failure=Failure("PublishedOtherwise", told, "", ""),
+            failed_at=self._clock.now().timestamp(),
+        )
 
     def _send(self, lease: Lease) -> int:
         """Append everything that is journaled and not confirmed, in bounded chunks; return how many were confirmed."""
@@ -179,9 +212,13 @@ class Relay:
 
     def _chunk(self, row: StreamNumbers) -> list[Record]:
         stream = self._stream(row.partition)
-        return list(
+        records = list(
             self._store.journal(self._connection, stream, row.confirmed, self._epoch, APPEND_EVENTS_PER_PARTITION)
         )
+        if not records or records[0].number != row.confirmed + 1:
+            missing = f"number {row.confirmed + 1} of {stream} is neither in the log nor in the journal any more"
+            self._stop(f"{missing}. Nothing is announced until a person has looked: preterite recover plan.")
+        return records
 
     def _append(self, records: list[Record]) -> int:
         try:
@@ -195,8 +232,9 @@ class Relay:
         progress = 0
         for stream, number in confirmed.items():
             row = self._streams[stream.partition]
-            progress += max(number - row.confirmed, 0)
-            self._streams[stream.partition] = row._replace(confirmed=max(number, row.confirmed))
+            progress += abs(number - row.confirmed)
+            # Lower than before where the log has lost its end: everything from there goes again.
+            self._streams[stream.partition] = row._replace(confirmed=number)
         if progress:
             self._unsaved, self._confirmed_at = True, self._clock.monotonic()
             self._announced()
@@ -213,7 +251,11 @@ class Relay:
     def _now_and_then(self, lease: Lease) -> None:
         now = self._clock.monotonic()
         if now - self._head_at >= HEAD_SECONDS:
+            self._heal({stream: end.number + 1 for stream, end in self._log.ends(self._own_streams()).items()})
             self._append_heads()
+        if now - self._healed_at >= HEAL_SECONDS:
+            self._healed_at = now
+            self._heal(self._log.take_asked(self.component))
         if now - self._maintained_at >= MAINTAIN_SECONDS:
             self._maintained_at = now
             self._database.maintain(self._connection)
@@ -225,6 +267,18 @@ class Relay:
             self._pruned_at = now
             with self._transaction():
                 self._store.prune_journal(self._connection, self._leases.server_time() - JOURNAL_SECONDS, PRUNE_EVENTS)
+
+    def _heal(self, missing: Mapping[Stream, int]) -> None:
+        """Go back to the first number that the log lost: the ordinary step sends everything from there (rule 5)."""
+        for stream, number in missing.items():
+            row = self._streams.get(stream.partition)
+            if row is not None and 1 <= number <= row.confirmed:
+                _logger.warning("the log has lost %s from number %d on; it is sent again", stream, number)
+                self._streams[stream.partition] = row._replace(confirmed=number - 1)
+                self._unsaved, self._confirmed_at = True, self._clock.monotonic()
+
+    def _own_streams(self) -> list[Stream]:
+        return [self._stream(partition) for partition in self._streams]
 
     def _append_heads(self) -> None:
         """Say how far each stream reaches, so that a lost end is noticed without a later event (rule 4)."""

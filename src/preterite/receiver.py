@@ -31,6 +31,8 @@ from preterite.workplace import workplace_for
 
 BATCH_EVENTS_MIN = 50
 HELD_UP_SECONDS = 1.0
+ASK_SECONDS_MIN = 2.0
+ASK_SECONDS_MAX = 120.0
 
 _logger = logging.getLogger("preterite")
 _stream_of: Callable[[Record], Stream] = attrgetter("stream")
@@ -92,6 +94,7 @@ class Receiver:
         self._epochs: dict[Stream, int] = {}
         self._stopped: dict[Stream, _Standstill] = {}
         self._gone_back: set[Stream] = set()
+        self._asked: dict[Stream, tuple[float, float]] = {}
         self._held_up: dict[Stream, float] = {}
         self._others_wait = False
         self._waiting: list[Record] = []
@@ -136,6 +139,7 @@ class Receiver:
                 return False
             self._inbox.raising = self.raising
             self._read_held_up_again()
+            self._ask_again()
             if self._inbox.has_parked:
                 self._inbox.has_parked = False
                 self._parking.look_again()
@@ -172,6 +176,16 @@ class Receiver:
                 if self._committed[stream].number < number and stream not in self._stopped
             }
         return not self._backlog
+
+    def _ask_again(self) -> None:
+        """Hint to publishers what is missing here: at once, then after growing waits."""
+        now = self._clock.monotonic()
+        for stream in self._stopped:
+            if stream in self._committed and stream not in self._gone_back:
+                due, wait = self._asked.get(stream, (now, ASK_SECONDS_MIN))
+                if now >= due:
+                    self._log.ask_again(stream, self._committed[stream].number + 1)
+                    self._asked[stream] = (now + wait, min(wait * 2, ASK_SECONDS_MAX))
 
     def _read_held_up_again(self) -> None:
         """Read on, after a while, where so much was parked that nothing more could be."""
@@ -360,6 +374,7 @@ class Receiver:
 
     def _move_again(self, stream: Stream) -> None:
         del self._stopped[stream]
+        self._asked.pop(stream, None)
         _logger.info("%s: %s moves again", self.component, stream)
         self._write(lambda: self._store.stop_stream(self._connection, stream, None))
 

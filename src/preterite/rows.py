@@ -62,6 +62,14 @@ class OutboxRow(NamedTuple):
     envelope: bytes
 
 
+class Suppressed(NamedTuple):
+    """An event in the outbox whose identifier was published before the database was restored, and what was."""
+
+    outbox_id: int
+    row: OutboxRow
+    published: bytes
+
+
 class LaterRow(NamedTuple):
     """A command that waits for its time; `saga_id` and `key` where it belongs to a saga's instance or a calendar."""
 

@@ -30,6 +30,7 @@ from preterite.rows import (
     Script,
     StoreIdentity,
     StreamNumbers,
+    Suppressed,
 )
 from preterite.store_letters import LetterStore
 from preterite.store_replay import ReplayStore
@@ -163,6 +164,21 @@ class Store(TimeStore, LetterStore, ReplayStore, Protocol):
         """Let a void with a reason travel under an event's number; the journal keeps the event (protocol rule 17)."""
         ...
 
+    def adopt(self, connection: DbConnection, records: Sequence[Record], now: float) -> None:
+        """Take into the journal what the log has and this database has forgotten, under its numbers (rule 14).
+
+        Records of one stream follow each other from its last number on. Their events are never announced again.
+        """
+        ...
+
+    def has_forgotten(self, connection: DbConnection) -> bool:
+        """Whether anything was ever adopted. Reads only."""
+        ...
+
+    def take_forgotten(self, connection: DbConnection, lease: Lease) -> Sequence[Suppressed]:
+        """Take from the outbox what was published before already; raises `Fenced` unless the lease is held."""
+        ...
+
     def prune_journal(self, connection: DbConnection, before: float, limit: int) -> int:
         """Drop entries numbered before this machine time *and* confirmed; return how many (rule 11)."""
         ...
@@ -231,6 +247,10 @@ class Store(TimeStore, LetterStore, ReplayStore, Protocol):
 
     def cursors(self, connection: DbConnection) -> Mapping[Stream, CursorState]:
         """All cursors. Reads only."""
+        ...
+
+    def set_cursor(self, connection: DbConnection, stream: Stream, cursor: Cursor) -> None:
+        """Go on from elsewhere in a stream, by a person's decision; it no longer stands still."""
         ...
 
     def move_cursors(self, connection: DbConnection, moves: Sequence[Move], fence: Fence, expires_at: float) -> None:

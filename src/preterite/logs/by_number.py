@@ -26,6 +26,13 @@ Place = tuple[Stream, int]
 """A stream, and the number after which it is read."""
 
 
+def prefixes(appended: Sequence[Record], ends: Mapping[Stream, int]) -> Mapping[Stream, int]:
+    """What is durable without a hole once these records are appended to streams that ended so far: see `Log.append`."""
+    first = {record.stream: record.number for record in reversed(appended)}
+    last = {record.stream: record.number for record in appended}
+    return {stream: last[stream] if first[stream] <= ends[stream] + 1 else ends[stream] for stream in first}
+
+
 def one_by_one(fetch: Callable[[Stream, int, int], Sequence[Record]]) -> Callable[[Sequence[Place], int], list[Record]]:
     """Read several streams by reading each, where that costs nothing more."""
 

@@ -18,7 +18,7 @@ from preterite.log import (
     Stream,
     StreamEnd,
 )
-from preterite.logs.by_number import NumberedReader, Tail, one_by_one
+from preterite.logs.by_number import NumberedReader, Tail, one_by_one, prefixes
 
 
 @dataclass
@@ -37,6 +37,7 @@ class MemoryLog:
         self.promise = "in memory: what was appended is gone when the process ends"
         self._lock = threading.Lock()
         self._held: dict[Stream, _Held] = {}
+        self._asked: dict[Stream, int] = {}
         self._version = 0
         self._clock = MACHINE_TIME
 
@@ -54,6 +55,7 @@ class MemoryLog:
         with self._lock:
             for record in records:
                 self._check(record)
+            before = {record.stream: self._held.setdefault(record.stream, _Held()).last_number for record in records}
             for record in records:
                 held = self._held.setdefault(record.stream, _Held())
                 held.epoch = max(held.epoch, record.epoch)
@@ -63,7 +65,7 @@ class MemoryLog:
                     held.records[record.number] = record
                     held.last_number = max(held.last_number, record.number)
             self._version += 1
-        return {record.stream: record.number for record in records if record.kind in ("event", "void")}
+        return prefixes([record for record in records if record.kind in ("event", "void")], before)
 
     def _check(self, record: Record) -> None:
         held = self._held.get(record.stream)
@@ -102,6 +104,16 @@ class MemoryLog:
         with self._lock:
             held = self._held.get(stream)
             return min(held.records, default=held.last_number + 1) if held else 1
+
+    def ask_again(self, stream: Stream, number: int) -> None:
+        with self._lock:
+            self._asked[stream] = min(number, self._asked.get(stream, number))
+
+    def take_asked(self, publisher: str) -> Mapping[Stream, int]:
+        with self._lock:
+            found = {stream: number for stream, number in self._asked.items() if stream.publisher == publisher}
+            self._asked = {stream: number for stream, number in self._asked.items() if stream not in found}
+            return found
 
     def reader(self, starts: Mapping[Stream, int]) -> LogReader:
         return NumberedReader(starts, self._tails, one_by_one(self._fetch), self.version, lambda: None)

@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from datetime import timedelta
 from importlib import resources
 from itertools import count
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import psycopg
@@ -32,7 +32,7 @@ from preterite.log import (
     Stream,
     StreamEnd,
 )
-from preterite.logs.by_number import NumberedReader, Place, Tail
+from preterite.logs.by_number import NumberedReader, Place, Tail, prefixes
 
 CHANNEL = "preterite_log"
 RETENTION_RECORDS = 5000
@@ -48,7 +48,7 @@ ON CONFLICT DO NOTHING
 """
 # Locked in one order, so that two writers of the same streams wait for each other and do not lock up.
 _LOCK_STREAMS = """
-SELECT s.id, s.publisher, s.partition, s.epoch FROM preterite_log.stream s
+SELECT s.publisher, s.partition, s.id, s.epoch, s.last_number FROM preterite_log.stream s
 JOIN unnest(%s::text[], %s::int[]) AS wanted (publisher, partition) USING (publisher, partition)
 ORDER BY s.id FOR NO KEY UPDATE OF s
 """
@@ -114,11 +114,24 @@ WITH old AS (
 UPDATE preterite_log.stream AS s SET forgotten = greatest(s.forgotten, d.number)
 FROM (SELECT stream, max(number) AS number FROM dropped GROUP BY stream) AS d WHERE s.id = d.stream
 """
+_ASK = """
+INSERT INTO preterite_log.asked (publisher, partition, number) VALUES (%s, %s, %s)
+ON CONFLICT (publisher, partition) DO UPDATE SET number = least(asked.number, excluded.number)
+"""
+_TAKE_ASKED = "DELETE FROM preterite_log.asked WHERE publisher = %s RETURNING partition, number"
 _READ_CLOCK = "SELECT frozen_at, offset_seconds FROM preterite_log.clock"
 _WRITE_CLOCK = """
 INSERT INTO preterite_log.clock (id, frozen_at, offset_seconds) VALUES (1, %s, %s)
 ON CONFLICT (id) DO UPDATE SET frozen_at = excluded.frozen_at, offset_seconds = excluded.offset_seconds
 """
+
+
+class _Locked(NamedTuple):
+    """A stream that nobody else changes until the transaction ends."""
+
+    id: int
+    epoch: int
+    last_number: int
 
 
 class PostgresLog:
@@ -145,11 +158,11 @@ class PostgresLog:
     def take_over(self, streams: Sequence[Stream], epoch: int, nonce: bytes) -> Mapping[Stream, StreamEnd]:
         with self._writing() as cursor:
             locked = self._lock_streams(cursor, streams)
-            for stream, (_, newest) in locked.items():
-                if newest >= epoch:
-                    raise LogFenced(str(stream), newest)
-            cursor.execute(_CLAIM, (epoch, nonce, [stream_id for stream_id, _ in locked.values()]))
-            return {stream: _readable_end(cursor, *locked[stream]) for stream in streams}
+            for stream, one in locked.items():
+                if one.epoch >= epoch:
+                    raise LogFenced(str(stream), one.epoch)
+            cursor.execute(_CLAIM, (epoch, nonce, [one.id for one in locked.values()]))
+            return {stream: _readable_end(cursor, locked[stream]) for stream in streams}
 
     def append(self, records: Sequence[Record]) -> Mapping[Stream, int]:
         oversize = next((record for record in records if len(record.body) > RECORD_BYTES_MAX), None)
@@ -160,7 +173,8 @@ class PostgresLog:
         numbered = [record for record in records if record.kind in ("event", "void")]
         last = {record.stream: record for record in numbered}
         with self._writing() as cursor:
-            ids = self._fenced_streams(cursor, records)
+            locked = self._fenced_streams(cursor, records)
+            ids = {stream: one.id for stream, one in locked.items()}
             if numbered:
                 _append(cursor, ids, numbered)
                 ends = [(ids[stream], record.number, record.epoch) for stream, record in last.items()]
@@ -169,7 +183,7 @@ class PostgresLog:
             if heads:
                 cursor.execute(_HEADS, _columns(heads))
         self._tell()
-        return {stream: record.number for stream, record in last.items()}
+        return prefixes(numbered, {stream: one.last_number for stream, one in locked.items()})
 
     def end(self, stream: Stream) -> StreamEnd:
         return self.ends([stream])[stream]
@@ -184,6 +198,16 @@ class PostgresLog:
         with self._reaching() as connection:
             row = connection.execute(_FIRST, stream).fetchone()
         return 1 if row is None else row[0]
+
+    def ask_again(self, stream: Stream, number: int) -> None:
+        with self._writing() as cursor:
+            cursor.execute(_ASK, (*stream, number))
+        self._tell()
+
+    def take_asked(self, publisher: str) -> Mapping[Stream, int]:
+        with self._reaching() as connection:
+            rows = connection.execute(_TAKE_ASKED, (publisher,)).fetchall()
+        return {Stream(publisher, partition): number for partition, number in rows}
 
     def reader(self, starts: Mapping[Stream, int]) -> LogReader:
         with _translated():
@@ -264,22 +288,21 @@ class PostgresLog:
             )
         return there
 
-    def _lock_streams(self, cursor: Any, streams: Sequence[Stream]) -> dict[Stream, tuple[int, int]]:
-        """Id and epoch of each stream, made if it is new; nobody else changes them until the transaction ends."""
+    def _lock_streams(self, cursor: Any, streams: Sequence[Stream]) -> dict[Stream, _Locked]:
+        """What each stream is, made if it is new; nobody else changes them until the transaction ends."""
         wanted = _columns(sorted(set(streams)))
         rows = cursor.execute(_LOCK_STREAMS, wanted).fetchall()
         if len(rows) < len(wanted[0]):
             cursor.execute(_ADD_STREAMS, wanted)
             rows = cursor.execute(_LOCK_STREAMS, wanted).fetchall()
-        return {Stream(publisher, partition): (stream_id, epoch) for stream_id, publisher, partition, epoch in rows}
+        return {Stream(row[0], row[1]): _Locked(*row[2:]) for row in rows}
 
-    def _fenced_streams(self, cursor: Any, records: Sequence[Record]) -> dict[Stream, int]:
+    def _fenced_streams(self, cursor: Any, records: Sequence[Record]) -> dict[Stream, _Locked]:
         locked = self._lock_streams(cursor, [record.stream for record in records])
         for record in records:
-            stream_id_epoch = locked[record.stream]
-            if stream_id_epoch[1] > record.epoch:
-                raise LogFenced(str(record.stream), stream_id_epoch[1])
-        return {stream: stream_id for stream, (stream_id, _) in locked.items()}
+            if locked[record.stream].epoch > record.epoch:
+                raise LogFenced(str(record.stream), locked[record.stream].epoch)
+        return locked
 
     def _tell(self) -> None:
         """Hint to other processes that there is something to read; this one knows."""
@@ -348,8 +371,9 @@ def _columns(rows: Sequence[Sequence[Any]]) -> list[list[Any]]:
     return [list(column) for column in zip(*rows, strict=True)]
 
 
-def _readable_end(cursor: Any, stream_id: int, epoch: int) -> StreamEnd:
+def _readable_end(cursor: Any, stream: _Locked) -> StreamEnd:
     """What a reader would have who reads without gaps from where retention ends."""
+    stream_id, epoch, _ = stream
     forgotten, first, last, number = cursor.execute(_RANGE, (stream_id,)).fetchone()
     if first is None or first > forgotten + 1:
         return StreamEnd(forgotten, b"", epoch)

@@ -34,6 +34,13 @@ CREATE TABLE IF NOT EXISTS preterite_log.record (  -- insert only, until retenti
     PRIMARY KEY (stream, number)
 );
 
+CREATE TABLE IF NOT EXISTS preterite_log.asked (   -- numbers that a reader misses; its publisher sends them again
+    publisher text NOT NULL,
+    partition integer NOT NULL,
+    number bigint NOT NULL,
+    PRIMARY KEY (publisher, partition)
+);
+
 CREATE TABLE IF NOT EXISTS preterite_log.clock (   -- of a demo
     id integer PRIMARY KEY CHECK (id = 1),
     frozen_at double precision,

@@ -19,7 +19,7 @@ from preterite.clock import Clock
 from preterite.errors import LogConflict, LogFenced, RecordRefused, StoreUnavailable, WrongLog
 from preterite.log import EMPTY, RECORD_BYTES_MAX, ClockSetting, LogIdentity, LogReader, Record, Stream, StreamEnd
 from preterite.logs import sqlite_clock
-from preterite.logs.by_number import NumberedReader, Tail, one_by_one
+from preterite.logs.by_number import NumberedReader, Tail, one_by_one, prefixes
 from preterite.logs.sqlite_clock import SqliteClock
 
 CHECKPOINT_LEASE_SECONDS = 10.0
@@ -39,10 +39,19 @@ _SCHEMA = (
         position INTEGER PRIMARY KEY, stream INTEGER NOT NULL, number INTEGER NOT NULL, kind TEXT NOT NULL,
         epoch INTEGER NOT NULL, event_id BLOB NOT NULL, appended_at REAL NOT NULL, body BLOB NOT NULL) STRICT""",
     "CREATE UNIQUE INDEX IF NOT EXISTS log_record_number ON log_record (stream, number)",
+    """CREATE TABLE IF NOT EXISTS log_asked (
+        publisher TEXT NOT NULL, partition INTEGER NOT NULL, number INTEGER NOT NULL,
+        PRIMARY KEY (publisher, partition)) STRICT, WITHOUT ROWID""",
     sqlite_clock.SCHEMA,
 )
+_ASK = """
+INSERT INTO log_asked (publisher, partition, number) VALUES (?, ?, ?)
+ON CONFLICT (publisher, partition) DO UPDATE SET number = min(number, excluded.number)
+"""
+_ANY_ASKED = "SELECT 1 FROM log_asked WHERE publisher = ? LIMIT 1"
+_TAKE_ASKED = "DELETE FROM log_asked WHERE publisher = ? RETURNING partition, number"
 _ADD_STREAM = "INSERT INTO log_stream (publisher, partition, epoch, claim) VALUES (?, ?, 0, x'') ON CONFLICT DO NOTHING"
-_STREAM = "SELECT id, epoch FROM log_stream WHERE publisher = ? AND partition = ?"
+_STREAM = "SELECT id, epoch, last_number FROM log_stream WHERE publisher = ? AND partition = ?"
 _CLAIM = "UPDATE log_stream SET epoch = ?, claim = ? WHERE id = ?"
 _APPEND = """
 INSERT INTO log_record (stream, number, kind, epoch, event_id, appended_at, body) VALUES (?, ?, ?, ?, ?, ?, ?)
@@ -100,7 +109,7 @@ class SqliteLog:
     def take_over(self, streams: Sequence[Stream], epoch: int, nonce: bytes) -> Mapping[Stream, StreamEnd]:
         with self._writing() as cursor:
             for stream in streams:
-                stream_id, newest = self._stream(cursor, stream)
+                stream_id, newest, _ = self._stream(cursor, stream)
                 if newest >= epoch:
                     raise LogFenced(str(stream), newest)
                 cursor.execute(_CLAIM, (epoch, nonce, stream_id))
@@ -115,9 +124,10 @@ class SqliteLog:
         now = self._clock.wall()
         with self._writing() as cursor:
             ids: dict[Stream, int] = {}
+            ends: dict[Stream, int] = {}
             for record in records:
                 if record.stream not in ids:
-                    ids[record.stream] = self._fenced_stream(cursor, record)
+                    ids[record.stream], ends[record.stream] = self._fenced_stream(cursor, record)
             numbered = [record for record in records if record.kind in ("event", "void")]
             cursor.executemany(
                 _APPEND, [(ids[r.stream], r.number, r.kind, r.epoch, r.event_id, now, r.body) for r in numbered]
@@ -130,7 +140,7 @@ class SqliteLog:
             )
             heads = [record for record in records if record.kind == "head"]
             cursor.executemany(_HEAD, [(r.epoch, r.number, r.event_id, r.epoch, ids[r.stream]) for r in heads])
-        return {stream: record.number for stream, record in last.items()}
+        return prefixes(numbered, ends)
 
     def end(self, stream: Stream) -> StreamEnd:
         with self._lock, _translated():
@@ -149,6 +159,18 @@ class SqliteLog:
             first = cursor.execute(_RANGE, (found[0],)).fetchone()[0]
             tail = cursor.execute("SELECT last_number FROM log_stream WHERE id = ?", (found[0],)).fetchone()[0]
             return tail + 1 if first is None else first
+
+    def ask_again(self, stream: Stream, number: int) -> None:
+        with self._writing() as cursor:
+            cursor.execute(_ASK, (*stream, number))
+
+    def take_asked(self, publisher: str) -> Mapping[Stream, int]:
+        with self._lock, _translated():
+            if self._connection.execute(_ANY_ASKED, (publisher,)).fetchone() is None:
+                return {}
+        with self._writing() as cursor:
+            rows = cursor.execute(_TAKE_ASKED, (publisher,)).fetchall()
+        return {Stream(publisher, partition): number for partition, number in rows}
 
     def reader(self, starts: Mapping[Stream, int]) -> LogReader:
         connection = sqlite_file.open_file(self.path)
@@ -254,15 +276,16 @@ class SqliteLog:
             )
         return there
 
-    def _stream(self, cursor: sqlite3.Cursor, stream: Stream) -> tuple[int, int]:
+    def _stream(self, cursor: sqlite3.Cursor, stream: Stream) -> tuple[int, int, int]:
         cursor.execute(_ADD_STREAM, stream)
         return cursor.execute(_STREAM, stream).fetchone()
 
-    def _fenced_stream(self, cursor: sqlite3.Cursor, record: Record) -> int:
-        stream_id, epoch = self._stream(cursor, record.stream)
+    def _fenced_stream(self, cursor: sqlite3.Cursor, record: Record) -> tuple[int, int]:
+        """Id and last number of a stream that nobody newer has claimed."""
+        stream_id, epoch, last_number = self._stream(cursor, record.stream)
         if epoch > record.epoch:
             raise LogFenced(str(record.stream), epoch)
-        return stream_id
+        return stream_id, last_number
 
     def _refuse_conflicts(self, cursor: sqlite3.Cursor, ids: Mapping[Stream, int], records: Sequence[Record]) -> None:
         for record in records:
@@ -276,7 +299,7 @@ class SqliteLog:
         found = cursor.execute(_STREAM, stream).fetchone()
         if found is None:
             return EMPTY
-        stream_id, epoch = found
+        stream_id, epoch, _ = found
         forgotten = cursor.execute(_FORGOTTEN_UP_TO, (stream_id,)).fetchone()[0]
         first, last, count = cursor.execute(_RANGE, (stream_id,)).fetchone()
         if first is None or first > forgotten + 1:

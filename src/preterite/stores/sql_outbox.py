@@ -8,7 +8,7 @@ from typing import Any
 
 from preterite.errors import Fenced
 from preterite.log import Record, Stream
-from preterite.rows import DbConnection, Lease, OutboxRow, StreamNumbers
+from preterite.rows import DbConnection, Lease, OutboxRow, StreamNumbers, Suppressed
 from preterite.stores.statements import Statements
 
 
@@ -72,6 +72,33 @@ class SqlOutbox:
 
     def void(self, connection: DbConnection, partition: int, number: int, reason: str) -> None:
         connection.cursor().execute(self.sql.VOID, (reason, partition, number))
+
+    def adopt(self, connection: DbConnection, records: Sequence[Record], now: float) -> None:
+        cursor = connection.cursor()
+        values = [
+            (r.stream.partition, r.number, r.event_id, now, b"", r.body.decode())
+            if r.kind == "void"
+            else (r.stream.partition, r.number, r.event_id, now, r.body, None)
+            for r in records
+        ]
+        cursor.executemany(self.sql.ADOPT, values)
+        events = [(record.event_id, record.body) for record in records if record.kind == "event"]
+        if events:
+            cursor.executemany(self.sql.FORGET, events)
+        last = {record.stream: record for record in records}
+        ends = [(end.number, end.event_id, end.number, stream.partition) for stream, end in last.items()]
+        cursor.executemany(self.sql.ADOPTED, ends)
+
+    def has_forgotten(self, connection: DbConnection) -> bool:
+        return connection.cursor().execute(self.sql.HAS_FORGOTTEN).fetchone() is not None
+
+    def take_forgotten(self, connection: DbConnection, lease: Lease) -> Sequence[Suppressed]:
+        cursor = connection.cursor()
+        self._require_lease(cursor, lease)
+        rows = cursor.execute(self.sql.FORGOTTEN_IN_OUTBOX).fetchall()
+        if rows:
+            cursor.executemany(self.sql.REMOVE_FROM_OUTBOX, [(row[0],) for row in rows])
+        return [Suppressed(row[0], OutboxRow(*row[1:4]), row[4]) for row in rows]
 
     def prune_journal(self, connection: DbConnection, before: float, limit: int) -> int:
         cursor = connection.cursor()

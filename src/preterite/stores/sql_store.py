@@ -183,6 +183,9 @@ class SqlStore(SqlOutbox, SqlParking, SqlLetters, SqlTime, SqlReplay):
         rows = connection.cursor().execute(self.sql.CURSORS).fetchall()
         return {Stream(row[0], row[1]): CursorState(Cursor(*row[2:5]), row[5]) for row in rows}
 
+    def set_cursor(self, connection: DbConnection, stream: Stream, cursor: Cursor) -> None:
+        connection.cursor().execute(self.sql.SET_CURSOR, (*cursor, *stream))
+
     def move_cursors(self, connection: DbConnection, moves: Sequence[Move], fence: Fence, expires_at: float) -> None:
         cursor = connection.cursor()
         cursor.executemany(

@@ -58,6 +58,19 @@ WHERE partition = ? AND number > ? ORDER BY number LIMIT ?
     STOP_RELAY = "UPDATE preterite_component SET relay_stopped = ?"
     SET_STREAM_EPOCH = "UPDATE preterite_stream SET epoch = ?"
     VOID = "UPDATE preterite_journal SET void = ? WHERE partition = ? AND number = ?"
+    ADOPT = """
+INSERT INTO preterite_journal (partition, number, event_id, numbered_at, envelope, void) VALUES (?, ?, ?, ?, ?, ?)
+"""
+    ADOPTED = """
+UPDATE preterite_stream SET last_number = ?, last_id = ?, confirmed = ? WHERE partition = ?
+"""
+    FORGET = "INSERT INTO preterite_forgotten (event_id, envelope) VALUES (?, ?) ON CONFLICT DO NOTHING"
+    HAS_FORGOTTEN = "SELECT 1 FROM preterite_forgotten LIMIT 1"
+    FORGOTTEN_IN_OUTBOX = """
+SELECT o.id, o.partition, o.event_id, o.envelope, f.envelope FROM preterite_outbox o
+JOIN preterite_forgotten f USING (event_id) ORDER BY o.id
+"""
+    REMOVE_FROM_OUTBOX = "DELETE FROM preterite_outbox WHERE id = ?"
     PRUNE_JOURNAL = """
 DELETE FROM preterite_journal WHERE (partition, number) IN (
     SELECT j.partition, j.number FROM preterite_stream s JOIN preterite_journal j
@@ -131,6 +144,9 @@ WHERE h.retired_at IS NULL ON CONFLICT DO NOTHING
 """
     HANDLER_STARTS = "SELECT handler, publisher, partition, number FROM preterite_handler_start"
     CURSORS = "SELECT publisher, partition, number, event_id, epoch, stopped FROM preterite_cursor"
+    SET_CURSOR = """
+UPDATE preterite_cursor SET number = ?, event_id = ?, epoch = ?, stopped = NULL WHERE publisher = ? AND partition = ?
+"""
     MOVE_CURSOR = """
 UPDATE preterite_cursor SET number = ?, event_id = ?, epoch = ?
 WHERE publisher = ? AND partition = ? AND number = ? AND event_id = ?

@@ -43,6 +43,11 @@ CREATE TABLE preterite.journal (             -- numbered; kept for healing and a
 );
 CREATE INDEX journal_void ON preterite.journal (partition, number) WHERE void IS NOT NULL;
 
+CREATE TABLE preterite.forgotten (           -- published before this database was restored: never announced again
+    event_id bytea PRIMARY KEY,
+    envelope bytea NOT NULL
+);
+
 CREATE TABLE preterite.cursor (              -- how far each stream has been applied here
     publisher text NOT NULL,
     partition integer NOT NULL,

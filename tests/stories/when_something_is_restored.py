@@ -1,0 +1,256 @@
+"""Promises 2, 5 and 8 after a disaster: restored databases, a restored log, both, copies and mistakes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import lossy_logs
+import pytest
+from any_store import IS_SQLITE, log_place, places, sql
+from backups import Backup
+from small_shop import Shop, bills, declare, letters, publish, purchased, texts
+
+from preterite import OpenSystem, System, recovery
+from preterite.errors import LogAhead, LogError, WrongDatabase, WrongLog
+from preterite.letters import Person
+from preterite.log import Stream
+from preterite.system import System as SystemType
+
+OPS = Person("ops", "restored", 0.0)
+STREAM = Stream("sales", 0)
+
+
+@pytest.fixture
+def shop() -> Shop:
+    made = declare()
+    made.system = System("shop", [made.sales, made.finance], partitions=1)
+    return made
+
+
+class Office:
+    """The shop's databases in one place, opened anew by each `with`."""
+
+    def __init__(self, folder: Path, shop: Shop) -> None:
+        self.shop = shop
+        self.urls = dict(places(folder, ("sales", "finance")))
+        self.log_url = log_place(folder)
+        self.backup = Backup(folder)
+
+    def open(self, system: SystemType | None = None, **urls: str) -> OpenSystem:
+        chosen = system or self.shop.system
+        databases = {**self.urls, **{name: url for name, url in urls.items() if name != "log"}}
+        return chosen.open(databases=databases, log=urls.get("log", self.log_url), create_tables=True)
+
+    def sell(self, *names: str) -> None:
+        with self.open() as opened:
+            publish(opened, self.shop.sales, *map(purchased, names))
+            opened.settle(failures="park")
+
+    def billed(self) -> list[str]:
+        with self.open() as opened:
+            return bills(opened, self.shop.finance)
+
+    def accept(self, component: str) -> int:
+        with self.open() as opened:
+            owner = opened.components[component]
+            with opened.connection(owner) as connection:
+                store = opened.databases[component].store
+                return recovery.accept(store, connection, opened.log, component, OPS, 0.0)
+
+
+@pytest.fixture
+def office(tmp_path: Path, shop: Shop) -> Office:
+    return Office(tmp_path, shop)
+
+
+def standing(opened: OpenSystem, component: str) -> Any:
+    return opened.look()[component]
+
+
+def test_a_restored_subscriber_catches_up_by_itself(office: Office) -> None:
+    office.sell("a", "b")
+    office.backup.save(office.urls["finance"])
+    office.sell("c", "d")
+    office.backup.restore(office.urls["finance"])
+    restored = office.billed()
+    with office.open() as opened:
+        # It had announced "c" and "d" as billed: it is a publisher too, and they are accepted as published.
+        with pytest.raises(LogAhead):
+            opened.settle()
+    office.accept("finance")
+    office.sell("e")
+    with office.open() as opened:
+        announced = [event.purchase_id for event in opened.published(office.shop.finance.publishes[0])]
+
+    assert restored == texts("a", "b")
+    assert office.billed() == texts("a", "b", "c", "d", "e")
+    assert list(map(str, announced)) == texts("a", "b", "c", "d", "e"), "nothing is announced a second time"
+
+
+@pytest.mark.rule(14)
+def test_a_restored_publisher_goes_on_after_what_it_forgot_and_never_announces_it_again(office: Office) -> None:
+    office.sell("a")
+    with office.open() as opened:
+        publish(opened, office.shop.sales, purchased("b"))  # committed, not numbered yet: the backup has it so
+    office.backup.save(office.urls["sales"])
+    office.sell("c")
+    office.backup.restore(office.urls["sales"])
+    with office.open() as opened, pytest.raises(LogAhead, match="the log holds sales/0 up to number 3"):
+        opened.settle()
+    with office.open() as opened:
+        needs = standing(opened, "sales").needs
+    taken = office.accept("sales")
+    office.sell("d")
+
+    assert "preterite recover plan" in needs[0]
+    assert taken == 2, "b and c"
+    assert office.billed() == texts("a", "b", "c", "d")
+
+
+@pytest.mark.rule(14)
+def test_another_event_under_a_forgotten_identifier_is_a_visible_conflict(office: Office) -> None:
+    with office.open() as opened:
+        publish(opened, office.shop.sales, purchased("a"))
+    office.backup.save(office.urls["sales"])
+    office.sell()
+    office.backup.restore(office.urls["sales"])
+    with office.open() as opened, opened.connection(office.shop.sales) as connection:
+        envelope = connection.execute(sql("select envelope from preterite_outbox")).fetchone()[0]
+        changed = envelope.replace(texts("a")[0].encode(), texts("b")[0].encode())
+        connection.execute(sql("update preterite_outbox set envelope = ?"), [changed])
+    office.accept("sales")
+    with office.open() as opened:
+        opened.settle(failures="park")
+        letter = letters(opened, office.shop.sales)[0]
+
+    assert letter.failure is not None
+    assert letter.failure.error == "PublishedOtherwise"
+    assert office.billed() == texts("a")
+
+
+@pytest.mark.rule(14)
+def test_numbers_that_nobody_has_any_more_become_visible_voids(office: Office) -> None:
+    office.sell("a")
+    office.backup.save(office.urls["sales"])
+    office.sell("b")
+    office.sell("c")
+    office.backup.restore(office.urls["sales"])
+    with office.open() as opened:
+        lossy_logs.lose(opened.log, STREAM, [2])
+    taken = office.accept("sales")
+    office.sell("d")
+    with office.open() as opened:
+        voids = standing(opened, "sales").counts.voids
+
+    assert (taken, voids) == (2, 1)
+    assert office.billed() == texts("a", "b", "c", "d"), "b was handled before the log lost it"
+
+
+@pytest.mark.rule(5)
+def test_a_log_that_was_cut_short_is_healed_while_everything_runs(office: Office) -> None:
+    office.sell("a", "b", "c")
+    with office.open() as opened:
+        opened.settle()
+        lossy_logs.lose(opened.log, STREAM, [2, 3])
+        publish(opened, office.shop.sales, purchased("d"))
+        opened.settle()
+        numbers = [record.number for record in _records(opened)]
+
+    assert office.billed() == texts("a", "b", "c", "d")
+    assert numbers == [1, 2, 3, 4], "the log has again what it lost"
+
+
+@pytest.mark.rule(5)
+def test_what_a_late_subscriber_misses_in_the_middle_is_sent_again(office: Office) -> None:
+    with office.open() as opened:
+        opened.settle()
+        relay = opened.relay("sales")
+        publish(opened, office.shop.sales, *map(purchased, "abc"))
+        relay.step()
+        relay.close()
+        lossy_logs.lose(opened.log, STREAM, [2])
+        opened.settle()
+
+    assert office.billed() == texts("a", "b", "c")
+
+
+@pytest.mark.rule(3)
+def test_publisher_and_log_that_went_back_together_are_noticed_and_a_person_decides(office: Office) -> None:
+    office.sell("a")
+    office.backup.save(office.urls["sales"])
+    office.backup.save(office.log_url)
+    office.sell("b")
+    office.backup.restore(office.urls["sales"])
+    office.backup.restore(office.log_url)
+    with office.open() as opened:
+        with pytest.raises(LogError, match="has gone back"):
+            opened.settle()
+        store = opened.databases["finance"].store
+        with opened.connection(office.shop.finance) as connection:
+            back = recovery.gone_back(store, connection, opened.log, "sales")
+            followed = recovery.follow(store, connection, opened.log, "sales", OPS)
+            audit = store.audit(connection, 1)[0]
+        _accept_if_needed(office, opened)
+    office.sell("c")
+
+    assert [(was.number, now.number) for was, now in back.values()] == [(2, 1)]
+    assert followed == 1
+    assert audit.did == "follow a publisher that went back"
+    assert office.billed() == texts("a", "b", "c")
+
+
+@pytest.mark.rule(3)
+def test_two_systems_on_one_log_are_refused(office: Office, tmp_path: Path) -> None:
+    office.sell("a")
+    other = declare()
+    elsewhere = dict(places(tmp_path / "elsewhere", ("sales", "finance")))
+    if IS_SQLITE:
+        (tmp_path / "elsewhere").mkdir()
+    bank = System("bank", [other.sales, other.finance], partitions=1)
+    with pytest.raises(WrongLog, match="belongs to system 'shop'"):
+        office.open(bank, **elsewhere)
+    # The same name, by mistake: its databases are new, the log is not.
+    twin = System("shop", [other.sales, other.finance], partitions=1)
+    with office.open(twin, **elsewhere) as opened:
+        publish(opened, other.sales, purchased("z"))
+        with pytest.raises(LogAhead):
+            opened.settle()
+
+    office.sell("b")
+    assert office.billed() == texts("a", "b")
+
+
+@pytest.mark.rule(3)
+def test_a_database_of_another_log_is_refused(office: Office, tmp_path: Path) -> None:
+    office.sell("a")
+    with pytest.raises(WrongDatabase, match="belongs to component"):
+        office.open(log=log_place(tmp_path / "another"))
+
+
+@pytest.mark.rule(3)
+def test_a_cloned_database_announces_nothing_once_the_original_has_gone_on(office: Office, tmp_path: Path) -> None:
+    office.sell("a")
+    clone = places(tmp_path / "clone", ["sales"])["sales"]
+    office.backup.copy(office.urls["sales"], clone)
+    office.sell("b")
+    with office.open(sales=clone) as opened:
+        publish(opened, office.shop.sales, purchased("z"))
+        with pytest.raises(LogAhead, match="restored from a backup, or copied"):
+            opened.settle()
+    office.sell("c")
+
+    assert office.billed() == texts("a", "b", "c")
+
+
+def _records(opened: OpenSystem) -> list[Any]:
+    reader = opened.log.reader({STREAM: 0})
+    found = [record for record in reader.read(100) if record.kind == "event"]
+    reader.close()
+    return found
+
+
+def _accept_if_needed(office: Office, opened: OpenSystem) -> None:
+    with opened.connection(office.shop.finance) as connection:
+        store = opened.databases["finance"].store
+        assert recovery.forgotten(store, connection, opened.log, "finance") == []
