@@ -14,6 +14,7 @@ from uuid import UUID
 from any_store import Connection, sql
 
 from preterite import Component, Event, Recoverability, System
+from preterite.leases import LEASE_SECONDS
 
 
 class ItemPurchased(Event, key="customer_id"):
@@ -24,10 +25,11 @@ class ItemPurchased(Event, key="customer_id"):
 
 
 BILL = sql("create table bill (position integer primary key, purchase text)")
+TIME_LIMIT_SECONDS = float(os.environ.get("TIME_LIMIT_SECONDS", "1"))
 IMPATIENT = Recoverability(immediate_retries=1, delayed_retries=2, first_delay_seconds=0.05, process_deaths_max=2)
 
 sales = Component("sales", publishes=[ItemPurchased], tables=sql("create table purchase (id text primary key)"))
-finance = Component("finance", tables=BILL, recoverability=IMPATIENT, time_limit_seconds=1.0)
+finance = Component("finance", tables=BILL, recoverability=IMPATIENT, time_limit_seconds=TIME_LIMIT_SECONDS)
 shipping = Component("shipping", tables=BILL)
 system = System("shop", [sales, finance, shipping])
 
@@ -47,6 +49,8 @@ def bill(event: ItemPurchased, connection: Connection) -> None:
         raise RuntimeError("no price")
     if event.what == "is slow":
         time.sleep(0.01)
+    if event.what == "takes longer than a lease":
+        time.sleep(LEASE_SECONDS + 2.0)
 
 
 @shipping.handles(ItemPurchased)

@@ -39,6 +39,7 @@ class RunningShop:
         self.urls = places(folder, ("sales", "finance", "shipping"))
         self.log_url = log_place(folder)
         self.opened: OpenSystem = system.open(databases=self.urls, log=self.log_url, create_tables=True)
+        self.time_limit_seconds = 1.0
         self.process: subprocess.Popen[bytes] | None = None
         self._errors = (folder / "errors").open("ab")
         self._others: list[subprocess.Popen[bytes]] = []
@@ -46,7 +47,8 @@ class RunningShop:
     @property
     def environment(self) -> Mapping[str, str]:
         urls = {f"PRETERITE_{name.upper()}_URL": url for name, url in self.urls.items()}
-        return {**os.environ, **urls, "PRETERITE_LOG_URL": self.log_url, "PYTHONPATH": str(TESTS)}
+        limit = {"TIME_LIMIT_SECONDS": str(self.time_limit_seconds)}
+        return {**os.environ, **urls, **limit, "PRETERITE_LOG_URL": self.log_url, "PYTHONPATH": str(TESTS)}
 
     def run(self, *options: str) -> subprocess.Popen[bytes]:
         """Start `preterite run` on it."""

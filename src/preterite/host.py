@@ -10,16 +10,19 @@ from __future__ import annotations
 import logging
 import select
 import threading
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Mapping
+from contextlib import closing, suppress
+from functools import partial
 from types import TracebackType
 from typing import Protocol
 
 from preterite.errors import LogError, StoreUnavailable
 from preterite.handling import Running
+from preterite.leases import LEASE_SECONDS, RENEW_SECONDS
 from preterite.opened import OpenSystem
 from preterite.owners import new_owner
 from preterite.receiver import Receiver
+from preterite.store import in_transaction, reaching
 
 IDLE_SECONDS = 1.0
 WATCH_SECONDS = 0.045
@@ -82,6 +85,9 @@ class Host:
         watcher = _Thread("watcher", lambda: _Watcher(self._system, self._wake), self._stopping, threading.Event())
         watcher.idle_seconds = 0.0  # it waits by itself
         self._start(watcher)
+        heart = _Thread("heart", lambda: _Heart(self._system, self._receivers), self._stopping, threading.Event())
+        heart.idle_seconds = RENEW_SECONDS
+        self._start(heart)
 
     def stop(self, seconds: float = STOP_SECONDS) -> bool:
         """Let every loop finish what it is at and give its leases back; false if one has not within this time."""
@@ -212,6 +218,42 @@ class _Thread(threading.Thread):
             if self._loop is not None:
                 self._loop.close()
         self._loop = None
+
+
+class _Heart:
+    """Says of receivers that run a long handler that they are there, so that nobody takes over their partitions.
+
+    Beyond the handler's time limit it says so no more. Where only one transaction can write, nobody could take over.
+    """
+
+    is_broken = False
+
+    def __init__(self, system: OpenSystem, receivers: Mapping[str, Receiver]) -> None:
+        self._system = system
+        self._receivers = receivers
+
+    def step(self) -> bool:
+        now = self._system.clock.monotonic()
+        for receiver in dict(self._receivers).values():
+            running = receiver.running
+            if running is None or not self._system.databases[receiver.component].store.writes_at_once:
+                continue
+            if RENEW_SECONDS <= now - running.since < receiver.time_limit_seconds:
+                self._say(receiver)
+        return False
+
+    def _say(self, receiver: Receiver) -> None:
+        database = self._system.databases[receiver.component]
+        with reaching(database.store, receiver.component), closing(database.connect()) as connection:
+            now = database.store.server_time(connection, self._system.clock.wall())
+            act = partial(database.store.attend, connection, receiver.owner, now + LEASE_SECONDS, now)
+            in_transaction(database.store, connection, act)
+
+    def seconds_to_next(self) -> float | None:
+        return None
+
+    def close(self) -> None:
+        pass
 
 
 class _Watcher:

@@ -7,7 +7,7 @@ paused and overtaken can change nothing when it wakes. The owner is random per p
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import ceil
 
 from preterite import owners
@@ -45,6 +45,7 @@ class Leases:
         self._looked_at = float("-inf")
         self._renewed_at = float("-inf")
         self._server_ahead = 0.0
+        self._there: Mapping[str, float] = {}
         self._seen: dict[str, tuple[LeaseState, float]] = {}
         self.held: dict[str, Lease] = {}
 
@@ -56,11 +57,15 @@ class Leases:
         self._looked_at = now
         self._server_ahead = self._store.server_time(connection, self._clock.wall()) - now
         before = dict(self.held)
+        self._there = self._store.workers(connection) if self._shared else {}
         free = [
             state for state in self._states(connection) if state.name not in self.held and self._is_free(state, now)
         ]
         if not self.held and not free and not self._shared:
             return False
+        for state in free:
+            if state.owner not in (None, self._owner):
+                self._store.evict(connection, state.owner)
         self._store.begin(connection)
         try:
             self._renew(connection)
@@ -141,12 +146,15 @@ class Leases:
     def _is_free(self, state: LeaseState, now: float) -> bool:
         """Free, its own but forgotten, of a process that is gone, expired, or not renewed for a whole lease.
 
+        A worker in a long handler says by another row that it is there: its lease's row is its batch's to write.
         Expiry is judged by the database's clock; the last, by this observer's own clock, covers a database whose
         clock has jumped back.
         """
-        if state.owner is None or state.owner == self._owner or state.expires_at <= self.server_time():
+        if state.owner is None or state.owner == self._owner or self._is_gone(state.owner):
             return True
-        if self._is_gone(state.owner):
+        if self._there.get(state.owner, float("-inf")) > self.server_time():
+            return False
+        if state.expires_at <= self.server_time():
             return True
         seen, since = self._seen.get(state.name, (None, now))
         if seen is None or (seen.epoch, seen.renewals) != (state.epoch, state.renewals):

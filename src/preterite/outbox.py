@@ -24,6 +24,7 @@ from preterite.leases import Leases
 from preterite.log import Log, Record, Stream, StreamEnd
 from preterite.owners import new_owner
 from preterite.rows import RELAY, Failure, Lease, Parked, StreamNumbers, Suppressed
+from preterite.sessions import Binding
 from preterite.store import Database, reaching
 
 NUMBER_EVENTS = 1000
@@ -60,7 +61,9 @@ class Relay:
         self._randomness = randomness
         self._announced = announced
         self._connection = database.connect()
-        self._leases = Leases(self._store, clock, owner or new_owner(randomness), [RELAY])
+        owner = owner or new_owner(randomness)
+        self._connection.binding = Binding(clock, randomness, owner=owner)
+        self._leases = Leases(self._store, clock, owner, [RELAY])
         self._streams: dict[int, StreamNumbers] = {}
         self._epoch = 0
         self._unsaved = self._forgets = False

@@ -24,6 +24,7 @@ from preterite.errors import ConfigurationError, HandlerEndedTransaction, NotDur
 
 CONNECT_SECONDS = 5
 APPLICATION_NAME = "preterite"
+APPLICATION_NAME_MAX = 63
 VERSION_MIN = 14
 DRIVER_SCHEMES = ("postgresql", "postgresql+psycopg", "postgres")
 NOTIFICATIONS_MAX = 10_000
@@ -219,6 +220,20 @@ def _be_pooled(connection: GuardedConnection | GuardedAsyncConnection) -> None:
 
 def _options() -> dict[str, Any]:
     return {"connect_timeout": CONNECT_SECONDS, "application_name": APPLICATION_NAME}
+
+
+def signature(owner: str) -> str:
+    """What the sessions of a loop are called on the server while they are in a transaction."""
+    return f"{APPLICATION_NAME} {owner.split('/')[3] if owner.count('/') > 3 else owner}"[:APPLICATION_NAME_MAX]
+
+
+def signed(connection: Any, beginning: str) -> str:
+    """The beginning of a transaction, under the name of the loop that the connection belongs to, if it does."""
+    owner = getattr(getattr(connection, "binding", None), "owner", "")
+    if not owner:
+        return beginning
+    name = signature(owner).replace("'", "''")
+    return f"{beginning}; SET LOCAL application_name TO '{name}'"
 
 
 def is_in_transaction(connection: Any) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import groupby
 from operator import attrgetter
 from typing import NamedTuple
@@ -65,9 +66,12 @@ class Receiver:
         self._store = database.store
         self._log = log
         self._clock = clock
+        self.owner = owner or new_owner(randomness)
+        binding = replace(binding, owner=self.owner)
         self._connection = database.connect()
+        self._connection.binding = binding
         self._partitions = {f"partition/{number}": number for number in range(identity.partitions)}
-        self._leases = Leases(self._store, clock, owner or new_owner(randomness), list(self._partitions), shared=True)
+        self._leases = Leases(self._store, clock, self.owner, list(self._partitions), shared=True)
         self._workplace = workplace_for(
             subscriptions.given,
             database,
@@ -114,6 +118,11 @@ class Receiver:
     def is_broken(self) -> bool:
         """Whether a connection was lost, so that only another receiver can go on."""
         return not (self._store.is_open(self._connection) and self._workplace.is_open)
+
+    @property
+    def time_limit_seconds(self) -> float:
+        """How long a handler may run before its process is replaced."""
+        return self._subscriptions.component.time_limit_seconds
 
     @property
     def running(self) -> Running | None:

@@ -34,6 +34,8 @@ class Binding:
     clock: Clock
     randomness: Randomness
     wake: Callable[[], None] = _nobody
+    owner: str = ""
+    """The loop of a worker that it belongs to, if it does."""
 
 
 def _unbound() -> Binding:

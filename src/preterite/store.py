@@ -51,6 +51,11 @@ class Store(TimeStore, LetterStore, ReplayStore, Protocol):
         """Whether this is the database being locked, full, read-only or gone, rather than a fault of the caller."""
         ...
 
+    @property
+    def writes_at_once(self) -> bool:
+        """Whether several transactions may write at the same time."""
+        ...
+
     def is_conflict(self, error: BaseException) -> bool:
         """Whether two transactions were in each other's way: nothing was written, and it may be run again."""
         ...
@@ -201,6 +206,17 @@ class Store(TimeStore, LetterStore, ReplayStore, Protocol):
 
     def release(self, connection: DbConnection, leases: Iterable[Lease]) -> None:
         """Give these leases back, clean: the next holder need not be careful."""
+        ...
+
+    def workers(self, connection: DbConnection) -> Mapping[str, float]:
+        """The workers that share in the work, and until when each is thought to be there. Reads only."""
+        ...
+
+    def evict(self, connection: DbConnection, owner: str) -> None:
+        """End the transactions that a worker has left open which lost its lease: they hold up whoever follows it.
+
+        Only those that stand still; none of them could commit any more. Outside a transaction.
+        """
         ...
 
     def attend(self, connection: DbConnection, owner: str, until: float, now: float) -> Sequence[str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
-from any_store import servers_only
+from any_store import servers_only, sql
 from process_shop import finance
 from processes import RunningShop, running_shop, until
 from small_shop import letters
@@ -31,6 +31,14 @@ def shares(shop: RunningShop) -> list[int]:
     work = shop.opened.look()["finance"].work
     counts = Counter(holder for name, holder in work.items() if name.startswith("partition/"))
     return sorted(counts.values(), reverse=True)
+
+
+def epochs(shop: RunningShop) -> list[tuple[str, int]]:
+    """How often each partition of Finance has changed hands."""
+    with shop.opened.connection(finance) as connection:
+        return connection.execute(
+            sql("select name, epoch from preterite_lease where name <> 'relay' order by 1")
+        ).fetchall()
 
 
 def everything_is_billed_once(shop: RunningShop, published: list[str]) -> None:
@@ -65,6 +73,18 @@ def test_a_host_that_is_gone_is_overtaken_within_ten_seconds(shop: RunningShop) 
 
     assert took < OVERTAKEN_SECONDS
     everything_is_billed_once(shop, published)
+
+
+@servers_only
+def test_a_handler_that_takes_longer_than_a_lease_runs_once_however_many_workers_there_are(shop: RunningShop) -> None:
+    shop.time_limit_seconds = 30.0
+    shop.run("--only", "finance", "sales", "--workers", "2")
+    until(lambda: shares(shop) == [4, 4], "two share")
+    before = epochs(shop)
+    published = [str(shop.publish("takes longer than a lease"))]
+    until(lambda: shop.billed() == published, "it is billed")
+
+    assert epochs(shop) == before, "nobody took over what was being handled"
 
 
 @servers_only

@@ -172,7 +172,7 @@ def test_a_handler_that_does_not_return_is_told_of_and_does_not_hold_up_the_stop
         entered.wait()
         told = running.running()
 
-        assert told["finance"].handler == "bill"
+        assert told["finance receiver"].handler == "bill"
         assert not running.stop(seconds=0.1)
         released.set()
         assert running.stop()

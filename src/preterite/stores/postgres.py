@@ -151,6 +151,13 @@ class PostgresStore(SqlStore):
     def is_unavailable(self, error: BaseException) -> bool:
         return postgres_server.is_unavailable(error)
 
+    @property
+    def writes_at_once(self) -> bool:
+        return True
+
+    def evict(self, connection: DbConnection, owner: str) -> None:
+        connection.cursor().execute(self.own.EVICT, (postgres_server.signature(owner),))
+
     def is_conflict(self, error: BaseException) -> bool:
         return postgres_server.is_conflict(error)
 
@@ -227,7 +234,7 @@ def _beginning(batch: bool | None) -> str:
 def _begin(connection: Any, statement: str) -> None:
     """Begin with these settings; a connection that begins by itself is told them in its first statement."""
     if getattr(connection, "autocommit", False):
-        postgres_server.run(connection, statement)
+        postgres_server.run(connection, postgres_server.signed(connection, statement))
     else:
         connection.cursor().execute("SET LOCAL synchronous_commit TO on")
 

@@ -53,4 +53,5 @@ def async_engine(place: postgres_server.Place, binding: Any, beginning: str) -> 
 
 
 def _begin(beginning: str, connection: Connection) -> None:
-    postgres_server.run(connection.connection.dbapi_connection, beginning)
+    driver = connection.connection.driver_connection
+    postgres_server.run(connection.connection.dbapi_connection, postgres_server.signed(driver, beginning))

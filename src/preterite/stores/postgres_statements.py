@@ -19,6 +19,10 @@ UNION ALL SELECT 1 FROM pg_trigger WHERE NOT tgisinternal LIMIT 1
 """
     HAS_TABLES = "SELECT 1 WHERE to_regclass('preterite.migration') IS NOT NULL"
     LOCK_MIGRATIONS = "SELECT pg_advisory_xact_lock(hashtext('preterite.migration'))"
+    EVICT = """
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE datname = current_database() AND application_name = ? AND state LIKE 'idle in transaction%%'
+"""
     SERVER_TIME = "SELECT extract(epoch FROM clock_timestamp())::double precision"
     # No unit of work commits without waiting for the disk, whatever its session says.
     IDENTITY = """

@@ -118,7 +118,10 @@ class SqlStore(SqlOutbox, SqlParking, SqlLetters, SqlTime, SqlReplay):
         cursor = connection.cursor()
         cursor.execute(self.sql.FORGET_WORKERS, (now,))
         cursor.execute(self.sql.ATTEND, (owner, until))
-        return [row[0] for row in cursor.execute(self.sql.WORKERS).fetchall()]
+        return list(self.workers(connection))
+
+    def workers(self, connection: DbConnection) -> Mapping[str, float]:
+        return dict(connection.cursor().execute(self.sql.WORKERS).fetchall())
 
     def leave(self, connection: DbConnection, owner: str) -> None:
         connection.cursor().execute(self.sql.LEAVE, (owner,))

@@ -128,6 +128,14 @@ class SqliteStore(SqlStore):
     def is_unavailable(self, error: BaseException) -> bool:
         return sqlite_file.is_unavailable(error)
 
+    @property
+    def writes_at_once(self) -> bool:
+        return False
+
+    def evict(self, connection: DbConnection, owner: str) -> None:
+        # A transaction that stands still holds the file; nobody but its process can end it.
+        pass
+
     def is_conflict(self, error: BaseException) -> bool:
         return False
 

@@ -93,7 +93,7 @@ WHERE name = ? AND epoch = ? AND owner IS ?
     ATTEND = """
 INSERT INTO preterite_worker (owner, until) VALUES (?, ?) ON CONFLICT (owner) DO UPDATE SET until = excluded.until
 """
-    WORKERS = "SELECT owner FROM preterite_worker ORDER BY owner"
+    WORKERS = "SELECT owner, until FROM preterite_worker ORDER BY owner"
     LEAVE = "DELETE FROM preterite_worker WHERE owner = ?"
 
     REGISTER_HANDLER = """
