@@ -39,7 +39,7 @@ HOSTS = 2
 WORKERS = 1
 CUSTOMERS = 40
 PAUSE_SECONDS = 9.0
-PATIENCE_SECONDS = 120.0
+PATIENCE_SECONDS = 60.0
 BETWEEN_PURCHASES_SECONDS = 0.004
 SEED = 20130730
 
@@ -183,8 +183,25 @@ class Storm:
     def _until(self, true: Callable[[], bool], what: str) -> None:
         end = time.monotonic() + PATIENCE_SECONDS
         while not true():
-            assert time.monotonic() < end, f"not within {PATIENCE_SECONDS:.0f} s: {what}"
+            assert time.monotonic() < end, f"not within {PATIENCE_SECONDS:.0f} s: {what}\n{self.explained()}"
             time.sleep(0.02)
+
+    def explained(self) -> str:
+        """How everybody stands, what the server is at, and what was said last."""
+        status = [sys.executable, "-m", "preterite", "status", "storm_shop:system", "--work"]
+        shown = subprocess.run(status, env=self.environment, capture_output=True, text=True, check=False).stdout
+        activity = _rows(
+            ADMIN_URL,
+            "select datname, application_name, state, wait_event, extract(epoch from now() - xact_start)::int,"
+            " left(query, 90) from pg_stat_activity where datname like 'storm%' order by 1, 2",
+        )
+        activity += _rows(self.urls["finance"], "select *, extract(epoch from clock_timestamp()) from preterite.lease")
+        activity += _rows(self.urls["finance"], "select * from preterite.worker")
+        for worker in self.workers():
+            os.kill(worker, signal.SIGUSR1)
+        time.sleep(1.0)
+        said = Path(self.errors.name).read_text(errors="replace")[-26000:]
+        return "\n".join([shown, *map(str, activity), said])
 
 
 def settle(storm: Storm) -> None:

@@ -75,6 +75,7 @@ class Leases:
                 taken = self._store.take_lease(connection, state, self._owner, self.expires_at())
                 if taken is not None:
                     self.held[taken.name] = taken
+            self._give_up_former(connection, free)
             connection.commit()
         except BaseException:
             self.held = before
@@ -131,6 +132,12 @@ class Leases:
         if beyond:
             self._store.release(connection, beyond)
             self.held = {name: lease for name, lease in self.held.items() if lease not in beyond}
+
+    def _give_up_former(self, connection: DbConnection, free: Iterable[LeaseState]) -> None:
+        """Give up what is still in this loop's name from before it was made anew, and is beyond its share now."""
+        former = [one for one in free if one.owner == self._owner and one.name not in self.held]
+        if former:
+            self._store.release(connection, [Lease(one.name, self._owner, one.epoch, clean=True) for one in former])
 
     def _renew(self, connection: DbConnection) -> None:
         held = list(self.held.values())

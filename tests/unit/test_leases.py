@@ -157,3 +157,48 @@ def test_what_cannot_be_taken_changes_nothing(bench: Bench) -> None:
         leases.keep(bench.connection)
 
     assert leases.held == {}
+
+
+# shared by several workers
+
+
+def shared(bench: Bench, owner: str) -> Leases:
+    return Leases(bench.database.store, bench.clock, owner, NAMES, shared=True)
+
+
+def test_what_is_shared_is_given_up_to_whoever_comes(bench: Bench) -> None:
+    first, second = shared(bench, "first"), shared(bench, "second")
+    alone = bench.keep(first)
+    assert bench.keep(second) == []
+    bench.clock.pass_by(RENEW_SECONDS)
+
+    assert alone == NAMES
+    assert len(bench.keep(first)) == 1
+    bench.clock.pass_by(RENEW_SECONDS)
+    assert len(bench.keep(second)) == 1
+
+
+def test_a_loop_made_anew_gives_up_what_was_in_its_name_and_is_beyond_its_share(bench: Bench) -> None:
+    """It held everything alone, lost its connection, and another one is there by now."""
+    bench.keep(shared(bench, "first"))
+    second = shared(bench, "second")
+    bench.keep(second)
+    anew = shared(bench, "first")
+    assert len(bench.keep(anew)) == 1
+    bench.clock.pass_by(RENEW_SECONDS)
+
+    assert len(bench.keep(second)) == 1
+
+
+def test_a_worker_that_says_that_it_is_there_keeps_its_leases_beyond_their_time(bench: Bench) -> None:
+    first, second = shared(bench, "first"), shared(bench, "second")
+    bench.keep(first)
+    for _ in range(10):
+        bench.clock.pass_by(RENEW_SECONDS)
+        with transaction(bench.database.store, bench.connection):
+            now = bench.clock.wall()
+            bench.database.store.attend(bench.connection, "first", now + LEASE_SECONDS, now)
+        assert bench.keep(second) == []
+    bench.clock.pass_by(LEASE_SECONDS + RENEW_SECONDS)
+
+    assert bench.keep(second) == NAMES, "it is silent now"

@@ -6,6 +6,7 @@ second, which handler runs and for how long, and stops when the pipe breaks.
 
 from __future__ import annotations
 
+import faulthandler
 import json
 import logging
 import os
@@ -23,6 +24,8 @@ from preterite.opened import OpenSystem
 def main(arguments: Sequence[str]) -> int:
     """Run one component until SIGTERM, or until nobody listens any more."""
     app, component, pipe, threads = arguments
+    # What every thread is at, on stderr: kill -USR1 PID.
+    faulthandler.register(signal.SIGUSR1, all_threads=True)
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     try:
         system = load(app).system.open(only=[component])
