@@ -15,9 +15,9 @@ from preterite.clock import Clock
 from preterite.rows import DbConnection, Lease, LeaseState
 from preterite.store import Store
 
-LEASE_SECONDS = 7.0
-RENEW_SECONDS = 2.0
-TRUST_SECONDS = 5.5
+LEASE_SECONDS = 6.0
+RENEW_SECONDS = 1.5
+TRUST_SECONDS = 4.5
 
 
 class Leases:

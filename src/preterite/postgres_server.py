@@ -188,9 +188,7 @@ def connect(place: Place) -> GuardedConnection:
     try:
         connection = GuardedConnection.connect(place.conninfo, autocommit=True, **_options())
     except psycopg.OperationalError as error:
-        raise StoreUnavailable(
-            f"{place.shown} cannot be reached: {_first_line(error)}. Nothing was written."
-        ) from error
+        raise StoreUnavailable(f"{place.shown} cannot be reached: {first_line(error)}. Nothing was written.") from error
     connection.cursor_factory = GuardedCursor
     if _one(connection, _SAME_BACKEND)[0] != connection.info.backend_pid:
         _be_pooled(connection)
@@ -202,9 +200,7 @@ async def connect_async(place: Place) -> GuardedAsyncConnection:
     try:
         connection = await GuardedAsyncConnection.connect(place.conninfo, autocommit=True, **_options())
     except psycopg.OperationalError as error:
-        raise StoreUnavailable(
-            f"{place.shown} cannot be reached: {_first_line(error)}. Nothing was written."
-        ) from error
+        raise StoreUnavailable(f"{place.shown} cannot be reached: {first_line(error)}. Nothing was written.") from error
     connection.cursor_factory = GuardedAsyncCursor
     found: Any = await (await connection.execute(_SAME_BACKEND)).fetchone()
     if found[0] != connection.info.backend_pid:
@@ -313,7 +309,7 @@ class Listener:
                 self._heard += 1
         except psycopg.Error as error:
             self.close()
-            raise StoreUnavailable(f"{self._place.shown} is out of reach: {_first_line(error)}.") from error
+            raise StoreUnavailable(f"{self._place.shown} is out of reach: {first_line(error)}.") from error
         return self._heard
 
     def fileno(self) -> int | None:
@@ -352,10 +348,6 @@ def _one(connection: Any, statement: str) -> Any:
 
 def first_line(error: BaseException) -> str:
     """What a driver's error says, in one line."""
-    return _first_line(error)
-
-
-def _first_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
 
 

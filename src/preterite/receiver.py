@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import groupby
 from operator import attrgetter
-from typing import NamedTuple
 
 from preterite.clock import Clock, Randomness
 from preterite.errors import Fenced
@@ -25,6 +24,7 @@ from preterite.replay import Replayer
 from preterite.rows import Fence, HandlerRegistration, StoreIdentity
 from preterite.sessions import Binding
 from preterite.sources import LiveStreams
+from preterite.standstills import Asking, Standstill
 from preterite.store import Database, reaching
 from preterite.timekeeper import Timekeeper
 from preterite.topology import Subscriptions
@@ -32,18 +32,9 @@ from preterite.workplace import workplace_for
 
 BATCH_EVENTS_MIN = 50
 HELD_UP_SECONDS = 1.0
-ASK_SECONDS_MIN = 2.0
-ASK_SECONDS_MAX = 120.0
 
 _logger = logging.getLogger("preterite")
 _stream_of: Callable[[Record], Stream] = attrgetter("stream")
-
-
-class _Standstill(NamedTuple):
-    """Why a stream stands still, and before which number."""
-
-    reason: str
-    before: int
 
 
 class Receiver:
@@ -96,9 +87,9 @@ class Receiver:
         self._committed: dict[Stream, Cursor] = {}
         self._read: dict[Stream, Cursor] = {}
         self._epochs: dict[Stream, int] = {}
-        self._stopped: dict[Stream, _Standstill] = {}
+        self._stopped: dict[Stream, Standstill] = {}
         self._gone_back: set[Stream] = set()
-        self._asked: dict[Stream, tuple[float, float]] = {}
+        self._asking = Asking(self._log, self._clock)
         self._held_up: dict[Stream, float] = {}
         self._others_wait = False
         self._waiting: list[Record] = []
@@ -187,14 +178,10 @@ class Receiver:
         return not self._backlog
 
     def _ask_again(self) -> None:
-        """Hint to publishers what is missing here: at once, then after growing waits."""
-        now = self._clock.monotonic()
+        """Ask publishers for what is missing here."""
         for stream in self._stopped:
             if stream in self._committed and stream not in self._gone_back:
-                due, wait = self._asked.get(stream, (now, ASK_SECONDS_MIN))
-                if now >= due:
-                    self._log.ask_again(stream, self._committed[stream].number + 1)
-                    self._asked[stream] = (now + wait, min(wait * 2, ASK_SECONDS_MAX))
+                self._asking.ask(stream, self._committed[stream].number + 1)
 
     def _read_held_up_again(self) -> None:
         """Read on, after a while, where so much was parked that nothing more could be."""
@@ -315,7 +302,7 @@ class Receiver:
         self._epochs = {stream: cursor.epoch for stream, cursor in self._committed.items()}
         self._backlog = {stream: end.number for stream, end in self._log.ends(list(self._committed)).items()}
         self._stopped = {
-            stream: _Standstill(state.stopped, state.cursor.number + 1)
+            stream: Standstill(state.stopped, state.cursor.number + 1)
             for stream, state in states.items()
             if state.stopped is not None
         }
@@ -375,7 +362,7 @@ class Receiver:
 
     def _stop(self, stream: Stream, cursor: Cursor, reason: str) -> None:
         """Say visibly why a stream stands still behind this cursor."""
-        standstill = _Standstill(reason, cursor.number + 1)
+        standstill = Standstill(reason, cursor.number + 1)
         if self._stopped.get(stream) != standstill:
             self._stopped[stream] = standstill
             _logger.error("%s: %s", self.component, reason)
@@ -383,7 +370,7 @@ class Receiver:
 
     def _move_again(self, stream: Stream) -> None:
         del self._stopped[stream]
-        self._asked.pop(stream, None)
+        self._asking.is_over(stream)
         _logger.info("%s: %s moves again", self.component, stream)
         self._write(lambda: self._store.stop_stream(self._connection, stream, None))
 

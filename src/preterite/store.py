@@ -15,31 +15,28 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from preterite.errors import StoreUnavailable, TransactionConflict
-from preterite.log import Cursor, Record, Stream
+from preterite.log import Cursor, Stream
 from preterite.rows import (
     Counts,
     CursorState,
     DbConnection,
     Fence,
     HandlerRegistration,
-    Lease,
-    LeaseState,
     Move,
-    OutboxRow,
     Parked,
     Script,
     StoreIdentity,
-    StreamNumbers,
-    Suppressed,
 )
+from preterite.store_leases import LeaseStore
 from preterite.store_letters import LetterStore
+from preterite.store_outbox import OutboxStore
 from preterite.store_replay import ReplayStore
 from preterite.store_time import TimeStore
 
 Result = TypeVar("Result")
 
 
-class Store(TimeStore, LetterStore, ReplayStore, Protocol):
+class Store(OutboxStore, LeaseStore, TimeStore, LetterStore, ReplayStore, Protocol):
     """The statements of one kind of database. The caller owns connection and transaction.
 
     Unless it says otherwise a method writes and must run inside a transaction; it changes nothing
@@ -115,116 +112,6 @@ class Store(TimeStore, LetterStore, ReplayStore, Protocol):
 
     def identity(self, connection: DbConnection) -> StoreIdentity | None:
         """Whose database this is; nothing if Preterite has never used it. Reads only."""
-        ...
-
-    # outbox, journal, streams
-    def add_to_outbox(self, connection: DbConnection, rows: Sequence[OutboxRow]) -> None:
-        """Add events, in this order, to be announced when this transaction commits."""
-        ...
-
-    def outbox_writer(self, connection: DbConnection) -> Callable[[OutboxRow], object]:
-        """The same for one event at a time: what it returns is called for each, inside the transaction."""
-        ...
-
-    def has_outbox(self, connection: DbConnection) -> bool:
-        """Whether something waits to be numbered. Reads only."""
-        ...
-
-    def outbox(self, connection: DbConnection) -> Sequence[bytes]:
-        """The envelopes that wait to be numbered, in order. Reads only."""
-        ...
-
-    def number(self, connection: DbConnection, lease: Lease, now: float, limit: int) -> int:
-        """Move the next events from the outbox to the journal under the next numbers; return how many.
-
-        Raises `Fenced` unless the lease is held. The order within a partition is that of the outbox.
-        """
-        ...
-
-    def stream_numbers(self, connection: DbConnection) -> Sequence[StreamNumbers]:
-        """How far each partition is numbered and confirmed. Reads only."""
-        ...
-
-    def journal(self, connection: DbConnection, stream: Stream, after: int, epoch: int, limit: int) -> Sequence[Record]:
-        """Journal entries of one partition beyond a number, as records of this epoch. Reads only."""
-        ...
-
-    def journal_id(self, connection: DbConnection, partition: int, number: int) -> bytes:
-        """The id of the event under a number; empty if the journal does not hold it. Reads only."""
-        ...
-
-    def confirm(self, connection: DbConnection, lease: Lease, confirmed: Mapping[int, int]) -> None:
-        """Remember what the log has, per partition; raises `Fenced` unless the lease is held."""
-        ...
-
-    def set_stream_epoch(self, connection: DbConnection, lease: Lease, epoch: int) -> None:
-        """Remember the epoch under which the relay writes; raises `Fenced` unless the lease is held."""
-        ...
-
-    def stop_relay(self, connection: DbConnection, reason: str | None) -> None:
-        """Say why nothing is announced; or that all is well again."""
-        ...
-
-    def void(self, connection: DbConnection, partition: int, number: int, reason: str) -> None:
-        """Let a void with a reason travel under an event's number; the journal keeps the event (protocol rule 17)."""
-        ...
-
-    def adopt(self, connection: DbConnection, records: Sequence[Record], now: float) -> None:
-        """Take into the journal what the log has and this database has forgotten, under its numbers (rule 14).
-
-        Records of one stream follow each other from its last number on. Their events are never announced again.
-        """
-        ...
-
-    def has_forgotten(self, connection: DbConnection) -> bool:
-        """Whether anything was ever adopted. Reads only."""
-        ...
-
-    def take_forgotten(self, connection: DbConnection, lease: Lease) -> Sequence[Suppressed]:
-        """Take from the outbox what was published before already; raises `Fenced` unless the lease is held."""
-        ...
-
-    def prune_journal(self, connection: DbConnection, before: float, limit: int) -> int:
-        """Drop entries numbered before this machine time *and* confirmed; return how many (rule 11)."""
-        ...
-
-    # leases
-    def leases(self, connection: DbConnection) -> Sequence[LeaseState]:
-        """All leases. Reads only."""
-        ...
-
-    def take_lease(self, connection: DbConnection, state: LeaseState, owner: str, expires_at: float) -> Lease | None:
-        """Take a lease that is still in the given state; nothing if somebody was faster.
-
-        It is clean if nobody else had it: then nothing was interrupted.
-        """
-        ...
-
-    def renew(self, connection: DbConnection, leases: Iterable[Lease], expires_at: float) -> int:
-        """Renew those of these leases that are still held; return how many."""
-        ...
-
-    def release(self, connection: DbConnection, leases: Iterable[Lease]) -> None:
-        """Give these leases back, clean: the next holder need not be careful."""
-        ...
-
-    def workers(self, connection: DbConnection) -> Mapping[str, float]:
-        """The workers that share in the work, and until when each is thought to be there. Reads only."""
-        ...
-
-    def evict(self, connection: DbConnection, owner: str) -> None:
-        """End the transactions that a worker has left open which lost its lease: they hold up whoever follows it.
-
-        Only those that stand still; none of them could commit any more. Outside a transaction.
-        """
-        ...
-
-    def attend(self, connection: DbConnection, owner: str, until: float, now: float) -> Sequence[str]:
-        """Note that a worker shares in the work until then, forget those whose time is over, return who is there."""
-        ...
-
-    def leave(self, connection: DbConnection, owner: str) -> None:
-        """Note that a worker shares in the work no more."""
         ...
 
     # handlers and cursors

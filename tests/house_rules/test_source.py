@@ -112,7 +112,8 @@ def test_nothing_happens_at_import() -> None:
     """No file, database, environment or clock is touched: importing everything opens nothing but modules."""
     program = """
 import importlib, pkgutil, sys
-import sqlalchemy.ext.asyncio, sqlalchemy.orm, sqlalchemy.dialects.sqlite, aiosqlite, pytest, msgspec, logging, argparse
+import sqlalchemy.ext.asyncio, sqlalchemy.orm, sqlalchemy.dialects.sqlite, sqlalchemy.dialects.postgresql
+import aiosqlite, pytest, msgspec, logging, argparse, psycopg, fastapi
 touched = []
 def watch(event, arguments):
     if event in ("sqlite3.connect", "socket.__new__", "subprocess.Popen", "os.putenv", "threading.start"):
@@ -180,9 +181,8 @@ def _implements_a_seam(path: Path) -> bool:
         "benchmarks/",
         "preterite/workplace",
     )
-    return relative.startswith(
-        (*seams, "preterite/clock", "preterite/sessions", "preterite/host", "preterite/sqlite_file")
-    )
+    files = ("clock", "sessions", "host", "sqlite_file", "postgres_server")
+    return relative.startswith((*seams, *(f"preterite/{file}" for file in files)))
 
 
 def _public_methods(node: ast.ClassDef) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
@@ -234,6 +234,10 @@ def test_every_module_of_the_core_has_its_own_unit_test_or_a_suite() -> None:
         "parking": "tests/stories/when_a_handler_fails.py",
         "sessions": "tests/stories/when_a_unit_of_work_ends.py",
         "rows": "src/preterite/testing/conformance/store.py",
+        "standstills": "tests/stories/when_something_is_restored.py",
+        "recovery": "tests/stories/when_something_is_restored.py",
+        "store_leases": "src/preterite/testing/conformance/store_cursors.py",
+        "store_outbox": "src/preterite/testing/conformance/store_outbox.py",
         "store_letters": "src/preterite/testing/conformance/store_letters.py",
         "store_replay": "src/preterite/testing/conformance/store_replay.py",
         "store_time": "src/preterite/testing/conformance/store_time.py",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal, Protocol
@@ -11,6 +10,7 @@ from uuid import UUID, uuid5
 
 import pytest
 
+from preterite.clock import SystemClock
 from preterite.errors import LogConflict, LogFenced, RecordRefused, WrongLog
 from preterite.log import (
     MACHINE_TIME,
@@ -313,8 +313,8 @@ class LogConformance:
         before = log.version()
         other.append([event(1)])
 
-        end = time.monotonic() + PATIENCE_SECONDS
-        while (after := log.version()) == before and time.monotonic() < end:
+        end = SystemClock().monotonic() + PATIENCE_SECONDS
+        while (after := log.version()) == before and SystemClock().monotonic() < end:
             pass
         assert after != before
 

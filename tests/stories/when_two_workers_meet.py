@@ -1,0 +1,75 @@
+"""Promise 2 where workers of several partitions change the same rows: nothing is overwritten, and nobody is blamed."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+from uuid import UUID
+
+import pytest
+from any_store import Connection, log_place, places, servers_only, sql
+from processes import until
+from small_shop import SALES_TABLES, ItemPurchased, letters, publish, purchased
+
+from preterite import Component, OpenSystem, System
+from preterite.host import Host
+
+PURCHASES = 400
+TABLES = sql("create table total (id integer primary key, purchases integer); insert into total values (1, 0)")
+
+
+class Counting:
+    """Finance counts all purchases in one row, by reading and writing, in the way that loses updates."""
+
+    def __init__(self, folder: Path, isolation: Literal["repeatable read", "read committed"]) -> None:
+        self.sales = Component("sales", publishes=[ItemPurchased], tables=SALES_TABLES)
+        self.finance = Component("finance", tables=TABLES, isolation=isolation)
+        self.system = System("shop", [self.sales, self.finance])
+        self.urls, self.log = dict(places(folder, ("sales", "finance"))), log_place(folder)
+
+        @self.finance.handles(ItemPurchased)
+        def count(event: ItemPurchased, connection: Connection) -> None:
+            found = connection.execute("select purchases from total").fetchone()
+            connection.execute(sql("update total set purchases = ?"), [found[0] + 1])
+
+    def open(self) -> OpenSystem:
+        return self.system.open(databases=self.urls, log=self.log, create_tables=True)
+
+
+def count(folder: Path, isolation: Literal["repeatable read", "read committed"]) -> tuple[int, int]:
+    """What four receivers counted together, and how many dead letters there are."""
+    counting = Counting(folder, isolation)
+    with counting.open() as opened:
+        publish(
+            opened,
+            counting.sales,
+            *(purchased(str(number), customer=str(UUID(int=number))) for number in range(PURCHASES)),
+        )
+        with Host(opened, receivers=4):
+            until(lambda: opened.look()["finance"].is_quiet and opened.look()["sales"].unsent == 0, "all is counted")
+        with opened.connection(counting.finance) as connection:
+            total = connection.execute("select purchases from total").fetchone()[0]
+        return total, len(letters(opened, counting.finance))
+
+
+@pytest.fixture(autouse=True)
+def _no_thread_is_left() -> Iterator[None]:  # pyright: ignore[reportUnusedFunction] - pytest uses it
+    before = threading.active_count()
+    yield
+    until(lambda: threading.active_count() <= before, "all threads have ended")
+
+
+@servers_only
+@pytest.mark.rule(10)
+def test_nothing_is_overwritten_and_no_attempt_is_spent_on_a_conflict(tmp_path: Path) -> None:
+    assert count(tmp_path, "repeatable read") == (PURCHASES, 0)
+
+
+@servers_only
+def test_a_component_may_do_without(tmp_path: Path) -> None:
+    total, dead = count(tmp_path, "read committed")
+
+    assert total <= PURCHASES
+    assert dead == 0
