@@ -17,8 +17,11 @@ $(SETUP): requirements.lock pyproject.toml examples/retail/pyproject.toml
 	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e . -e examples/retail
 	@touch $(SETUP)
 
-test: $(SETUP)  ## run every test
-	$(BIN)/python -m pytest
+servers:  ## install and start PostgreSQL and PgBouncer, for tests and the demo; scripts/servers does more
+	@scripts/servers install && scripts/servers start
+
+test: $(SETUP)  ## run every test; STORE=postgres runs the stories on PostgreSQL
+	$(if $(STORE),PRETERITE_TEST_STORE=$(STORE)) $(BIN)/python -m pytest $(if $(STORE),tests/stories tests/integrations)
 
 check: $(SETUP)  ## lint, format, types, layers, public API
 	$(BIN)/ruff check .
@@ -33,8 +36,11 @@ demo: $(SETUP)  ## replay a year of real purchases; STORE=postgres, DATA=FILE an
 bench: $(SETUP)  ## measure speed, latency and memory beside the same rows by hand
 	$(BIN)/python -m benchmarks $(BENCH)
 
+storm: $(SETUP)  ## kill, pause, crash and cut everything under load on PostgreSQL, and check the books; 10 minutes
+	PYTHONPATH=tests $(BIN)/python tests/storm.py $(STORM)
+
 lock:  ## pin the newest allowed dependencies again (needs uv)
 	uv pip compile --quiet --upgrade --generate-hashes --python-version 3.11 --custom-compile-command "make lock" \
 	  --extra sqlalchemy --extra calendar --extra postgres --extra fastapi --output-file requirements.lock pyproject.toml requirements.in
 
-.PHONY: help setup test check demo bench lock
+.PHONY: help setup servers test check demo bench storm lock
