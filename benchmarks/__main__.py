@@ -14,16 +14,19 @@ import subprocess
 import sys
 from pathlib import Path
 
-from benchmarks import due, failing, history, latency, memory, throughput
+from benchmarks import due, failing, history, latency, memory, postgres, throughput
 from benchmarks.measure import Measured
 
 RESULTS = Path(__file__).parent / "results"
 PARTS = ("throughput", "latency", "memory", "history", "due", "failing")
+SERVER_PARTS = ("postgres", "relay")
 # What this version promises of itself, as ratios in one run.
 BATCH_FLOOR = 0.8
 PER_EVENT_FLOOR = 0.6
 SQLALCHEMY_FLOOR = 2.5
 LATENCY_CEILING = 1.5
+POSTGRES_BATCH_FLOOR = 0.85
+RELAY_FLOOR = 0.95
 MEMORY_CEILING = 1.1
 CATCH_UP_FLOOR = 0.8
 BESIDE_A_REPLAY_CEILINGS = (1.1, 1.5)
@@ -36,7 +39,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog="make bench", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("parts", nargs="*", metavar="PART", default=[], help=f"of {', '.join(PARTS)}")
+    parser.add_argument(
+        "parts",
+        nargs="*",
+        metavar="PART",
+        default=[],
+        help=f"of {', '.join(PARTS)}; with a server (make servers) also {', '.join(SERVER_PARTS)}",
+    )
     parser.add_argument("--alone", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     chosen = options.parts or PARTS
@@ -58,6 +67,10 @@ def main() -> int:
         figures["due"] = _due()
     if "failing" in chosen:
         figures["failing"] = _failing()
+    if "postgres" in chosen:
+        figures["postgres"] = _postgres()
+    if "relay" in chosen:
+        figures["relay"] = _relay()
     RESULTS.mkdir(exist_ok=True)
     file = RESULTS / "embedded.json"
     file.write_text(json.dumps(figures, indent=2))
@@ -81,6 +94,34 @@ def _throughput() -> dict[str, object]:
     for (name, ratio), floor in zip(ratios.items(), (BATCH_FLOOR, PER_EVENT_FLOOR, SQLALCHEMY_FLOOR), strict=True):
         _ratio(name, ratio, f"at least {floor}", good=ratio >= floor)
     return {"events per second": {name: one.values for name, one in measured.items()}, "ratios": ratios}
+
+
+def _postgres() -> dict[str, object]:
+    print(f"\nPostgreSQL: {postgres.EVENTS:,} committed events drained, medians of {postgres.ROUNDS} rounds")
+    measured = {one.name: one for one in postgres.measure()}
+    for one in measured.values():
+        _show(one, "events/s")
+    by_hand = measured["by hand, set-wise"].median
+    singly = measured["by hand, SQLAlchemy, one transaction per event"].median
+    ratios = {
+        "batch handler / by hand": (measured["batch handler"].median / by_hand, POSTGRES_BATCH_FLOOR),
+        "per event, SQLAlchemy / one transaction per event": (
+            measured["per event, SQLAlchemy"].median / singly,
+            SQLALCHEMY_FLOOR,
+        ),
+    }
+    for name, (ratio, floor) in ratios.items():
+        _ratio(name, ratio, f"at least {floor}", good=ratio >= floor)
+    return {"events per second": {name: one.values for name, one in measured.items()}, "ratios": ratios}
+
+
+def _relay() -> dict[str, object]:
+    print(f"\nPostgreSQL: the relay over {postgres.RELAYED_EVENTS:,} events")
+    found = postgres.relay_for_long()
+    print(f"  {found.per_second:,.0f} events/s, outbox afterwards {found.outbox_bytes / 1024 / 1024:.1f} MiB")
+    ratio = found.last_to_first_fifth
+    _ratio("last fifth / first", ratio, f"at least {RELAY_FLOOR}", good=ratio >= RELAY_FLOOR)
+    return found._asdict()
 
 
 def _latency() -> dict[str, object]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from benchmarks import due, failing, history, latency, memory, throughput
+import postgres as servers
+import pytest
+from benchmarks import due, failing, history, latency, memory, postgres, throughput
 from benchmarks.measure import Measured, percentile
 
 
@@ -11,6 +13,18 @@ def test_every_way_bills_every_purchase() -> None:
 
     assert len(measured) == 5
     assert all(one.median > 0 for one in measured)
+
+
+def test_every_way_drains_every_purchase_on_postgresql(monkeypatch: pytest.MonkeyPatch) -> None:
+    servers.require()
+    for limit in ("EVENTS", "EVENTS_OVER_SQLALCHEMY", "EVENTS_SINGLY"):
+        monkeypatch.setattr(postgres, limit, 300)
+    measured = postgres.measure(rounds=1)
+    relayed = postgres.relay_for_long(events=10_000)
+
+    assert len(measured) == 5
+    assert all(one.median > 0 for one in measured)
+    assert relayed.per_second > 0
 
 
 def test_latency_is_measured_on_both_sides() -> None:

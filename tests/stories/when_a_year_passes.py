@@ -14,16 +14,17 @@ from itertools import accumulate
 from pathlib import Path
 from uuid import UUID
 
-from any_store import log_place, places, sql
+from any_store import IS_SQLITE, log_place, places, sql
 from processes import TESTS, until
 from time_shop import CaseClosed, CaseOpened, finance, sales, system
 
 from preterite import OpenSystem
 from preterite.shared_clock import SharedClock
 
-CASES = 100_000
-MOMENTS = 500
-KILLS = 50
+# Fewer where a server does the work: a kill and a stop of the clock take their time.
+CASES = 100_000 if IS_SQLITE else 10_000
+MOMENTS = 500 if IS_SQLITE else 100
+KILLS = 50 if IS_SQLITE else 10
 SEED = 20_110_101
 START = datetime(2011, 1, 1, tzinfo=UTC)
 SPREAD = timedelta(seconds=5)
