@@ -9,6 +9,7 @@ import lossy_logs
 import pytest
 from any_store import IS_SQLITE, log_place, places, sql
 from backups import Backup
+from processes import until
 from small_shop import ItemBilled, Shop, bills, declare, letters, publish, purchased, texts
 
 from preterite import OpenSystem, System, recovery
@@ -171,6 +172,22 @@ def test_what_a_late_subscriber_misses_in_the_middle_is_sent_again(office: Offic
         relay.close()
         lossy_logs.lose(opened.log, STREAM, [2])
         opened.settle()
+
+    assert office.billed() == texts("a", "b", "c")
+
+
+@pytest.mark.rule(5)
+def test_a_publisher_that_runs_sends_again_what_a_subscriber_asks_for(office: Office) -> None:
+    with office.open() as opened:
+        relay, receiver = opened.relay("sales"), opened.receiver("finance")
+        relay.step()
+        publish(opened, office.shop.sales, *map(purchased, "abc"))
+        relay.step()
+        lossy_logs.lose(opened.log, STREAM, [2])
+        until(lambda: not receiver.step() and bool(standing(opened, "finance").stopped), "it has read to the gap")
+        until(lambda: not relay.step() and not receiver.step() and not standing(opened, "finance").stopped, "it moves")
+        relay.close()
+        receiver.close()
 
     assert office.billed() == texts("a", "b", "c")
 
