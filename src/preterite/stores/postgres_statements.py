@@ -23,6 +23,8 @@ UNION ALL SELECT 1 FROM pg_trigger WHERE NOT tgisinternal LIMIT 1
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity
 WHERE datname = current_database() AND application_name = ? AND state LIKE 'idle in transaction%%'
 """
+    # By the index: the table's pages may be full of rows that were moved already.
+    HAS_OUTBOX = "SELECT 1 FROM preterite_outbox ORDER BY id LIMIT 1"
     SERVER_TIME = "SELECT extract(epoch FROM clock_timestamp())::double precision"
     # No unit of work commits without waiting for the disk, whatever its session says.
     IDENTITY = """
