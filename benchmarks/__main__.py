@@ -12,6 +12,7 @@ import platform
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks import due, failing, history, latency, memory, postgres, throughput
@@ -54,23 +55,17 @@ def main() -> int:
         return 0
     machine = f"{platform.machine()}, Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}"
     print(f"{machine}, every commit durable (synchronous=FULL)")
-    figures: dict[str, object] = {}
-    if "throughput" in chosen:
-        figures["throughput"] = _throughput()
-    if "latency" in chosen:
-        figures["latency"] = _latency()
-    if "memory" in chosen:
-        figures["memory"] = _memory()
-    if "history" in chosen:
-        figures["history"] = _history()
-    if "due" in chosen:
-        figures["due"] = _due()
-    if "failing" in chosen:
-        figures["failing"] = _failing()
-    if "postgres" in chosen:
-        figures["postgres"] = _postgres()
-    if "relay" in chosen:
-        figures["relay"] = _relay()
+    measuring: dict[str, Callable[[], dict[str, object]]] = {
+        "throughput": _throughput,
+        "latency": _latency,
+        "memory": _memory,
+        "history": _history,
+        "due": _due,
+        "failing": _failing,
+        "postgres": _postgres,
+        "relay": _relay,
+    }
+    figures = {name: run() for name, run in measuring.items() if name in chosen}
     RESULTS.mkdir(exist_ok=True)
     file = RESULTS / "embedded.json"
     file.write_text(json.dumps(figures, indent=2))
