@@ -3,9 +3,15 @@
 from collections.abc import Iterator
 
 import postgres
+import psycopg
 import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
 
+from preterite.clock import SystemClock, SystemRandomness
 from preterite.postgres_server import GuardedConnection
+from preterite.sessions import Binding
 from preterite.store import Database
 from preterite.stores.postgres import PostgresDatabase
 from preterite.testing.conformance import StoreConformance
@@ -38,3 +44,43 @@ def database(request: pytest.FixtureRequest) -> Iterator[Database]:
 
 class TestPostgresStore(StoreConformance):
     pass
+
+
+OWNER = "machine/1/2/33333333-3333-3333-3333-333333333333/host"
+
+
+def of(owner: str) -> Binding:
+    return Binding(SystemClock(), SystemRandomness(), owner=owner)
+
+
+def test_what_a_worker_that_lost_its_lease_left_open_is_ended_and_nothing_else(database: Database) -> None:
+    """On a bare connection and on a session alike; whoever only stands by, or is another worker, stays."""
+    left, other, ours = (database.connect() for _ in range(3))
+    left.binding, other.binding = of(OWNER), of(OWNER.replace("3", "4"))
+    for connection in (left, other):
+        database.store.begin_batch(connection, isolated=True)
+        connection.execute("SELECT 1")
+    engine = database.engine(of(OWNER), batch=True)
+    with Session(engine) as session:
+        session.execute(text("SELECT 1"))
+        database.store.evict(ours, OWNER)
+        with pytest.raises(OperationalError):
+            session.execute(text("SELECT 1"))
+        session.invalidate()
+    engine.dispose()
+    with pytest.raises(psycopg.OperationalError):
+        left.execute("SELECT 1")
+
+    assert other.execute("SELECT 1").fetchone() == (1,)
+    other.rollback()
+
+
+def test_the_transactions_of_a_batch_are_isolated_and_those_of_users_are_not(database: Database) -> None:
+    found: list[str] = []
+    for batch in (None, True, False):
+        engine = database.engine(of(""), batch=batch)
+        with Session(engine) as session:
+            found.append(session.execute(text("SHOW transaction_isolation")).scalar_one())
+        engine.dispose()
+
+    assert found == ["read committed", "repeatable read", "read committed"]

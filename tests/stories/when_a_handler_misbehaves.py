@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from any_store import IS_SQLITE, Connection, sql, sqlite_only, started
+from any_store import IS_SQLITE, Connection, servers_only, sql, sqlite_only, started
 from small_shop import (
     AT,
     ItemBilled,
@@ -34,9 +34,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from preterite import Recoverability, UnitOfWork
-from preterite.errors import UnitOfWorkSealed
+from preterite.component import Given
+from preterite.errors import HandlerEndedTransaction, UnitOfWorkSealed
 from preterite.rows import Failure
 from preterite.testing import StartedSystem
+from preterite.workplace import Batch, workplace_for
 
 ONCE = Recoverability(immediate_retries=0, delayed_retries=0)
 ADD = text("insert into bill (purchase, customer) values (:purchase, '')")
@@ -112,6 +114,22 @@ def test_a_handler_that_ends_the_transaction_of_its_session_is_refused(how: str)
 
     assert sorted(billed) == sorted(texts("a", "c"))
     assert [failure.error for failure in failed] == ["HandlerEndedTransaction"]
+
+
+@servers_only
+@pytest.mark.rule(9)
+def test_a_handler_that_goes_round_the_guard_is_noticed_all_the_same() -> None:
+    """By the driver's own C library, under which nothing is guarded: the batch's mark went with its transaction."""
+    shop = declare()
+    with started(shop.system) as opened:
+        workplace = workplace_for({Given.CONNECTION}, opened.databases["finance"], opened.binding("finance"))
+
+        def meddle(batch: Batch) -> None:
+            batch.give(Given.CONNECTION).pgconn.exec_(b"COMMIT; BEGIN")
+
+        with pytest.raises(HandlerEndedTransaction, match="has ended the batch's transaction"):
+            workplace.transact(meddle)
+        workplace.close()
 
 
 @sqlite_only
