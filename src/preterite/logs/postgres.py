@@ -190,7 +190,7 @@ class PostgresLog:
 
     def ends(self, streams: Sequence[Stream]) -> Mapping[Stream, StreamEnd]:
         with self._reaching() as connection:
-            rows = connection.execute(_LAST, _columns(streams)).fetchall()
+            rows = connection.execute(_LAST, _columns(streams)).fetchall() if streams else []
         found = {Stream(row[0], row[1]): StreamEnd(row[2], row[3] or b"", row[4]) for row in rows}
         return {stream: found.get(stream, EMPTY) for stream in streams}
 

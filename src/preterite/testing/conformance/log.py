@@ -307,6 +307,13 @@ class LogConformance:
         assert numbers(read_all(other.reader({SALES: 0}))) == [1, 2, 3]
         assert other.end(SALES).number == 3
 
+    def test_the_ends_of_many_streams_are_seen_at_one_look(self, open_log: OpenLog) -> None:
+        log = open_log()
+        log.append(events(1, 2))
+
+        assert log.ends([]) == {}
+        assert log.ends([SALES, OTHER]) == {SALES: log.end(SALES), OTHER: StreamEnd(0, b"", 0)}
+
     def test_the_version_changes_when_others_append(self, open_log: OpenLog) -> None:
         self._skip_unless_it_survives()
         log, other = open_log(), open_log()
