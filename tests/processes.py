@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -52,7 +52,7 @@ class RunningShop:
 
     def run(self, *options: str) -> subprocess.Popen[bytes]:
         """Start `preterite run` on it."""
-        self.process = self._start(options)
+        self.process = self._start(options, start_new_session=True)
         return self.process
 
     def run_another(self, *options: str) -> subprocess.Popen[bytes]:
@@ -114,13 +114,9 @@ class RunningShop:
         return (self.folder / "errors").read_text()
 
     def close(self) -> None:
-        for other in self._others:
-            with suppress(ProcessLookupError):
-                os.killpg(other.pid, signal.SIGKILL)
         for process in (self.process, *self._others):
-            if process is not None and process.poll() is None:
-                process.kill()
-                process.wait()
+            if process is not None:
+                _end_group(process)
         self._errors.close()
         self.opened.close()
 
@@ -128,6 +124,20 @@ class RunningShop:
         owner = {"finance": finance, "shipping": shipping}[component]
         with self.opened.connection(owner) as connection:
             return [row[0] for row in connection.execute(sql("select purchase from bill order by position"))]
+
+
+def _end_group(process: subprocess.Popen[bytes]) -> None:
+    """A process and its workers, at once; returns when none is left that could write to databases used again."""
+
+    def is_gone() -> bool:
+        process.poll()
+        try:
+            os.killpg(process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            return True
+        return False
+
+    until(is_gone, "all workers are gone")
 
 
 @contextmanager

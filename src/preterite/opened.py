@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Collection, Generator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
@@ -143,9 +143,9 @@ class OpenSystem:
         this raises `UsageError`, once all else is closed.
         """
         for loop in (*self._relays.values(), *self._receivers.values()):
-            if loop.is_broken:
-                continue  # its leases run out by themselves
-            loop.close()
+            # Of one that is broken the leases run out by themselves.
+            with suppress(Exception) if loop.is_broken else nullcontext():
+                loop.close()
         for engine in self._engines.values():
             engine.dispose()
         self._relays, self._receivers, self._engines = {}, {}, {}
