@@ -67,6 +67,14 @@ class UnitOfWorkNested(UsageError):
 class HandlerEndedTransaction(UsageError):
     """A handler tried to begin, commit or roll back the batch's transaction; it was refused."""
 
+    @classmethod
+    def refused(cls, what: str) -> HandlerEndedTransaction:
+        """Say what was tried; nothing was changed by it."""
+        return cls(
+            f"A handler tried to {what}; the transaction belongs to the batch and commits after the handler. "
+            "Nothing was changed by the attempt. Use a savepoint to undo a part."
+        )
+
 
 class SystemRefused(UsageError):
     """The system as declared contradicts itself; nothing was opened."""

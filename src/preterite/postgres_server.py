@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
@@ -87,14 +87,7 @@ class _Guard:
             return
         text = statement if isinstance(statement, str) else _text_of(statement)
         if _ENDS_TRANSACTION.search(_NOT_CODE.sub(" ", text)):
-            self.refuse("begin, commit or roll back (not authorized in SQL either)")
-
-    def refuse(self, what: str) -> NoReturn:
-        """Say that it is not the handler's to do."""
-        raise HandlerEndedTransaction(
-            f"A handler tried to {what}; the transaction belongs to the batch and commits after the handler. "
-            "Nothing was changed by the attempt. Use a savepoint to undo a part."
-        )
+            raise HandlerEndedTransaction.refused("begin, commit or roll back (not authorized in SQL either)")
 
 
 class GuardedCursor(psycopg.Cursor[Any]):
@@ -126,12 +119,12 @@ class GuardedConnection(_Guard, psycopg.Connection[Any]):
 
     def commit(self) -> None:
         if self.guarded:
-            self.refuse("commit")
+            raise HandlerEndedTransaction.refused("commit")
         super().commit()
 
     def rollback(self) -> None:
         if self.guarded and not self.flushing:
-            self.refuse("roll back")
+            raise HandlerEndedTransaction.refused("roll back")
         super().rollback()
 
 
@@ -145,12 +138,12 @@ class GuardedAsyncConnection(_Guard, psycopg.AsyncConnection[Any]):
 
     async def commit(self) -> None:
         if self.guarded:
-            self.refuse("commit")
+            raise HandlerEndedTransaction.refused("commit")
         await super().commit()
 
     async def rollback(self) -> None:
         if self.guarded and not self.flushing:
-            self.refuse("roll back")
+            raise HandlerEndedTransaction.refused("roll back")
         await super().rollback()
 
 

@@ -73,15 +73,20 @@ def database_urls(
     configured = project.databases or {}
     return {
         name: given.get(name)
-        or environment.get(f"PRETERITE_{_upper(name)}_URL")
+        or environment.get(url_variable(name))
         or configured.get(name)
         or f"sqlite:///{DEFAULT_FOLDER}/{system}/{name}.sqlite"
         for name in names
     }
 
 
+def url_variable(component: str) -> str:
+    """Where the environment says where a component's database is."""
+    return f"PRETERITE_{_upper(component)}_URL"
+
+
 def owner_variable(component: str) -> str:
-    """Where the environment says how the owner of a component's tables reaches its database."""
+    """Where it says how the owner of the component's tables reaches it."""
     return f"PRETERITE_{_upper(component)}_OWNER_URL"
 
 

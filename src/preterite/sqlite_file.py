@@ -95,10 +95,7 @@ class GuardedConnection(sqlite3.Connection):
 
     def _refuse(self, what: str) -> None:
         if self.guarded:
-            raise HandlerEndedTransaction(
-                f"A handler tried to {what}; the transaction belongs to the batch and commits after the handler. "
-                "Nothing was changed by the attempt. Use a savepoint to undo a part."
-            )
+            raise HandlerEndedTransaction.refused(what)
 
 
 def has_wal_reset_bug(version: tuple[int, int, int] = sqlite3.sqlite_version_info) -> bool:

@@ -7,14 +7,14 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import process_shop
 import pytest
-from command_line import Run, runner
+from command_line import Run
 from process_shop import finance
-from processes import RunningShop, running_shop
+from processes import RunningShop
 
 from preterite import errors
 from preterite.cli import exit_code_of
@@ -26,19 +26,6 @@ XML = """<?xml version="1.0"?>
 <customer_id>2ed3cd8e-b7c2-4557-9442-4f58939c201b</customer_id><purchased_at>2013-01-17T13:37:00</purchased_at>
 </itempurchased></messages>
 """
-
-
-@pytest.fixture
-def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RunningShop]:
-    with running_shop(tmp_path) as shop:
-        for name, value in shop.environment.items():
-            monkeypatch.setenv(name, value)
-        yield shop
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    return runner(capsys)
 
 
 def letter(shop: RunningShop) -> str:

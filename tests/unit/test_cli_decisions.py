@@ -4,28 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from command_line import Run, runner
+from command_line import Run
 from process_shop import finance
-from processes import RunningShop, running_shop
+from processes import RunningShop
 
 APP = "process_shop:system"
-
-
-@pytest.fixture
-def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RunningShop]:
-    with running_shop(tmp_path) as shop:
-        for name, value in shop.environment.items():
-            monkeypatch.setenv(name, value)
-        yield shop
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    return runner(capsys)
 
 
 def fail(shop: RunningShop, times: int) -> None:

@@ -12,27 +12,14 @@ import postgres
 import psycopg
 import pytest
 from backups import Backup
-from command_line import Run, runner
-from processes import RunningShop, running_shop
+from command_line import Run
+from processes import RunningShop
 from psycopg import sql
 
 from preterite.log import Stream
 from preterite.provisioning import premises_of
 
 APP = "process_shop:system"
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    return runner(capsys)
-
-
-@pytest.fixture
-def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RunningShop]:
-    with running_shop(tmp_path) as shop:
-        for name, value in shop.environment.items():
-            monkeypatch.setenv(name, value)
-        yield shop
 
 
 def test_migrate_says_what_is_missing_prints_it_and_runs_it(

@@ -33,13 +33,8 @@ def on_postgres(admin_url: str, *, resume: bool) -> Mapping[str, str] | None:
     try:
         new = not (resume and all(place.database in server.present().databases for place in places))
         if new:
-            server.run(
-                [
-                    provisioning.Statement(None, text, text)
-                    for place in places
-                    for text in (f"DROP DATABASE IF EXISTS {place.database} WITH (FORCE)",)
-                ]
-            )
+            drops = [f"DROP DATABASE IF EXISTS {place.database} WITH (FORCE)" for place in places]
+            server.run([provisioning.Statement(None, drop, drop) for drop in drops])
         passwords = {role: provisioning.new_password() for place in places for role in (place.owner, place.runner)}
         provisioning.provision(server, places, passwords, lambda _name: None)
         owners = {one.component: server.url(one.owner, passwords[one.owner], one.database) for one in places}

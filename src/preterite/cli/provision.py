@@ -12,6 +12,7 @@ from typing import Any
 from preterite import settings
 from preterite.cli.application import Refused, add_command, find
 from preterite.cli.output import table
+from preterite.settings import owner_variable, url_variable
 
 HELP = """\
 Make for each component of APP, and for the log, a database with two roles: one that owns the tables and runs
@@ -87,16 +88,12 @@ def _show(refusals: Any) -> int:
     return 1 if allowed else 0
 
 
-def _variable(component: str, kind: str) -> str:
-    return f"PRETERITE_{component.upper().replace('-', '_')}_{kind}"
-
-
 def _lines(server: Any, places: Any, passwords: Mapping[str, str]) -> list[str]:
     lines: list[str] = []
     for place in places:
         runner = server.url(place.runner, passwords[place.runner], place.database)
         owner = server.url(place.owner, passwords[place.owner], place.database)
-        lines += [f"{_variable(place.component, 'URL')}={runner}", f"{_variable(place.component, 'OWNER_URL')}={owner}"]
+        lines += [f"{url_variable(place.component)}={runner}", f"{owner_variable(place.component)}={owner}"]
     return lines
 
 
@@ -117,7 +114,7 @@ def _known_passwords(file: Path, places: Any) -> dict[str, str]:
     if not file.is_file():
         return {}
     lines = dict(line.split("=", 1) for line in file.read_text(encoding="utf-8").splitlines() if "=" in line)
-    wanted = [_variable(place.component, kind) for place in places for kind in ("URL", "OWNER_URL")]
+    wanted = [name for one in places for name in (url_variable(one.component), owner_variable(one.component))]
     found = [conninfo_to_dict(lines[name]) for name in wanted if name in lines]
     return {str(parts["user"]): str(parts["password"]) for parts in found if "user" in parts and "password" in parts}
 

@@ -24,7 +24,6 @@ from preterite.stores.postgres_statements import PostgresStatements
 from preterite.stores.sql_store import SqlStore
 
 CHANNEL = "preterite"
-ANNOUNCE_SECONDS_MIN = 0.002
 VACUUM_BYTES_MIN = 1024 * 1024
 VACUUM_SECONDS_MIN = 1.0
 VACUUM_SECONDS_MAX = 60.0
@@ -110,7 +109,7 @@ class PostgresDatabase:
         return self._listener.fileno()
 
     def announce(self) -> None:
-        """Hints are worth no failure, and no more of them than a listener can use."""
+        """Hints are worth no failure."""
         with self._lock:
             try:
                 if self._teller is None:

@@ -232,6 +232,24 @@ class LogConformance:
 
         assert log.take_over([SALES], 9, b"nonce")[SALES].number == 2
 
+    def test_an_append_behind_a_lost_end_tells_where_the_log_ends(self, log: Log) -> None:
+        if self.abilities.loses is None:
+            pytest.skip("declared: a test cannot make this log lose records")
+        log.append(events(1, 5))
+        self.abilities.loses(log, SALES, [4, 5])
+
+        assert log.append(events(6, 7)) == {SALES: 3}
+        assert log.append(events(4, 7)) == {SALES: 7}
+
+    def test_what_readers_ask_for_again_is_told_its_publisher_once(self, log: Log) -> None:
+        finance = Stream("finance", 0)
+        for stream, number in ((SALES, 7), (SALES, 5), (SALES, 6), (OTHER, 2), (finance, 1)):
+            log.ask_again(stream, number)
+
+        assert log.take_asked("sales") == {SALES: 5, OTHER: 2}
+        assert log.take_asked("sales") == {}
+        assert log.take_asked("finance") == {finance: 1}
+
     # where streams begin and end (protocol rule 18)
 
     def test_a_stream_that_holds_nothing_begins_at_one_and_ends_at_zero(self, log: Log) -> None:

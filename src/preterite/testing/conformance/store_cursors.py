@@ -41,6 +41,18 @@ class CursorConformance:
         assert database.store.cursors(connection)[FINANCE].cursor == NEXT
         assert database.store.leases(connection)[0].expires_at == LATER
 
+    def test_a_person_lets_a_stream_go_on_from_elsewhere(self, database: Database, connection: Any) -> None:
+        fence = self._ready(database, connection)
+        with transaction(database.store, connection):
+            database.store.stop_stream(connection, FINANCE, "it has gone back")
+        with transaction(database.store, connection):
+            database.store.set_cursor(connection, FINANCE, Cursor(2, id_of(2), 9))
+        state = database.store.cursors(connection)[FINANCE]
+
+        assert (state.cursor, state.stopped) == (Cursor(2, id_of(2), 9), None)
+        with pytest.raises(Fenced), transaction(database.store, connection):
+            database.store.move_cursors(connection, [Move(FINANCE, START, NEXT)], fence, LATER)
+
     def test_a_cursor_that_somebody_else_has_moved_is_not_moved(self, database: Database, connection: Any) -> None:
         fence = self._ready(database, connection)
         with transaction(database.store, connection):

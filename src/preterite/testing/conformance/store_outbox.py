@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from preterite.errors import Fenced
-from preterite.log import Stream
+from preterite.log import Record, Stream
 from preterite.rows import RELAY, LeaseState
 from preterite.store import Database
 from preterite.testing.conformance.store_steps import (
@@ -25,6 +25,61 @@ from preterite.testing.conformance.store_steps import (
 
 class OutboxConformance:
     """Committed events get gap-free numbers, and stay in the journal until the log has them."""
+
+    @pytest.mark.rule(14)
+    def test_what_was_forgotten_is_in_the_journal_and_is_never_numbered_again(
+        self, database: Database, connection: Any
+    ) -> None:
+        stream = Stream("sales", 0)
+        forgotten = [
+            Record(stream, "event", 1, 1, id_of("a"), b"a"),
+            Record(stream, "void", 1, 2, b"", b"lost"),
+            Record(stream, "event", 1, 3, id_of("c"), b"c"),
+        ]
+        before = database.store.has_forgotten(connection)
+        with transaction(database.store, connection):
+            database.store.adopt(connection, forgotten, NOW)
+        publish(database.store, connection, [outbox_row("a"), outbox_row("d")])
+        lease = take(database.store, connection)
+        with transaction(database.store, connection):
+            suppressed = database.store.take_forgotten(connection, lease)
+            numbered = database.store.number(connection, lease, NOW, 100)
+        journal = database.store.journal(connection, stream, 0, 9, 100)
+
+        assert (before, database.store.has_forgotten(connection)) == (False, True)
+        assert [(one.row.event_id, one.published) for one in suppressed] == [(id_of("a"), b"a")]
+        assert numbered == 1
+        assert [(record.number, record.kind, record.body) for record in journal] == [
+            (1, "event", b"a"),
+            (2, "void", b"lost"),
+            (3, "event", b"c"),
+            (4, "event", b"d"),
+        ]
+        assert database.store.stream_numbers(connection)[0][:4] == (0, 4, id_of("d"), 3)
+
+    def test_whoever_lost_the_lease_takes_nothing_from_the_outbox(self, database: Database, connection: Any) -> None:
+        lost = take(database.store, connection)
+        take(database.store, connection, owner=SOMEBODY_ELSE)
+
+        with pytest.raises(Fenced), transaction(database.store, connection):
+            database.store.take_forgotten(connection, lost)
+
+    def test_workers_are_there_until_their_time_is_over_or_they_leave(
+        self, database: Database, connection: Any
+    ) -> None:
+        with transaction(database.store, connection):
+            database.store.attend(connection, ME, NOW + 6, NOW)
+            both = database.store.attend(connection, SOMEBODY_ELSE, NOW + 9, NOW)
+        with transaction(database.store, connection):
+            later = database.store.attend(connection, SOMEBODY_ELSE, NOW + 16, NOW + 7)
+        known = dict(database.store.workers(connection))
+        with transaction(database.store, connection):
+            database.store.leave(connection, SOMEBODY_ELSE)
+
+        assert sorted(both) == sorted([ME, SOMEBODY_ELSE])
+        assert list(later) == [SOMEBODY_ELSE]
+        assert known == {SOMEBODY_ELSE: NOW + 16}
+        assert dict(database.store.workers(connection)) == {}
 
     def test_what_is_rolled_back_is_not_in_the_outbox(self, database: Database, connection: Any) -> None:
         database.store.begin(connection)
