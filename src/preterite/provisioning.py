@@ -7,9 +7,11 @@ the relay vacuums. Nobody else may even connect. What to do is decided from what
 
 from __future__ import annotations
 
+import os
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
@@ -18,6 +20,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from preterite import postgres_server, stores
 from preterite.errors import ConfigurationError
+from preterite.settings import owner_variable, url_variable
 
 PASSWORD_BYTES = 24
 NAME_CHARACTERS_MAX = 63
@@ -182,6 +185,23 @@ def new_password() -> str:
     return secrets.token_urlsafe(PASSWORD_BYTES)
 
 
+def write_urls(file: Path, server: Server, places: Sequence[Premises], passwords: Mapping[str, str]) -> None:
+    """Write the URLs as variables of the environment, where nobody but the file's owner ever could read them.
+
+    Whole or not at all: what was there before stays until the new one is complete.
+    """
+    lines: list[str] = []
+    for one in places:
+        lines.append(f"{url_variable(one.component)}={server.url(one.runner, passwords[one.runner], one.database)}\n")
+        lines.append(f"{owner_variable(one.component)}={server.url(one.owner, passwords[one.owner], one.database)}\n")
+    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    beside = file.with_name(f"{file.name}.new")
+    beside.unlink(missing_ok=True)
+    with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as opened:
+        opened.writelines(lines)
+    beside.replace(file)
+
+
 def provision(
     server: Server, places: Sequence[Premises], passwords: Mapping[str, str], made: Callable[[str], None]
 ) -> None:
@@ -261,7 +281,8 @@ def _tried(role: str, tried: str, url: str, text: str) -> Refusal:
     try:
         connection: Any = psycopg.connect(postgres_server.place_of(url).conninfo)
     except psycopg.OperationalError as error:
-        return Refusal(role, tried, "permission denied" in str(error), postgres_server.first_line(error))
+        answer = postgres_server.first_line(error).rpartition("FATAL:")[2].strip()
+        return Refusal(role, tried, "permission denied" in answer, answer)
     try:
         if "DATABASE" in text.split()[1:2]:
             connection.autocommit = True

@@ -111,8 +111,10 @@ def test_provision_prints_makes_proves_and_changes_nothing_the_second_time(
     same = file.read_text()
     file.unlink()
     lost, _, why = run("provision", APP, "--admin", postgres.ADMIN_URL)
+    dry_again, _, _ = run("provision", APP, "--admin", postgres.ADMIN_URL, "--dry-run")
 
-    assert (dry, nothing_yet, first, second, lost) == (0, False, 0, 0, 2)
+    assert (dry, nothing_yet, first, second, lost, dry_again) == (0, False, 0, 0, 2, 0)
+    assert 'permission denied for database "shop_finance"\n' in proof
     assert "CREATE ROLE shop_sales NOSUPERUSER" in printed
     assert " 0 allowed" in proof
     assert same == urls

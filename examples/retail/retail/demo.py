@@ -71,14 +71,20 @@ def replay(data: Path, folder: Path, *, resume: bool, late: str | None, admin: s
     if not resume:
         for file in folder.glob("replay.sqlite*"):
             file.unlink()
-    owners = on_sqlite(folder, resume=resume) if admin is None else on_postgres(admin, resume=resume)
+    urls = folder / "urls"
+    owners = on_sqlite(folder, resume=resume) if admin is None else on_postgres(admin, urls, resume=resume)
     if owners is not None:
         if lines:
             system.begin_clock(first_of_month(lines[0].at))
         create_tables(owners)
     notebook = Notebook(folder / "replay.sqlite")
     _enter_lists(lines, unreadable, notebook)
-    _play(lines, notebook, str(folder) if admin is None else "PostgreSQL", late)
+    _play(
+        lines,
+        notebook,
+        str(folder) if admin is None else f"PostgreSQL (to look around: set -a; . {urls}; set +a)",
+        late,
+    )
     found = _sum_up(lines, notebook)
     print(text(found))
     faults = differences(found, oracle_figures(ORACLE, data))

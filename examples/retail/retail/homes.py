@@ -23,8 +23,8 @@ def on_sqlite(folder: Path, *, resume: bool) -> Mapping[str, str] | None:
     return None if (folder / "log.sqlite").exists() else {}
 
 
-def on_postgres(admin_url: str, *, resume: bool) -> Mapping[str, str] | None:
-    """Five databases and one for the log, each with its roles, whose passwords are new each time.
+def on_postgres(admin_url: str, urls: Path, *, resume: bool) -> Mapping[str, str] | None:
+    """Five databases and one for the log, each with its roles, whose passwords are new each time, and go to a file.
 
     The components work as roles that own no tables. Returns the URLs of the owners, who make them, if all is new.
     """
@@ -37,6 +37,7 @@ def on_postgres(admin_url: str, *, resume: bool) -> Mapping[str, str] | None:
             server.run([provisioning.Statement(None, drop, drop) for drop in drops])
         passwords = {role: provisioning.new_password() for place in places for role in (place.owner, place.runner)}
         provisioning.provision(server, places, passwords, lambda _name: None)
+        provisioning.write_urls(urls, server, places, passwords)
         owners = {one.component: server.url(one.owner, passwords[one.owner], one.database) for one in places}
         _say_where({one.component: server.url(one.runner, passwords[one.runner], one.database) for one in places})
     finally:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -50,13 +49,13 @@ def provision(options: argparse.Namespace) -> int:
     try:
         known = {} if options.new_passwords else _known_passwords(file, places)
         present = server.present()
-        _refuse_lost_passwords(file, known, present.roles, places, renew=options.new_passwords)
         roles = [role for place in places for role in (place.owner, place.runner)]
         passwords = {role: known.get(role) or provisioning.new_password() for role in roles}
         if options.dry_run:
             _print_sql(places, present, passwords)
             return 0
-        _write(file, _lines(server, places, passwords))
+        _refuse_lost_passwords(file, known, present.roles, places, renew=options.new_passwords)
+        provisioning.write_urls(file, server, places, passwords)
         provisioning.provision(server, places, passwords, lambda name: print(f"  {name} is ready", file=sys.stderr))
         print(f"the URLs are in {file}", file=sys.stderr)
         return _show(provisioning.prove(server, places, passwords))
@@ -86,25 +85,6 @@ def _show(refusals: Any) -> int:
     allowed = sum(1 for refusal in refusals if not refusal.refused)
     print(f"{len(refusals)} attempts, {allowed} allowed")
     return 1 if allowed else 0
-
-
-def _lines(server: Any, places: Any, passwords: Mapping[str, str]) -> list[str]:
-    lines: list[str] = []
-    for place in places:
-        runner = server.url(place.runner, passwords[place.runner], place.database)
-        owner = server.url(place.owner, passwords[place.owner], place.database)
-        lines += [f"{url_variable(place.component)}={runner}", f"{owner_variable(place.component)}={owner}"]
-    return lines
-
-
-def _write(file: Path, lines: list[str]) -> None:
-    """Write it where nobody but its owner ever could read it, whole or not at all."""
-    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    beside = file.with_name(f"{file.name}.new")
-    beside.unlink(missing_ok=True)
-    with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as opened:
-        opened.write("\n".join(lines) + "\n")
-    beside.replace(file)
 
 
 def _known_passwords(file: Path, places: Any) -> dict[str, str]:
