@@ -37,6 +37,9 @@ PRUNE_SECONDS = 60.0
 PRUNE_EVENTS = 5000
 JOURNAL_SECONDS = 7 * 24 * 3600.0
 
+Fresh = dict[int, list[Record]]
+"""What has just been numbered, by partition."""
+
 _logger = logging.getLogger("preterite")
 
 
@@ -87,7 +90,7 @@ class Relay:
             if changed or self._epoch == 0:
                 self._take_over(lease)
             numbered = self._number(lease)
-            sent = self._send(lease)
+            sent = self._send(lease, numbered)
         except LogFenced:
             # Another writer has claimed a stream: claim again in the next step, before anything is written.
             self._epoch = 0
@@ -160,21 +163,24 @@ class Relay:
             self._store.stop_relay(self._connection, reason)
         raise LogAhead(f"Relay of {self.component!r}: {reason}")
 
-    def _number(self, lease: Lease) -> int:
+    def _number(self, lease: Lease) -> Fresh:
+        """Give the next numbers; what has just got one need not be read from the journal."""
         if not self._store.has_outbox(self._connection):
-            return 0
+            return {}
         epoch, self._epoch = self._epoch, 0  # whatever fails from here on: take over again, and read what was committed
         with self._saving(lease):
             if self._forgets:
                 self._suppress(lease)
             numbered = self._store.number(self._connection, lease, self._leases.server_time(), NUMBER_EVENTS)
-        confirmed = {partition: row.confirmed for partition, row in self._streams.items()}
-        fresh = self._store.stream_numbers(self._connection)
-        self._streams = {
-            row.partition: row._replace(confirmed=confirmed.get(row.partition, row.confirmed)) for row in fresh
-        }
+        fresh: Fresh = {}
+        for partition, number, event_id, envelope in numbered:
+            record = Record(self._stream(partition), "event", epoch, number, event_id, envelope)
+            fresh.setdefault(partition, []).append(record)
+        for partition, records in fresh.items():
+            last = records[-1]
+            self._streams[partition] = self._streams[partition]._replace(last_number=last.number, last_id=last.event_id)
         self._epoch = epoch
-        return numbered
+        return fresh
 
     def _suppress(self, lease: Lease) -> None:
         """Leave out what was published before this database was restored; another event under its id is set aside."""
@@ -198,13 +204,14 @@ class Relay:
             failed_at=self._clock.now().timestamp(),
         )
 
-    def _send(self, lease: Lease) -> int:
+    def _send(self, lease: Lease, fresh: Fresh) -> int:
         """Append everything that is journaled and not confirmed, in bounded chunks; return how many were confirmed."""
         sent = 0
         while behind := [row for row in self._streams.values() if row.confirmed < row.last_number]:
             if not self._leases.trusted():
                 raise Fenced("The relay's lease may have run out; nothing more is sent under it.")
-            progress = self._append([record for row in behind for record in self._chunk(row)])
+            progress = self._append([record for row in behind for record in self._chunk(row, fresh)])
+            fresh = {}  # what the log did not take is read from the journal, with what was noted there
             if sent:
                 with self._saving(lease):
                     pass
@@ -213,7 +220,10 @@ class Relay:
                 break
         return sent
 
-    def _chunk(self, row: StreamNumbers) -> list[Record]:
+    def _chunk(self, row: StreamNumbers, fresh: Fresh) -> list[Record]:
+        known = fresh.get(row.partition)
+        if known and known[0].number == row.confirmed + 1:
+            return known
         stream = self._stream(row.partition)
         records = list(
             self._store.journal(self._connection, stream, row.confirmed, self._epoch, APPEND_EVENTS_PER_PARTITION)

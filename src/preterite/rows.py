@@ -62,6 +62,15 @@ class OutboxRow(NamedTuple):
     envelope: bytes
 
 
+class Numbered(NamedTuple):
+    """A committed event under the number that it has got."""
+
+    partition: int
+    number: int
+    event_id: bytes
+    envelope: bytes
+
+
 class Suppressed(NamedTuple):
     """An event in the outbox whose identifier was published before the database was restored, and what was."""
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from preterite.log import Record, Stream
-from preterite.rows import DbConnection, Lease, OutboxRow, StreamNumbers, Suppressed
+from preterite.rows import DbConnection, Lease, Numbered, OutboxRow, StreamNumbers, Suppressed
 
 
 class OutboxStore(Protocol):
@@ -30,8 +30,8 @@ class OutboxStore(Protocol):
         """The envelopes that wait to be numbered, in order. Reads only."""
         ...
 
-    def number(self, connection: DbConnection, lease: Lease, now: float, limit: int) -> int:
-        """Move the next events from the outbox to the journal under the next numbers; return how many.
+    def number(self, connection: DbConnection, lease: Lease, now: float, limit: int) -> Sequence[Numbered]:
+        """Move the next events from the outbox to the journal under the next numbers; return them in that order.
 
         Raises `Fenced` unless the lease is held. The order within a partition is that of the outbox.
         """

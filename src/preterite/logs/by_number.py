@@ -15,6 +15,9 @@ from typing import NamedTuple
 from preterite.log import Record, Stream
 
 
+AHEAD_READS_MAX = 20
+
+
 class Tail(NamedTuple):
     """The end of a stream as the log knows it at one look."""
 
@@ -47,7 +50,11 @@ def one_by_one(fetch: Callable[[Stream, int, int], Sequence[Record]]) -> Callabl
 
 
 class NumberedReader:
-    """Reads a fixed set of streams onward by number."""
+    """Reads a fixed set of streams onward by number.
+
+    Where the log can be asked `ahead`, a full read asks for what comes next, which is under way while the caller
+    works: at most as much again is held in memory. Its streams' ends are looked at every few reads nevertheless.
+    """
 
     def __init__(
         self,
@@ -56,6 +63,7 @@ class NumberedReader:
         fetch: Callable[[Sequence[Place], int], Sequence[Record]],
         version: Callable[[], int],
         closed: Callable[[], None],
+        ahead: Callable[[Sequence[Place], int], Callable[[], Sequence[Record]]] | None = None,
     ) -> None:
         self._places = dict(starts)
         self._order = list(starts)
@@ -63,6 +71,9 @@ class NumberedReader:
         self._fetch = fetch
         self._version = version
         self._closed = closed
+        self._ask_ahead = ahead
+        self._ahead: Callable[[], Sequence[Record]] | None = None
+        self._ahead_in_a_row = 0
         self._at_end_of: int | None = None
         self._reported_gaps: dict[Stream, int] = {}
         self._reported_heads: dict[Stream, Record] = {}
@@ -72,6 +83,27 @@ class NumberedReader:
         version = self._version()
         if version == self._at_end_of:
             return []
+        records = self._read_ahead(limit) or self._look(limit)
+        if len(records) >= limit:
+            # The stream that filled this read comes last in the next one.
+            self._order.append(self._order.pop(self._order.index(records[-1].stream)))
+            if self._ask_ahead is not None and self._ahead_in_a_row < AHEAD_READS_MAX:
+                self._ahead = self._ask_ahead([(stream, self._places[stream]) for stream in self._order], limit)
+        self._at_end_of = None if records else version
+        return records
+
+    def _read_ahead(self, limit: int) -> list[Record]:
+        """What was asked for when the last read was full; what is beyond the limit is asked for again."""
+        answer, self._ahead = self._ahead, None
+        if answer is None:
+            self._ahead_in_a_row = 0
+            return []
+        self._ahead_in_a_row += 1
+        runs = groupby(answer()[:limit], key=attrgetter("stream"))
+        return [record for stream, run in runs for record in self._onward(stream, list(run))]
+
+    def _look(self, limit: int) -> list[Record]:
+        """Look at every stream's end, and read those that have more."""
         records: list[Record] = []
         tails = self._tails()
         behind = [
@@ -91,10 +123,6 @@ class NumberedReader:
             records += onward
             if tail.head is not None and not onward and len(records) < limit:
                 records += self._head(stream, tail.head)
-        if len(records) >= limit:
-            # The stream that filled this read comes last in the next one.
-            self._order.append(self._order.pop(self._order.index(records[-1].stream)))
-        self._at_end_of = None if records else version
         return records
 
     def close(self) -> None:

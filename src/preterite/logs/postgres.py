@@ -12,11 +12,8 @@ from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from importlib import resources
-from itertools import count
 from typing import Any, NamedTuple
 from uuid import UUID
-
-import psycopg
 
 from preterite import postgres_server
 from preterite.clock import Clock
@@ -32,7 +29,8 @@ from preterite.log import (
     Stream,
     StreamEnd,
 )
-from preterite.logs.by_number import NumberedReader, Place, Tail, prefixes
+from preterite.logs.by_number import prefixes
+from preterite.logs.postgres_reader import PostgresReading, translated
 
 CHANNEL = "preterite_log"
 RETENTION_RECORDS = 5000
@@ -59,6 +57,12 @@ SELECT stream, number, kind, epoch, event_id, extract(epoch FROM statement_times
 FROM unnest(%b::int[], %b::bigint[], %b::text[], %b::bigint[], %b::bytea[], %b::bytea[])
     AS r (stream, number, kind, epoch, event_id, body)
 ON CONFLICT (stream, number) DO UPDATE SET epoch = excluded.epoch WHERE record.event_id = excluded.event_id
+"""
+# Beyond its stream's end, under the lock, nothing can stand under these numbers yet.
+_APPEND_FRESH = """
+INSERT INTO preterite_log.record (stream, number, kind, epoch, event_id, appended_at, body)
+SELECT stream, number, 'event', %b::bigint, event_id, extract(epoch FROM statement_timestamp()), body
+FROM unnest(%b::int[], %b::bigint[], %b::bytea[], %b::bytea[]) AS r (stream, number, event_id, body)
 """
 _ADVANCE = """
 UPDATE preterite_log.stream AS s SET last_number = greatest(s.last_number, n.number), epoch = n.epoch
@@ -90,18 +94,6 @@ SELECT min(r.number) FROM preterite_log.record r WHERE r.stream = %s AND NOT EXI
     SELECT 1 FROM preterite_log.record n WHERE n.stream = r.stream AND n.number = r.number + 1)
 """
 _ID_UNDER = "SELECT event_id FROM preterite_log.record WHERE stream = %s AND number = %s"
-_TAILS = """
-SELECT id, publisher, partition, last_number, head_epoch, head_number, head_id FROM preterite_log.stream
-WHERE publisher = ANY (%s)
-"""
-_FETCH = """
-SELECT w.place, r.kind, r.epoch, r.number, r.event_id, r.body
-FROM unnest(%s::int[], %s::bigint[]) WITH ORDINALITY AS w (stream, after, place)
-CROSS JOIN LATERAL (
-    SELECT * FROM preterite_log.record r WHERE r.stream = w.stream AND r.number > w.after ORDER BY r.number LIMIT %s
-) AS r
-ORDER BY w.place, r.number LIMIT %s
-"""
 _FORGET = """
 WITH old AS (
     SELECT r.stream, r.number FROM preterite_log.stream s CROSS JOIN LATERAL (
@@ -176,7 +168,7 @@ class PostgresLog:
             locked = self._fenced_streams(cursor, records)
             ids = {stream: one.id for stream, one in locked.items()}
             if numbered:
-                _append(cursor, ids, numbered)
+                _append(cursor, locked, numbered)
                 ends = [(ids[stream], record.number, record.epoch) for stream, record in last.items()]
                 cursor.execute(_ADVANCE, _columns(ends))
             heads = [(ids[r.stream], r.epoch, r.number, r.event_id) for r in records if r.kind == "head"]
@@ -210,30 +202,7 @@ class PostgresLog:
         return {Stream(publisher, partition): number for partition, number in rows}
 
     def reader(self, starts: Mapping[Stream, int]) -> LogReader:
-        with _translated():
-            connection = postgres_server.connect(self.place)
-        publishers = sorted({stream.publisher for stream in starts})
-        ids: dict[Stream, int] = {}
-        looks = count()
-
-        def tails() -> Mapping[Stream, Tail]:
-            found: dict[Stream, Tail] = {}
-            with _translated():
-                for stream_id, publisher, partition, *tail in connection.execute(_TAILS, [publishers]):
-                    stream = Stream(publisher, partition)
-                    if stream in starts:
-                        ids[stream] = stream_id
-                        found[stream] = _tail(stream, *tail)
-            return found
-
-        def fetch(places: Sequence[Place], limit: int) -> Sequence[Record]:
-            wanted = ([ids[stream] for stream, _ in places], [after for _, after in places])
-            with _translated():
-                rows = connection.execute(_FETCH, (*wanted, limit, limit), binary=True).fetchall()
-            return [Record(places[place - 1][0], *record) for place, *record in rows]
-
-        # A hint may be missed: every look asks the server.
-        return NumberedReader(starts, tails, fetch, lambda: next(looks), connection.close)
+        return PostgresReading(self.place, starts).reader()
 
     def version(self) -> int:
         with self._listening:
@@ -313,7 +282,7 @@ class PostgresLog:
     @contextmanager
     def _reaching(self) -> Generator[postgres_server.GuardedConnection]:
         """The connection, behind the lock; a broken one is forgotten, and made anew the next time."""
-        with self._lock, _translated():
+        with self._lock, translated():
             if self._connection is None:
                 self._connection = postgres_server.connect(self.place)
             try:
@@ -356,7 +325,13 @@ def _make_tables(cursor: Any) -> None:
         cursor.execute(schema(), prepare=False)
 
 
-def _append(cursor: Any, ids: Mapping[Stream, int], records: Sequence[Record]) -> None:
+def _append(cursor: Any, locked: Mapping[Stream, _Locked], records: Sequence[Record]) -> None:
+    ids = {stream: one.id for stream, one in locked.items()}
+    epochs = {record.epoch for record in records}
+    if len(epochs) == 1 and all(r.kind == "event" and r.number > locked[r.stream].last_number for r in records):
+        columns = _columns([(ids[r.stream], r.number, r.event_id, r.body) for r in records])
+        cursor.execute(_APPEND_FRESH, (*epochs, *columns))
+        return
     rows = [(ids[r.stream], r.number, r.kind, r.epoch, r.event_id, r.body) for r in records]
     cursor.execute(_APPEND, _columns(rows))
     if cursor.rowcount == len(rows):
@@ -380,21 +355,3 @@ def _readable_end(cursor: Any, stream: _Locked) -> StreamEnd:
     if number != last - first + 1:
         last = cursor.execute(_FIRST_HOLE, (stream_id,)).fetchone()[0]
     return StreamEnd(last, cursor.execute(_ID_UNDER, (stream_id, last)).fetchone()[0], epoch)
-
-
-def _tail(stream: Stream, last_number: int, head_epoch: int | None, head_number: int, head_id: bytes) -> Tail:
-    head = None if head_epoch is None else Record(stream, "head", head_epoch, head_number, head_id, b"")
-    return Tail(last_number, head)
-
-
-@contextmanager
-def _translated() -> Generator[None]:
-    try:
-        yield
-    except psycopg.Error as error:
-        if postgres_server.is_unavailable(error) or postgres_server.is_conflict(error):
-            raise StoreUnavailable(
-                f"The log cannot be used just now ({postgres_server.first_line(error)}); "
-                "nothing was appended, it is tried again."
-            ) from error
-        raise

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from psycopg.errors import DuplicateObject, DuplicateSchema, DuplicateTable, Inv
 
 from preterite import postgres_server
 from preterite.errors import NotMigrated, UsageError
-from preterite.rows import DbConnection, Lease, OutboxRow
+from preterite.rows import DbConnection, Fence, Lease, Move, Numbered, OutboxRow
 from preterite.store import Database, TableChange
 from preterite.stores.postgres_statements import PostgresStatements
 from preterite.stores.sql_store import SqlStore
@@ -207,20 +207,53 @@ class PostgresStore(SqlStore):
     def lacks_tables(self, error: BaseException) -> bool:
         return isinstance(error, UndefinedTable | InvalidSchemaName)
 
+    # leases and cursors, set-wise
+
+    def renew(self, connection: DbConnection, leases: Iterable[Lease], expires_at: float) -> int:
+        cursor = connection.cursor()
+        cursor.execute(self.own.RENEW_MANY, (expires_at, *_lease_columns(leases)))
+        return cursor.rowcount
+
+    def verify_fence(self, connection: DbConnection, fence: Fence) -> None:
+        columns = _lease_columns(fence.leases.values())
+        version, held = connection.cursor().execute(self.own.FENCE, columns).fetchone()
+        self._require_fence(fence, held, version)
+
+    def move_cursors(self, connection: DbConnection, moves: Sequence[Move], fence: Fence, expires_at: float) -> None:
+        rows = [(*move.stream, move.read.number, move.read.event_id, *move.new) for move in moves]
+        values = (*_columns(rows, 7), expires_at, *_lease_columns(fence.leases.values()))
+        moved, renewed, version = connection.cursor().execute(self.own.MOVE_CURSORS, values).fetchone()
+        self._require_moved(moved, moves)
+        self._require_fence(fence, renewed, version)
+
     # outbox
 
+    def confirm(self, connection: DbConnection, lease: Lease, confirmed: Mapping[int, int]) -> None:
+        cursor = connection.cursor()
+        self._require_lease(cursor, lease)
+        cursor.execute(self.own.CONFIRM_MANY, _columns(list(confirmed.items()), 2))
+
     def add_to_outbox(self, connection: DbConnection, rows: Sequence[OutboxRow]) -> None:
-        partitions, ids, envelopes = (list(column) for column in zip(*rows, strict=True))
-        connection.cursor().execute(self.own.ADD_MANY_TO_OUTBOX, (partitions, ids, envelopes))
+        connection.cursor().execute(self.own.ADD_MANY_TO_OUTBOX, _columns(rows, 3))
 
     def outbox_writer(self, connection: DbConnection) -> Callable[[OutboxRow], object]:
         return partial(connection.cursor().execute, self.sql.ADD_TO_OUTBOX)
 
-    def number(self, connection: DbConnection, lease: Lease, now: float, limit: int) -> int:
+    def number(self, connection: DbConnection, lease: Lease, now: float, limit: int) -> Sequence[Numbered]:
         cursor = connection.cursor()
         self._require_lease(cursor, lease)
         cursor.execute(self.own.LOCK_STREAMS)
-        return cursor.execute(self.own.MOVE_TO_JOURNAL, (limit, now)).fetchone()[0]
+        rows = cursor.execute(self.own.MOVE_TO_JOURNAL, (limit, now), binary=True).fetchall()
+        return [Numbered(*row) for row in sorted(rows)]
+
+
+def _columns(rows: Sequence[Sequence[Any]], count: int) -> list[list[Any]]:
+    """Rows turned into so many columns, as `unnest` takes them."""
+    return [[row[place] for row in rows] for place in range(count)]
+
+
+def _lease_columns(leases: Iterable[Lease]) -> list[list[Any]]:
+    return _columns([(lease.name, lease.owner, lease.epoch) for lease in leases], 3)
 
 
 def _beginning(batch: bool | None) -> str:

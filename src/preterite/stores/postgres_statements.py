@@ -55,13 +55,40 @@ WITH moved AS (
     FROM (SELECT DISTINCT ON (partition) partition, number, event_id FROM numbered ORDER BY partition, number DESC) AS n
     WHERE s.partition = n.partition
 )
-SELECT count(*) FROM numbered
+SELECT partition, number, event_id, envelope FROM numbered
 """
     VACUUM_OUTBOX = "VACUUM (SKIP_LOCKED, INDEX_CLEANUP on) preterite_outbox"
     HOLDS_LEASE = Statements.HOLDS_LEASE + " FOR NO KEY UPDATE"
     TAKE_LEASE = Statements.TAKE_LEASE.replace("owner IS ?", "owner IS NOT DISTINCT FROM ?")
     # A worker that has seen the set of handlers holds up whoever wants to change it until it has committed.
     HANDLERS_VERSION_LOCKED = Statements.HANDLERS_VERSION + " FOR SHARE"
+    # Everything that a batch checks before it begins, and everything that it checks and moves at its end, at once.
+    FENCE = """
+SELECT handlers_version, (
+    SELECT count(*) FROM preterite_lease l
+    JOIN unnest(%b::text[], %b::text[], %b::bigint[]) AS f (name, owner, epoch) USING (name, owner, epoch))
+FROM preterite_component
+"""
+    RENEW_MANY = """
+UPDATE preterite_lease l SET expires_at = %b, renewals = renewals + 1
+FROM unnest(%b::text[], %b::text[], %b::bigint[]) AS f (name, owner, epoch)
+WHERE l.name = f.name AND l.owner = f.owner AND l.epoch = f.epoch
+"""
+    MOVE_CURSORS = f"""
+WITH moved AS (
+    UPDATE preterite_cursor c SET number = m.number, event_id = m.event_id, epoch = m.epoch
+    FROM unnest(%b::text[], %b::int[], %b::bigint[], %b::bytea[], %b::bigint[], %b::bytea[], %b::bigint[])
+        AS m (publisher, partition, was_number, was_id, number, event_id, epoch)
+    WHERE (c.publisher, c.partition, c.number, c.event_id) = (m.publisher, m.partition, m.was_number, m.was_id)
+    RETURNING 1
+), renewed AS ({RENEW_MANY} RETURNING 1)
+SELECT (SELECT count(*) FROM moved), (SELECT count(*) FROM renewed),
+    (SELECT handlers_version FROM (SELECT handlers_version FROM preterite_component FOR SHARE) AS locked)
+"""
+    CONFIRM_MANY = """
+UPDATE preterite_stream s SET confirmed = c.number FROM unnest(%b::int[], %b::bigint[]) AS c (partition, number)
+WHERE s.partition = c.partition
+"""
     COUNT_HANDLED = """
 INSERT INTO preterite_activity (minute, session, handled) VALUES (?, pg_backend_pid(), ?)
 ON CONFLICT (minute, session) DO UPDATE SET handled = preterite_activity.handled + excluded.handled RETURNING handled

@@ -8,7 +8,7 @@ from typing import Any
 
 from preterite.errors import Fenced
 from preterite.log import Record, Stream
-from preterite.rows import DbConnection, Lease, OutboxRow, StreamNumbers, Suppressed
+from preterite.rows import DbConnection, Lease, Numbered, OutboxRow, StreamNumbers, Suppressed
 from preterite.stores.statements import Statements
 
 
@@ -29,17 +29,16 @@ class SqlOutbox:
     def outbox(self, connection: DbConnection) -> Sequence[bytes]:
         return [row[0] for row in connection.cursor().execute(self.sql.OUTBOX).fetchall()]
 
-    def number(self, connection: DbConnection, lease: Lease, now: float, limit: int) -> int:
+    def number(self, connection: DbConnection, lease: Lease, now: float, limit: int) -> Sequence[Numbered]:
         cursor = connection.cursor()
         self._require_lease(cursor, lease)
         last = cursor.execute(self.sql.LAST_TO_NUMBER, (limit - 1,)).fetchone()[0]
         if last is None:
-            return 0
-        cursor.execute(self.sql.NUMBER, (now, last))
-        numbered = cursor.rowcount
+            return []
+        numbered = sorted(cursor.execute(self.sql.NUMBER, (now, last)).fetchall())
         cursor.execute(self.sql.ADVANCE_STREAMS, (last,))
         cursor.execute(self.sql.REMOVE_NUMBERED, (last,))
-        return numbered
+        return [Numbered(*row) for row in numbered]
 
     def stream_numbers(self, connection: DbConnection) -> Sequence[StreamNumbers]:
         return [StreamNumbers(*row) for row in connection.cursor().execute(self.sql.STREAM_NUMBERS).fetchall()]

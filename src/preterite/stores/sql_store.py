@@ -195,30 +195,33 @@ class SqlStore(SqlOutbox, SqlParking, SqlLetters, SqlTime, SqlReplay):
             self.sql.MOVE_CURSOR,
             [(*move.new, *move.stream, move.read.number, move.read.event_id) for move in moves],
         )
-        moved = cursor.rowcount if moves else 0
-        if moved != len(moves):
-            raise Fenced(
-                f"{len(moves) - moved} of {len(moves)} cursors were moved by somebody else; nothing was written."
-            )
+        self._require_moved(cursor.rowcount if moves else 0, moves)
         self.check_fence(connection, fence, expires_at)
 
     def verify_fence(self, connection: DbConnection, fence: Fence) -> None:
         held = {(name, owner, epoch) for name, owner, epoch, _, _ in self.leases(connection)}
-        if not all((lease.name, lease.owner, lease.epoch) in held for lease in fence.leases.values()):
-            raise Fenced("A lease of this worker was taken over; nothing was begun.")
-        self._require_handlers(connection, fence, self.sql.HANDLERS_VERSION)
+        version = connection.cursor().execute(self.sql.HANDLERS_VERSION).fetchone()[0]
+        self._require_fence(
+            fence, sum(1 for one in fence.leases.values() if (one.name, one.owner, one.epoch) in held), version
+        )
 
     def check_fence(self, connection: DbConnection, fence: Fence, expires_at: float) -> None:
-        self._renew_all(connection, fence, expires_at)
-        self._require_handlers(connection, fence, self.sql.HANDLERS_VERSION_LOCKED)
+        renewed = self.renew(connection, fence.leases.values(), expires_at)
+        version = connection.cursor().execute(self.sql.HANDLERS_VERSION_LOCKED).fetchone()[0]
+        self._require_fence(fence, renewed, version)
 
-    def _require_handlers(self, connection: DbConnection, fence: Fence, statement: str) -> None:
-        if connection.cursor().execute(statement).fetchone()[0] != fence.handlers_version:
-            raise Fenced("Other handlers are registered by now; nothing was written.")
+    def _require_moved(self, moved: int, moves: Sequence[Move]) -> None:
+        if moved != len(moves):
+            raise Fenced(
+                f"{len(moves) - moved} of {len(moves)} cursors were moved by somebody else; nothing was written."
+            )
 
-    def _renew_all(self, connection: DbConnection, fence: Fence, expires_at: float) -> None:
-        if self.renew(connection, fence.leases.values(), expires_at) != len(fence.leases):
+    def _require_fence(self, fence: Fence, leases: int, handlers_version: int) -> None:
+        """So many of the fence's leases are held, and this is the version of the handlers in force."""
+        if leases != len(fence.leases):
             raise Fenced("A lease of this worker was taken over; nothing was written.")
+        if handlers_version != fence.handlers_version:
+            raise Fenced("Other handlers are registered by now; nothing was written.")
 
     def stop_stream(self, connection: DbConnection, stream: Stream, reason: str | None) -> None:
         connection.cursor().execute(self.sql.STOP_STREAM, (reason, *stream))

@@ -37,6 +37,7 @@ SELECT o.partition, s.last_number + row_number() OVER (PARTITION BY o.partition 
     o.event_id, ?, o.envelope
 FROM preterite_outbox o JOIN preterite_stream s USING (partition)
 WHERE o.id <= ?
+RETURNING partition, number, event_id, envelope
 """
     ADVANCE_STREAMS = """
 UPDATE preterite_stream AS s SET

@@ -1,0 +1,111 @@
+"""Reading the PostgreSQL log: streams by number, and the next batch asked for while the last one is handled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import count
+
+import psycopg
+from psycopg import generators, pq
+from psycopg.adapt import Transformer
+
+from preterite import postgres_server
+from preterite.errors import StoreUnavailable
+from preterite.log import LogReader, Record, Stream
+from preterite.logs.by_number import NumberedReader, Place, Tail
+
+_TAILS = """
+SELECT id, publisher, partition, last_number, head_epoch, head_number, head_id FROM preterite_log.stream
+WHERE publisher = ANY (%s)
+"""
+_FETCH = """
+SELECT w.place, r.kind, r.epoch, r.number, r.event_id, r.body
+FROM unnest({ids}::int[], {afters}::bigint[]) WITH ORDINALITY AS w (stream, after, place)
+CROSS JOIN LATERAL (
+    SELECT * FROM preterite_log.record r WHERE r.stream = w.stream AND r.number > w.after ORDER BY r.number LIMIT {limit}
+) AS r
+ORDER BY w.place, r.number LIMIT {limit}
+"""
+_FETCH_NOW = _FETCH.format(ids="%(ids)s", afters="%(afters)s", limit="%(limit)s")
+_FETCH_AHEAD = _FETCH.format(ids="$1", afters="$2", limit="$3").encode()
+
+
+class PostgresReading:
+    """What a reader asks the server, on a connection of its own; used by one thread."""
+
+    def __init__(self, place: postgres_server.Place, starts: Mapping[Stream, int]) -> None:
+        with translated():
+            self._connection = postgres_server.connect(place)
+        self._starts = starts
+        self._publishers = sorted({stream.publisher for stream in starts})
+        self._ids: dict[Stream, int] = {}
+
+    def reader(self) -> LogReader:
+        """A reader from where the streams are to start."""
+        looks = count()
+        # A hint may be missed: every look asks the server.
+        return NumberedReader(
+            self._starts, self._tails, self._fetch, lambda: next(looks), self._connection.close, self._fetch_ahead
+        )
+
+    def _tails(self) -> Mapping[Stream, Tail]:
+        found: dict[Stream, Tail] = {}
+        with translated():
+            for stream_id, publisher, partition, *tail in self._connection.execute(_TAILS, [self._publishers]):
+                stream = Stream(publisher, partition)
+                if stream in self._starts:
+                    self._ids[stream] = stream_id
+                    found[stream] = _tail(stream, *tail)
+        return found
+
+    def _fetch(self, places: Sequence[Place], limit: int) -> Sequence[Record]:
+        ids, afters = [self._ids[stream] for stream, _ in places], [after for _, after in places]
+        with translated():
+            cursor = self._connection.execute(_FETCH_NOW, {"ids": ids, "afters": afters, "limit": limit}, binary=True)
+            return [Record(places[place - 1][0], *record) for place, *record in cursor.fetchall()]
+
+    def _fetch_ahead(self, places: Sequence[Place], limit: int) -> Callable[[], Sequence[Record]]:
+        """Send the question; what is returned waits for the answer. Nothing else may be asked in between."""
+        known = [(stream, after) for stream, after in places if stream in self._ids]
+        ids, afters = (self._ids[stream] for stream, _ in known), (after for _, after in known)
+        values = [_array(ids), _array(afters), str(limit).encode()]
+        asked = self._connection.pgconn
+        with translated():
+            asked.send_query_params(_FETCH_AHEAD, values, result_format=pq.Format.BINARY)
+            asked.flush()
+
+        def answer() -> Sequence[Record]:
+            with translated():
+                result = self._connection.wait(generators.fetch_many(asked))[-1]
+                if result.status != pq.ExecStatus.TUPLES_OK:
+                    raise psycopg.errors.error_from_result(result)
+                transformer = Transformer(self._connection)
+                transformer.set_pgresult(result, format=pq.Format.BINARY)
+                rows = transformer.load_rows(0, result.ntuples, tuple)
+            return [Record(known[place - 1][0], *record) for place, *record in rows]
+
+        return answer
+
+
+def _array(numbers: Generator[int]) -> bytes:
+    return f"{{{','.join(map(str, numbers))}}}".encode()
+
+
+def _tail(stream: Stream, last_number: int, head_epoch: int | None, head_number: int, head_id: bytes) -> Tail:
+    head = None if head_epoch is None else Record(stream, "head", head_epoch, head_number, head_id, b"")
+    return Tail(last_number, head)
+
+
+@contextmanager
+def translated() -> Generator[None]:
+    """What the driver raises where the log is out of reach, as `StoreUnavailable`."""
+    try:
+        yield
+    except psycopg.Error as error:
+        if postgres_server.is_unavailable(error) or postgres_server.is_conflict(error):
+            raise StoreUnavailable(
+                f"The log cannot be used just now ({postgres_server.first_line(error)}); "
+                "nothing was appended, it is tried again."
+            ) from error
+        raise
