@@ -156,6 +156,7 @@ def with_preterite(events: Sequence[ItemPurchased], declare: Callable[[Component
         log = urls.pop("log")
         with system.open(databases=urls, log=log, create_tables=True) as shop:
             _enter_prices(urls["finance"])
+            shop.settle()  # everything is open, as by hand
             with shop.session(sales) as session, sales.unit_of_work(session) as unit_of_work:
                 for event in events:
                     unit_of_work.publish(event)

@@ -15,7 +15,7 @@ import msgspec
 from preterite.errors import Undecodable
 
 
-class Envelope(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Envelope(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """One message with everything needed to route, order and trace it."""
 
     id: UUID

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import msgspec
 
 from preterite import envelope as envelopes
@@ -16,7 +14,7 @@ from preterite.rows import Failure
 from preterite.topology import Subscription, Subscriptions
 
 
-class Item(NamedTuple):
+class Item(msgspec.Struct, frozen=True, gc=False):
     """A record made ready: decoded and matched with what this component hears, or the reason why it is not."""
 
     record: Record

@@ -14,6 +14,8 @@ from enum import StrEnum
 from typing import Literal, NamedTuple, Protocol
 from uuid import UUID
 
+import msgspec
+
 NO_EVENT = b""
 RECORD_BYTES_MAX = 1024 * 1024
 
@@ -31,8 +33,8 @@ class Stream(NamedTuple):
         return f"{self.publisher}/{self.partition}"
 
 
-class Record(NamedTuple):
-    """One entry of a stream.
+class Record(msgspec.Struct, frozen=True, gc=False):
+    """One entry of a stream. A struct, because a busy worker makes many thousands a second.
 
     `number` is the event's or void's own number; of a head it is the last number given; of a claim it is 0.
     `body` is the envelope of an event, the reason of a void, the nonce of a claim.

@@ -14,8 +14,9 @@ from typing import NamedTuple
 
 from preterite.log import Record, Stream
 
-
 AHEAD_READS_MAX = 20
+
+_stream_of: Callable[[Record], Stream] = attrgetter("stream")
 
 
 class Tail(NamedTuple):
@@ -31,9 +32,18 @@ Place = tuple[Stream, int]
 
 def prefixes(appended: Sequence[Record], ends: Mapping[Stream, int]) -> Mapping[Stream, int]:
     """What is durable without a hole once these records are appended to streams that ended so far: see `Log.append`."""
-    first = {record.stream: record.number for record in reversed(appended)}
-    last = {record.stream: record.number for record in appended}
-    return {stream: last[stream] if first[stream] <= ends[stream] + 1 else ends[stream] for stream in first}
+    return {
+        stream: run[-1].number if run[0].number <= ends[stream] + 1 else ends[stream]
+        for stream, run in runs_of(appended).items()
+    }
+
+
+def runs_of(records: Sequence[Record]) -> dict[Stream, list[Record]]:
+    """The records of each stream, in their order."""
+    runs: dict[Stream, list[Record]] = {}
+    for stream, run in groupby(records, key=_stream_of):
+        runs.setdefault(stream, []).extend(run)
+    return runs
 
 
 def one_by_one(fetch: Callable[[Stream, int, int], Sequence[Record]]) -> Callable[[Sequence[Place], int], list[Record]]:
@@ -99,7 +109,7 @@ class NumberedReader:
             self._ahead_in_a_row = 0
             return []
         self._ahead_in_a_row += 1
-        runs = groupby(answer()[:limit], key=attrgetter("stream"))
+        runs = groupby(answer()[:limit], key=_stream_of)
         return [record for stream, run in runs for record in self._onward(stream, list(run))]
 
     def _look(self, limit: int) -> list[Record]:
@@ -112,8 +122,7 @@ class NumberedReader:
             if stream in tails and tails[stream].last_number > self._places[stream]
         ]
         found = {
-            stream: list(run)
-            for stream, run in groupby(self._fetch(behind, limit) if behind else (), key=attrgetter("stream"))
+            stream: list(run) for stream, run in groupby(self._fetch(behind, limit) if behind else (), key=_stream_of)
         }
         for stream in self._order:
             tail = tails.get(stream)

@@ -29,7 +29,7 @@ from preterite.log import (
     Stream,
     StreamEnd,
 )
-from preterite.logs.by_number import prefixes
+from preterite.logs.by_number import prefixes, runs_of
 from preterite.logs.postgres_reader import PostgresReading, translated
 
 CHANNEL = "preterite_log"
@@ -157,23 +157,20 @@ class PostgresLog:
             return {stream: _readable_end(cursor, locked[stream]) for stream in streams}
 
     def append(self, records: Sequence[Record]) -> Mapping[Stream, int]:
-        oversize = next((record for record in records if len(record.body) > RECORD_BYTES_MAX), None)
-        if oversize is not None:
+        if any(len(record.body) > RECORD_BYTES_MAX for record in records):
+            oversize = next(record for record in records if len(record.body) > RECORD_BYTES_MAX)
             raise RecordRefused(
                 oversize.stream, oversize.number, f"{len(oversize.body):,} bytes; at most {RECORD_BYTES_MAX:,}"
             )
         numbered = [record for record in records if record.kind in ("event", "void")]
-        last = {record.stream: record for record in numbered}
+        heads = [record for record in records if record.kind == "head"]
         with self._writing() as cursor:
             locked = self._fenced_streams(cursor, records)
-            ids = {stream: one.id for stream, one in locked.items()}
             if numbered:
-                _append(cursor, locked, numbered)
-                ends = [(ids[stream], record.number, record.epoch) for stream, record in last.items()]
-                cursor.execute(_ADVANCE, _columns(ends))
-            heads = [(ids[r.stream], r.epoch, r.number, r.event_id) for r in records if r.kind == "head"]
+                _append(cursor, locked, runs_of(numbered))
             if heads:
-                cursor.execute(_HEADS, _columns(heads))
+                rows = [(locked[head.stream].id, head.epoch, head.number, head.event_id) for head in heads]
+                cursor.execute(_HEADS, _columns(rows))
         self._tell()
         return prefixes(numbered, {stream: one.last_number for stream, one in locked.items()})
 
@@ -267,10 +264,11 @@ class PostgresLog:
         return {Stream(row[0], row[1]): _Locked(*row[2:]) for row in rows}
 
     def _fenced_streams(self, cursor: Any, records: Sequence[Record]) -> dict[Stream, _Locked]:
-        locked = self._lock_streams(cursor, [record.stream for record in records])
-        for record in records:
-            if locked[record.stream].epoch > record.epoch:
-                raise LogFenced(str(record.stream), locked[record.stream].epoch)
+        oldest = {stream: min(record.epoch for record in run) for stream, run in runs_of(records).items()}
+        locked = self._lock_streams(cursor, list(oldest))
+        for stream, epoch in oldest.items():
+            if locked[stream].epoch > epoch:
+                raise LogFenced(str(stream), locked[stream].epoch)
         return locked
 
     def _tell(self) -> None:
@@ -325,20 +323,37 @@ def _make_tables(cursor: Any) -> None:
         cursor.execute(schema(), prepare=False)
 
 
-def _append(cursor: Any, locked: Mapping[Stream, _Locked], records: Sequence[Record]) -> None:
-    ids = {stream: one.id for stream, one in locked.items()}
-    epochs = {record.epoch for record in records}
-    if len(epochs) == 1 and all(r.kind == "event" and r.number > locked[r.stream].last_number for r in records):
-        columns = _columns([(ids[r.stream], r.number, r.event_id, r.body) for r in records])
-        cursor.execute(_APPEND_FRESH, (*epochs, *columns))
-        return
-    rows = [(ids[r.stream], r.number, r.kind, r.epoch, r.event_id, r.body) for r in records]
-    cursor.execute(_APPEND, _columns(rows))
+def _append(cursor: Any, locked: Mapping[Stream, _Locked], runs: Mapping[Stream, Sequence[Record]]) -> None:
+    """Append the records of each stream, and note where it ends."""
+    ids = [locked[stream].id for stream, run in runs.items() for _ in run]
+    records = [record for run in runs.values() for record in run]
+    if _are_fresh(locked, runs):
+        rows = [(record.number, record.event_id, record.body) for record in records]
+        cursor.execute(_APPEND_FRESH, (records[0].epoch, ids, *_columns(rows)))
+    else:
+        _append_again(cursor, ids, records)
+    ends = [(locked[stream].id, run[-1].number, run[-1].epoch) for stream, run in runs.items()]
+    cursor.execute(_ADVANCE, _columns(ends))
+
+
+def _are_fresh(locked: Mapping[Stream, _Locked], runs: Mapping[Stream, Sequence[Record]]) -> bool:
+    """Whether these are events of one writer beyond the streams' ends, as nearly always."""
+    if any(run[0].number <= locked[stream].last_number for stream, run in runs.items()):
+        return False
+    kinds, epochs = zip(*((record.kind, record.epoch) for run in runs.values() for record in run), strict=True)
+    return set(kinds) == {"event"} and len(set(epochs)) == 1
+
+
+def _append_again(cursor: Any, ids: Sequence[int], records: Sequence[Record]) -> None:
+    """Append what may stand there already, as the same event; raises `LogConflict` if another does."""
+    rows = [(record.number, record.kind, record.epoch, record.event_id, record.body) for record in records]
+    cursor.execute(_APPEND, (ids, *_columns(rows)))
     if cursor.rowcount == len(rows):
         return
-    conflict = cursor.execute(_CONFLICTS, _columns([(row[0], row[1], row[4]) for row in rows])).fetchone()
-    stream = next(stream for stream, stream_id in ids.items() if stream_id == conflict[0])
-    raise LogConflict(f"Another event stands under number {conflict[1]} of {stream}; nothing was appended.")
+    wanted = [(stream_id, record.number, record.event_id) for stream_id, record in zip(ids, records, strict=True)]
+    stream_id, number = cursor.execute(_CONFLICTS, _columns(wanted)).fetchone()
+    stream = records[ids.index(stream_id)].stream
+    raise LogConflict(f"Another event stands under number {number} of {stream}; nothing was appended.")
 
 
 def _columns(rows: Sequence[Sequence[Any]]) -> list[list[Any]]:

@@ -23,7 +23,8 @@ _FETCH = """
 SELECT w.place, r.kind, r.epoch, r.number, r.event_id, r.body
 FROM unnest({ids}::int[], {afters}::bigint[]) WITH ORDINALITY AS w (stream, after, place)
 CROSS JOIN LATERAL (
-    SELECT * FROM preterite_log.record r WHERE r.stream = w.stream AND r.number > w.after ORDER BY r.number LIMIT {limit}
+    SELECT * FROM preterite_log.record r WHERE r.stream = w.stream AND r.number > w.after
+    ORDER BY r.number LIMIT {limit}
 ) AS r
 ORDER BY w.place, r.number LIMIT {limit}
 """

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from msgspec import structs
+
 from preterite.rows import LATER, LaterRow, SagaRow, saga_key, tick_name
 from preterite.store import Database, Store
 from preterite.testing.conformance.store_steps import FINANCE, NOW, id_of, park, parked, transaction
@@ -127,7 +129,7 @@ class TimeConformance:
             later("nobody's"),
         )
         command = parked(9, key, handler="Window.pack")
-        record = command.record._replace(kind="command", stream=command.record.stream._replace(publisher=LATER))
+        record = structs.replace(command.record, kind="command", stream=command.record.stream._replace(publisher=LATER))
         park(store, connection, replace(command, record=record))
         with transaction(store, connection):
             ended = store.end_saga(connection, row)
