@@ -238,7 +238,7 @@ class Inbox:
             else:
                 for index in members:
                     self._handling.call(batch, bound, [items[index]], index, mode)
-        return sum(1 for index in range(start, end) if plan.runs[index])
+        return sum(map(bool, plan.runs[start:end]))
 
     def _segments(self, items: Sequence[Item]) -> Iterator[tuple[int, int]]:
         """The batch cut into single items and runs, in order.

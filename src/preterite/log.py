@@ -8,9 +8,10 @@ travel. The log is dumb on purpose: append, and read on from a position. Positio
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from operator import attrgetter
 from typing import Literal, NamedTuple, Protocol
 from uuid import UUID
 
@@ -46,6 +47,9 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     number: int
     event_id: bytes
     body: bytes
+
+
+stream_of: Callable[[Record], Stream] = attrgetter("stream")
 
 
 class StreamEnd(NamedTuple):

@@ -15,6 +15,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
+from itertools import groupby
+from operator import itemgetter
 from uuid import UUID
 
 from preterite import envelope as envelopes
@@ -69,7 +71,7 @@ class Relay:
         self._leases = Leases(self._store, clock, owner, [RELAY])
         self._streams: dict[int, StreamNumbers] = {}
         self._epoch = 0
-        self._unsaved = self._forgets = False
+        self._unsaved = self._forgets = self._more = False
         self._healed_at = self._head_at = self._maintained_at = self._pruned_at = self._confirmed_at = float("-inf")
 
     def step(self) -> bool:
@@ -165,7 +167,7 @@ class Relay:
 
     def _number(self, lease: Lease) -> Fresh:
         """Give the next numbers; what has just got one need not be read from the journal."""
-        if not self._store.has_outbox(self._connection):
+        if not self._more and not self._store.has_outbox(self._connection):
             return {}
         epoch, self._epoch = self._epoch, 0  # whatever fails from here on: take over again, and read what was committed
         with self._saving(lease):
@@ -173,13 +175,12 @@ class Relay:
                 self._suppress(lease)
             numbered = self._store.number(self._connection, lease, self._leases.server_time(), NUMBER_EVENTS)
         fresh: Fresh = {}
-        for partition, number, event_id, envelope in numbered:
-            record = Record(self._stream(partition), "event", epoch, number, event_id, envelope)
-            fresh.setdefault(partition, []).append(record)
-        for partition, records in fresh.items():
-            last = records[-1]
+        for partition, run in groupby(numbered, key=itemgetter(0)):
+            stream = self._stream(partition)
+            fresh[partition] = [Record(stream, "event", epoch, *one) for _, *one in run]
+            last = fresh[partition][-1]
             self._streams[partition] = self._streams[partition]._replace(last_number=last.number, last_id=last.event_id)
-        self._epoch = epoch
+        self._epoch, self._more = epoch, len(numbered) == NUMBER_EVENTS
         return fresh
 
     def _suppress(self, lease: Lease) -> None:

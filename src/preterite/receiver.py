@@ -10,14 +10,13 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import groupby
-from operator import attrgetter
 
 from preterite.clock import Clock, Randomness
 from preterite.errors import Fenced
 from preterite.handling import Handling, Running
 from preterite.inbox import BATCH_EVENTS, Inbox, ParkingFull
 from preterite.leases import Leases
-from preterite.log import Cursor, Log, LogReader, Record, Stream, Verdict, accept, applied_in_a_row
+from preterite.log import Cursor, Log, LogReader, Record, Stream, Verdict, accept, applied_in_a_row, stream_of
 from preterite.owners import new_owner
 from preterite.parking import Parking
 from preterite.replay import Replayer
@@ -34,7 +33,6 @@ BATCH_EVENTS_MIN = 50
 HELD_UP_SECONDS = 1.0
 
 _logger = logging.getLogger("preterite")
-_stream_of: Callable[[Record], Stream] = attrgetter("stream")
 
 
 class Receiver:
@@ -223,7 +221,8 @@ class Receiver:
         done, self._waiting = records[: handled.records], list(records[handled.records :])
         # What a batch has no time for is decoded again in the next one: take about as much as can be done.
         self._batch_events = min(max(2 * handled.records, BATCH_EVENTS_MIN), BATCH_EVENTS)
-        for stream, record in {record.stream: record for record in done}.items():
+        for stream, run in groupby(done, key=stream_of):
+            *_, record = run
             self._committed[stream] = self._committed[stream].at(record)
             if stream in self._stopped and record.number >= self._stopped[stream].before:
                 self._move_again(stream)
@@ -235,7 +234,7 @@ class Receiver:
         records, self._waiting = self._waiting, []
         while (wanted := self._batch_events - len(records)) > 0:
             read = self._reader.read(wanted)
-            for stream, run in groupby(read, key=_stream_of):
+            for stream, run in groupby(read, key=stream_of):
                 records += self._accepted(stream, list(run))
             if len(read) < wanted:
                 break

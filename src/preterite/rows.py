@@ -62,13 +62,8 @@ class OutboxRow(NamedTuple):
     envelope: bytes
 
 
-class Numbered(NamedTuple):
-    """A committed event under the number that it has got."""
-
-    partition: int
-    number: int
-    event_id: bytes
-    envelope: bytes
+Numbered = tuple[int, int, bytes, bytes]
+"""A committed event under the number that it has got: partition, number, identifier, envelope."""
 
 
 class Suppressed(NamedTuple):

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 from preterite.contracts import Tick
 from preterite.errors import Fenced
 from preterite.items import Item
-from preterite.log import Cursor, Stream
+from preterite.log import Cursor, Stream, stream_of
 from preterite.rows import DbConnection, Fence, LaterRow, Move, Replay, ReplayCursor, Replaying
 from preterite.store import Store
 from preterite.topology import BoundHandler
@@ -45,12 +45,12 @@ class LiveStreams:
 
     def settle(self, connection: DbConnection, items: Sequence[Item]) -> None:
         """Move the cursors from where they were read to the last record of each stream in the batch."""
-        counts = Counter([item.record.stream for item in items])
-        ends = {item.record.stream: item.record for item in items}
-        for stream, record in ends.items():
-            expected = self.cursors[stream].number + counts[stream]
-            assert record.number == expected, f"the batch leaves out numbers of {stream}"
-        moves = [Move(stream, self.cursors[stream], self.cursors[stream].at(record)) for stream, record in ends.items()]
+        ends = dict(self.cursors)
+        for stream, run in groupby([item.record for item in items], key=stream_of):
+            records = list(run)
+            assert records[-1].number == ends[stream].number + len(records), f"numbers of {stream} are left out"
+            ends[stream] = ends[stream].at(records[-1])
+        moves = [Move(stream, was, ends[stream]) for stream, was in self.cursors.items() if ends[stream] != was]
         self.store.move_cursors(connection, moves, self.fence, self.expires_at())
 
 

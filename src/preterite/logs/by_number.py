@@ -9,14 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
-from operator import attrgetter
 from typing import NamedTuple
 
-from preterite.log import Record, Stream
+from preterite.log import Record, Stream, stream_of
 
 AHEAD_READS_MAX = 20
-
-_stream_of: Callable[[Record], Stream] = attrgetter("stream")
 
 
 class Tail(NamedTuple):
@@ -41,7 +38,7 @@ def prefixes(appended: Sequence[Record], ends: Mapping[Stream, int]) -> Mapping[
 def runs_of(records: Sequence[Record]) -> dict[Stream, list[Record]]:
     """The records of each stream, in their order."""
     runs: dict[Stream, list[Record]] = {}
-    for stream, run in groupby(records, key=_stream_of):
+    for stream, run in groupby(records, key=stream_of):
         runs.setdefault(stream, []).extend(run)
     return runs
 
@@ -109,7 +106,7 @@ class NumberedReader:
             self._ahead_in_a_row = 0
             return []
         self._ahead_in_a_row += 1
-        runs = groupby(answer()[:limit], key=_stream_of)
+        runs = groupby(answer()[:limit], key=stream_of)
         return [record for stream, run in runs for record in self._onward(stream, list(run))]
 
     def _look(self, limit: int) -> list[Record]:
@@ -122,7 +119,7 @@ class NumberedReader:
             if stream in tails and tails[stream].last_number > self._places[stream]
         ]
         found = {
-            stream: list(run) for stream, run in groupby(self._fetch(behind, limit) if behind else (), key=_stream_of)
+            stream: list(run) for stream, run in groupby(self._fetch(behind, limit) if behind else (), key=stream_of)
         }
         for stream in self._order:
             tail = tails.get(stream)

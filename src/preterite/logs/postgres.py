@@ -340,8 +340,9 @@ def _are_fresh(locked: Mapping[Stream, _Locked], runs: Mapping[Stream, Sequence[
     """Whether these are events of one writer beyond the streams' ends, as nearly always."""
     if any(run[0].number <= locked[stream].last_number for stream, run in runs.items()):
         return False
-    kinds, epochs = zip(*((record.kind, record.epoch) for run in runs.values() for record in run), strict=True)
-    return set(kinds) == {"event"} and len(set(epochs)) == 1
+    kinds = {record.kind for run in runs.values() for record in run}
+    epochs = {record.epoch for run in runs.values() for record in run}
+    return kinds == {"event"} and len(epochs) == 1
 
 
 def _append_again(cursor: Any, ids: Sequence[int], records: Sequence[Record]) -> None:

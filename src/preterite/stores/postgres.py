@@ -243,8 +243,7 @@ class PostgresStore(SqlStore):
         cursor = connection.cursor()
         self._require_lease(cursor, lease)
         cursor.execute(self.own.LOCK_STREAMS)
-        rows = cursor.execute(self.own.MOVE_TO_JOURNAL, (limit, now), binary=True).fetchall()
-        return [Numbered(*row) for row in sorted(rows)]
+        return sorted(cursor.execute(self.own.MOVE_TO_JOURNAL, (limit, now), binary=True).fetchall())
 
 
 def _columns(rows: Sequence[Sequence[Any]], count: int) -> list[list[Any]]:

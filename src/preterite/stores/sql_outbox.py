@@ -35,10 +35,10 @@ class SqlOutbox:
         last = cursor.execute(self.sql.LAST_TO_NUMBER, (limit - 1,)).fetchone()[0]
         if last is None:
             return []
-        numbered = sorted(cursor.execute(self.sql.NUMBER, (now, last)).fetchall())
+        numbered: list[Numbered] = sorted(cursor.execute(self.sql.NUMBER, (now, last)).fetchall())
         cursor.execute(self.sql.ADVANCE_STREAMS, (last,))
         cursor.execute(self.sql.REMOVE_NUMBERED, (last,))
-        return [Numbered(*row) for row in numbered]
+        return numbered
 
     def stream_numbers(self, connection: DbConnection) -> Sequence[StreamNumbers]:
         return [StreamNumbers(*row) for row in connection.cursor().execute(self.sql.STREAM_NUMBERS).fetchall()]
