@@ -31,8 +31,8 @@ from benchmarks.shop import (
     billable_rows,
     purchase_rows,
 )
+from preterite.inbox import BATCH_EVENTS
 
-BATCH_EVENTS = 500
 CHECKPOINT_PAGES = 1000
 PARTITIONS = 8
 SALES = f"""

@@ -1,7 +1,7 @@
 """PostgreSQL: what was committed to the outbox drained end to end, with Preterite and by hand; and the relay for long.
 
 By hand numbers the outbox set-wise into a journal, copies it to a log table in another database, and bills set-wise,
-with cursors: the same rows and envelopes, each commit durable, and nothing else.
+with cursors: the same rows and envelopes in batches of the same size, each commit durable, and nothing else.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from benchmarks.shop import (
     purchases,
 )
 from preterite import Component, System
-from preterite.outbox import Relay
+from preterite.inbox import BATCH_EVENTS
+from preterite.outbox import NUMBER_EVENTS, Relay
 from preterite.postgres_server import BEGIN, run
 
 ADMIN_URL = os.environ.get("PRETERITE_ADMIN_URL", "postgresql://postgres:preterite@127.0.0.1:54321/postgres")
 PARTITIONS = 8
-BATCH_EVENTS = 500
-EVENTS = 30_000
+EVENTS = 60_000
 EVENTS_OVER_SQLALCHEMY = 5_000
 EVENTS_SINGLY = 2_000
 RELAYED_EVENTS = int(os.environ.get("BENCH_RELAYED_EVENTS", "1000000"))
@@ -230,7 +230,7 @@ def relay_for_long(events: int = RELAYED_EVENTS) -> Relayed:
 
 def _send(relay: Any, log: Any) -> int:
     run(relay, BEGIN)
-    rows = relay.execute(_NUMBER, [1000]).fetchall()
+    rows = relay.execute(_NUMBER, [NUMBER_EVENTS]).fetchall()
     relay.commit()
     if rows:
         run(log, BEGIN)

@@ -35,7 +35,7 @@ from preterite.store import Store, reaching
 from preterite.topology import BoundHandler, Subscriptions
 from preterite.workplace import Batch, Workplace
 
-BATCH_EVENTS = 500
+BATCH_EVENTS = 1000
 BATCH_SECONDS = 0.05
 CULPRITS_MAX = 3
 CONFLICTS_MAX = 20

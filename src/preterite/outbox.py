@@ -29,7 +29,7 @@ from preterite.rows import RELAY, Failure, Lease, Parked, StreamNumbers, Suppres
 from preterite.sessions import Binding
 from preterite.store import Database, reaching
 
-NUMBER_EVENTS = 1000
+NUMBER_EVENTS = 2000
 APPEND_EVENTS_PER_PARTITION = 500
 HEAD_SECONDS = 60.0
 HEAL_SECONDS = 1.0

@@ -230,8 +230,10 @@ class PostgresStore(SqlStore):
 
     def confirm(self, connection: DbConnection, lease: Lease, confirmed: Mapping[int, int]) -> None:
         cursor = connection.cursor()
-        self._require_lease(cursor, lease)
-        cursor.execute(self.own.CONFIRM_MANY, _columns(list(confirmed.items()), 2))
+        cursor.execute(
+            self.own.CONFIRM_MANY, (lease.name, lease.owner, lease.epoch, *_columns(list(confirmed.items()), 2))
+        )
+        self._require_held(lease, cursor.rowcount == len(confirmed))
 
     def add_to_outbox(self, connection: DbConnection, rows: Sequence[OutboxRow]) -> None:
         connection.cursor().execute(self.own.ADD_MANY_TO_OUTBOX, _columns(rows, 3))
@@ -241,8 +243,8 @@ class PostgresStore(SqlStore):
 
     def number(self, connection: DbConnection, lease: Lease, now: float, limit: int) -> Sequence[Numbered]:
         cursor = connection.cursor()
-        self._require_lease(cursor, lease)
-        cursor.execute(self.own.LOCK_STREAMS)
+        held, _ = cursor.execute(self.own.LOCK_STREAMS, (lease.name, lease.owner, lease.epoch)).fetchone()
+        self._require_held(lease, held == 1)
         return sorted(cursor.execute(self.own.MOVE_TO_JOURNAL, (limit, now), binary=True).fetchall())
 
 

@@ -37,7 +37,12 @@ SELECT partition, event_id, envelope
 FROM unnest(%b::int[], %b::bytea[], %b::bytea[]) WITH ORDINALITY AS o (partition, event_id, envelope, place)
 ORDER BY place
 """
-    LOCK_STREAMS = "SELECT 1 FROM preterite_stream ORDER BY partition FOR UPDATE"
+    # Locked here, read in the next statement (rule R6).
+    LOCK_STREAMS = """
+WITH held AS (SELECT 1 FROM preterite_lease WHERE name = ? AND owner = ? AND epoch = ? FOR NO KEY UPDATE),
+locked AS (SELECT 1 FROM preterite_stream ORDER BY partition FOR UPDATE)
+SELECT (SELECT count(*) FROM held), (SELECT count(*) FROM locked)
+"""
     # Rows that are committed are moved, whatever their ids: an id is no place to go on from (rule R5).
     MOVE_TO_JOURNAL = """
 WITH moved AS (
@@ -86,8 +91,9 @@ SELECT (SELECT count(*) FROM moved), (SELECT count(*) FROM renewed),
     (SELECT handlers_version FROM (SELECT handlers_version FROM preterite_component FOR SHARE) AS locked)
 """
     CONFIRM_MANY = """
+WITH held AS (SELECT 1 FROM preterite_lease WHERE name = ? AND owner = ? AND epoch = ? FOR NO KEY UPDATE)
 UPDATE preterite_stream s SET confirmed = c.number FROM unnest(%b::int[], %b::bigint[]) AS c (partition, number)
-WHERE s.partition = c.partition
+WHERE s.partition = c.partition AND EXISTS (SELECT 1 FROM held)
 """
     COUNT_HANDLED = """
 INSERT INTO preterite_activity (minute, session, handled) VALUES (?, pg_backend_pid(), ?)

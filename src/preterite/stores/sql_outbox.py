@@ -105,5 +105,9 @@ class SqlOutbox:
         return cursor.rowcount
 
     def _require_lease(self, cursor: Any, lease: Lease) -> None:
-        if cursor.execute(self.sql.HOLDS_LEASE, (lease.name, lease.owner, lease.epoch)).fetchone() is None:
+        found = cursor.execute(self.sql.HOLDS_LEASE, (lease.name, lease.owner, lease.epoch)).fetchone()
+        self._require_held(lease, found is not None)
+
+    def _require_held(self, lease: Lease, held: bool) -> None:
+        if not held:
             raise Fenced(f"The lease {lease.name!r} is no longer held here; nothing was written.")
