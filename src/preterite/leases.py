@@ -44,6 +44,7 @@ class Leases:
         self._shared = shared
         self._looked_at = float("-inf")
         self._renewed_at = float("-inf")
+        self._renewing = False
         self._server_ahead = 0.0
         self._there: Mapping[str, float] = {}
         self._seen: dict[str, tuple[LeaseState, float]] = {}
@@ -88,6 +89,19 @@ class Leases:
     def renewed(self) -> None:
         """Note that the leases were renewed just now, inside somebody's transaction."""
         self._renewed_at = self._clock.monotonic()
+
+    def renewal(self) -> float | None:
+        """When the leases are to expire if this transaction is to renew them; nothing if they were renewed lately.
+
+        To call `committed` after its commit.
+        """
+        self._renewing = self._clock.monotonic() - self._renewed_at >= RENEW_SECONDS
+        return self.expires_at() if self._renewing else None
+
+    def committed(self) -> None:
+        """Note that the transaction that asked last whether to renew has committed."""
+        if self._renewing:
+            self.renewed()
 
     def server_time(self) -> float:
         """The time by the database's clock, as far as it was seen at the last look; seconds since 1970."""

@@ -177,7 +177,9 @@ class Relay:
         fresh: Fresh = {}
         for partition, run in groupby(numbered, key=itemgetter(0)):
             stream = self._stream(partition)
-            fresh[partition] = [Record(stream, "event", epoch, *one) for _, *one in run]
+            fresh[partition] = [
+                Record(stream, "event", epoch, number, event_id, envelope) for _, number, event_id, envelope in run
+            ]
             last = fresh[partition][-1]
             self._streams[partition] = self._streams[partition]._replace(last_number=last.number, last_id=last.event_id)
         self._epoch, self._more = epoch, len(numbered) == NUMBER_EVENTS

@@ -8,7 +8,7 @@ A dead letter waits for a person: redrive, or discard with a reason.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from preterite.clock import Clock, Randomness
@@ -23,6 +23,7 @@ from preterite.rows import (
     Fence,
     Parked,
     ParkedState,
+    Renewal,
 )
 from preterite.store import Store, reaching
 from preterite.topology import Subscriptions
@@ -58,16 +59,14 @@ class Parking:
         self._look_again_at = float("-inf")
         self.budget = budget or RetryBudget()
 
-    def run_due(
-        self, fence: Fence, expires_at: Callable[[], float], *, raising: bool = False, others_wait: bool = False
-    ) -> int:
+    def run_due(self, fence: Fence, renewal: Renewal, *, raising: bool = False, others_wait: bool = False) -> int:
         """Run the due heads of all lanes in the partitions held; return how many were run.
 
         While `others_wait`, what has failed before is run again only as far as the retry budget goes. A failed attempt
         is settled by recoverability; with `raising` its exception passes through afterwards. Raises `Fenced` or
         `StoreUnavailable`; no attempt is spent on those.
         """
-        self._settle_left_over(fence, expires_at)
+        self._settle_left_over(fence, renewal)
         run = 0
         rows = self._due_heads(fence)
         for row in rows:
@@ -75,7 +74,7 @@ class Parking:
                 continue
             following: Parked | None = row
             while following is not None and run < RELEASE_ROWS:
-                run += self._run_alone(following, fence, expires_at, raising)
+                run += self._run_alone(following, fence, renewal, raising)
                 following = self._next_in_lane(row)
         return run
 
@@ -105,24 +104,24 @@ class Parking:
         following = self._store.lane_head(self._connection, row.lane_group, row.record.stream.publisher, row.key)
         return following if following is not None and following.attempts == 0 and following.state == "parked" else None
 
-    def settle_interrupted(self, fence: Fence, expires_at: Callable[[], float]) -> int:
+    def settle_interrupted(self, fence: Fence, renewal: Renewal) -> int:
         """Count what a process was running when it ended; return how many rows that were."""
-        self._settle_left_over(fence, expires_at)
+        self._settle_left_over(fence, renewal)
         rows = self._store.interrupted(self._connection, sorted(fence.leases))
         for row in rows:
             policy = self._policy(row)
             decision = policy.decide(row.attempts, self._randomness.fraction(), process_died=True)
             self._unsettled.append((self._decided(row, died_while_handling(), decision), row.attempts))
-        self._settle_left_over(fence, expires_at)
+        self._settle_left_over(fence, renewal)
         return len(rows)
 
-    def _run_alone(self, row: Parked, fence: Fence, expires_at: Callable[[], float], raising: bool) -> int:
-        if not self._start(row, fence, expires_at):
+    def _run_alone(self, row: Parked, fence: Fence, renewal: Renewal, raising: bool) -> int:
+        if not self._start(row, fence, renewal):
             return 0
         started = replace(row, attempts=row.attempts + 1, running=True)
         try:
             with reaching(self._store, self._subscriptions.component.name):
-                self._workplace.transact(lambda batch: self._apply(batch, started, fence, expires_at))
+                self._workplace.transact(lambda batch: self._apply(batch, started, fence, renewal))
             self.budget.earn(1)
         except (Fenced, StoreUnavailable):
             self._unsettled.append((row, started.attempts))
@@ -130,15 +129,15 @@ class Parking:
         except Exception as error:
             cause = error.error if isinstance(error, HandlerRaised) else error
             self._unsettled.append((self._after_failure(started, cause), started.attempts))
-            self._settle_left_over(fence, expires_at)
+            self._settle_left_over(fence, renewal)
             if raising:
                 raise cause from None
         return 1
 
-    def _start(self, row: Parked, fence: Fence, expires_at: Callable[[], float]) -> bool:
+    def _start(self, row: Parked, fence: Fence, renewal: Renewal) -> bool:
         self._store.begin(self._connection)
         try:
-            self._store.check_fence(self._connection, fence, expires_at())
+            self._store.check_fence(self._connection, fence, renewal())
             started = self._store.start_attempt(self._connection, row)
             self._connection.commit()
         except BaseException:
@@ -146,7 +145,7 @@ class Parking:
             raise
         return started
 
-    def _apply(self, batch: Batch, row: Parked, fence: Fence, expires_at: Callable[[], float]) -> None:
+    def _apply(self, batch: Batch, row: Parked, fence: Fence, renewal: Renewal) -> None:
         connection = batch.work.connection
         if not self._store.take_parked(connection, row):
             raise Fenced(f"Parked row {row.id} was taken by somebody else; nothing was written.")
@@ -159,7 +158,7 @@ class Parking:
         self._handling.call(batch, bound, [item], 0, row.replay)
         self._handling.write_outbox(batch)
         self._store.count_handled(connection, int(self._clock.wall() // 60), 1)
-        self._store.check_fence(connection, fence, expires_at())
+        self._store.check_fence(connection, fence, renewal())
 
     def _after_failure(self, row: Parked, error: BaseException) -> Parked:
         if isinstance(error, _Unreadable):
@@ -187,13 +186,13 @@ class Parking:
     def _now(self) -> float:
         return self._clock.now().timestamp()
 
-    def _settle_left_over(self, fence: Fence, expires_at: Callable[[], float]) -> None:
+    def _settle_left_over(self, fence: Fence, renewal: Renewal) -> None:
         """Write the ends of attempts that are known and not written yet."""
         if not self._unsettled:
             return
         self._store.begin(self._connection)
         try:
-            self._store.check_fence(self._connection, fence, expires_at())
+            self._store.check_fence(self._connection, fence, renewal())
             for row, attempts in self._unsettled:
                 self._store.settle_attempt(self._connection, row, attempts)
             self._connection.commit()

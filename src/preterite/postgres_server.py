@@ -287,6 +287,8 @@ class Listener:
         self._channel = channel
         self._connection: GuardedConnection | None = None
         self._heard = 0
+        self.own_backend: int | None = None
+        """The server's process whose notifications are not to be heard, because whoever sends them counts them itself."""
 
     def version(self) -> int:
         """A number that changes when somebody has committed; raises `StoreUnavailable`."""
@@ -298,8 +300,8 @@ class Listener:
                     run(self._connection, f"LISTEN {self._channel}")
             if self._connection.pooled:
                 return wal_position(self._connection)
-            for _ in self._connection.notifies(timeout=0, stop_after=NOTIFICATIONS_MAX):
-                self._heard += 1
+            heard = self._connection.notifies(timeout=0, stop_after=NOTIFICATIONS_MAX)
+            self._heard += sum(1 for notification in heard if notification.pid != self.own_backend)
         except psycopg.Error as error:
             self.close()
             raise StoreUnavailable(f"{self._place.shown} is out of reach: {first_line(error)}.") from error

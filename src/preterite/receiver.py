@@ -142,14 +142,14 @@ class Receiver:
                 self._inbox.has_parked = False
                 self._parking.look_again()
             run = self._parking.run_due(
-                self._fence, self._leases.expires_at, raising=self.raising, others_wait=self._others_wait
+                self._fence, self._leases.renewal, raising=self.raising, others_wait=self._others_wait
             )
             if self._has_caught_up():
-                due = self._timekeeper.run_due(self._fence, self._leases.expires_at, careful=self._careful > 0)
+                due = self._timekeeper.run_due(self._fence, self._leases.renewal, careful=self._careful > 0)
                 self._careful = max(self._careful - due, 0)
                 run += due
             self._others_wait = self._apply(self._next_records())
-            run += self._replayer.step(self._fence, self._committed, self._leases.expires_at)
+            run += self._replayer.step(self._fence, self._committed, self._leases.renewal)
             busy = self._others_wait or run > 0
             if not busy and self._store.handlers(self._connection)[0] != self._fence.handlers_version:
                 raise Fenced("Other handlers are registered by now, or history is to be fed to some.")
@@ -206,7 +206,7 @@ class Receiver:
         try:
             handled = apply(
                 records,
-                LiveStreams(self._store, self._fence, self._committed, self._leases.expires_at, self._replayer.behind),
+                LiveStreams(self._store, self._fence, self._committed, self._leases.renewal, self._replayer.behind),
             )
         except ParkingFull as error:
             for stream in {record.stream for record in records} if error.only is None else [error.only]:
@@ -216,7 +216,7 @@ class Receiver:
                 self._held_up[error.only] = self._clock.monotonic() + HELD_UP_SECONDS
             self._stop_reading()
             return False
-        self._leases.renewed()
+        self._leases.committed()
         self._parking.budget.earn(handled.records)
         done, self._waiting = records[: handled.records], list(records[handled.records :])
         # What a batch has no time for is decoded again in the next one: take about as much as can be done.
@@ -285,7 +285,7 @@ class Receiver:
         self._store_first_read()
         if any(not lease.clean for lease in self._leases.held.values()):
             self._careful = BATCH_EVENTS
-        self._parking.settle_interrupted(self._fence, self._leases.expires_at)
+        self._parking.settle_interrupted(self._fence, self._leases.renewal)
         self._replayer.take_over(self._fence)
         states = {
             stream: state
@@ -381,7 +381,7 @@ class Receiver:
     def _write(self, act: Callable[[], None]) -> None:
         self._store.begin(self._connection)
         try:
-            self._store.check_fence(self._connection, self._fence, self._leases.expires_at())
+            self._store.check_fence(self._connection, self._fence, self._leases.renewal())
             act()
             self._connection.commit()
         except BaseException:

@@ -113,9 +113,9 @@ def _run(stage: Stage, copy: Database, wanted: Wanted, progress: Callable[[int],
             idle = 0
             while idle < IDLE_ROUNDS:
                 leases.keep(connection)
-                step = replayer.step(fence, live, leases.expires_at)
+                step = replayer.step(fence, live, leases.renewal)
                 parking.look_again()
-                run = parking.run_due(fence, leases.expires_at, others_wait=True)
+                run = parking.run_due(fence, leases.renewal, others_wait=True)
                 fed += step
                 idle = 0 if step or run else idle + 1
                 progress(fed)

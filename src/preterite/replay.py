@@ -8,14 +8,14 @@ So nothing is handled twice, and what came in meanwhile comes after what came be
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from preterite.clock import Clock
 from preterite.errors import Fenced
 from preterite.inbox import BATCH_EVENTS, Inbox, ParkingFull
 from preterite.log import Cursor, Log, LogReader, Record, Stream, Verdict, accept
-from preterite.rows import DbConnection, Fence, Replay, ReplayCursor
+from preterite.rows import DbConnection, Fence, Renewal, Replay, ReplayCursor
 from preterite.sources import History
 from preterite.store import Store
 
@@ -67,13 +67,13 @@ class Replayer:
             self._feeds.append(_Feed(replay, mine, allowed_at=now))
         self._note_behind()
 
-    def step(self, fence: Fence, live: Mapping[Stream, Cursor], expires_at: Callable[[], float]) -> int:
+    def step(self, fence: Fence, live: Mapping[Stream, Cursor], renewal: Renewal) -> int:
         """Feed one batch of each replay that runs; return how many events that were.
 
         Raises `Fenced` or `StoreUnavailable`; then nothing was written.
         """
         return sum(
-            self._feed(feed, fence, live, expires_at)
+            self._feed(feed, fence, live, renewal)
             for feed in self._feeds
             if feed.replay.state == "running" and feed.cursors
         )
@@ -91,13 +91,13 @@ class Replayer:
         self._feeds = []
         self.behind = {}
 
-    def _feed(self, feed: _Feed, fence: Fence, live: Mapping[Stream, Cursor], expires_at: Callable[[], float]) -> int:
-        self._skip_what_was_handled(feed, fence, live, expires_at)
+    def _feed(self, feed: _Feed, fence: Fence, live: Mapping[Stream, Cursor], renewal: Renewal) -> int:
+        self._skip_what_was_handled(feed, fence, live, renewal)
         limit = self._allowance(feed)
         records = self._next_records(feed, live, limit) if limit > 0 else []
         if not records:
             return 0
-        source = History(self._store, fence, feed.replay, feed.cursors, self._starts, live, expires_at)
+        source = History(self._store, fence, feed.replay, feed.cursors, self._starts, live, renewal)
         try:
             done = records[: self._inbox.handle(records, source).records]
         except ParkingFull as error:
@@ -161,7 +161,7 @@ class Replayer:
         return accepted
 
     def _skip_what_was_handled(
-        self, feed: _Feed, fence: Fence, live: Mapping[Stream, Cursor], expires_at: Callable[[], float]
+        self, feed: _Feed, fence: Fence, live: Mapping[Stream, Cursor], renewal: Renewal
     ) -> None:
         """Go on to where live reading stood at the start, where all handlers have handled what lies between."""
         jumps = {
@@ -173,7 +173,7 @@ class Replayer:
             return
         self._store.begin(self._connection)
         try:
-            self._store.check_fence(self._connection, fence, expires_at())
+            self._store.check_fence(self._connection, fence, renewal())
             for stream, one in jumps.items():
                 jump = one
                 if one.cursor.number < one.live_number and self._handled_the_rest(feed.replay, one):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Protocol
 from uuid import UUID
@@ -114,6 +114,10 @@ class Lease(NamedTuple):
     owner: str
     epoch: int
     clean: bool
+
+
+Renewal = Callable[[], float | None]
+"""Asked at a transaction's end: when its leases are to expire from now on; nothing where it is not time to say so."""
 
 
 class LeaseState(NamedTuple):

@@ -10,7 +10,7 @@ from preterite.contracts import Tick
 from preterite.errors import Fenced
 from preterite.items import Item
 from preterite.log import Cursor, Stream, stream_of
-from preterite.rows import DbConnection, Fence, LaterRow, Move, Replay, ReplayCursor, Replaying
+from preterite.rows import DbConnection, Fence, LaterRow, Move, Renewal, Replay, ReplayCursor, Replaying
 from preterite.store import Store
 from preterite.topology import BoundHandler
 
@@ -22,7 +22,7 @@ class LiveStreams:
     store: Store
     fence: Fence
     cursors: Mapping[Stream, Cursor]
-    expires_at: Callable[[], float]
+    renewal: Renewal
     behind: Mapping[Stream, frozenset[str]]
     """Handlers that are fed history in a stream: they get nothing live there (protocol rule 7)."""
     mode: Replaying | None = None
@@ -51,7 +51,7 @@ class LiveStreams:
             assert records[-1].number == ends[stream].number + len(records), f"numbers of {stream} are left out"
             ends[stream] = ends[stream].at(records[-1])
         moves = [Move(stream, was, ends[stream]) for stream, was in self.cursors.items() if ends[stream] != was]
-        self.store.move_cursors(connection, moves, self.fence, self.expires_at())
+        self.store.move_cursors(connection, moves, self.fence, self.renewal())
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class DueCommands:
     due: Mapping[int, float]
     """When each was due, by its number."""
     next_tick: Callable[[BoundHandler, Tick], LaterRow]
-    expires_at: Callable[[], float]
+    renewal: Renewal
     mode: Replaying | None = None
 
     def handlers(self, item: Item) -> Sequence[BoundHandler]:
@@ -88,7 +88,7 @@ class DueCommands:
 
     def settle(self, connection: DbConnection, items: Sequence[Item]) -> None:
         """Check that the work is still this worker's."""
-        self.store.check_fence(connection, self.fence, self.expires_at())
+        self.store.check_fence(connection, self.fence, self.renewal())
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ class History:
     starts: Mapping[tuple[str, Stream], int]
     """From which number of each stream each handler has been in force."""
     live: Mapping[Stream, Cursor]
-    expires_at: Callable[[], float]
+    renewal: Renewal
 
     @property
     def mode(self) -> Replaying:
@@ -136,7 +136,7 @@ class History:
                 joined = self.store.join_replay(connection, was._replace(cursor=new))
                 if not joined:
                     raise Fenced(f"Live reading of {stream} has moved on; nothing was written.")
-        self.store.check_fence(connection, self.fence, self.expires_at())
+        self.store.check_fence(connection, self.fence, self.renewal())
 
     def _is_for(self, handler: str, item: Item) -> bool:
         """Whether this is history that the handler wants, or came in since the replay began."""

@@ -156,8 +156,10 @@ class Store(OutboxStore, LeaseStore, TimeStore, LetterStore, ReplayStore, Protoc
         """Go on from elsewhere in a stream, by a person's decision; it no longer stands still."""
         ...
 
-    def move_cursors(self, connection: DbConnection, moves: Sequence[Move], fence: Fence, expires_at: float) -> None:
-        """The last statements of a batch: move the cursors, renew the leases, check everything.
+    def move_cursors(
+        self, connection: DbConnection, moves: Sequence[Move], fence: Fence, expires_at: float | None
+    ) -> None:
+        """The last statements of a batch: move the cursors, check everything, renew the leases if told until when.
 
         Raises `Fenced` unless every cursor still is where it was read, every lease is held, and the set of
         handlers is the one the worker knows. The caller then rolls back.
@@ -171,7 +173,7 @@ class Store(OutboxStore, LeaseStore, TimeStore, LetterStore, ReplayStore, Protoc
         """
         ...
 
-    def check_fence(self, connection: DbConnection, fence: Fence, expires_at: float) -> None:
+    def check_fence(self, connection: DbConnection, fence: Fence, expires_at: float | None) -> None:
         """The same check and renewal for work that moves no cursor; raises `Fenced`."""
         ...
 

@@ -8,7 +8,6 @@ moment. Due times are business time.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from datetime import UTC, datetime
 
 import msgspec
@@ -19,7 +18,7 @@ from preterite.contracts import Tick, partition_of
 from preterite.envelope import Envelope
 from preterite.inbox import Inbox, ParkingFull
 from preterite.log import Record, Stream
-from preterite.rows import LATER, TICK, DbConnection, Fence, LaterRow, StoreIdentity, tick_name
+from preterite.rows import LATER, TICK, DbConnection, Fence, LaterRow, Renewal, StoreIdentity, tick_name
 from preterite.sources import DueCommands
 from preterite.store import Store
 from preterite.topology import BoundHandler, Subscriptions
@@ -49,7 +48,7 @@ class Timekeeper:
         self._clock = clock
         self._full = False
 
-    def run_due(self, fence: Fence, expires_at: Callable[[], float], *, careful: bool = False) -> int:
+    def run_due(self, fence: Fence, renewal: Renewal, *, careful: bool = False) -> int:
         """Handle what is due in the partitions held, oldest first; return how many, at most a batch.
 
         With `careful` each is parked first and runs from its row. Raises `Fenced` or `StoreUnavailable`.
@@ -60,7 +59,7 @@ class Timekeeper:
             return 0
         records = [Record(Stream(LATER, row.partition), "command", 0, row.id, row.token, row.envelope) for row in due]
         times = {row.id: row.due_at for row in due}
-        source = DueCommands(self._store, fence, now, times, self._next_tick, expires_at)
+        source = DueCommands(self._store, fence, now, times, self._next_tick, renewal)
         try:
             handled = (self._inbox.park_all if careful else self._inbox.handle)(records, source)
         except ParkingFull as error:

@@ -11,10 +11,12 @@ from sqlalchemy.orm import Session
 
 from preterite.clock import SystemClock, SystemRandomness
 from preterite.postgres_server import GuardedConnection
+from preterite.rows import Fence
 from preterite.sessions import Binding
 from preterite.store import Database
 from preterite.stores.postgres import PostgresDatabase
 from preterite.testing.conformance import StoreConformance
+from preterite.testing.conformance.store_steps import IDENTITY, take, transaction
 
 
 class TidyDatabase(PostgresDatabase):
@@ -73,6 +75,21 @@ def test_what_a_worker_that_lost_its_lease_left_open_is_ended_and_nothing_else(d
 
     assert other.execute("SELECT 1").fetchone() == (1,)
     other.rollback()
+
+
+def test_nobody_takes_over_from_whoever_has_checked_its_leases_and_not_committed_yet(database: Database) -> None:
+    batch, taker = database.connect(), database.connect()
+    database.store.migrate(batch)
+    with transaction(database.store, batch):
+        database.store.identify(batch, IDENTITY)
+    fence = Fence({0: take(database.store, batch, "partition/0")}, database.store.handlers(batch)[0])
+    database.store.begin_batch(batch, isolated=True)
+    database.store.check_fence(batch, fence, None)
+    database.store.begin(taker)
+    taker.cursor().execute("SET LOCAL lock_timeout TO '100ms'")
+
+    with pytest.raises(psycopg.errors.LockNotAvailable):
+        take(database.store, taker, "partition/0", "somebody else")
 
 
 def test_the_transactions_of_a_batch_are_isolated_and_those_of_users_are_not(database: Database) -> None:

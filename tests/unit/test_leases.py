@@ -106,6 +106,20 @@ def test_a_holder_trusts_itself_for_less_than_its_lease(bench: Bench) -> None:
     assert TRUST_SECONDS < LEASE_SECONDS
 
 
+def test_a_transaction_renews_only_what_was_not_renewed_lately(bench: Bench) -> None:
+    leases = bench.holder("first")
+    bench.keep(leases)
+    just_now = leases.renewal()
+    bench.clock.pass_by(RENEW_SECONDS)
+    in_time = leases.renewal()
+    uncommitted = leases.renewal()
+    leases.committed()
+    afterwards = leases.renewal()
+
+    assert (just_now, afterwards) == (None, None)
+    assert in_time == uncommitted == leases.expires_at()
+
+
 def test_a_forgotten_lease_is_taken_again_at_once(bench: Bench) -> None:
     leases = bench.holder("first")
     bench.keep(leases)

@@ -283,6 +283,7 @@ class PostgresLog:
         with self._lock, translated():
             if self._connection is None:
                 self._connection = postgres_server.connect(self.place)
+                self._listener.own_backend = self._connection.info.backend_pid
             try:
                 yield self._connection
             finally:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import count
+from typing import Any
 
 import psycopg
 from psycopg import generators, pq
@@ -12,7 +13,7 @@ from psycopg.adapt import Transformer
 
 from preterite import postgres_server
 from preterite.errors import StoreUnavailable
-from preterite.log import LogReader, Record, Stream
+from preterite.log import Kind, LogReader, Record, Stream
 from preterite.logs.by_number import NumberedReader, Place, Tail
 
 _TAILS = """
@@ -64,7 +65,8 @@ class PostgresReading:
         ids, afters = [self._ids[stream] for stream, _ in places], [after for _, after in places]
         with translated():
             cursor = self._connection.execute(_FETCH_NOW, {"ids": ids, "afters": afters, "limit": limit}, binary=True)
-            return [Record(places[place - 1][0], *record) for place, *record in cursor.fetchall()]
+            rows: list[Any] = cursor.fetchall()
+        return _records(places, rows)
 
     def _fetch_ahead(self, places: Sequence[Place], limit: int) -> Callable[[], Sequence[Record]]:
         """Send the question; what is returned waits for the answer. Nothing else may be asked in between."""
@@ -83,10 +85,17 @@ class PostgresReading:
                     raise psycopg.errors.error_from_result(result)
                 transformer = Transformer(self._connection)
                 transformer.set_pgresult(result, format=pq.Format.BINARY)
-                rows = transformer.load_rows(0, result.ntuples, tuple)
-            return [Record(known[place - 1][0], *record) for place, *record in rows]
+                rows: list[Any] = transformer.load_rows(0, result.ntuples, tuple)
+            return _records(known, rows)
 
         return answer
+
+
+def _records(places: Sequence[Place], rows: Sequence[tuple[int, Kind, int, int, bytes, bytes]]) -> list[Record]:
+    return [
+        Record(places[place - 1][0], kind, epoch, number, event_id, body)
+        for place, kind, epoch, number, event_id, body in rows
+    ]
 
 
 def _array(numbers: Generator[int]) -> bytes:

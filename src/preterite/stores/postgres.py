@@ -219,12 +219,19 @@ class PostgresStore(SqlStore):
         version, held = connection.cursor().execute(self.own.FENCE, columns).fetchone()
         self._require_fence(fence, held, version)
 
-    def move_cursors(self, connection: DbConnection, moves: Sequence[Move], fence: Fence, expires_at: float) -> None:
+    def check_fence(self, connection: DbConnection, fence: Fence, expires_at: float | None) -> None:
+        self.move_cursors(connection, [], fence, expires_at)
+
+    def move_cursors(
+        self, connection: DbConnection, moves: Sequence[Move], fence: Fence, expires_at: float | None
+    ) -> None:
         rows = [(*move.stream, move.read.number, move.read.event_id, *move.new) for move in moves]
-        values = (*_columns(rows, 7), expires_at, *_lease_columns(fence.leases.values()))
-        moved, renewed, version = connection.cursor().execute(self.own.MOVE_CURSORS, values).fetchone()
+        renewing = () if expires_at is None else (expires_at,)
+        statement = self.own.MOVE_CURSORS if expires_at is None else self.own.MOVE_CURSORS_AND_RENEW
+        values = (*_columns(rows, 7), *renewing, *_lease_columns(fence.leases.values()))
+        moved, held, version = connection.cursor().execute(statement, values).fetchone()
         self._require_moved(moved, moves)
-        self._require_fence(fence, renewed, version)
+        self._require_fence(fence, held, version)
 
     # outbox
 

@@ -79,17 +79,23 @@ UPDATE preterite_lease l SET expires_at = %b, renewals = renewals + 1
 FROM unnest(%b::text[], %b::text[], %b::bigint[]) AS f (name, owner, epoch)
 WHERE l.name = f.name AND l.owner = f.owner AND l.epoch = f.epoch
 """
-    MOVE_CURSORS = f"""
+    _MOVE_CURSORS = """
 WITH moved AS (
     UPDATE preterite_cursor c SET number = m.number, event_id = m.event_id, epoch = m.epoch
     FROM unnest(%b::text[], %b::int[], %b::bigint[], %b::bytea[], %b::bigint[], %b::bytea[], %b::bigint[])
         AS m (publisher, partition, was_number, was_id, number, event_id, epoch)
     WHERE (c.publisher, c.partition, c.number, c.event_id) = (m.publisher, m.partition, m.was_number, m.was_id)
     RETURNING 1
-), renewed AS ({RENEW_MANY} RETURNING 1)
-SELECT (SELECT count(*) FROM moved), (SELECT count(*) FROM renewed),
+), held AS ({held})
+SELECT (SELECT count(*) FROM moved), (SELECT count(*) FROM held),
     (SELECT handlers_version FROM (SELECT handlers_version FROM preterite_component FOR SHARE) AS locked)
 """
+    _LOCK_LEASES = """
+SELECT 1 FROM preterite_lease l JOIN unnest(%b::text[], %b::text[], %b::bigint[]) AS f (name, owner, epoch)
+USING (name, owner, epoch) FOR NO KEY UPDATE OF l
+"""
+    MOVE_CURSORS = _MOVE_CURSORS.format(held=_LOCK_LEASES)
+    MOVE_CURSORS_AND_RENEW = _MOVE_CURSORS.format(held=RENEW_MANY + "RETURNING 1")
     CONFIRM_MANY = """
 WITH held AS (SELECT 1 FROM preterite_lease WHERE name = ? AND owner = ? AND epoch = ? FOR NO KEY UPDATE)
 UPDATE preterite_stream s SET confirmed = c.number FROM unnest(%b::int[], %b::bigint[]) AS c (partition, number)

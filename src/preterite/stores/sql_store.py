@@ -189,7 +189,9 @@ class SqlStore(SqlOutbox, SqlParking, SqlLetters, SqlTime, SqlReplay):
     def set_cursor(self, connection: DbConnection, stream: Stream, cursor: Cursor) -> None:
         connection.cursor().execute(self.sql.SET_CURSOR, (*cursor, *stream))
 
-    def move_cursors(self, connection: DbConnection, moves: Sequence[Move], fence: Fence, expires_at: float) -> None:
+    def move_cursors(
+        self, connection: DbConnection, moves: Sequence[Move], fence: Fence, expires_at: float | None
+    ) -> None:
         cursor = connection.cursor()
         cursor.executemany(
             self.sql.MOVE_CURSOR,
@@ -205,7 +207,10 @@ class SqlStore(SqlOutbox, SqlParking, SqlLetters, SqlTime, SqlReplay):
             fence, sum(1 for one in fence.leases.values() if (one.name, one.owner, one.epoch) in held), version
         )
 
-    def check_fence(self, connection: DbConnection, fence: Fence, expires_at: float) -> None:
+    def check_fence(self, connection: DbConnection, fence: Fence, expires_at: float | None) -> None:
+        if expires_at is None:
+            self.verify_fence(connection, fence)
+            return
         renewed = self.renew(connection, fence.leases.values(), expires_at)
         version = connection.cursor().execute(self.sql.HANDLERS_VERSION_LOCKED).fetchone()[0]
         self._require_fence(fence, renewed, version)

@@ -41,6 +41,17 @@ class CursorConformance:
         assert database.store.cursors(connection)[FINANCE].cursor == NEXT
         assert database.store.leases(connection)[0].expires_at == LATER
 
+    def test_leases_that_need_not_be_renewed_are_only_checked(self, database: Database, connection: Any) -> None:
+        fence = self._ready(database, connection)
+        before = database.store.leases(connection)
+        with transaction(database.store, connection):
+            database.store.move_cursors(connection, [Move(FINANCE, START, NEXT)], fence, None)
+        with transaction(database.store, connection):
+            database.store.check_fence(connection, fence, None)
+
+        assert database.store.cursors(connection)[FINANCE].cursor == NEXT
+        assert database.store.leases(connection) == before
+
     def test_a_person_lets_a_stream_go_on_from_elsewhere(self, database: Database, connection: Any) -> None:
         fence = self._ready(database, connection)
         with transaction(database.store, connection):
@@ -69,26 +80,32 @@ class CursorConformance:
         with pytest.raises(Fenced), transaction(database.store, connection):
             database.store.move_cursors(connection, [Move(FINANCE, another, NEXT)], fence, LATER)
 
-    def test_whoever_lost_the_lease_moves_nothing(self, database: Database, connection: Any) -> None:
+    @pytest.mark.parametrize("expires_at", [LATER, None], ids=["renewing", "checking only"])
+    def test_whoever_lost_the_lease_moves_nothing(
+        self, database: Database, connection: Any, expires_at: float | None
+    ) -> None:
         fence = self._ready(database, connection)
         take(database.store, connection, LEASE, SOMEBODY_ELSE)
 
         with pytest.raises(Fenced), transaction(database.store, connection):
-            database.store.move_cursors(connection, [Move(FINANCE, START, NEXT)], fence, LATER)
+            database.store.move_cursors(connection, [Move(FINANCE, START, NEXT)], fence, expires_at)
         with pytest.raises(Fenced), transaction(database.store, connection):
-            database.store.check_fence(connection, fence, LATER)
+            database.store.check_fence(connection, fence, expires_at)
         with pytest.raises(Fenced):
             database.store.verify_fence(connection, fence)
         assert database.store.cursors(connection)[FINANCE].cursor == START
 
-    def test_whoever_lacks_a_registered_handler_moves_nothing(self, database: Database, connection: Any) -> None:
+    @pytest.mark.parametrize("expires_at", [LATER, None], ids=["renewing", "checking only"])
+    def test_whoever_lacks_a_registered_handler_moves_nothing(
+        self, database: Database, connection: Any, expires_at: float | None
+    ) -> None:
         fence = self._ready(database, connection)
         self._register(database, connection, BILL, MAIL)
 
         with pytest.raises(Fenced), transaction(database.store, connection):
-            database.store.move_cursors(connection, [Move(FINANCE, START, NEXT)], fence, LATER)
+            database.store.move_cursors(connection, [Move(FINANCE, START, NEXT)], fence, expires_at)
         with pytest.raises(Fenced), transaction(database.store, connection):
-            database.store.check_fence(connection, fence, LATER)
+            database.store.check_fence(connection, fence, expires_at)
         with pytest.raises(Fenced):
             database.store.verify_fence(connection, fence)
 
