@@ -288,7 +288,7 @@ class Listener:
         self._connection: GuardedConnection | None = None
         self._heard = 0
         self.own_backend: int | None = None
-        """The server's process whose notifications are not to be heard, because whoever sends them counts them itself."""
+        """The server's process whose notifications are not to be heard: whoever sends them counts them itself."""
 
     def version(self) -> int:
         """A number that changes when somebody has committed; raises `StoreUnavailable`."""
