@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from benchmarks.by_hand import ByHand
 from benchmarks.measure import Measured, in_turns, percentile
@@ -114,7 +114,15 @@ def _purchase(shop: Shop, connection: sqlite3.Connection, number: int) -> None:
     publish(shop, connection, purchases(1, number))
 
 
-def each(count: int, purchase: Callable[[int], None], bills: Bills) -> Latency:
+class Awaited(Protocol):
+    """Whatever can wait until so many purchases have been billed."""
+
+    def wait_for(self, count: int) -> None:
+        """Return once so many are there."""
+        ...
+
+
+def each(count: int, purchase: Callable[[int], None], bills: Awaited) -> Latency:
     """One purchase after the other, each once the one before is billed."""
     milliseconds: list[float] = []
     for number in range(count):

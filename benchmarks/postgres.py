@@ -1,4 +1,4 @@
-"""PostgreSQL: what was committed to the outbox drained end to end, with Preterite and by hand; and the relay for long.
+"""PostgreSQL: what was committed to the outbox drained end to end, with Preterite and by hand.
 
 By hand numbers the outbox set-wise into a journal, copies it to a log table in another database, and bills set-wise,
 with cursors: the same rows and envelopes in batches of the same size, each commit durable, and nothing else.
@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import uuid4
 
 import msgspec
@@ -32,7 +32,7 @@ from benchmarks.shop import (
 )
 from preterite import Component, System
 from preterite.inbox import BATCH_EVENTS
-from preterite.outbox import NUMBER_EVENTS, Relay
+from preterite.outbox import NUMBER_EVENTS
 from preterite.postgres_server import BEGIN, run
 
 ADMIN_URL = os.environ.get("PRETERITE_ADMIN_URL", "postgresql://postgres:preterite@127.0.0.1:54321/postgres")
@@ -40,8 +40,6 @@ PARTITIONS = 8
 EVENTS = 60_000
 EVENTS_OVER_SQLALCHEMY = 5_000
 EVENTS_SINGLY = 2_000
-RELAYED_EVENTS = int(os.environ.get("BENCH_RELAYED_EVENTS", "1000000"))
-RELAYED_EACH = 5_000
 ROUNDS = 5
 
 _SALES = """
@@ -86,14 +84,6 @@ _MOVE = """
 UPDATE cursor c SET number = n.number FROM unnest(%s::int[], %s::bigint[]) AS n (partition, number)
 WHERE c.partition = n.partition
 """
-
-
-class Relayed(NamedTuple):
-    """How the relay fared over many events."""
-
-    per_second: float
-    last_to_first_fifth: float
-    outbox_bytes: int
 
 
 @contextmanager
@@ -155,7 +145,7 @@ def with_preterite(events: Sequence[ItemPurchased], declare: Callable[[Component
     with databases("sales", "finance", "log") as urls:
         log = urls.pop("log")
         with system.open(databases=urls, log=log, create_tables=True) as shop:
-            _enter_prices(urls["finance"])
+            enter_prices(urls["finance"])
             shop.settle()  # everything is open, as by hand
             with shop.session(sales) as session, sales.unit_of_work(session) as unit_of_work:
                 for event in events:
@@ -167,19 +157,15 @@ def with_preterite(events: Sequence[ItemPurchased], declare: Callable[[Component
 
 def by_hand(events: Sequence[ItemPurchased]) -> float:
     """The same by hand."""
-    with databases("sales", "finance", "log") as urls:
-        relay, log, reader, finance = (_open(urls[name]) for name in ("sales", "log", "log", "finance"))
-        with closing(relay), closing(log), closing(reader), closing(finance):
-            for connection, tables in ((relay, _SALES), (log, _LOG), (finance, _FINANCE)):
-                run(connection, tables)
-            _enter_prices(urls["finance"])
-            relay.execute(_ADD, _columns(_outbox_rows(events)))
-            started = time.perf_counter()
-            while _send(relay, log):
-                pass
-            while _bill(reader, finance):
-                pass
-            return len(events) / (time.perf_counter() - started)
+    with databases("sales", "finance", "log") as urls, closing(ByHand(urls)) as shop:
+        with psycopg.connect(urls["sales"], autocommit=True) as connection:
+            shop.publish(connection, events)
+        started = time.perf_counter()
+        while shop.send():
+            pass
+        while shop.bill():
+            pass
+        return len(events) / (time.perf_counter() - started)
 
 
 def singly_by_orm(events: Sequence[ItemPurchased]) -> float:
@@ -188,7 +174,7 @@ def singly_by_orm(events: Sequence[ItemPurchased]) -> float:
     with databases("finance") as urls:
         with closing(_open(urls["finance"])) as connection:
             run(connection, _FINANCE)
-        _enter_prices(urls["finance"])
+        enter_prices(urls["finance"])
         engine = sqlalchemy.create_engine(urls["finance"].replace("postgresql:", "postgresql+psycopg:"))
         started = time.perf_counter()
         for event in events:
@@ -201,56 +187,54 @@ def singly_by_orm(events: Sequence[ItemPurchased]) -> float:
         return len(events) / took
 
 
-def relay_for_long(events: int = RELAYED_EVENTS) -> Relayed:
-    """The relay alone, over many events that are committed while it works."""
-    sales = Component("sales", publishes=[ItemPurchased])
-    batch = purchases(RELAYED_EACH)
-    with databases("sales", "log") as urls:
-        with System("bench", [sales]).open(databases={"sales": urls["sales"]}, log=urls["log"]) as shop:
-            relay: Relay = shop.relay("sales")
-            relay.step()
-            rates: list[float] = []
-            for _ in range(events // RELAYED_EACH):
-                with shop.session(sales) as session, sales.unit_of_work(session) as unit_of_work:
-                    for event in batch:
-                        unit_of_work.publish(event)
-                started = time.perf_counter()
-                while relay.step():
-                    pass
-                rates.append(RELAYED_EACH / (time.perf_counter() - started))
-            time.sleep(2.0)  # what maintenance does now and then, it does once more
-            relay.step()
-            with psycopg.connect(urls["sales"]) as connection:
-                size = connection.execute("SELECT pg_total_relation_size('preterite.outbox')").fetchone()
-            relay.close()
-    fifth = max(len(rates) // 5, 1)
-    first, last = (sum(part) / len(part) for part in (rates[:fifth], rates[-fifth:]))
-    return Relayed(sum(rates) / len(rates), last / first, size[0] if size else 0)
+class ByHand:
+    """An outbox, a relay, a log and a receiver; each step notifies whoever works next."""
 
+    def __init__(self, urls: Mapping[str, str]) -> None:
+        self._relay, self._log, self._reader, self._finance = (
+            _open(urls[name]) for name in ("sales", "log", "log", "finance")
+        )
+        for connection, tables in ((self._relay, _SALES), (self._log, _LOG), (self._finance, _FINANCE)):
+            run(connection, tables)
+        enter_prices(urls["finance"])
 
-def _send(relay: Any, log: Any) -> int:
-    run(relay, BEGIN)
-    rows = relay.execute(_NUMBER, [NUMBER_EVENTS]).fetchall()
-    relay.commit()
-    if rows:
-        run(log, BEGIN)
-        log.execute(_APPEND, _columns(rows))
-        log.commit()
-    return len(rows)
+    def publish(self, connection: Any, events: Sequence[ItemPurchased]) -> None:
+        """One unit of work of Sales."""
+        run(connection, BEGIN)
+        connection.execute(_ADD, _columns(_outbox_rows(events)))
+        connection.execute("NOTIFY outbox")
+        connection.commit()
 
+    def send(self) -> int:
+        """Number the next events and append them to the log; how many."""
+        run(self._relay, BEGIN)
+        rows = self._relay.execute(_NUMBER, [NUMBER_EVENTS]).fetchall()
+        self._relay.commit()
+        if rows:
+            run(self._log, BEGIN)
+            self._log.execute(_APPEND, _columns(rows))
+            self._log.execute("NOTIFY log")
+            self._log.commit()
+        return len(rows)
 
-def _bill(reader: Any, finance: Any) -> int:
-    run(finance, BEGIN)
-    cursors = finance.execute("SELECT partition, number FROM cursor").fetchall()
-    rows = reader.execute(_READ, (*_columns(cursors), BATCH_EVENTS, BATCH_EVENTS)).fetchall()
-    if rows:
-        events = [_DECODE(_OPEN(row[2]).data) for row in rows]
-        prices = dict(finance.execute("SELECT product, pence FROM price").fetchall())
-        finance.execute(_BILL, _columns(billable_rows(events, prices)))
-        ends = {partition: number for partition, number, _ in rows}
-        finance.execute(_MOVE, _columns(list(ends.items())))
-    finance.commit()
-    return len(rows)
+    def bill(self) -> int:
+        """Bill the next events; how many."""
+        run(self._finance, BEGIN)
+        cursors = self._finance.execute("SELECT partition, number FROM cursor").fetchall()
+        rows = self._reader.execute(_READ, (*_columns(cursors), BATCH_EVENTS, BATCH_EVENTS)).fetchall()
+        if rows:
+            events = [_DECODE(_OPEN(row[2]).data) for row in rows]
+            prices = dict(self._finance.execute("SELECT product, pence FROM price").fetchall())
+            self._finance.execute(_BILL, _columns(billable_rows(events, prices)))
+            ends = {partition: number for partition, number, _ in rows}
+            self._finance.execute(_MOVE, _columns(list(ends.items())))
+        self._finance.commit()
+        return len(rows)
+
+    def close(self) -> None:
+        """Give up the connections."""
+        for connection in (self._relay, self._log, self._reader, self._finance):
+            connection.close()
 
 
 _OPEN = msgspec.json.Decoder(Envelope).decode
@@ -268,7 +252,8 @@ def _outbox_rows(events: Sequence[ItemPurchased]) -> list[tuple[int, bytes, byte
     return rows
 
 
-def _enter_prices(url: str) -> None:
+def enter_prices(url: str) -> None:
+    """What every product costs."""
     with psycopg.connect(url) as connection:
         connection.cursor().executemany("INSERT INTO price VALUES (%s, %s)", PRICES)
 

@@ -280,9 +280,12 @@ class Relay:
             with self._saving(lease):
                 pass
         if now - self._pruned_at >= PRUNE_SECONDS:
-            self._pruned_at = now
+            before = self._leases.server_time() - JOURNAL_SECONDS
             with self._transaction():
-                self._store.prune_journal(self._connection, self._leases.server_time() - JOURNAL_SECONDS, PRUNE_EVENTS)
+                pruned = self._store.prune_journal(self._connection, before, PRUNE_EVENTS)
+            if pruned < PRUNE_EVENTS:
+                # As long as there is more, every round takes some: it must keep up with what is published.
+                self._pruned_at = now
 
     def _heal(self, missing: Mapping[Stream, int]) -> None:
         """Go back to the first number that the log lost: the ordinary step sends everything from there (rule 5)."""

@@ -74,6 +74,19 @@ class TestPostgresLog(LogConformance):
         assert nothing_left == (5, 4), "a relay that takes over must not send everything again"
         assert [(record.kind, record.number) for record in found] == [("head", 4)], "retention keeps the newest head"
 
+    def test_retention_keeps_up_with_what_is_appended(self, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("preterite.logs.postgres.RETENTION_RECORDS", 2)
+        log = PostgresLog(url, SYSTEM, MachineClock(), timedelta(hours=1))
+        log.append(events(1, 5))
+        with psycopg.connect(log.place.conninfo) as connection:
+            connection.execute("UPDATE preterite_log.record SET appended_at = 0")
+        for _ in range(3):
+            log.maintain()
+        left = log.first_number(SALES)
+        log.close()
+
+        assert left == 6
+
     def test_writers_of_different_streams_do_not_wait_for_each_other(self, open_log: OpenLog) -> None:
         first, second = open_log(), open_log()
         first.append(events(1, 1))

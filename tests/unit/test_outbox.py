@@ -379,6 +379,19 @@ def test_the_journal_keeps_what_is_not_confirmed_however_old(bench: Bench, monke
     assert journaled() == 0
 
 
+def test_the_journal_is_pruned_as_fast_as_it_grows(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outbox, "JOURNAL_SECONDS", -1.0)
+    monkeypatch.setattr(outbox, "PRUNE_EVENTS", 2)
+    monkeypatch.setattr(outbox, "SAVE_SECONDS", 0.0)
+    relay = bench.relay()
+    bench.publish("a", "b", "c", "d", "e")
+    for _ in range(4):
+        relay.step()
+
+    with bench.opened.connection(bench.shop.sales) as connection:
+        assert connection.execute("select count(*) from preterite_journal").fetchone()[0] == 0
+
+
 def test_a_claim_of_somebody_else_in_between_makes_it_start_again(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -102,9 +102,11 @@ WITH old AS (
 ), dropped AS (
     DELETE FROM preterite_log.record r USING old WHERE r.stream = old.stream AND r.number = old.number
     RETURNING r.stream, r.number
+), noted AS (
+    UPDATE preterite_log.stream AS s SET forgotten = greatest(s.forgotten, d.number)
+    FROM (SELECT stream, max(number) AS number FROM dropped GROUP BY stream) AS d WHERE s.id = d.stream
 )
-UPDATE preterite_log.stream AS s SET forgotten = greatest(s.forgotten, d.number)
-FROM (SELECT stream, max(number) AS number FROM dropped GROUP BY stream) AS d WHERE s.id = d.stream
+SELECT count(*) FROM dropped
 """
 _ASK = """
 INSERT INTO preterite_log.asked (publisher, partition, number) VALUES (%s, %s, %s)
@@ -222,10 +224,12 @@ class PostgresLog:
         now = self._clock.monotonic()
         if self._retention is None or now - self._maintained_at < RETENTION_SECONDS:
             return
-        self._maintained_at = now
         before = self._clock.wall() - self._retention.total_seconds()
         with self._writing() as cursor:
-            cursor.execute(_FORGET, (RETENTION_RECORDS, before))
+            dropped = cursor.execute(_FORGET, (RETENTION_RECORDS, before)).fetchone()[0]
+        if dropped < RETENTION_RECORDS:
+            # As long as there is more, every round takes some: it must keep up with what is appended.
+            self._maintained_at = now
 
     def close(self) -> None:
         with self._lock:

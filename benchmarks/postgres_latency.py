@@ -1,0 +1,91 @@
+"""Milliseconds from commit to effect on PostgreSQL while nothing else happens, beside a NOTIFY push by hand."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from contextlib import closing
+
+import psycopg
+
+from benchmarks.latency import PURCHASES, TIMEOUT_SECONDS, Latency, each, in_turns_with_slow
+from benchmarks.measure import Measured
+from benchmarks.postgres import ByHand, databases, enter_prices, in_batches
+from benchmarks.shop import FINANCE_TABLES, ItemPurchased, purchases
+from preterite import Component, System
+from preterite.host import Host
+
+ROUNDS = 5
+LOOK_SECONDS = 0.0005
+LISTEN_SECONDS = 0.5
+
+
+def measure(rounds: int = ROUNDS, count: int = PURCHASES) -> dict[str, tuple[Measured, Measured]]:
+    """Medians and 99th percentiles of every round, by way."""
+    runs = {"by hand, pushed by NOTIFY": lambda: by_hand(count), "with Preterite": lambda: with_preterite(count)}
+    return in_turns_with_slow(runs, rounds)
+
+
+def with_preterite(count: int) -> Latency:
+    """A host in this process."""
+    sales = Component("sales", publishes=[ItemPurchased])
+    finance = Component("finance", tables=FINANCE_TABLES)
+    in_batches(finance)
+    with databases("sales", "finance", "log") as urls:
+        log = urls.pop("log")
+        with System("bench", [sales, finance]).open(databases=urls, log=log, create_tables=True) as shop:
+            enter_prices(urls["finance"])
+            with Host(shop), shop.connection(sales) as connection, closing(_Bills(urls["finance"])) as bills:
+                shop.wait_settled()
+
+                def purchase(number: int) -> None:
+                    with sales.unit_of_work(connection) as unit_of_work:
+                        unit_of_work.publish(purchases(1, number)[0])
+
+                return each(count, purchase, bills)
+
+
+def by_hand(count: int) -> Latency:
+    """Every commit notifies whoever works next, in the same transaction; each listens on a connection of its own."""
+    with databases("sales", "finance", "log") as urls, closing(ByHand(urls)) as shop:
+        stopping = threading.Event()
+        threads = [
+            threading.Thread(target=_whenever_told, args=(urls["sales"], "outbox", shop.send, stopping)),
+            threading.Thread(target=_whenever_told, args=(urls["log"], "log", shop.bill, stopping)),
+        ]
+        for thread in threads:
+            thread.start()
+        with psycopg.connect(urls["sales"], autocommit=True) as connection, closing(_Bills(urls["finance"])) as bills:
+            found = each(count, lambda number: shop.publish(connection, purchases(1, number)), bills)
+        stopping.set()
+        for thread in threads:
+            thread.join()
+        return found
+
+
+def _whenever_told(url: str, channel: str, act: Callable[[], int], stopping: threading.Event) -> None:
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(f"LISTEN {channel}")  # pyright: ignore[reportArgumentType, reportCallIssue]
+        while not stopping.is_set():
+            for _ in connection.notifies(timeout=LISTEN_SECONDS, stop_after=1):
+                act()
+
+
+class _Bills:
+    """Finance's bills, seen from outside as soon as they are committed."""
+
+    def __init__(self, url: str) -> None:
+        self._connection = psycopg.connect(url, autocommit=True)
+
+    def wait_for(self, count: int) -> None:
+        until = time.perf_counter() + TIMEOUT_SECONDS
+        while True:
+            row = self._connection.execute("SELECT count(*) FROM billable").fetchone()
+            if row is not None and row[0] >= count:
+                return
+            assert time.perf_counter() < until, "the purchase was not billed"
+            time.sleep(LOOK_SECONDS)
+
+    def close(self) -> None:
+        self._connection.close()
