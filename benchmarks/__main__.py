@@ -12,15 +12,27 @@ import platform
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from benchmarks import due, failing, history, latency, memory, postgres, throughput
+from benchmarks import (
+    due,
+    failing,
+    history,
+    latency,
+    memory,
+    postgres,
+    postgres_latency,
+    processes,
+    relaying,
+    ten_million,
+    throughput,
+)
 from benchmarks.measure import Measured
 
 RESULTS = Path(__file__).parent / "results"
 PARTS = ("throughput", "latency", "memory", "history", "due", "failing")
-SERVER_PARTS = ("postgres", "relay")
+SERVER_PARTS = ("postgres", "push", "processes", "relay", "beside", "long")
 # What this version promises of itself, as ratios in one run.
 BATCH_FLOOR = 0.8
 PER_EVENT_FLOOR = 0.6
@@ -28,6 +40,10 @@ SQLALCHEMY_FLOOR = 2.5
 LATENCY_CEILING = 1.5
 POSTGRES_BATCH_FLOOR = 0.85
 RELAY_FLOOR = 0.95
+OUTBOX_MIB_CEILING = 5.0
+BESIDE_AN_OPEN_TRANSACTION_CEILING = 2.0
+PROCESSES_FLOOR = 1.8
+LONG_FLOOR = 0.8
 MEMORY_CEILING = 1.1
 CATCH_UP_FLOOR = 0.8
 BESIDE_A_REPLAY_CEILINGS = (1.1, 1.5)
@@ -63,7 +79,11 @@ def main() -> int:
         "due": _due,
         "failing": _failing,
         "postgres": _postgres,
+        "push": _push,
+        "processes": _processes,
         "relay": _relay,
+        "beside": _beside,
+        "long": _long,
     }
     figures = {name: run() for name, run in measuring.items() if name in chosen}
     RESULTS.mkdir(exist_ok=True)
@@ -111,20 +131,69 @@ def _postgres() -> dict[str, object]:
 
 
 def _relay() -> dict[str, object]:
-    print(f"\nPostgreSQL: the relay over {postgres.RELAYED_EVENTS:,} events")
-    found = postgres.relay_for_long()
-    print(f"  {found.per_second:,.0f} events/s, outbox afterwards {found.outbox_bytes / 1024 / 1024:.1f} MiB")
+    print(f"\nPostgreSQL: the relay over {relaying.EVENTS:,} events")
+    found = relaying.for_long()
+    mib = found.outbox_bytes / 1024 / 1024
+    print(f"  {found.per_second:,.0f} events/s")
+    _ratio("MiB of outbox afterwards", mib, f"at most {OUTBOX_MIB_CEILING:g}", good=mib <= OUTBOX_MIB_CEILING)
     ratio = found.last_to_first_fifth
     _ratio("last fifth / first", ratio, f"at least {RELAY_FLOOR}", good=ratio >= RELAY_FLOOR)
     return found._asdict()
 
 
+def _beside() -> dict[str, object]:
+    print(f"\nPostgreSQL: from commit to log, units of {relaying.UNIT_EVENTS} events, {relaying.SECONDS:g} s each")
+    found = relaying.undisturbed()
+    for name, (middle, slow) in found.items():
+        print(f"  {name:<48} p50 {middle:6.2f} ms   p99 {slow:6.2f} ms")
+    alone, beside = found.values()
+    ratio, ceiling = beside.p99 / alone.p99, BESIDE_AN_OPEN_TRANSACTION_CEILING
+    _ratio("p99 beside an open transaction / alone", ratio, f"at most {ceiling:g}", good=ratio <= ceiling)
+    return {name: one._asdict() for name, one in found.items()}
+
+
+def _processes() -> dict[str, object]:
+    print(f"\nPostgreSQL: {processes.EVENTS:,} events, SQLAlchemy handlers, medians of {processes.ROUNDS} rounds")
+    measured = processes.measure()
+    for one in measured:
+        _show(one, "events/s")
+    ratio = measured[1].median / measured[0].median
+    _ratio("2 processes / 1", ratio, f"at least {PROCESSES_FLOOR}", good=ratio >= PROCESSES_FLOOR)
+    return {one.name: one.values for one in measured}
+
+
+def _long() -> dict[str, object]:
+    print(f"\nPostgreSQL: {ten_million.EVENTS:,} events through one pair of components")
+    print("       events   events/s   outbox &c   positions &c        log   dead rows   autovacuums   worker")
+    tenths: list[ten_million.Tenth] = []
+    for one in ten_million.measure():
+        tenths.append(one)
+        sales, finance, log = (one.mib[name] for name in ("sales", "finance", "log"))
+        print(
+            f"  {one.events:>11,} {one.per_second:>10,.0f} {sales:>7.1f} MiB {finance:>10.1f} MiB {log:>6.0f} MiB "
+            f"{one.dead_rows:>11,} {one.autovacuums:>13,} {one.worker_mib:>4.0f} MiB",
+            flush=True,
+        )
+    ratio = tenths[-1].per_second / tenths[0].per_second
+    _ratio("last tenth / first", ratio, f"at least {LONG_FLOOR}", good=ratio >= LONG_FLOOR)
+    return {str(one.events): one._asdict() for one in tenths}
+
+
+def _push() -> dict[str, object]:
+    print(f"\nPostgreSQL: commit to effect, idle, {latency.PURCHASES} purchases, medians of {postgres_latency.ROUNDS}")
+    return _latencies(postgres_latency.measure())
+
+
 def _latency() -> dict[str, object]:
     print(f"\ncommit to effect, idle, {latency.PURCHASES} purchases one at a time, medians of {latency.ROUNDS} rounds")
-    measured = latency.measure()
+    return _latencies(latency.measure())
+
+
+def _latencies(measured: Mapping[str, tuple[Measured, Measured]]) -> dict[str, object]:
+    """By hand first, then with Preterite."""
     for name, (middle, slow) in measured.items():
         print(f"  {name:<48} p50 {middle.median:6.2f} ms   p99 {slow.median:6.2f} ms")
-    by_hand, ours = (measured[name][0].median for name in ("by hand, woken by a signal", "with Preterite"))
+    by_hand, ours = (middle.median for middle, _ in measured.values())
     _ratio(
         "p50 with Preterite / by hand",
         ours / by_hand,
