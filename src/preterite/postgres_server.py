@@ -68,6 +68,8 @@ class _Guard:
     """While a session writes what it holds back: if that fails, its rollback is of the session's making, and right."""
     pooled: bool = False
     binding: Any = None
+    outbox_floor: Any = None
+    """Where the store begins to look in the outbox on this connection."""
 
     @contextmanager
     def guarding(self) -> Generator[None]:

@@ -127,8 +127,11 @@ def grants(place: Premises, version: int) -> list[Statement]:
     ]
     if place.component != LOG:
         texts.append(f"REVOKE INSERT, UPDATE, DELETE ON preterite.migration FROM {place.runner}")
-        own = f"ALTER TABLE preterite.outbox OWNER TO {place.runner}"
-        texts.append(own if version < MAINTAIN_VERSION else f"GRANT MAINTAIN ON preterite.outbox TO {place.runner}")
+        if version < MAINTAIN_VERSION:
+            texts.append(f"ALTER TABLE preterite.outbox OWNER TO {place.runner}")
+        else:
+            texts.append(f"GRANT MAINTAIN ON preterite.outbox TO {place.runner}")
+            texts.append(f"GRANT SELECT ON preterite.outbox_id_seq TO {place.runner}")
     return [Statement(place.database, text, text) for text in texts]
 
 

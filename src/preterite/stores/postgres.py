@@ -20,6 +20,7 @@ from preterite import postgres_server
 from preterite.errors import NotMigrated, UsageError
 from preterite.rows import DbConnection, Fence, Lease, Move, Numbered, OutboxRow
 from preterite.store import Database, TableChange
+from preterite.stores.postgres_floor import Floor, raised
 from preterite.stores.postgres_statements import PostgresStatements
 from preterite.stores.sql_store import SqlStore
 
@@ -124,7 +125,8 @@ class PostgresDatabase:
         self._listener.close()
 
     def maintain(self, connection: Any) -> None:
-        """Vacuum the outbox: rows come and go there faster than autovacuum looks (R24)."""
+        """Vacuum the outbox: rows come and go there faster than autovacuum looks (R24). Pass over what cannot be."""
+        connection.outbox_floor = raised(connection.outbox_floor or Floor(), connection)
         size, now = connection.execute(_OUTBOX_SIZE).fetchone()
         if size < VACUUM_BYTES_MIN or now - self._vacuum_at < self._vacuum_seconds:
             return
@@ -235,6 +237,10 @@ class PostgresStore(SqlStore):
 
     # outbox
 
+    def has_outbox(self, connection: DbConnection) -> bool:
+        found = connection.cursor().execute(self.own.HAS_OUTBOX_BEYOND, (_floor_of(connection),)).fetchone()
+        return found is not None
+
     def confirm(self, connection: DbConnection, lease: Lease, confirmed: Mapping[int, int]) -> None:
         cursor = connection.cursor()
         cursor.execute(
@@ -252,7 +258,15 @@ class PostgresStore(SqlStore):
         cursor = connection.cursor()
         held, _ = cursor.execute(self.own.LOCK_STREAMS, (lease.name, lease.owner, lease.epoch)).fetchone()
         self._require_held(lease, held == 1)
-        return sorted(cursor.execute(self.own.MOVE_TO_JOURNAL, (limit, now), binary=True).fetchall())
+        return sorted(
+            cursor.execute(self.own.MOVE_TO_JOURNAL, (_floor_of(connection), limit, now), binary=True).fetchall()
+        )
+
+
+def _floor_of(connection: Any) -> int:
+    """Where to begin in the outbox: at the beginning, but for the connection that is maintained."""
+    floor: Floor | None = getattr(connection, "outbox_floor", None)
+    return 0 if floor is None else floor.id
 
 
 def _columns(rows: Sequence[Sequence[Any]], count: int) -> list[list[Any]]:

@@ -24,7 +24,7 @@ SELECT pg_terminate_backend(pid) FROM pg_stat_activity
 WHERE datname = current_database() AND application_name = ? AND state LIKE 'idle in transaction%%'
 """
     # By the index: the table's pages may be full of rows that were moved already.
-    HAS_OUTBOX = "SELECT 1 FROM preterite_outbox ORDER BY id LIMIT 1"
+    HAS_OUTBOX_BEYOND = "SELECT 1 FROM preterite_outbox WHERE id > ? ORDER BY id LIMIT 1"
     SERVER_TIME = "SELECT extract(epoch FROM clock_timestamp())::double precision"
     # No unit of work commits without waiting for the disk, whatever its session says.
     IDENTITY = """
@@ -43,10 +43,12 @@ WITH held AS (SELECT 1 FROM preterite_lease WHERE name = ? AND owner = ? AND epo
 locked AS (SELECT 1 FROM preterite_stream ORDER BY partition FOR UPDATE)
 SELECT (SELECT count(*) FROM held), (SELECT count(*) FROM locked)
 """
-    # Rows that are committed are moved, whatever their ids: an id is no place to go on from (rule R5).
+    # Rows that are committed are moved, whatever their ids, in the order of these: the floor is not a place to go on
+    # from (rule R5) but an id below which nobody can commit any more.
     MOVE_TO_JOURNAL = """
 WITH moved AS (
-    DELETE FROM preterite_outbox WHERE id = ANY (ARRAY(SELECT id FROM preterite_outbox ORDER BY id LIMIT ?))
+    DELETE FROM preterite_outbox WHERE id = ANY (ARRAY(
+        SELECT id FROM preterite_outbox WHERE id > ? ORDER BY id LIMIT ?))
     RETURNING id, partition, event_id, envelope
 ), numbered AS (
     SELECT m.partition, s.last_number + row_number() OVER (PARTITION BY m.partition ORDER BY m.id) AS number,
