@@ -70,6 +70,7 @@ class Host:
         self._receivers_each = receivers
         self._stopping = threading.Event()
         self._wakes: dict[str, list[threading.Event]] = {name: [] for name in system.components}
+        self._receivers_wakes: dict[str, list[threading.Event]] = {name: [] for name in system.components}
         self._threads: list[_Thread] = []
         self._receivers: dict[str, Receiver] = {}
         """By the name of their thread."""
@@ -77,12 +78,18 @@ class Host:
     def start(self) -> None:
         """Start the threads; returns at once."""
         self._system.wake = self._wake
+        self._system.wake_receivers = self._wake_receivers
         for name in self._system.components:
             owner = new_owner(self._system.randomness)
             self._run(name, "relay", lambda name=name, owner=owner: self._system.relay(name, owner))
             for number in range(self._receivers_each if self._system.has_handlers(name) else 0):
                 self._run_receiver(name, "receiver" if number == 0 else f"receiver {number + 1}")
-        watcher = _Thread("watcher", lambda: _Watcher(self._system, self._wake), self._stopping, threading.Event())
+        watcher = _Thread(
+            "watcher",
+            lambda: _Watcher(self._system, self._wake, self._wake_receivers),
+            self._stopping,
+            threading.Event(),
+        )
         watcher.idle_seconds = 0.0  # it waits by itself
         self._start(watcher)
         heart = _Thread("heart", lambda: _Heart(self._system, self._receivers), self._stopping, threading.Event())
@@ -133,6 +140,7 @@ class Host:
     def _run_receiver(self, component: str, what: str) -> None:
         owner = new_owner(self._system.randomness)
         thread = self._run(component, what, lambda: self._receiver(component, what, owner))
+        self._receivers_wakes[component].append(thread.wake)
         # What its handlers published is committed: the relay has something to announce, here or elsewhere.
         thread.did_something = lambda: self._system.tell(component)
 
@@ -146,6 +154,10 @@ class Host:
 
     def _wake(self, component: str) -> None:
         for wake in self._wakes.get(component, ()):
+            wake.set()
+
+    def _wake_receivers(self, component: str) -> None:
+        for wake in self._receivers_wakes.get(component, ()):
             wake.set()
 
 
@@ -259,9 +271,10 @@ class _Heart:
 class _Watcher:
     """Looks whether somebody has committed to a component's database or the log, and wakes who may care."""
 
-    def __init__(self, system: OpenSystem, wake: Callable[[str], None]) -> None:
+    def __init__(self, system: OpenSystem, wake: Callable[[str], None], wake_receivers: Callable[[str], None]) -> None:
         self._system = system
         self._wake = wake
+        self._wake_receivers = wake_receivers
         self._versions: dict[str, int] = {}
         self._log_version = -1
 
@@ -279,7 +292,7 @@ class _Watcher:
         if log_version != self._log_version:
             self._log_version = log_version
             for name in self._system.components:
-                self._wake(name)
+                self._wake_receivers(name)
         return False
 
     def seconds_to_next(self) -> float | None:

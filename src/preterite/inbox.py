@@ -193,8 +193,8 @@ class Inbox:
         batch: Batch,
     ) -> Handled:
         connection = batch.work.connection
-        self._store.verify_fence(connection, source.fence)
-        plan = self._plan(batch, items, culprits, source)
+        any_parked = self._store.verify_fence(connection, source.fence)
+        plan = self._plan(batch, items, culprits, source, any_parked=any_parked)
         items = items[: self._fitting(connection, plan.parked, len(items))]
         until = self._clock.monotonic() + BATCH_SECONDS
         gone: set[int] = set()
@@ -262,14 +262,16 @@ class Inbox:
             yield start, end
             start = end
 
-    def _plan(self, batch: Batch, items: Sequence[Item], culprits: Mapping[Pair, Parked], source: Source) -> _Plan:
+    def _plan(
+        self, batch: Batch, items: Sequence[Item], culprits: Mapping[Pair, Parked], source: Source, *, any_parked: bool
+    ) -> _Plan:
         """Decide what runs and what parks: culprits, and everything behind a parked lane, in the batch or before it."""
         keys = (
             (item.record.stream.publisher, item.key)
             for item in items
             if item.key is not None and item.subscription is not None
         )
-        plan = _Plan([], [], self._store.parked_lanes(batch.work.connection, keys))
+        plan = _Plan([], [], self._store.parked_lanes(batch.work.connection, keys) if any_parked else set())
         for index, item in enumerate(items):
             if item.fault is not None:
                 self._set_aside(plan, index, item, source)

@@ -62,6 +62,9 @@ class OpenSystem:
         self.databases = dict(databases)
         self.components = {component.name: component for component in components if component.name in databases}
         self.wake: Callable[[str], None] = _nobody
+        """Called when something was committed to a component's database."""
+        self.wake_receivers: Callable[[str], None] = _nobody
+        """Called when something was appended to the log that the component may hear."""
         self._relays: dict[str, Relay] = {}
         self._receivers: dict[str, Receiver] = {}
         self._engines: dict[str, Any] = {}
@@ -256,7 +259,7 @@ class OpenSystem:
     def _announced(self, publisher: str) -> None:
         for name, subscriptions in self.topology.subscriptions.items():
             if publisher in subscriptions.publishers:
-                self.wake(name)
+                self.wake_receivers(name)
 
     def _own(self, component: Component) -> Component:
         if self.components.get(component.name) is not component:

@@ -4,7 +4,7 @@ One relay per component is active, by lease. Its step reads like the design:
 
 1. number: move the next outbox rows to the journal under the next numbers, durable before anything is sent;
 2. append what the journal holds beyond the last confirmed number, and wait for the confirmation;
-3. remember what is confirmed, in the transaction that numbers next, or a second later.
+3. remember what is confirmed, once a second.
 
 After a crash the same rows go again under the same numbers. Numbering by "id greater than the last" is
 forbidden: ids are taken before commit, and become visible out of order.
@@ -72,7 +72,7 @@ class Relay:
         self._streams: dict[int, StreamNumbers] = {}
         self._epoch = 0
         self._unsaved = self._forgets = self._more = False
-        self._healed_at = self._head_at = self._maintained_at = self._pruned_at = self._confirmed_at = float("-inf")
+        self._healed_at = self._head_at = self._maintained_at = self._pruned_at = self._saved_at = float("-inf")
 
     def step(self) -> bool:
         """Do one round; true if there was something to do.
@@ -170,7 +170,7 @@ class Relay:
         if not self._more and not self._store.has_outbox(self._connection):
             return {}
         epoch, self._epoch = self._epoch, 0  # whatever fails from here on: take over again, and read what was committed
-        with self._saving(lease):
+        with self._under(lease):
             if self._forgets:
                 self._suppress(lease)
             numbered = self._store.number(self._connection, lease, self._leases.server_time(), NUMBER_EVENTS)
@@ -216,8 +216,7 @@ class Relay:
             progress = self._append([record for row in behind for record in self._chunk(row, fresh)])
             fresh = {}  # what the log did not take is read from the journal, with what was noted there
             if sent:
-                with self._saving(lease):
-                    pass
+                self._save(lease)
             sent += progress
             if progress == 0:
                 break
@@ -252,7 +251,7 @@ class Relay:
             # Lower than before where the log has lost its end: everything from there goes again.
             self._streams[stream.partition] = row._replace(confirmed=number)
         if progress:
-            self._unsaved, self._confirmed_at = True, self._clock.monotonic()
+            self._unsaved = True
             self._announced()
         return progress
 
@@ -276,9 +275,8 @@ class Relay:
             self._maintained_at = now
             self._database.maintain(self._connection)
             self._log.maintain()
-        if self._unsaved and now - self._confirmed_at >= SAVE_SECONDS:
-            with self._saving(lease):
-                pass
+        if self._unsaved and now - self._saved_at >= SAVE_SECONDS:
+            self._save(lease)
         if now - self._pruned_at >= PRUNE_SECONDS:
             before = self._leases.server_time() - JOURNAL_SECONDS
             with self._transaction():
@@ -294,7 +292,7 @@ class Relay:
             if row is not None and 1 <= number <= row.confirmed:
                 _logger.warning("the log has lost %s from number %d on; it is sent again", stream, number)
                 self._streams[stream.partition] = row._replace(confirmed=number - 1)
-                self._unsaved, self._confirmed_at = True, self._clock.monotonic()
+                self._unsaved = True
 
     def _own_streams(self) -> list[Stream]:
         return [self._stream(partition) for partition in self._streams]
@@ -314,18 +312,22 @@ class Relay:
     def _stream(self, partition: int) -> Stream:
         return Stream(self.component, partition)
 
+    def _save(self, lease: Lease) -> None:
+        """Remember what is confirmed; whoever takes over asks the log itself."""
+        with self._under(lease):
+            confirmed = {partition: row.confirmed for partition, row in self._streams.items()}
+            self._store.confirm(self._connection, lease, confirmed)
+        self._unsaved, self._saved_at = False, self._clock.monotonic()
+
     @contextmanager
-    def _saving(self, lease: Lease) -> Generator[None]:
-        """A transaction that also renews the lease and remembers what is confirmed."""
+    def _under(self, lease: Lease) -> Generator[None]:
+        """A transaction that also renews the lease, if it is time to."""
         with self._transaction():
-            if self._unsaved:
-                confirmed = {partition: row.confirmed for partition, row in self._streams.items()}
-                self._store.confirm(self._connection, lease, confirmed)
             yield
-            if self._store.renew(self._connection, [lease], self._leases.expires_at()) != 1:
+            expires_at = self._leases.renewal()
+            if expires_at is not None and self._store.renew(self._connection, [lease], expires_at) != 1:
                 raise Fenced("The relay's lease has gone to somebody else; nothing was written.")
-        self._unsaved = False
-        self._leases.renewed()
+        self._leases.committed()
 
     @contextmanager
     def _transaction(self) -> Generator[None]:

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
-from psycopg import pq
+from psycopg import generators, pq
 from psycopg.conninfo import conninfo_to_dict
 
 from preterite.errors import ConfigurationError, HandlerEndedTransaction, NotDurable, StoreUnavailable
@@ -324,8 +324,17 @@ class Listener:
 
 
 def notify(connection: GuardedConnection, channel: str) -> None:
-    """Tell all who listen, in a transaction of its own that nobody waits for."""
-    run(connection, f"BEGIN; SET LOCAL synchronous_commit TO off; NOTIFY {channel}; COMMIT")
+    """Tell all who listen, in a transaction of its own that nobody waits for: `settle` before the next statement."""
+    settle(connection)
+    statements = f"BEGIN; SET LOCAL synchronous_commit TO off; NOTIFY {channel}; COMMIT"
+    connection.pgconn.send_query(statements.encode())
+    connection.pgconn.flush()
+
+
+def settle(connection: GuardedConnection) -> None:
+    """Take what the server has answered to `notify`, if that is still to be taken."""
+    if connection.info.transaction_status == pq.TransactionStatus.ACTIVE:
+        connection.wait(generators.fetch_many(connection.pgconn))
 
 
 def run(connection: Any, statements: str) -> None:

@@ -141,6 +141,7 @@ class Receiver:
             if self._inbox.has_parked:
                 self._inbox.has_parked = False
                 self._parking.look_again()
+            self._others_wait = self._apply(self._next_records())
             run = self._parking.run_due(
                 self._fence, self._leases.renewal, raising=self.raising, others_wait=self._others_wait
             )
@@ -148,7 +149,6 @@ class Receiver:
                 due = self._timekeeper.run_due(self._fence, self._leases.renewal, careful=self._careful > 0)
                 self._careful = max(self._careful - due, 0)
                 run += due
-            self._others_wait = self._apply(self._next_records())
             run += self._replayer.step(self._fence, self._committed, self._leases.renewal)
             busy = self._others_wait or run > 0
             if not busy and self._store.handlers(self._connection)[0] != self._fence.handlers_version:

@@ -166,8 +166,9 @@ class Store(OutboxStore, LeaseStore, TimeStore, LetterStore, ReplayStore, Protoc
         """
         ...
 
-    def verify_fence(self, connection: DbConnection, fence: Fence) -> None:
-        """Raise `Fenced` if a lease is lost or other handlers are registered, before any work is done. Reads only.
+    def verify_fence(self, connection: DbConnection, fence: Fence) -> bool:
+        """Raise `Fenced` if a lease is lost or other handlers are registered, before any work is done; return whether
+        anything is parked. Reads only.
 
         A batch begins with it, so that an overtaken worker does not even start; it does not replace the end's check.
         """

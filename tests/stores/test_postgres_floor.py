@@ -38,7 +38,8 @@ class Outbox:
 
 
 @pytest.fixture
-def outbox() -> Iterator[Outbox]:
+def outbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Outbox]:
+    monkeypatch.setattr("preterite.stores.postgres.VACUUM_BYTES_MIN", 0)
     with postgres.databases() as make:
         made = Outbox(PostgresDatabase(make("sales")))
         yield made

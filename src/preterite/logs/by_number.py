@@ -26,6 +26,9 @@ class Tail(NamedTuple):
 Place = tuple[Stream, int]
 """A stream, and the number after which it is read."""
 
+Look = Callable[[Sequence[Place], int], tuple[Mapping[Stream, Tail], Sequence[Record]]]
+"""The ends of the streams, of those that there are, and their next records: stream by stream, at most so many."""
+
 
 def prefixes(appended: Sequence[Record], ends: Mapping[Stream, int]) -> Mapping[Stream, int]:
     """What is durable without a hole once these records are appended to streams that ended so far: see `Log.append`."""
@@ -43,44 +46,46 @@ def runs_of(records: Sequence[Record]) -> dict[Stream, list[Record]]:
     return runs
 
 
-def one_by_one(fetch: Callable[[Stream, int, int], Sequence[Record]]) -> Callable[[Sequence[Place], int], list[Record]]:
-    """Read several streams by reading each, where that costs nothing more."""
+def stream_by_stream(
+    tails: Callable[[], Mapping[Stream, Tail]], fetch: Callable[[Stream, int, int], Sequence[Record]]
+) -> Look:
+    """A look at all ends and then at each stream that has more, where single reads cost nothing more."""
 
-    def fetch_all(places: Sequence[Place], limit: int) -> list[Record]:
+    def look(places: Sequence[Place], limit: int) -> tuple[Mapping[Stream, Tail], Sequence[Record]]:
+        ends = tails()
         found: list[Record] = []
         for stream, after in places:
-            if len(found) < limit:
+            if stream in ends and ends[stream].last_number > after and len(found) < limit:
                 found += fetch(stream, after, limit - len(found))
-        return found
+        return ends, found
 
-    return fetch_all
+    return look
 
 
 class NumberedReader:
     """Reads a fixed set of streams onward by number.
 
-    Where the log can be asked `ahead`, a full read asks for what comes next, which is under way while the caller
-    works: at most as much again is held in memory. Its streams' ends are looked at every few reads nevertheless.
+    Where the log can be asked `ahead`, a read that leaves more behind asks for it, and it is under way while the caller
+    works: at most as much again is held in memory. The streams' ends are looked at every few reads nevertheless.
     """
 
     def __init__(
         self,
         starts: Mapping[Stream, int],
-        tails: Callable[[], Mapping[Stream, Tail]],
-        fetch: Callable[[Sequence[Place], int], Sequence[Record]],
+        look: Look,
         version: Callable[[], int],
         closed: Callable[[], None],
         ahead: Callable[[Sequence[Place], int], Callable[[], Sequence[Record]]] | None = None,
     ) -> None:
         self._places = dict(starts)
         self._order = list(starts)
-        self._tails = tails
-        self._fetch = fetch
+        self._look_at = look
         self._version = version
         self._closed = closed
         self._ask_ahead = ahead
         self._ahead: Callable[[], Sequence[Record]] | None = None
         self._ahead_in_a_row = 0
+        self._tails: Mapping[Stream, Tail] = {}
         self._at_end_of: int | None = None
         self._reported_gaps: dict[Stream, int] = {}
         self._reported_heads: dict[Stream, Record] = {}
@@ -91,13 +96,19 @@ class NumberedReader:
         if version == self._at_end_of:
             return []
         records = self._read_ahead(limit) or self._look(limit)
-        if len(records) >= limit:
-            # The stream that filled this read comes last in the next one.
+        if records:
+            # The stream that came last in this read comes last in the next one, and so does not keep the others out.
             self._order.append(self._order.pop(self._order.index(records[-1].stream)))
-            if self._ask_ahead is not None and self._ahead_in_a_row < AHEAD_READS_MAX:
-                self._ahead = self._ask_ahead([(stream, self._places[stream]) for stream in self._order], limit)
+            self._look_ahead(full=len(records) >= limit, limit=limit)
         self._at_end_of = None if records else version
         return records
+
+    def _look_ahead(self, *, full: bool, limit: int) -> None:
+        if self._ask_ahead is not None and (full or self._is_behind()) and self._ahead_in_a_row < AHEAD_READS_MAX:
+            self._ahead = self._ask_ahead([(stream, self._places[stream]) for stream in self._order], limit)
+
+    def _is_behind(self) -> bool:
+        return any(tail.last_number > self._places[stream] for stream, tail in self._tails.items())
 
     def _read_ahead(self, limit: int) -> list[Record]:
         """What was asked for when the last read was full; what is beyond the limit is asked for again."""
@@ -112,17 +123,10 @@ class NumberedReader:
     def _look(self, limit: int) -> list[Record]:
         """Look at every stream's end, and read those that have more."""
         records: list[Record] = []
-        tails = self._tails()
-        behind = [
-            (stream, self._places[stream])
-            for stream in self._order
-            if stream in tails and tails[stream].last_number > self._places[stream]
-        ]
-        found = {
-            stream: list(run) for stream, run in groupby(self._fetch(behind, limit) if behind else (), key=stream_of)
-        }
+        self._tails, read = self._look_at([(stream, self._places[stream]) for stream in self._order], limit)
+        found = runs_of(read)
         for stream in self._order:
-            tail = tails.get(stream)
+            tail = self._tails.get(stream)
             if tail is None:
                 continue
             onward = self._onward(stream, found.get(stream, []))

@@ -18,7 +18,7 @@ from preterite.log import (
     Stream,
     StreamEnd,
 )
-from preterite.logs.by_number import NumberedReader, Tail, one_by_one, prefixes
+from preterite.logs.by_number import NumberedReader, Tail, prefixes, stream_by_stream
 
 
 @dataclass
@@ -116,7 +116,7 @@ class MemoryLog:
             return found
 
     def reader(self, starts: Mapping[Stream, int]) -> LogReader:
-        return NumberedReader(starts, self._tails, one_by_one(self._fetch), self.version, lambda: None)
+        return NumberedReader(starts, stream_by_stream(self._tails, self._fetch), self.version, lambda: None)
 
     def version(self) -> int:
         return self._version

@@ -15,6 +15,8 @@ from importlib import resources
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from psycopg.types.numeric import Int8
+
 from preterite import postgres_server
 from preterite.clock import Clock
 from preterite.errors import LogConflict, LogFenced, RecordRefused, StoreUnavailable, WrongLog
@@ -58,11 +60,28 @@ FROM unnest(%b::int[], %b::bigint[], %b::text[], %b::bigint[], %b::bytea[], %b::
     AS r (stream, number, kind, epoch, event_id, body)
 ON CONFLICT (stream, number) DO UPDATE SET epoch = excluded.epoch WHERE record.event_id = excluded.event_id
 """
-# Beyond its stream's end, under the lock, nothing can stand under these numbers yet.
-_APPEND_FRESH = """
-INSERT INTO preterite_log.record (stream, number, kind, epoch, event_id, appended_at, body)
-SELECT stream, number, 'event', %b::bigint, event_id, extract(epoch FROM statement_timestamp()), body
-FROM unnest(%b::int[], %b::bigint[], %b::bytea[], %b::bytea[]) AS r (stream, number, event_id, body)
+# Events that follow each stream's end, as nearly always, at once: all of them, or none.
+_APPEND_AT_ENDS = """
+WITH locked AS MATERIALIZED (
+    SELECT s.id, r.run, r.last
+    FROM unnest(%(publishers)b::text[], %(partitions)b::int[], %(firsts)b::bigint[], %(lasts)b::bigint[])
+        WITH ORDINALITY AS r (publisher, partition, first, last, run)
+    JOIN preterite_log.stream s ON s.publisher = r.publisher AND s.partition = r.partition
+    WHERE s.epoch <= %(epoch)b AND s.last_number = r.first - 1
+    ORDER BY s.id FOR NO KEY UPDATE OF s
+), allowed AS (
+    SELECT count(*) = cardinality(%(publishers)b::text[]) AS all_of_them FROM locked
+), advanced AS (
+    UPDATE preterite_log.stream s SET last_number = locked.last, epoch = %(epoch)b
+    FROM locked, allowed WHERE s.id = locked.id AND all_of_them
+), appended AS (
+    INSERT INTO preterite_log.record (stream, number, kind, epoch, event_id, appended_at, body)
+    SELECT locked.id, number, 'event', %(epoch)b, event_id, extract(epoch FROM statement_timestamp()), body
+    FROM unnest(%(runs)b::bigint[], %(numbers)b::bigint[], %(ids)b::bytea[], %(bodies)b::bytea[])
+        AS e (run, number, event_id, body)
+    JOIN locked USING (run) CROSS JOIN allowed WHERE all_of_them
+)
+SELECT all_of_them, set_config('synchronous_commit', 'on', true) FROM allowed
 """
 _ADVANCE = """
 UPDATE preterite_log.stream AS s SET last_number = greatest(s.last_number, n.number), epoch = n.epoch
@@ -164,6 +183,9 @@ class PostgresLog:
             raise RecordRefused(
                 oversize.stream, oversize.number, f"{len(oversize.body):,} bytes; at most {RECORD_BYTES_MAX:,}"
             )
+        if self._append_at_ends(runs_of(records)):
+            self._tell()
+            return {stream: run[-1].number for stream, run in runs_of(records).items()}
         numbered = [record for record in records if record.kind in ("event", "void")]
         heads = [record for record in records if record.kind == "head"]
         with self._writing() as cursor:
@@ -175,6 +197,30 @@ class PostgresLog:
                 cursor.execute(_HEADS, _columns(rows))
         self._tell()
         return prefixes(numbered, {stream: one.last_number for stream, one in locked.items()})
+
+    def _append_at_ends(self, runs: Mapping[Stream, Sequence[Record]]) -> bool:
+        """Append events of one writer where each stream ends; false, and nothing is, where it is not as simple."""
+        records = [record for run in runs.values() for record in run]
+        if {record.kind for record in records} != {"event"} or len({record.epoch for record in records}) != 1:
+            return False
+        if any(run[-1].number != run[0].number + len(run) - 1 for run in runs.values()):
+            return False
+        with self._reaching() as connection:
+            found: Any = connection.execute(
+                _APPEND_AT_ENDS,
+                {
+                    "epoch": Int8(records[0].epoch),
+                    "publishers": [stream.publisher for stream in runs],
+                    "partitions": [stream.partition for stream in runs],
+                    "firsts": [run[0].number for run in runs.values()],
+                    "lasts": [run[-1].number for run in runs.values()],
+                    "runs": [place for place, run in enumerate(runs.values(), start=1) for _ in run],
+                    "numbers": [record.number for record in records],
+                    "ids": [record.event_id for record in records],
+                    "bodies": [record.body for record in records],
+                },
+            ).fetchone()
+        return bool(found[0])
 
     def end(self, stream: Stream) -> StreamEnd:
         return self.ends([stream])[stream]
@@ -289,6 +335,7 @@ class PostgresLog:
                 self._connection = postgres_server.connect(self.place)
                 self._listener.own_backend = self._connection.info.backend_pid
             try:
+                postgres_server.settle(self._connection)
                 yield self._connection
             finally:
                 if self._connection.closed:
@@ -332,30 +379,15 @@ def _append(cursor: Any, locked: Mapping[Stream, _Locked], runs: Mapping[Stream,
     """Append the records of each stream, and note where it ends."""
     ids = [locked[stream].id for stream, run in runs.items() for _ in run]
     records = [record for run in runs.values() for record in run]
-    if _are_fresh(locked, runs):
-        rows = [(record.number, record.event_id, record.body) for record in records]
-        cursor.execute(_APPEND_FRESH, (records[0].epoch, ids, *_columns(rows)))
-    else:
-        _append_again(cursor, ids, records)
+    rows = [(record.number, record.kind, record.epoch, record.event_id, record.body) for record in records]
+    cursor.execute(_APPEND, (ids, *_columns(rows)))
+    if cursor.rowcount != len(rows):
+        _refuse_conflict(cursor, ids, records)
     ends = [(locked[stream].id, run[-1].number, run[-1].epoch) for stream, run in runs.items()]
     cursor.execute(_ADVANCE, _columns(ends))
 
 
-def _are_fresh(locked: Mapping[Stream, _Locked], runs: Mapping[Stream, Sequence[Record]]) -> bool:
-    """Whether these are events of one writer beyond the streams' ends, as nearly always."""
-    if any(run[0].number <= locked[stream].last_number for stream, run in runs.items()):
-        return False
-    kinds = {record.kind for run in runs.values() for record in run}
-    epochs = {record.epoch for run in runs.values() for record in run}
-    return kinds == {"event"} and len(epochs) == 1
-
-
-def _append_again(cursor: Any, ids: Sequence[int], records: Sequence[Record]) -> None:
-    """Append what may stand there already, as the same event; raises `LogConflict` if another does."""
-    rows = [(record.number, record.kind, record.epoch, record.event_id, record.body) for record in records]
-    cursor.execute(_APPEND, (ids, *_columns(rows)))
-    if cursor.rowcount == len(rows):
-        return
+def _refuse_conflict(cursor: Any, ids: Sequence[int], records: Sequence[Record]) -> None:
     wanted = [(stream_id, record.number, record.event_id) for stream_id, record in zip(ids, records, strict=True)]
     stream_id, number = cursor.execute(_CONFLICTS, _columns(wanted)).fetchone()
     stream = records[ids.index(stream_id)].stream

@@ -16,21 +16,25 @@ from preterite.errors import StoreUnavailable
 from preterite.log import Kind, LogReader, Record, Stream
 from preterite.logs.by_number import NumberedReader, Place, Tail
 
-_TAILS = """
-SELECT id, publisher, partition, last_number, head_epoch, head_number, head_id FROM preterite_log.stream
-WHERE publisher = ANY (%s)
+_LOOK = """
+SELECT s.id, s.publisher, s.partition, s.last_number, s.head_epoch, s.head_number, s.head_id,
+    r.kind, r.epoch, r.number, r.event_id, r.body
+FROM unnest(%s::text[], %s::int[], %s::bigint[]) WITH ORDINALITY AS w (publisher, partition, after, place)
+JOIN preterite_log.stream s ON s.publisher = w.publisher AND s.partition = w.partition
+LEFT JOIN LATERAL (
+    SELECT * FROM preterite_log.record r WHERE r.stream = s.id AND r.number > w.after AND s.last_number > w.after
+    ORDER BY r.number LIMIT %s
+) AS r ON true
+ORDER BY w.place, r.number
 """
-_FETCH = """
+_FETCH_AHEAD = b"""
 SELECT w.place, r.kind, r.epoch, r.number, r.event_id, r.body
-FROM unnest({ids}::int[], {afters}::bigint[]) WITH ORDINALITY AS w (stream, after, place)
+FROM unnest($1::int[], $2::bigint[]) WITH ORDINALITY AS w (stream, after, place)
 CROSS JOIN LATERAL (
-    SELECT * FROM preterite_log.record r WHERE r.stream = w.stream AND r.number > w.after
-    ORDER BY r.number LIMIT {limit}
+    SELECT * FROM preterite_log.record r WHERE r.stream = w.stream AND r.number > w.after ORDER BY r.number LIMIT $3
 ) AS r
-ORDER BY w.place, r.number LIMIT {limit}
+ORDER BY w.place, r.number LIMIT $3
 """
-_FETCH_NOW = _FETCH.format(ids="%(ids)s", afters="%(afters)s", limit="%(limit)s")
-_FETCH_AHEAD = _FETCH.format(ids="$1", afters="$2", limit="$3").encode()
 
 
 class PostgresReading:
@@ -40,33 +44,28 @@ class PostgresReading:
         with translated():
             self._connection = postgres_server.connect(place)
         self._starts = starts
-        self._publishers = sorted({stream.publisher for stream in starts})
         self._ids: dict[Stream, int] = {}
 
     def reader(self) -> LogReader:
         """A reader from where the streams are to start."""
         looks = count()
         # A hint may be missed: every look asks the server.
-        return NumberedReader(
-            self._starts, self._tails, self._fetch, lambda: next(looks), self._connection.close, self._fetch_ahead
-        )
+        return NumberedReader(self._starts, self._look, lambda: next(looks), self._connection.close, self._fetch_ahead)
 
-    def _tails(self) -> Mapping[Stream, Tail]:
-        found: dict[Stream, Tail] = {}
+    def _look(self, places: Sequence[Place], limit: int) -> tuple[Mapping[Stream, Tail], Sequence[Record]]:
+        streams, afters = [stream for stream, _ in places], [after for _, after in places]
+        values = (*_columns(streams), afters, max(limit // max(len(places), 1), 1))
+        tails: dict[Stream, Tail] = {}
+        records: list[Record] = []
         with translated():
-            for stream_id, publisher, partition, *tail in self._connection.execute(_TAILS, [self._publishers]):
-                stream = Stream(publisher, partition)
-                if stream in self._starts:
-                    self._ids[stream] = stream_id
-                    found[stream] = _tail(stream, *tail)
-        return found
-
-    def _fetch(self, places: Sequence[Place], limit: int) -> Sequence[Record]:
-        ids, afters = [self._ids[stream] for stream, _ in places], [after for _, after in places]
-        with translated():
-            cursor = self._connection.execute(_FETCH_NOW, {"ids": ids, "afters": afters, "limit": limit}, binary=True)
-            rows: list[Any] = cursor.fetchall()
-        return _records(places, rows)
+            rows: list[Any] = self._connection.execute(_LOOK, values, binary=True).fetchall()
+        for stream_id, publisher, partition, last_number, *rest in rows:
+            stream = Stream(publisher, partition)
+            self._ids[stream] = stream_id
+            tails[stream] = _tail(stream, last_number, *rest[:3])
+            if rest[3] is not None:
+                records.append(Record(stream, *rest[3:]))
+        return tails, records[:limit]
 
     def _fetch_ahead(self, places: Sequence[Place], limit: int) -> Callable[[], Sequence[Record]]:
         """Send the question; what is returned waits for the answer. Nothing else may be asked in between."""
@@ -89,6 +88,10 @@ class PostgresReading:
             return _records(known, rows)
 
         return answer
+
+
+def _columns(streams: Sequence[Stream]) -> tuple[list[str], list[int]]:
+    return [stream.publisher for stream in streams], [stream.partition for stream in streams]
 
 
 def _records(places: Sequence[Place], rows: Sequence[tuple[int, Kind, int, int, bytes, bytes]]) -> list[Record]:

@@ -19,7 +19,7 @@ from preterite.clock import Clock
 from preterite.errors import LogConflict, LogFenced, RecordRefused, StoreUnavailable, WrongLog
 from preterite.log import EMPTY, RECORD_BYTES_MAX, ClockSetting, LogIdentity, LogReader, Record, Stream, StreamEnd
 from preterite.logs import sqlite_clock
-from preterite.logs.by_number import NumberedReader, Tail, one_by_one, prefixes
+from preterite.logs.by_number import NumberedReader, Tail, prefixes, stream_by_stream
 from preterite.logs.sqlite_clock import SqliteClock
 
 CHECKPOINT_LEASE_SECONDS = 10.0
@@ -188,7 +188,7 @@ class SqliteLog:
             with _translated():
                 return sqlite_file.data_version(connection)
 
-        return NumberedReader(starts, tails, one_by_one(fetch), version, connection.close)
+        return NumberedReader(starts, stream_by_stream(tails, fetch), version, connection.close)
 
     def version(self) -> int:
         return sqlite_file.changes(self.path)

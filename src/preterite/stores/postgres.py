@@ -126,9 +126,12 @@ class PostgresDatabase:
 
     def maintain(self, connection: Any) -> None:
         """Vacuum the outbox: rows come and go there faster than autovacuum looks (R24). Pass over what cannot be."""
-        connection.outbox_floor = raised(connection.outbox_floor or Floor(), connection)
         size, now = connection.execute(_OUTBOX_SIZE).fetchone()
-        if size < VACUUM_BYTES_MIN or now - self._vacuum_at < self._vacuum_seconds:
+        if size < VACUUM_BYTES_MIN:
+            connection.outbox_floor = None
+            return
+        connection.outbox_floor = raised(connection.outbox_floor or Floor(), connection)
+        if now - self._vacuum_at < self._vacuum_seconds:
             return
         connection.execute(self.store.own.VACUUM_OUTBOX, prepare=False)
         after, self._vacuum_at = connection.execute(_OUTBOX_SIZE).fetchone()
@@ -216,10 +219,11 @@ class PostgresStore(SqlStore):
         cursor.execute(self.own.RENEW_MANY, (expires_at, *_lease_columns(leases)))
         return cursor.rowcount
 
-    def verify_fence(self, connection: DbConnection, fence: Fence) -> None:
+    def verify_fence(self, connection: DbConnection, fence: Fence) -> bool:
         columns = _lease_columns(fence.leases.values())
-        version, held = connection.cursor().execute(self.own.FENCE, columns).fetchone()
+        version, held, any_parked = connection.cursor().execute(self.own.FENCE, columns).fetchone()
         self._require_fence(fence, held, version)
+        return any_parked
 
     def check_fence(self, connection: DbConnection, fence: Fence, expires_at: float | None) -> None:
         self.move_cursors(connection, [], fence, expires_at)

@@ -73,7 +73,8 @@ SELECT partition, number, event_id, envelope FROM numbered
     FENCE = """
 SELECT handlers_version, (
     SELECT count(*) FROM preterite_lease l
-    JOIN unnest(%b::text[], %b::text[], %b::bigint[]) AS f (name, owner, epoch) USING (name, owner, epoch))
+    JOIN unnest(%b::text[], %b::text[], %b::bigint[]) AS f (name, owner, epoch) USING (name, owner, epoch)),
+    EXISTS (SELECT 1 FROM preterite_parked)
 FROM preterite_component
 """
     RENEW_MANY = """

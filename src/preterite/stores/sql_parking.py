@@ -23,8 +23,6 @@ class SqlParking:
         self, connection: DbConnection, publisher_keys: Iterable[tuple[str, str]]
     ) -> set[tuple[str, str, str]]:
         cursor = connection.cursor()
-        if cursor.execute(self.sql.ANY_PARKED).fetchone() is None:
-            return set()
         lanes: set[tuple[str, str, str]] = set()
         for publisher, key in set(publisher_keys):
             lanes.update(

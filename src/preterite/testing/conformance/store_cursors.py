@@ -34,12 +34,18 @@ class CursorConformance:
 
     def test_a_cursor_moves_from_where_it_was_read(self, database: Database, connection: Any) -> None:
         fence = self._ready(database, connection)
-        database.store.verify_fence(connection, fence)
         with transaction(database.store, connection):
             database.store.move_cursors(connection, [Move(FINANCE, START, NEXT)], fence, LATER)
 
         assert database.store.cursors(connection)[FINANCE].cursor == NEXT
         assert database.store.leases(connection)[0].expires_at == LATER
+
+    def test_a_batch_hears_whether_anything_is_parked_as_it_begins(self, database: Database, connection: Any) -> None:
+        fence = self._ready(database, connection)
+        before = database.store.verify_fence(connection, fence)
+        park(database.store, connection, parked(1))
+
+        assert (before, database.store.verify_fence(connection, fence)) == (False, True)
 
     def test_leases_that_need_not_be_renewed_are_only_checked(self, database: Database, connection: Any) -> None:
         fence = self._ready(database, connection)
