@@ -56,6 +56,8 @@ class Handling:
         self._instances = Instances(store, clock)
         self._believed: tuple[tuple[str, bytes] | None, int] = (None, 0)
         self.running: Running | None = None
+        self.may_have_published = False
+        """Whether handlers were given anything to publish with since somebody last looked."""
 
     def call(
         self,
@@ -141,6 +143,7 @@ class Handling:
         rows = [row for outgoing in batch.outgoing for row in outgoing.seal()]
         if rows:
             self._store.add_to_outbox(batch.work.connection, rows)
+        self.may_have_published |= bool(batch.outgoing)
         for outgoing in batch.outgoing:
             outgoing.write_deferred()
 

@@ -19,10 +19,11 @@ from typing import Protocol
 from preterite.errors import LogError, StoreUnavailable
 from preterite.handling import Running
 from preterite.leases import LEASE_SECONDS, RENEW_SECONDS
+from preterite.log import Log
 from preterite.opened import OpenSystem
 from preterite.owners import new_owner
 from preterite.receiver import Receiver
-from preterite.store import in_transaction, reaching
+from preterite.store import Database, in_transaction, reaching
 
 IDLE_SECONDS = 1.0
 WATCH_SECONDS = 0.045
@@ -141,8 +142,12 @@ class Host:
         owner = new_owner(self._system.randomness)
         thread = self._run(component, what, lambda: self._receiver(component, what, owner))
         self._receivers_wakes[component].append(thread.wake)
-        # What its handlers published is committed: the relay has something to announce, here or elsewhere.
-        thread.did_something = lambda: self._system.tell(component)
+        thread.did_something = lambda: self._tell_what_was_published(component, thread.name)
+
+    def _tell_what_was_published(self, component: str, receiver: str) -> None:
+        """What handlers published is committed: the relay has something to announce, here or elsewhere."""
+        if self._receivers[receiver].take_published():
+            self._system.tell(component)
 
     def _start(self, thread: _Thread) -> None:
         self._threads.append(thread)
@@ -281,16 +286,15 @@ class _Watcher:
     is_broken = False
 
     def step(self) -> bool:
-        """Wait until there may be something, then look; everything is looked at, whoever was heard."""
-        self._wait()
+        """Wait until there may be something, then look at those that were heard, and at those that cannot be."""
+        due = self._wait()
         for name in self._system.components:
-            version = self._system.databases[name].version()
-            if version != self._versions.get(name):
+            database = self._system.databases[name]
+            if database in due and (version := database.version()) != self._versions.get(name):
                 self._versions[name] = version
                 self._wake(name)
-        log_version = self._system.log.version()
-        if log_version != self._log_version:
-            self._log_version = log_version
+        if self._system.log in due and (version := self._system.log.version()) != self._log_version:
+            self._log_version = version
             for name in self._system.components:
                 self._wake_receivers(name)
         return False
@@ -301,9 +305,11 @@ class _Watcher:
     def close(self) -> None:
         pass
 
-    def _wait(self) -> None:
+    def _wait(self) -> list[Database | Log]:
         """Until somebody is heard; where there is nothing to hear, for as long as a look may wait."""
         watched = [self._system.log, *(self._system.databases[name] for name in self._system.components)]
-        heard = [one.fileno() for one in watched]
-        listening = [fileno for fileno in heard if fileno is not None]
-        select.select(listening, [], [], LISTEN_SECONDS if len(listening) == len(watched) else WATCH_SECONDS)
+        heard_by = {fileno: one for one in watched if (fileno := one.fileno()) is not None}
+        unheard = [one for one in watched if one not in heard_by.values()]
+        ready, _, _ = select.select(list(heard_by), [], [], WATCH_SECONDS if unheard else LISTEN_SECONDS)
+        # Nobody heard for so long: look at all, in case that something was not.
+        return [*(heard_by[fileno] for fileno in ready), *unheard] if ready or unheard else watched

@@ -37,6 +37,8 @@ BEGIN_BATCH_READ_COMMITTED = """
 BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL synchronous_commit TO on; SET LOCAL preterite.batch TO 'open'
 """
 _IN_BATCH = "SELECT current_setting('preterite.batch', true) = 'open'"
+# The division fails, and the commit with it, where the mark is missing.
+_COMMIT_BATCH = "SELECT 1 / (coalesce(current_setting('preterite.batch', true), '') = 'open')::int; COMMIT"
 _SETTINGS = """
 SELECT current_setting('fsync'), current_setting('full_page_writes'), current_setting('synchronous_commit'),
     pg_is_in_recovery(), current_setting('server_version'), current_setting('server_version_num')::int / 10000
@@ -235,6 +237,15 @@ def is_in_transaction(connection: Any) -> bool:
 def is_in_batch(connection: Any) -> bool:
     """Whether the open transaction is still the one that the batch began: a mark set with it goes with it."""
     return bool(connection.cursor().execute(_IN_BATCH).fetchone()[0])
+
+
+def commit_batch(connection: GuardedConnection) -> bool:
+    """Commit, unless the open transaction is another one than the batch began: then false, and it is undone."""
+    try:
+        run(connection, _COMMIT_BATCH)
+    except psycopg.errors.DivisionByZero:
+        return False
+    return True
 
 
 def is_unavailable(error: BaseException) -> bool:

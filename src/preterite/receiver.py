@@ -118,6 +118,11 @@ class Receiver:
         """The handler that runs just now, and since when by the monotonic clock."""
         return self._handling.running
 
+    def take_published(self) -> bool:
+        """Whether handlers may have published anything since this was last asked."""
+        published, self._handling.may_have_published = self._handling.may_have_published, False
+        return published
+
     def step(self) -> bool:
         """Do one round; true if there was something to do.
 

@@ -85,6 +85,10 @@ class Store(OutboxStore, LeaseStore, TimeStore, LetterStore, ReplayStore, Protoc
         """Whether the open transaction is still the one that `begin_batch` has opened (protocol rule 9)."""
         ...
 
+    def commit_batch(self, connection: DbConnection) -> bool:
+        """Commit if it is; otherwise commit nothing, and say false."""
+        ...
+
     # whose database this is
     def migrate(self, connection: DbConnection) -> None:
         """Bring the tables to the newest version, in a transaction of its own each."""

@@ -81,13 +81,15 @@ class _Batch:
 
 
 def _guarded(batch: Batch, guard: Any, act: Callable[[Batch], Result]) -> Result:
-    """Run `act` while the connection refuses to end the transaction, and verify that it has not ended."""
+    """Run `act` while the connection refuses to end the transaction."""
     with guard.guarding():
         result = act(batch)
         batch.work.flush()
-        if not batch.work.store.is_in_batch(batch.work.connection):
-            raise HandlerEndedTransaction("A handler has ended the batch's transaction; all of it was rolled back.")
     return result
+
+
+def _ended() -> HandlerEndedTransaction:
+    return HandlerEndedTransaction("A handler has ended the batch's transaction; all of it was rolled back.")
 
 
 class ConnectionWorkplace:
@@ -106,7 +108,8 @@ class ConnectionWorkplace:
         batch = _Batch(work, {Given.CONNECTION: self._connection}, self._loop.run)
         try:
             result = _guarded(batch, self._connection, act)
-            work.commit()
+            if not self._store.commit_batch(self._connection):
+                raise _ended()
         except BaseException:
             work.rollback()
             raise
@@ -197,6 +200,8 @@ def _in_session(
     batch = _Batch(work, {**given, Given.CONNECTION: work.connection}, run, lambda: session.flush_failed)
     try:
         result = _guarded(batch, session.guard, act)
+        if not work.store.is_in_batch(work.connection):
+            raise _ended()
         work.commit()
     except BaseException:
         work.rollback()

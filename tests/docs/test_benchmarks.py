@@ -4,7 +4,19 @@ from __future__ import annotations
 
 import postgres as servers
 import pytest
-from benchmarks import due, failing, history, latency, memory, postgres, throughput
+from benchmarks import (
+    due,
+    failing,
+    history,
+    latency,
+    memory,
+    postgres,
+    postgres_latency,
+    processes,
+    relaying,
+    ten_million,
+    throughput,
+)
 from benchmarks.measure import Measured, percentile
 
 
@@ -20,11 +32,36 @@ def test_every_way_drains_every_purchase_on_postgresql(monkeypatch: pytest.Monke
     for limit in ("EVENTS", "EVENTS_OVER_SQLALCHEMY", "EVENTS_SINGLY"):
         monkeypatch.setattr(postgres, limit, 300)
     measured = postgres.measure(rounds=1)
-    relayed = postgres.relay_for_long(events=10_000)
 
     assert len(measured) == 5
     assert all(one.median > 0 for one in measured)
+
+
+def test_the_relay_is_measured_for_long_and_beside_an_open_transaction() -> None:
+    servers.require()
+    relayed = relaying.for_long(events=10_000)
+    beside = relaying.undisturbed(seconds=0.5)
+
     assert relayed.per_second > 0
+    assert list(beside) == ["alone", "beside an open transaction"]
+
+
+def test_a_push_and_two_processes_are_measured_on_postgresql(monkeypatch: pytest.MonkeyPatch) -> None:
+    servers.require()
+    monkeypatch.setattr(processes, "EVENTS", 100)
+    pushed = postgres_latency.measure(rounds=1, count=3)
+    shared = processes.measure(rounds=1)
+
+    assert list(pushed) == ["by hand, pushed by NOTIFY", "with Preterite"]
+    assert all(one.median > 0 for one in shared)
+
+
+def test_events_without_end_are_measured_tenth_by_tenth() -> None:
+    servers.require()
+    tenths = list(ten_million.measure(events=1_000))
+
+    assert [one.events for one in tenths] == list(range(100, 1_100, 100))
+    assert all(one.worker_mib > 0 and set(one.mib) == {"sales", "finance", "log"} for one in tenths)
 
 
 def test_latency_is_measured_on_both_sides() -> None:

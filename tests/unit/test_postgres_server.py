@@ -128,7 +128,18 @@ def test_a_transaction_that_was_ended_all_the_same_is_noticed(connection: Guarde
     connection.pgconn.exec_(b"COMMIT; BEGIN")
 
     assert (before, postgres_server.is_in_batch(connection)) == (True, False)
+    assert not postgres_server.commit_batch(connection)
     connection.rollback()
+
+
+def test_a_batch_that_is_still_open_is_committed(connection: GuardedConnection) -> None:
+    connection.execute("CREATE TABLE kept (x integer)")
+    postgres_server.run(connection, postgres_server.BEGIN_BATCH)
+    connection.execute("INSERT INTO kept VALUES (1)")
+
+    assert postgres_server.commit_batch(connection)
+    assert not postgres_server.is_in_transaction(connection)
+    assert connection.execute("SELECT count(*) FROM kept").fetchone() == (1,)
 
 
 def test_errors_are_told_apart(connection: GuardedConnection, url: str) -> None:

@@ -212,6 +212,9 @@ class PostgresStore(SqlStore):
     def lacks_tables(self, error: BaseException) -> bool:
         return isinstance(error, UndefinedTable | InvalidSchemaName)
 
+    def commit_batch(self, connection: Any) -> bool:
+        return postgres_server.commit_batch(connection)
+
     # leases and cursors, set-wise
 
     def renew(self, connection: DbConnection, leases: Iterable[Lease], expires_at: float) -> int:

@@ -93,6 +93,16 @@ class SqlStore(SqlOutbox, SqlParking, SqlLetters, SqlTime, SqlReplay):
         """Whether this says that Preterite has never used the database."""
         raise NotImplementedError
 
+    def is_in_batch(self, connection: DbConnection) -> bool:
+        """Whether the open transaction is the one that the batch began."""
+        raise NotImplementedError
+
+    def commit_batch(self, connection: DbConnection) -> bool:
+        if not self.is_in_batch(connection):
+            return False
+        connection.commit()
+        return True
+
     # leases
 
     def leases(self, connection: DbConnection) -> Sequence[LeaseState]:
