@@ -120,8 +120,8 @@ class Receiver:
 
     def take_published(self) -> bool:
         """Whether handlers may have published anything since this was last asked."""
-        published, self._handling.may_have_published = self._handling.may_have_published, False
-        return published
+        found, self._handling.may_have_published = self._handling.may_have_published, False
+        return found
 
     def step(self) -> bool:
         """Do one round; true if there was something to do.
@@ -146,14 +146,11 @@ class Receiver:
             if self._inbox.has_parked:
                 self._inbox.has_parked = False
                 self._parking.look_again()
+            # What is due goes before what comes in; where nothing is known to be due, its look goes after.
+            first = self._timekeeper.may_be_due()
+            run = self._run_due() if first else 0
             self._others_wait = self._apply(self._next_records())
-            run = self._parking.run_due(
-                self._fence, self._leases.renewal, raising=self.raising, others_wait=self._others_wait
-            )
-            if self._has_caught_up():
-                due = self._timekeeper.run_due(self._fence, self._leases.renewal, careful=self._careful > 0)
-                self._careful = max(self._careful - due, 0)
-                run += due
+            run += 0 if first else self._run_due()
             run += self._replayer.step(self._fence, self._committed, self._leases.renewal)
             busy = self._others_wait or run > 0
             if not busy and self._store.handlers(self._connection)[0] != self._fence.handlers_version:
@@ -167,17 +164,24 @@ class Receiver:
             self._stop_reading()
             raise
 
+    def _run_due(self) -> int:
+        """Run again what is due to be, and the commands whose time has come; how many that were."""
+        fence, renewal = self._fence, self._leases.renewal
+        run = self._parking.run_due(fence, renewal, raising=self.raising, others_wait=self._others_wait)
+        if self._has_caught_up():
+            due = self._timekeeper.run_due(fence, renewal, careful=self._careful > 0)
+            self._careful = max(self._careful - due, 0)
+            run += due
+        return run
+
     def _has_caught_up(self) -> bool:
         """Whether every stream has been read as far as it reached when the work was taken over (protocol rule 21).
 
         Only then are commands handled: what happened before their time, and was not heard yet, comes first.
         """
         if self._backlog:
-            self._backlog = {
-                stream: number
-                for stream, number in self._backlog.items()
-                if self._committed[stream].number < number and stream not in self._stopped
-            }
+            moving = {stream: end for stream, end in self._backlog.items() if stream not in self._stopped}
+            self._backlog = {stream: end for stream, end in moving.items() if self._committed[stream].number < end}
         return not self._backlog
 
     def _ask_again(self) -> None:
@@ -297,11 +301,8 @@ class Receiver:
             for stream, state in self._store.cursors(self._connection).items()
             if stream.partition in self._fence.leases
         }
-        self._committed = {
-            stream: state.cursor
-            for stream, state in states.items()
-            if stream.publisher in self._subscriptions.publishers
-        }
+        heard = self._subscriptions.publishers
+        self._committed = {stream: state.cursor for stream, state in states.items() if stream.publisher in heard}
         self._read = dict(self._committed)
         self._epochs = {stream: cursor.epoch for stream, cursor in self._committed.items()}
         self._backlog = {stream: end.number for stream, end in self._log.ends(list(self._committed)).items()}

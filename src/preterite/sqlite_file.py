@@ -15,7 +15,7 @@ import sqlite3
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from preterite.errors import ConfigurationError, HandlerEndedTransaction, NotDurable, StoreUnavailable, WrongDatabase
 
@@ -122,7 +122,10 @@ def path_of(url: str) -> Path:
     return Path(path)
 
 
-def open_file(path: Path) -> GuardedConnection:
+Opened = TypeVar("Opened", bound=GuardedConnection)
+
+
+def open_file(path: Path, factory: type[Opened] = GuardedConnection) -> Opened:
     """Open the file, made readable by its owner only, with the settings that the promises need.
 
     Raises `StoreUnavailable` if it cannot be opened just now, `WrongDatabase` if it is something else.
@@ -133,7 +136,7 @@ def open_file(path: Path) -> GuardedConnection:
             path,
             isolation_level=None,
             check_same_thread=False,
-            factory=GuardedConnection,
+            factory=factory,
             cached_statements=STATEMENTS_CACHED,
         )
         try:

@@ -47,6 +47,11 @@ class Timekeeper:
         self._inbox = inbox
         self._clock = clock
         self._full = False
+        self._next_due_at: float | None = None
+
+    def may_be_due(self) -> bool:
+        """Whether something may be due: it is known, from the last look, that nothing is before its time."""
+        return self._next_due_at is None or self._next_due_at <= self._clock.now().timestamp()
 
     def run_due(self, fence: Fence, renewal: Renewal, *, careful: bool = False) -> int:
         """Handle what is due in the partitions held, oldest first; return how many, at most a batch.
@@ -57,6 +62,7 @@ class Timekeeper:
         due = self._store.due_later(self._connection, sorted(fence.leases), now, DUE_COMMANDS)
         if not due:
             return 0
+        self._next_due_at = None
         records = [Record(Stream(LATER, row.partition), "command", 0, row.id, row.token, row.envelope) for row in due]
         times = {row.id: row.due_at for row in due}
         source = DueCommands(self._store, fence, now, times, self._next_tick, renewal)
@@ -73,6 +79,7 @@ class Timekeeper:
     def seconds_to_next(self) -> float | None:
         """How long it is, in business time, until a command is due; nothing if none waits."""
         next_due_at = self._store.next_due(self._connection)
+        self._next_due_at = float("inf") if next_due_at is None else next_due_at
         return None if next_due_at is None else max(next_due_at - self._clock.now().timestamp(), 0.0)
 
     def _next_tick(self, bound: BoundHandler, tick: Tick) -> LaterRow:

@@ -57,7 +57,7 @@ class Office:
             owner = opened.components[component]
             with opened.connection(owner) as connection:
                 store = opened.databases[component].store
-                return recovery.accept(store, connection, opened.log, component, OPS, 0.0)
+                return recovery.accept(store, connection, opened.log, component, OPS, opened.clock.wall())
 
 
 @pytest.fixture

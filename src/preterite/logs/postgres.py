@@ -15,8 +15,6 @@ from importlib import resources
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from psycopg.types.numeric import Int8
-
 from preterite import postgres_server
 from preterite.clock import Clock
 from preterite.errors import LogConflict, LogFenced, RecordRefused, StoreUnavailable, WrongLog
@@ -32,6 +30,7 @@ from preterite.log import (
     StreamEnd,
 )
 from preterite.logs.by_number import prefixes, runs_of
+from preterite.logs.postgres_appending import append_at_ends
 from preterite.logs.postgres_reader import PostgresReading, translated
 
 CHANNEL = "preterite_log"
@@ -59,29 +58,6 @@ SELECT stream, number, kind, epoch, event_id, extract(epoch FROM statement_times
 FROM unnest(%b::int[], %b::bigint[], %b::text[], %b::bigint[], %b::bytea[], %b::bytea[])
     AS r (stream, number, kind, epoch, event_id, body)
 ON CONFLICT (stream, number) DO UPDATE SET epoch = excluded.epoch WHERE record.event_id = excluded.event_id
-"""
-# Events that follow each stream's end, as nearly always, at once: all of them, or none.
-_APPEND_AT_ENDS = """
-WITH locked AS MATERIALIZED (
-    SELECT s.id, r.run, r.last
-    FROM unnest(%(publishers)b::text[], %(partitions)b::int[], %(firsts)b::bigint[], %(lasts)b::bigint[])
-        WITH ORDINALITY AS r (publisher, partition, first, last, run)
-    JOIN preterite_log.stream s ON s.publisher = r.publisher AND s.partition = r.partition
-    WHERE s.epoch <= %(epoch)b AND s.last_number = r.first - 1
-    ORDER BY s.id FOR NO KEY UPDATE OF s
-), allowed AS (
-    SELECT count(*) = cardinality(%(publishers)b::text[]) AS all_of_them FROM locked
-), advanced AS (
-    UPDATE preterite_log.stream s SET last_number = locked.last, epoch = %(epoch)b
-    FROM locked, allowed WHERE s.id = locked.id AND all_of_them
-), appended AS (
-    INSERT INTO preterite_log.record (stream, number, kind, epoch, event_id, appended_at, body)
-    SELECT locked.id, number, 'event', %(epoch)b, event_id, extract(epoch FROM statement_timestamp()), body
-    FROM unnest(%(runs)b::bigint[], %(numbers)b::bigint[], %(ids)b::bytea[], %(bodies)b::bytea[])
-        AS e (run, number, event_id, body)
-    JOIN locked USING (run) CROSS JOIN allowed WHERE all_of_them
-)
-SELECT all_of_them, set_config('synchronous_commit', 'on', true) FROM allowed
 """
 _ADVANCE = """
 UPDATE preterite_log.stream AS s SET last_number = greatest(s.last_number, n.number), epoch = n.epoch
@@ -183,9 +159,12 @@ class PostgresLog:
             raise RecordRefused(
                 oversize.stream, oversize.number, f"{len(oversize.body):,} bytes; at most {RECORD_BYTES_MAX:,}"
             )
-        if self._append_at_ends(runs_of(records)):
+        runs = runs_of(records)
+        with self._reaching() as connection:
+            appended = append_at_ends(connection, runs)
+        if appended:
             self._tell()
-            return {stream: run[-1].number for stream, run in runs_of(records).items()}
+            return {stream: run[-1].number for stream, run in runs.items()}
         numbered = [record for record in records if record.kind in ("event", "void")]
         heads = [record for record in records if record.kind == "head"]
         with self._writing() as cursor:
@@ -197,30 +176,6 @@ class PostgresLog:
                 cursor.execute(_HEADS, _columns(rows))
         self._tell()
         return prefixes(numbered, {stream: one.last_number for stream, one in locked.items()})
-
-    def _append_at_ends(self, runs: Mapping[Stream, Sequence[Record]]) -> bool:
-        """Append events of one writer where each stream ends; false, and nothing is, where it is not as simple."""
-        records = [record for run in runs.values() for record in run]
-        if {record.kind for record in records} != {"event"} or len({record.epoch for record in records}) != 1:
-            return False
-        if any(run[-1].number != run[0].number + len(run) - 1 for run in runs.values()):
-            return False
-        with self._reaching() as connection:
-            found: Any = connection.execute(
-                _APPEND_AT_ENDS,
-                {
-                    "epoch": Int8(records[0].epoch),
-                    "publishers": [stream.publisher for stream in runs],
-                    "partitions": [stream.partition for stream in runs],
-                    "firsts": [run[0].number for run in runs.values()],
-                    "lasts": [run[-1].number for run in runs.values()],
-                    "runs": [place for place, run in enumerate(runs.values(), start=1) for _ in run],
-                    "numbers": [record.number for record in records],
-                    "ids": [record.event_id for record in records],
-                    "bodies": [record.body for record in records],
-                },
-            ).fetchone()
-        return bool(found[0])
 
     def end(self, stream: Stream) -> StreamEnd:
         return self.ends([stream])[stream]

@@ -40,7 +40,7 @@ class SqliteDatabase:
     def engine(self, binding: Any, *, batch: bool | None = None) -> Any:
         from preterite.stores import sqlite_engine
 
-        return sqlite_engine.engine(self.path, binding)
+        return sqlite_engine.engine(self.connect, binding)
 
     def async_engine(self, binding: Any, *, batch: bool | None = None) -> Any:
         from preterite.stores import sqlite_engine

@@ -6,6 +6,7 @@ Every transaction begins as a writer, with the settings that the store needs.
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,15 +20,15 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
 
 
-def engine(path: Path, binding: Any) -> Engine:
-    """An engine for plain sessions."""
+def engine(connect: Callable[[], sqlite_file.GuardedConnection], binding: Any) -> Engine:
+    """An engine for plain sessions, on connections that are opened so."""
 
-    def connect() -> sqlite3.Connection:
-        connection = sqlite_file.open_file(path)
+    def connect_bound() -> sqlite3.Connection:
+        connection = connect()
         connection.binding = binding
         return connection
 
-    made = sqlalchemy.create_engine("sqlite://", creator=connect, poolclass=sqlalchemy.QueuePool)
+    made = sqlalchemy.create_engine("sqlite://", creator=connect_bound, poolclass=sqlalchemy.QueuePool)
     event.listen(made, "begin", _begin)
     return made
 

@@ -1,0 +1,9 @@
+"""Simulated worlds: one seed decides who runs when, what fails, and when; the real core runs in it over real SQLite.
+
+`simulate(seed)` runs a model shop through a time with faults and a time without, and asks an oracle that shares no code
+with the core. The same seed gives the same history.
+"""
+
+from preterite.testing.simulation.worlds import Outcome, shortest, simulate
+
+__all__ = ["Outcome", "shortest", "simulate"]

@@ -1,0 +1,99 @@
+"""The in-memory log as a network and a broker have it: away, unanswered, broken off, repeated, short of its end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from preterite.errors import StoreUnavailable
+from preterite.log import LogIdentity, LogReader, Record, Stream, StreamEnd
+from preterite.logs.memory import MemoryLog
+from preterite.testing.simulation.faults import DELAY, LOSES_TAIL, PARTLY, REPEAT, UNANSWERED, UNREACHABLE
+from preterite.testing.simulation.schedule import Scheduler
+
+TAIL_RECORDS_MAX = 3
+
+
+class SimulatedLog(MemoryLog):
+    """A log with faults, at every call of a task."""
+
+    def __init__(self, identity: LogIdentity, scheduler: Scheduler) -> None:
+        super().__init__(identity)
+        self._scheduler = scheduler
+
+    def take_over(self, streams: Sequence[Stream], epoch: int, nonce: bytes) -> Mapping[Stream, StreamEnd]:
+        self._reach("claim")
+        ends = super().take_over(streams, epoch, nonce)
+        self._answer("claim")
+        return ends
+
+    def append(self, records: Sequence[Record]) -> Mapping[Stream, int]:
+        self._reach("append")
+        if self._strikes(PARTLY):
+            super().append(records[: len(records) // 2])
+            raise StoreUnavailable("The log has gone away in the middle of an append.")
+        confirmed = super().append(records)
+        if self._strikes(LOSES_TAIL):
+            self._lose_tail(records[-1].stream)
+        self._answer("append")
+        return confirmed
+
+    def ends(self, streams: Sequence[Stream]) -> Mapping[Stream, StreamEnd]:
+        self._reach("ends")
+        return super().ends(streams)
+
+    def reader(self, starts: Mapping[Stream, int]) -> LogReader:
+        self._reach("open")
+        return _Reader(super().reader(starts), self)
+
+    def reach(self, what: str) -> None:
+        """A point at which the log may be out of reach."""
+        self._reach(what)
+
+    def strikes(self, kind: str) -> bool:
+        """Whether this fault happens to whoever has its turn."""
+        return self._strikes(kind)
+
+    def _reach(self, what: str) -> None:
+        self._scheduler.point(f"log {what}")
+        if self._strikes(UNREACHABLE):
+            raise StoreUnavailable("The log is out of reach.")
+
+    def _answer(self, what: str) -> None:
+        if self._strikes(UNANSWERED):
+            raise StoreUnavailable(f"The log has done a {what} and not said so.")
+        self._scheduler.point(f"log {what} done")
+
+    def _strikes(self, kind: str) -> bool:
+        if self._scheduler.worker is None or not self._scheduler.faults.strikes(kind):
+            return False
+        self._scheduler.history.note(f"log: {kind}")
+        return True
+
+    def _lose_tail(self, stream: Stream) -> None:
+        last = self.end(stream).number
+        self.lose(stream, list(range(max(last - TAIL_RECORDS_MAX, 0) + 1, last + 1)))
+
+
+class _Reader:
+    """Gives records again, or later."""
+
+    def __init__(self, inner: LogReader, log: SimulatedLog) -> None:
+        self._inner = inner
+        self._log = log
+        self._before: list[Record] = []
+
+    def read(self, limit: int) -> Sequence[Record]:
+        self._log.reach("read")
+        if self._log.strikes(DELAY):
+            return []
+        if self._before and self._log.strikes(REPEAT):
+            return self._before[:limit]
+        self._before = list(self._inner.read(limit))
+        return self._before
+
+    def close(self) -> None:
+        self._inner.close()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)

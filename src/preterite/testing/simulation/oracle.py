@@ -1,0 +1,184 @@
+"""What must hold once everything has come to rest, read from the databases directly.
+
+Shares no code with the core: SQL and JSON are all it knows (invariants I1 to I6 of the plan).
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any, NamedTuple
+from uuid import UUID
+
+
+class Told(NamedTuple):
+    """An event as its publisher's journal has it."""
+
+    id: str
+    publisher: str
+    partition: int
+    number: int
+    type: str
+    key: str
+    data: Mapping[str, Any]
+
+
+class Effect(NamedTuple):
+    """A row that a handler wrote, in the order of its component."""
+
+    handler: str
+    cause: str
+    key: str
+
+
+class SetAside(NamedTuple):
+    """What is visibly not done: parked, dead, or discarded."""
+
+    handler: str
+    id: str
+    number: int
+    key: str | None
+    type: str
+
+
+HEARD = {"bill": ("finance", "sales.ItemPurchased"), "plan": ("shipping", "finance.ItemBilled"),
+         "count": ("shipping", "sales.ItemPurchased")}  # fmt: skip
+PUBLISHERS = ("sales", "finance")
+
+
+def violations(folder: Path, acknowledged: Sequence[str], unknown: Sequence[str]) -> list[str]:
+    """What does not hold; nothing if all is well. The purchases are those that Sales committed, or may have."""
+    told = {one.id: one for publisher in PUBLISHERS for one in _journal(folder, publisher)}
+    found = [*_purchases(told, acknowledged, unknown), *_numbers(told.values())]
+    for component in ("finance", "shipping"):
+        effects = _effects(folder, component)
+        aside = _set_aside(folder, component)
+        found += _handled_once(component, told, effects, aside)
+        found += _in_order(component, told, effects)
+        found += _left_over(folder, component)
+    found += _commands(folder, told)
+    return found + _left_over(folder, "sales")
+
+
+def _purchases(told: Mapping[str, Told], acknowledged: Sequence[str], unknown: Sequence[str]) -> Iterator[str]:
+    """What Sales has committed is told once, and nothing else."""
+    counts = Counter(one.data["purchase_id"] for one in told.values() if one.type == "sales.ItemPurchased")
+    for purchase in acknowledged:
+        if counts[purchase] != 1:
+            yield f"I1: purchase {purchase} was committed, and told {counts[purchase]} times"
+    for purchase in set(counts) - set(acknowledged) - set(unknown):
+        yield f"I3: purchase {purchase} was told, and never committed"
+
+
+def _numbers(told: Any) -> Iterator[str]:
+    numbers: dict[tuple[str, int], list[int]] = defaultdict(list)
+    for one in told:
+        numbers[one.publisher, one.partition].append(one.number)
+    for stream, given in numbers.items():
+        if sorted(given) != list(range(1, len(given) + 1)):
+            yield f"numbers of {stream} have gaps or repeats: {sorted(given)[:20]}"
+
+
+def _cause_of(handler: str, one: Told) -> str:
+    return one.data["purchase_id"] if handler == "count" else one.id
+
+
+def _handled_once(
+    component: str, told: Mapping[str, Told], effects: Sequence[Effect], aside: Sequence[SetAside]
+) -> Iterator[str]:
+    """Every event has one effect of each handler, or one visible reason why not; no effect has no event (I1 to I3)."""
+    done = Counter((one.handler, one.cause) for one in effects)
+    excused = Counter((one.handler, one.id) for one in aside)
+    for handler, (where, wire_name) in HEARD.items():
+        if where != component:
+            continue
+        causes: set[str] = set()
+        for one in told.values():
+            if one.type != wire_name:
+                continue
+            cause = _cause_of(handler, one)
+            causes.add(cause)
+            times, reasons = done[handler, cause], excused[handler, one.id] + excused["", one.id]
+            if times > 1:
+                yield f"I2: {handler} handled {one.id} {times} times"
+            elif times + min(reasons, 1) != 1:
+                yield f"I1: {handler} handled {one.id} {times} times, set aside {reasons} times"
+        for effect in effects:
+            if effect.handler == handler and effect.cause not in causes:
+                yield f"I3: {handler} handled {effect.cause}, which nobody told"
+
+
+def _in_order(component: str, told: Mapping[str, Told], effects: Sequence[Effect]) -> Iterator[str]:
+    """Of one key the numbers of a handler's effects grow (I4)."""
+    places = {(handler, _cause_of(handler, one)): one for handler in HEARD for one in told.values()
+              if one.type == HEARD[handler][1]}  # fmt: skip
+    last: dict[tuple[str, str, int, str], int] = {}
+    for effect in effects:
+        one = places.get((effect.handler, effect.cause))
+        if one is None:
+            continue
+        lane = (effect.handler, one.publisher, one.partition, one.key)
+        if last.get(lane, 0) >= one.number:
+            yield f"I4: {effect.handler} handled number {one.number} of key {one.key} after {last[lane]}"
+        last[lane] = one.number
+
+
+def _commands(folder: Path, told: Mapping[str, Told]) -> Iterator[str]:
+    """Every planned item is shipped once, or its command waits visibly (I5)."""
+    effects = _effects(folder, "shipping")
+    shipped = Counter(one.cause for one in effects if one.handler == "ship")
+    planned = [told[one.cause].data["purchase_id"] for one in effects if one.handler == "plan" and one.cause in told]
+    waiting = {one.id for one in _set_aside(folder, "shipping") if one.handler == "ship"}
+    for purchase in planned:
+        if shipped[purchase] > 1:
+            yield f"I2: {purchase} was shipped {shipped[purchase]} times"
+    missing = sum(1 for purchase in planned if shipped[purchase] == 0)
+    if missing != len(waiting):
+        yield f"I5: {missing} planned items are not shipped, {len(waiting)} wait visibly"
+
+
+def _left_over(folder: Path, component: str) -> list[str]:
+    with _open(folder, component) as connection:
+        unnumbered = connection.execute("SELECT count(*) FROM preterite_outbox").fetchone()[0]
+        running = connection.execute("SELECT count(*) FROM preterite_parked WHERE running = 1").fetchone()[0]
+        stopped = connection.execute("SELECT stopped FROM preterite_cursor WHERE stopped IS NOT NULL").fetchall()
+        relay = connection.execute("SELECT relay_stopped FROM preterite_component").fetchone()[0]
+        later = connection.execute("SELECT count(*) FROM preterite_later").fetchone()[0]
+    found = [f"{component}: a stream stands still: {row[0]}" for row in stopped]
+    if relay is not None:
+        found.append(f"{component}: the relay stands still: {relay}")
+    counts = (("unnumbered", unnumbered), ("running for ever", running), ("commands never due", later))
+    return found + [f"{component}: {count} {what}" for what, count in counts if count]
+
+
+def _journal(folder: Path, component: str) -> Iterator[Told]:
+    with _open(folder, component) as connection:
+        rows = connection.execute(
+            "SELECT partition, number, event_id, envelope FROM preterite_journal ORDER BY partition, number"
+        ).fetchall()
+    for partition, number, event_id, envelope in rows:
+        document = json.loads(envelope)
+        yield Told(str(UUID(bytes=event_id)), component, partition, number, document["type"], document["subject"],
+                   document["data"])  # fmt: skip
+
+
+def _effects(folder: Path, component: str) -> list[Effect]:
+    with _open(folder, component) as connection:
+        return [Effect(*row) for row in connection.execute("SELECT handler, cause, key FROM effect ORDER BY id")]
+
+
+def _set_aside(folder: Path, component: str) -> list[SetAside]:
+    with _open(folder, component) as connection:
+        rows = connection.execute(
+            "SELECT handler, event_id, number, key, type FROM preterite_parked "
+            "UNION ALL SELECT handler, event_id, number, key, type FROM preterite_discarded"
+        ).fetchall()
+    return [SetAside(handler, str(UUID(bytes=id)), number, key, type) for handler, id, number, key, type in rows]
+
+
+def _open(folder: Path, component: str) -> closing[sqlite3.Connection]:
+    return closing(sqlite3.connect(folder / f"{component}.sqlite"))

@@ -1,0 +1,191 @@
+"""One simulated world: the real core, two workers, a client, a time with faults, a time without, and the oracle."""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from preterite.errors import LogError, PreteriteError, StoreUnavailable
+from preterite.host import BACKOFF_SECONDS_MIN, IDLE_SECONDS, Loop
+from preterite.log import LogIdentity
+from preterite.opened import OpenSystem
+from preterite.testing import SeededRandomness
+from preterite.testing.simulation import model, oracle
+from preterite.testing.simulation.databases import SimulatedDatabase
+from preterite.testing.simulation.faults import RATES, Faults
+from preterite.testing.simulation.log import SimulatedLog
+from preterite.testing.simulation.schedule import Scheduler, SimulatedClock, Worker
+
+EVENTS = 200
+CUSTOMERS = 12
+UNIT_EVENTS_MAX = 4
+WORKERS = 2
+SAFETY_SECONDS = 600.0
+LIVENESS_SECONDS = 900.0
+SYSTEM_ID = UUID(int=5)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a seed: its violations, the hash of its history, and the faults that it went through."""
+
+    seed: int
+    violations: list[str]
+    hash: str
+    faults: list[str]
+    faults_drawn: int
+    last_lines: list[str]
+
+
+class World:
+    """One run. Everything that happens follows from the seed."""
+
+    def __init__(self, seed: int, folder: Path, events: int, kept: frozenset[int] | None) -> None:
+        self.seed = seed
+        self.folder = folder
+        self._events = events
+        self._random = random.Random(f"world {seed}")
+        self.faults = Faults(random.Random(f"faults {seed}"), RATES, kept)
+        self.scheduler = Scheduler(seed, SimulatedClock(), self.faults)
+        self._declared = model.declare()
+        self._acknowledged: list[str] = []
+        self._unknown: list[str] = []
+        self._published = 0
+        self._broken: list[str] = []
+        self._opened = self._open()
+
+    def run(self) -> Outcome:
+        """The time with faults, the time without, the verdict."""
+        for number in range(WORKERS):
+            worker = Worker(f"worker {number + 1}", self._start_worker)
+            worker.start(worker)
+        client = Worker("client", self._start_client)
+        client.start(client)
+        told = self.scheduler.run(lambda: self._published >= self._events, SAFETY_SECONDS)
+        self.faults.active = False
+        rested = self.scheduler.run(self._is_at_rest, LIVENESS_SECONDS)
+        found = [*self._broken]
+        if not told:
+            found.append(f"Sales published only {self._published} of {self._events}")
+        if not rested:
+            found.append(f"I8: not at rest after {LIVENESS_SECONDS:.0f} s without faults")
+        found += oracle.violations(self.folder, self._acknowledged, self._unknown)
+        history = self.scheduler.history
+        return Outcome(self.seed, found, history.hash, self.faults.happened, self.faults.drawn, history.lines[-60:])
+
+    def _open(self) -> OpenSystem:
+        system = self._declared.system
+        databases = {
+            one.name: SimulatedDatabase(f"sqlite:///{self.folder / one.name}.sqlite", self.scheduler)
+            for one in system.components
+        }
+        log = SimulatedLog(LogIdentity(system.name, SYSTEM_ID, system.partitions), self.scheduler)
+        return OpenSystem(
+            system.name,
+            system.components,
+            system.verify(),
+            databases,
+            log,
+            self.scheduler.clock,
+            SeededRandomness(self.seed),
+            create_tables=True,
+        )
+
+    def _start_worker(self, worker: Worker) -> None:
+        for component in self._opened.components:
+            self._spawn(worker, f"{component} relay", lambda name=component: self._opened.relay(name))
+            if self._opened.has_handlers(component):
+                self._spawn(worker, f"{component} receiver", lambda name=component: self._opened.receiver(name))
+
+    def _spawn(self, worker: Worker, what: str, make: Callable[[], Loop]) -> None:
+        self.scheduler.spawn(f"{worker.name} {what}", worker, lambda: self._loop(f"{worker.name} {what}", make))
+
+    def _loop(self, name: str, make: Callable[[], Any]) -> None:
+        """What the host's thread does, with the scheduler's time."""
+        loop: Any = None
+        while True:
+            try:
+                if loop is None:
+                    loop = make()
+                busy = loop.step()
+                due = None if busy else loop.seconds_to_next()
+            except (StoreUnavailable, LogError):
+                self.scheduler.sleep(BACKOFF_SECONDS_MIN)
+            except Exception as error:
+                self._broken.append(f"{name} raised {type(error).__name__}: {error}")
+                self.scheduler.sleep(IDLE_SECONDS)
+            else:
+                if not busy:
+                    self.scheduler.sleep(IDLE_SECONDS if due is None else min(IDLE_SECONDS, max(due, 0.02)))
+
+    def _start_client(self, worker: Worker) -> None:
+        self.scheduler.spawn("client", worker, self._sell)
+
+    def _sell(self) -> None:
+        while self._published < self._events:
+            first = self._published
+            size = min(self._random.randint(1, UNIT_EVENTS_MAX), self._events - first)
+            self._published += size
+            purchases = [str(UUID(int=self._random.getrandbits(128), version=4)) for _ in range(size)]
+            # Until its answer is there, nobody knows.
+            self._unknown += purchases
+            with suppress(StoreUnavailable, sqlite3.OperationalError):
+                self._purchase(purchases)
+                self._acknowledged += purchases
+            self.scheduler.sleep(self._random.uniform(0.0, 0.2))
+
+    def _purchase(self, purchases: Sequence[str]) -> None:
+        sales = self._declared.sales
+        with self._opened.connection(sales) as connection, sales.unit_of_work(connection) as unit_of_work:
+            for purchase in purchases:
+                connection.execute("INSERT INTO purchase VALUES (?)", [purchase])
+                customer = UUID(int=self._random.randrange(CUSTOMERS))
+                unit_of_work.publish(
+                    model.ItemPurchased(
+                        purchase_id=UUID(purchase), customer_id=customer, purchased_at=self.scheduler.clock.now()
+                    )
+                )
+
+    def _is_at_rest(self) -> bool:
+        """Nothing unsent, unread, due or to come. Looked at seldom: it reads everything."""
+        if self.scheduler.history.count % 50:
+            return False
+        standings = self._opened.look().values()
+        return all(one.is_quiet and one.counts.later == 0 and not _waits(one.counts) for one in standings)
+
+
+def _waits(counts: Any) -> bool:
+    """Whether something is parked that runs by itself one day."""
+    return counts.next_due_at is not None
+
+
+def simulate(seed: int, *, events: int = EVENTS, kept: frozenset[int] | None = None) -> Outcome:
+    """Run one world; its files are gone afterwards."""
+    memory = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(prefix="preterite-", dir=memory if memory.is_dir() else None) as folder:
+        try:
+            return World(seed, Path(folder), events, kept).run()
+        except PreteriteError as error:
+            return Outcome(seed, [f"the world ended: {error}"], "", [], 0, [])
+
+
+def shortest(seed: int, *, events: int = EVENTS) -> Outcome:
+    """The same failing world with as few faults as it still fails with: they are left out one by one, if they can be.
+
+    What is left out lets everything after it happen otherwise, so this is short, not the shortest that there is.
+    """
+    found = simulate(seed, events=events)
+    kept = frozenset(range(found.faults_drawn))
+    for fault in sorted(kept, reverse=True):
+        fewer = kept - {fault}
+        tried = simulate(seed, events=events, kept=fewer)
+        if tried.violations:
+            found, kept = tried, fewer
+    return found

@@ -1,0 +1,89 @@
+"""Simulated worlds keep the promises, are the same for the same seed, and an oracle in them can say no."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from preterite.inbox import Inbox, Pair
+from preterite.stores.sqlite import SqliteStore
+from preterite.testing.simulation import Outcome, shortest, simulate
+from preterite.testing.simulation.faults import RATES
+
+SEEDS = 25
+ONE = "from preterite.testing.simulation import simulate; print(simulate(7).hash)"
+
+
+@pytest.fixture(scope="module")
+def outcomes() -> list[Outcome]:
+    return [simulate(seed) for seed in range(1, SEEDS + 1)]
+
+
+def test_no_world_breaks_a_promise(outcomes: list[Outcome]) -> None:
+    assert {one.seed: one.violations for one in outcomes if one.violations} == {}
+
+
+def test_every_fault_has_happened_somewhere(outcomes: list[Outcome]) -> None:
+    happened = Counter(fault for one in outcomes for fault in one.faults)
+
+    assert set(happened) == set(RATES)
+    assert all(len(one.faults) >= 3 for one in outcomes)
+
+
+def test_the_same_seed_gives_the_same_history_in_another_process(outcomes: list[Outcome]) -> None:
+    found = [
+        subprocess.run(
+            [sys.executable, "-c", ONE], env={**os.environ, "PYTHONHASHSEED": seed}, capture_output=True, check=True
+        ).stdout.decode()
+        for seed in ("1", "2")
+    ]
+
+    assert found == [f"{outcomes[6].hash}\n"] * 2
+
+
+def test_other_seeds_give_other_histories(outcomes: list[Outcome]) -> None:
+    assert len({one.hash for one in outcomes}) == SEEDS
+
+
+def _first_violations(kind: str) -> Iterator[str]:
+    for seed in range(1, SEEDS + 1):
+        yield from (one for one in simulate(seed).violations if one.startswith(kind))
+
+
+@pytest.mark.rule(2)
+def test_a_core_that_does_not_hold_up_a_lane_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    def sort(_self: Any, plan: Any, index: int, item: Any, culprits: Any, source: Any) -> None:
+        plan.runs.append([one for one in source.handlers(item) if Pair(index, one.name) not in culprits])
+        plan.parked.extend((index, row) for pair, row in culprits.items() if pair.item == index)
+
+    monkeypatch.setattr(Inbox, "_sort", sort)
+
+    assert next(_first_violations("I4"), None) is not None
+
+
+@pytest.mark.rule(1)
+def test_a_core_that_moves_no_cursor_with_the_effects_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    def move_cursors(self: SqliteStore, connection: Any, moves: Any, fence: Any, expires_at: Any) -> None:
+        self.check_fence(connection, fence, expires_at)
+
+    monkeypatch.setattr(SqliteStore, "move_cursors", move_cursors)
+
+    assert next(_first_violations("I2"), None) is not None
+
+
+def test_a_failing_history_is_made_shorter(monkeypatch: pytest.MonkeyPatch) -> None:
+    def move_cursors(self: SqliteStore, connection: Any, moves: Any, fence: Any, expires_at: Any) -> None:
+        self.check_fence(connection, fence, expires_at)
+
+    monkeypatch.setattr(SqliteStore, "move_cursors", move_cursors)
+    whole = next(one for seed in range(1, SEEDS + 1) if (one := simulate(seed, events=40)).violations)
+    short = shortest(whole.seed, events=40)
+
+    assert short.violations
+    assert len(short.faults) < len(whole.faults)
