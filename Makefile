@@ -36,6 +36,9 @@ demo: $(SETUP)  ## replay a year of real purchases; STORE=postgres, DATA=FILE an
 bench: $(SETUP)  ## measure speed, latency and memory beside the same rows by hand
 	$(BIN)/python -m benchmarks $(BENCH)
 
+simulate: $(SETUP)  ## run a hundred simulated worlds, each from a seed; SEEDS=2000 so many, SEED=17 that one
+	$(BIN)/python -m preterite.testing.simulation $(if $(SEEDS),--seeds $(SEEDS)) $(if $(SEED),--seed $(SEED))
+
 storm: $(SETUP)  ## kill, pause, crash and cut everything under load on PostgreSQL, and check the books; 10 minutes
 	PYTHONPATH=tests $(BIN)/python tests/storm.py $(STORM)
 
@@ -43,4 +46,4 @@ lock:  ## pin the newest allowed dependencies again (needs uv)
 	uv pip compile --quiet --upgrade --generate-hashes --python-version 3.11 --custom-compile-command "make lock" \
 	  --extra sqlalchemy --extra calendar --extra postgres --extra fastapi --output-file requirements.lock pyproject.toml requirements.in
 
-.PHONY: help setup servers test check demo bench storm lock
+.PHONY: help setup servers test check demo bench simulate storm lock

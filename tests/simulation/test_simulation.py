@@ -14,6 +14,7 @@ import pytest
 from preterite.inbox import Inbox, Pair
 from preterite.stores.sqlite import SqliteStore
 from preterite.testing.simulation import Outcome, shortest, simulate
+from preterite.testing.simulation.__main__ import main
 from preterite.testing.simulation.faults import RATES
 
 SEEDS = 25
@@ -75,6 +76,15 @@ def test_a_core_that_moves_no_cursor_with_the_effects_is_found_out(monkeypatch: 
     monkeypatch.setattr(SqliteStore, "move_cursors", move_cursors)
 
     assert next(_first_violations("I2"), None) is not None
+
+
+def test_the_command_runs_so_many_worlds_and_says_what_happened_in_them(capsys: pytest.CaptureFixture[str]) -> None:
+    code = main(["--seeds", "2", "--processes", "1"])
+    shown = capsys.readouterr().out
+
+    assert code == 0
+    assert "2 worlds" in shown
+    assert "0 broken" in shown
 
 
 def test_a_failing_history_is_made_shorter(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,7 +26,8 @@ from preterite.stores.sql_store import SqlStore
 
 CHANNEL = "preterite"
 VACUUM_BYTES_MIN = 1024 * 1024
-VACUUM_SECONDS_MIN = 1.0
+VACUUM_SECONDS_MIN = 0.5
+VACUUM_SHARE = 0.05
 VACUUM_SECONDS_MAX = 60.0
 _OUTBOX_SIZE = """
 SELECT pg_relation_size('preterite.outbox'), extract(epoch FROM clock_timestamp())::double precision
@@ -134,10 +135,9 @@ class PostgresDatabase:
         if now - self._vacuum_at < self._vacuum_seconds:
             return
         connection.execute(self.store.own.VACUUM_OUTBOX, prepare=False)
-        after, self._vacuum_at = connection.execute(_OUTBOX_SIZE).fetchone()
-        # Somebody's long transaction keeps the dead rows: trying again soon would only cost.
-        stuck = after > size // 2
-        self._vacuum_seconds = min(self._vacuum_seconds * 2, VACUUM_SECONDS_MAX) if stuck else VACUUM_SECONDS_MIN
+        _, self._vacuum_at = connection.execute(_OUTBOX_SIZE).fetchone()
+        # Where somebody's long transaction keeps the dead rows it takes longer each time, and is of no use.
+        self._vacuum_seconds = min(max((self._vacuum_at - now) / VACUUM_SHARE, VACUUM_SECONDS_MIN), VACUUM_SECONDS_MAX)
 
     def _close_teller(self) -> None:
         if self._teller is not None:

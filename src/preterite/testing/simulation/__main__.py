@@ -1,0 +1,75 @@
+"""Runs simulated worlds, one after the other on each processor, and says which seeds break a promise.
+
+python -m preterite.testing.simulation                  a hundred worlds
+python -m preterite.testing.simulation --seeds 2000     so many
+python -m preterite.testing.simulation --seed 17        this one: its faults, its verdict, the end of its history
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
+
+from preterite.testing.simulation import Outcome, shortest, simulate
+
+SEEDS = 100
+HISTORY_LINES = 40
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the worlds; 1 if any of them breaks a promise."""
+    parser = argparse.ArgumentParser(
+        prog="python -m preterite.testing.simulation",
+        description=__doc__,
+        formatter_class=argparse.RawTextHelpFormatter,
+    )
+    parser.add_argument("--seeds", type=int, default=SEEDS, metavar="N", help=f"how many worlds ({SEEDS})")
+    parser.add_argument("--first", type=int, default=1, metavar="SEED", help="the first seed (1)")
+    parser.add_argument("--seed", type=int, metavar="SEED", help="only this world, and everything about it")
+    parser.add_argument(
+        "--processes", type=int, default=os.cpu_count() or 1, metavar="N", help="worlds at a time (one per processor)"
+    )
+    options = parser.parse_args(arguments)
+    logging.disable(logging.CRITICAL)
+    if options.seed is not None:
+        return _explain(simulate(options.seed))
+    return _run(range(options.first, options.first + options.seeds), options.processes)
+
+
+def _run(seeds: range, processes: int) -> int:
+    faults: Counter[str] = Counter()
+    broken: list[Outcome] = []
+    with ProcessPoolExecutor(processes) as pool:
+        for number, outcome in enumerate(pool.map(simulate, seeds), start=1):
+            faults.update(outcome.faults)
+            if outcome.violations:
+                broken.append(outcome)
+            print(f"\r{number:,} of {len(seeds):,} worlds, {len(broken)} broken\x1b[K", end="", file=sys.stderr)
+    print(file=sys.stderr)
+    for fault, times in sorted(faults.items()):
+        print(f"  {fault:<24} {times:>9,}")
+    print(f"{len(seeds):,} worlds, {sum(faults.values()):,} faults, {len(broken)} broken")
+    for outcome in broken:
+        print(f"  seed {outcome.seed}: {outcome.violations[0]}")
+    if broken:
+        print(f"the history of seed {broken[0].seed}, with as few faults as it still breaks with:")
+        _explain(shortest(broken[0].seed))
+    return 1 if broken else 0
+
+
+def _explain(outcome: Outcome) -> int:
+    print(f"seed {outcome.seed}, history {outcome.hash}, {len(outcome.faults)} faults: {', '.join(outcome.faults)}")
+    for line in outcome.last_lines[-HISTORY_LINES:] if outcome.violations else ():
+        print(f"  {line}")
+    for violation in outcome.violations:
+        print(f"  BROKEN {violation}")
+    print("every promise was kept" if not outcome.violations else f"{len(outcome.violations)} promises broken")
+    return 1 if outcome.violations else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
