@@ -26,13 +26,15 @@ EACH = 5_000
 UNIT_EVENTS = 20
 SECONDS = 30.0
 VACUUM_SECONDS = 2.0
+ROW_BYTES = 1500
 
 
 class Relayed(NamedTuple):
-    """How the relay fared over many events."""
+    """How the relay fared over many events, and a plain insert of as many rows beside it."""
 
     per_second: float
     last_to_first_fifth: float
+    insert_last_to_first_fifth: float
     outbox_bytes: int
 
 
@@ -69,20 +71,35 @@ def _publisher() -> Generator[_Publisher]:
 
 
 def for_long(events: int = EVENTS) -> Relayed:
-    """Events that are committed while it works; the size of the outbox once maintenance had its turn."""
+    """Events that are committed while it works; the size of the outbox once maintenance had its turn.
+
+    The server writes checkpoints meanwhile, which slow whatever writes; the plain inserts tell by how much.
+    """
     batch = purchases(EACH)
     rates: list[float] = []
-    with _publisher() as publisher:
+    inserts: list[float] = []
+    with _publisher() as publisher, psycopg.connect(publisher.url, autocommit=True) as connection:
+        connection.execute("CREATE TABLE inserted (body bytea)")
         for _ in range(events // EACH):
             publisher.publish(batch)
             rates.append(EACH / publisher.announce())
+            inserts.append(EACH / _insert(connection))
         time.sleep(VACUUM_SECONDS)
         publisher.relay.step()
-        with psycopg.connect(publisher.url) as connection:
-            size = connection.execute("SELECT pg_total_relation_size('preterite.outbox')").fetchone()
+        size = connection.execute("SELECT pg_total_relation_size('preterite.outbox')").fetchone()
+    return Relayed(sum(rates) / len(rates), _last_to_first(rates), _last_to_first(inserts), size[0] if size else 0)
+
+
+def _insert(connection: psycopg.Connection) -> float:
+    started = time.perf_counter()
+    connection.execute("INSERT INTO inserted SELECT %s FROM generate_series(1, %s)", (b"x" * ROW_BYTES, EACH))
+    return time.perf_counter() - started
+
+
+def _last_to_first(rates: list[float]) -> float:
     fifth = max(len(rates) // 5, 1)
     first, last = (sum(part) / len(part) for part in (rates[:fifth], rates[-fifth:]))
-    return Relayed(sum(rates) / len(rates), last / first, size[0] if size else 0)
+    return last / first
 
 
 def undisturbed(seconds: float = SECONDS) -> dict[str, Latency]:

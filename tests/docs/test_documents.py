@@ -105,6 +105,7 @@ def test_every_command_of_the_makefile_is_explained() -> None:
         "check",
         "demo",
         "bench",
+        "simulate",
         "storm",
         "lock",
     ]

@@ -34,10 +34,15 @@ def main(arguments: list[str] | None = None) -> int:
         "--processes", type=int, default=os.cpu_count() or 1, metavar="N", help="worlds at a time (one per processor)"
     )
     options = parser.parse_args(arguments)
+    before = logging.root.manager.disable
+    # What the core says of every fault would hide the verdict.
     logging.disable(logging.CRITICAL)
-    if options.seed is not None:
-        return _explain(simulate(options.seed))
-    return _run(range(options.first, options.first + options.seeds), options.processes)
+    try:
+        if options.seed is not None:
+            return _explain(simulate(options.seed))
+        return _run(range(options.first, options.first + options.seeds), options.processes)
+    finally:
+        logging.disable(before)
 
 
 def _run(seeds: range, processes: int) -> int:
