@@ -32,7 +32,7 @@ CREATE TABLE IF NOT EXISTS preterite_log.record (  -- insert only, until retenti
     appended_at double precision NOT NULL,
     body bytea NOT NULL,
     PRIMARY KEY (stream, number)
-);
+) WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
 
 CREATE TABLE IF NOT EXISTS preterite_log.asked (   -- numbers that a reader misses; its publisher sends them again
     publisher text NOT NULL,

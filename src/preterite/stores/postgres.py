@@ -27,10 +27,11 @@ from preterite.stores.sql_store import SqlStore
 CHANNEL = "preterite"
 VACUUM_BYTES_MIN = 1024 * 1024
 VACUUM_SECONDS_MIN = 0.5
-VACUUM_SHARE = 0.05
+VACUUM_ROWS_LEFT_MAX = 1_000
 VACUUM_SECONDS_MAX = 60.0
 _OUTBOX_SIZE = """
-SELECT pg_relation_size('preterite.outbox'), extract(epoch FROM clock_timestamp())::double precision
+SELECT pg_relation_size('preterite.outbox'), pg_stat_get_dead_tuples('preterite.outbox'::regclass),
+    extract(epoch FROM clock_timestamp())::double precision
 """
 _WITH_QUOTES = re.compile(
     r"--[^\n]*|/\*.*?\*/|\$(?P<tag>\w*)\$.*?\$(?P=tag)\$|'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|(?P<end>;)", re.DOTALL
@@ -127,7 +128,7 @@ class PostgresDatabase:
 
     def maintain(self, connection: Any) -> None:
         """Vacuum the outbox: rows come and go there faster than autovacuum looks (R24). Pass over what cannot be."""
-        size, now = connection.execute(_OUTBOX_SIZE).fetchone()
+        size, _, now = connection.execute(_OUTBOX_SIZE).fetchone()
         if size < VACUUM_BYTES_MIN:
             connection.outbox_floor = None
             return
@@ -135,9 +136,10 @@ class PostgresDatabase:
         if now - self._vacuum_at < self._vacuum_seconds:
             return
         connection.execute(self.store.own.VACUUM_OUTBOX, prepare=False)
-        _, self._vacuum_at = connection.execute(_OUTBOX_SIZE).fetchone()
-        # Where somebody's long transaction keeps the dead rows it takes longer each time, and is of no use.
-        self._vacuum_seconds = min(max((self._vacuum_at - now) / VACUUM_SHARE, VACUUM_SECONDS_MIN), VACUUM_SECONDS_MAX)
+        _, left, self._vacuum_at = connection.execute(_OUTBOX_SIZE).fetchone()
+        # Somebody's long transaction keeps the dead rows: trying again soon would only cost.
+        stuck = left > VACUUM_ROWS_LEFT_MAX
+        self._vacuum_seconds = min(self._vacuum_seconds * 2, VACUUM_SECONDS_MAX) if stuck else VACUUM_SECONDS_MIN
 
     def _close_teller(self) -> None:
         if self._teller is not None:
