@@ -136,11 +136,9 @@ def _relay() -> dict[str, object]:
     mib = found.outbox_bytes / 1024 / 1024
     print(f"  {found.per_second:,.0f} events/s")
     _ratio("MiB of outbox afterwards", mib, f"at most {OUTBOX_MIB_CEILING:g}", good=mib <= OUTBOX_MIB_CEILING)
-    print(
-        f"  last fifth / first: {found.last_to_first_fifth:.2f}; plain inserts {found.insert_last_to_first_fifth:.2f}"
-    )
-    ratio = found.last_to_first_fifth / found.insert_last_to_first_fifth
-    _ratio("last fifth / first, as plain inserts go", ratio, f"at least {RELAY_FLOOR}", good=ratio >= RELAY_FLOOR)
+    print(f"  plain inserts in the same minutes: last fifth / first {found.insert_last_to_first_fifth:.2f}")
+    ratio = found.last_to_first_fifth
+    _ratio("last fifth / first", ratio, f"at least {RELAY_FLOOR}", good=ratio >= RELAY_FLOOR)
     return found._asdict()
 
 
