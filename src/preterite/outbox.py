@@ -93,6 +93,7 @@ class Relay:
                 self._take_over(lease)
             numbered = self._number(lease)
             sent = self._send(lease, numbered)
+            self._now_and_then(lease)
         except LogFenced:
             # Another writer has claimed a stream: claim again in the next step, before anything is written.
             self._epoch = 0
@@ -101,7 +102,6 @@ class Relay:
             self._leases.lost()
             self._epoch = 0
             return False
-        self._now_and_then(lease)
         return bool(numbered or sent)
 
     @property

@@ -379,6 +379,23 @@ def test_the_journal_keeps_what_is_not_confirmed_however_old(bench: Bench, monke
     assert journaled() == 0
 
 
+@pytest.mark.rule(1)
+def test_a_relay_that_was_overtaken_while_idle_writes_nothing_and_goes_on(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox, "SAVE_SECONDS", 3600.0)
+    relay = bench.relay()
+    for name in "ab":
+        bench.publish(name)
+        relay.step()
+    with bench.opened.connection(bench.shop.sales) as connection:
+        connection.execute("update preterite_lease set owner = 'somebody else', epoch = epoch + 1, expires_at = 1e12")
+    monkeypatch.setattr(outbox, "SAVE_SECONDS", 0.0)
+
+    assert not relay.step()
+    assert bench.numbers() == (2, 1), "what it had not saved is for whoever has overtaken it"
+
+
 def test_the_journal_is_pruned_as_fast_as_it_grows(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(outbox, "JOURNAL_SECONDS", -1.0)
     monkeypatch.setattr(outbox, "PRUNE_EVENTS", 2)
