@@ -343,9 +343,11 @@ def notify(connection: GuardedConnection, channel: str) -> None:
 
 
 def settle(connection: GuardedConnection) -> None:
-    """Take what the server has answered to `notify`, if that is still to be taken."""
+    """Take what the server has answered to `notify`, if that is still to be taken; a refusal is worth no more."""
     if connection.info.transaction_status == pq.TransactionStatus.ACTIVE:
         connection.wait(generators.fetch_many(connection.pgconn))
+        if is_in_transaction(connection):
+            connection.rollback()
 
 
 def run(connection: Any, statements: str) -> None:

@@ -132,6 +132,14 @@ def test_a_transaction_that_was_ended_all_the_same_is_noticed(connection: Guarde
     connection.rollback()
 
 
+def test_a_hint_that_fails_after_it_began_leaves_the_connection_as_it_was(connection: GuardedConnection) -> None:
+    postgres_server.notify(connection, "somebody; SELECT 1 / 0")
+    postgres_server.settle(connection)
+
+    assert not postgres_server.is_in_transaction(connection)
+    assert connection.execute("SELECT 1").fetchone() == (1,)
+
+
 def test_a_batch_that_is_still_open_is_committed(connection: GuardedConnection) -> None:
     connection.execute("CREATE TABLE kept (x integer)")
     postgres_server.run(connection, postgres_server.BEGIN_BATCH)
