@@ -161,7 +161,8 @@ class Relay:
         return None
 
     def _stop(self, reason: str) -> None:
-        with self._transaction():
+        """Say visibly why nothing is announced; whoever was overtaken has compared what is old, and says nothing."""
+        with self._under(self._leases.held[RELAY], verified=True):
             self._store.stop_relay(self._connection, reason)
         raise LogAhead(f"Relay of {self.component!r}: {reason}")
 
@@ -260,7 +261,7 @@ class Relay:
         record = next(
             record for record in records if record.number == refused.number and record.stream == refused.stream
         )
-        with self._transaction():
+        with self._under(self._leases.held[RELAY], verified=True):
             self._store.void(self._connection, record.stream.partition, record.number, refused.reason)
 
     def _now_and_then(self, lease: Lease) -> None:
@@ -320,11 +321,13 @@ class Relay:
         self._unsaved, self._saved_at = False, self._clock.monotonic()
 
     @contextmanager
-    def _under(self, lease: Lease) -> Generator[None]:
-        """A transaction that also renews the lease, if it is time to."""
+    def _under(self, lease: Lease, *, verified: bool = False) -> Generator[None]:
+        """A transaction that also renews the lease, if it is time to or if it has to be certain that it is held."""
         with self._transaction():
             yield
             expires_at = self._leases.renewal()
+            if verified:
+                expires_at = self._leases.expires_at()
             if expires_at is not None and self._store.renew(self._connection, [lease], expires_at) != 1:
                 raise Fenced("The relay's lease has gone to somebody else; nothing was written.")
         self._leases.committed()

@@ -212,10 +212,10 @@ class Receiver:
             return False
         careful, self._careful = self._careful > 0, max(self._careful - len(records), 0)
         apply = self._inbox.park_all if careful else self._inbox.handle
+        live, renewal = self._committed, self._leases.renewal
         try:
             handled = apply(
-                records,
-                LiveStreams(self._store, self._fence, self._committed, self._leases.renewal, self._replayer.behind),
+                records, LiveStreams(self._store, self._fence, live, renewal, self._replayer.behind, self._stopped)
             )
         except ParkingFull as error:
             for stream in {record.stream for record in records} if error.only is None else [error.only]:
@@ -377,7 +377,6 @@ class Receiver:
         del self._stopped[stream]
         self._asking.is_over(stream)
         _logger.info("%s: %s moves again", self.component, stream)
-        self._write(lambda: self._store.stop_stream(self._connection, stream, None))
 
     def _note_passed_over(self, stream: Stream, what: str) -> None:
         self._write(

@@ -11,6 +11,7 @@ from preterite.errors import Fenced
 from preterite.items import Item
 from preterite.log import Cursor, Stream, stream_of
 from preterite.rows import DbConnection, Fence, LaterRow, Move, Renewal, Replay, ReplayCursor, Replaying
+from preterite.standstills import Standstill
 from preterite.store import Store
 from preterite.topology import BoundHandler
 
@@ -25,6 +26,8 @@ class LiveStreams:
     renewal: Renewal
     behind: Mapping[Stream, frozenset[str]]
     """Handlers that are fed history in a stream: they get nothing live there (protocol rule 7)."""
+    stopped: Mapping[Stream, Standstill]
+    """What stands still, visibly; it moves again with the cursor that goes on."""
     mode: Replaying | None = None
 
     def handlers(self, item: Item) -> Sequence[BoundHandler]:
@@ -51,6 +54,9 @@ class LiveStreams:
             assert records[-1].number == ends[stream].number + len(records), f"numbers of {stream} are left out"
             ends[stream] = ends[stream].at(records[-1])
         moves = [Move(stream, was, ends[stream]) for stream, was in self.cursors.items() if ends[stream] != was]
+        for move in moves:
+            if move.stream in self.stopped and move.new.number >= self.stopped[move.stream].before:
+                self.store.stop_stream(connection, move.stream, None)
         self.store.move_cursors(connection, moves, self.fence, self.renewal())
 
 

@@ -13,6 +13,7 @@ from any_store import sql, started
 from small_shop import Shop, bills, declare, publish, purchased, texts
 
 from preterite.errors import LogAhead, LogError
+from preterite.leases import Leases
 from preterite.log import Record, Stream
 from preterite.testing import StartedSystem
 
@@ -103,6 +104,29 @@ def test_a_gap_is_healed_from_the_journal_when_the_relay_takes_over(opened: Star
     handle(opened)
 
     assert bills(opened, shop.finance) == texts("a", "b", "c", "d")
+    assert stopped(opened) == {}
+
+
+@pytest.mark.rule(5)
+def test_a_stream_that_moves_again_says_so_even_if_its_worker_dies_at_once(
+    opened: StartedSystem, shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream = announce(opened, shop, "a", "b", "c")
+    lose(opened, stream, 2)
+    handle(opened)
+    announce(opened, shop)
+
+    def die(_leases: Leases) -> None:
+        raise RuntimeError("just after the commit")
+
+    receiver = opened.receiver("finance")
+    monkeypatch.setattr(Leases, "committed", die)
+    with pytest.raises(RuntimeError, match="just after the commit"):
+        while receiver.step():
+            pass
+    receiver.close()
+
+    assert bills(opened, shop.finance) == texts("a", "b", "c")
     assert stopped(opened) == {}
 
 

@@ -396,6 +396,31 @@ def test_a_relay_that_was_overtaken_while_idle_writes_nothing_and_goes_on(
     assert bench.numbers() == (2, 1), "what it had not saved is for whoever has overtaken it"
 
 
+@pytest.mark.rule(3)
+def test_a_relay_that_is_overtaken_while_it_compares_does_not_call_the_log_ahead(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looking = bench.log.ends
+    overtaken = False
+
+    def ends(streams: Sequence[Stream]) -> object:
+        nonlocal overtaken
+        if not overtaken:
+            overtaken = True
+            with bench.opened.connection(bench.shop.sales) as connection:
+                connection.execute("update preterite_lease set expires_at = 0")
+            bench.publish("a")
+            bench.relay().step()
+        return looking(streams)
+
+    monkeypatch.setattr(bench.log, "ends", ends)
+    slow = bench.relay()
+
+    assert not slow.step()
+    assert bench.announced() == texts("a")
+    assert bench.opened.look()["sales"].counts.relay_stopped is None
+
+
 def test_the_journal_is_pruned_as_fast_as_it_grows(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(outbox, "JOURNAL_SECONDS", -1.0)
     monkeypatch.setattr(outbox, "PRUNE_EVENTS", 2)

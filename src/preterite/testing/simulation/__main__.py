@@ -14,10 +14,12 @@ import sys
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 
-from preterite.testing.simulation import Outcome, shortest, simulate
+from preterite.testing.simulation import MARKS, Outcome, shortest, simulate, unreached
 
 SEEDS = 100
 HISTORY_LINES = 40
+SEEDS_AT_ONCE = 4
+WORLDS_THAT_REACH_ALL = 500
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -47,23 +49,38 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _run(seeds: range, processes: int) -> int:
     faults: Counter[str] = Counter()
+    marks: Counter[str] = Counter()
+    events = fewest = 0
     broken: list[Outcome] = []
     with ProcessPoolExecutor(processes) as pool:
-        for number, outcome in enumerate(pool.map(simulate, seeds), start=1):
+        for number, outcome in enumerate(pool.map(simulate, seeds, chunksize=SEEDS_AT_ONCE), start=1):
             faults.update(outcome.faults)
+            marks.update(outcome.marks)
+            events += outcome.events
+            fewest = min(fewest or outcome.events, outcome.events)
             if outcome.violations:
                 broken.append(outcome)
             print(f"\r{number:,} of {len(seeds):,} worlds, {len(broken)} broken\x1b[K", end="", file=sys.stderr)
     print(file=sys.stderr)
+    print("faults")
     for fault, times in sorted(faults.items()):
-        print(f"  {fault:<24} {times:>9,}")
-    print(f"{len(seeds):,} worlds, {sum(faults.values()):,} faults, {len(broken)} broken")
+        print(f"  {fault:<40} {times:>9,}")
+    print("reached")
+    for mark in MARKS:
+        print(f"  {mark:<40} {marks[mark]:>9,}")
+    print(
+        f"{len(seeds):,} worlds of at least {fewest:,} events, {events:,} events, {sum(faults.values()):,} faults, "
+        f"{len(broken)} broken"
+    )
     for outcome in broken:
         print(f"  seed {outcome.seed}: {outcome.violations[0]}")
     if broken:
         print(f"the history of seed {broken[0].seed}, with as few faults as it still breaks with:")
         _explain(shortest(broken[0].seed))
-    return 1 if broken else 0
+    missing = unreached([marks]) if len(seeds) >= WORLDS_THAT_REACH_ALL else []
+    for mark in missing:
+        print(f"  no world has reached: {mark}")
+    return 1 if broken or missing else 0
 
 
 def _explain(outcome: Outcome) -> int:

@@ -10,6 +10,7 @@ from preterite.sqlite_file import GuardedConnection
 from preterite.stores import sqlite_engine
 from preterite.stores.sqlite import SqliteDatabase
 from preterite.testing.simulation.faults import COMMIT_UNKNOWN, FULL, LOCKED, sqlite_error
+from preterite.testing.simulation.marks import MarkingStore
 from preterite.testing.simulation.schedule import Scheduler
 
 _WRITES = ("INSERT", "UPDATE", "DELETE")
@@ -73,6 +74,7 @@ class SimulatedDatabase(SqliteDatabase):
     def __init__(self, url: str, scheduler: Scheduler) -> None:
         super().__init__(url)
         self._scheduler = scheduler
+        self.store = MarkingStore(scheduler.history)
 
     def connect(self) -> GuardedConnection:
         connection = sqlite_file.open_file(self.path, SimulatedConnection)

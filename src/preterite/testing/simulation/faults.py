@@ -15,22 +15,22 @@ PAUSE = "pause"
 UNREACHABLE = "log unreachable"
 UNANSWERED = "append unanswered"
 PARTLY = "append broken off"
-LOSES_TAIL = "log loses its end"
+LOSES = "log loses what it had"
 REPEAT = "records repeated"
 DELAY = "records held back"
 
 RATES = {
-    CRASH: 0.004,
-    LOCKED: 0.01,
-    FULL: 0.004,
-    COMMIT_UNKNOWN: 0.03,
-    PAUSE: 0.002,
-    UNREACHABLE: 0.02,
-    UNANSWERED: 0.03,
-    PARTLY: 0.03,
-    LOSES_TAIL: 0.05,
-    REPEAT: 0.03,
-    DELAY: 0.05,
+    CRASH: 0.008,
+    LOCKED: 0.02,
+    FULL: 0.008,
+    COMMIT_UNKNOWN: 0.06,
+    PAUSE: 0.004,
+    UNREACHABLE: 0.04,
+    UNANSWERED: 0.06,
+    PARTLY: 0.06,
+    LOSES: 0.3,
+    REPEAT: 0.2,
+    DELAY: 0.2,
 }
 """How often each happens, of the points at which it may."""
 

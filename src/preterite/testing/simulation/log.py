@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from preterite.errors import StoreUnavailable
+from preterite.errors import LogFenced, StoreUnavailable
 from preterite.log import LogIdentity, LogReader, Record, Stream, StreamEnd
 from preterite.logs.memory import MemoryLog
-from preterite.testing.simulation.faults import DELAY, LOSES_TAIL, PARTLY, REPEAT, UNANSWERED, UNREACHABLE
+from preterite.testing.simulation.faults import DELAY, LOSES, PARTLY, REPEAT, UNANSWERED, UNREACHABLE
+from preterite.testing.simulation.marks import ASKED_AGAIN, LOST_IN_LOG, RELAY_OVERTAKEN, RELAY_TAKEN, SENT_AGAIN
 from preterite.testing.simulation.schedule import Scheduler
 
-TAIL_RECORDS_MAX = 3
+LOST_RECORDS_MAX = 3
 
 
 class SimulatedLog(MemoryLog):
@@ -20,9 +21,11 @@ class SimulatedLog(MemoryLog):
     def __init__(self, identity: LogIdentity, scheduler: Scheduler) -> None:
         super().__init__(identity)
         self._scheduler = scheduler
+        self.may_lose: Callable[[], bool] = lambda: True
 
     def take_over(self, streams: Sequence[Stream], epoch: int, nonce: bytes) -> Mapping[Stream, StreamEnd]:
         self._reach("claim")
+        self._scheduler.history.mark(RELAY_TAKEN)
         ends = super().take_over(streams, epoch, nonce)
         self._answer("claim")
         return ends
@@ -32,11 +35,15 @@ class SimulatedLog(MemoryLog):
         if self._strikes(PARTLY):
             super().append(records[: len(records) // 2])
             raise StoreUnavailable("The log has gone away in the middle of an append.")
-        confirmed = super().append(records)
-        if self._strikes(LOSES_TAIL):
-            self._lose_tail(records[-1].stream)
+        confirmed = self._append(records)
+        if self.may_lose() and self._strikes(LOSES):
+            self._lose(records[-1].stream)
         self._answer("append")
         return confirmed
+
+    def ask_again(self, stream: Stream, number: int) -> None:
+        self._scheduler.history.mark(ASKED_AGAIN)
+        super().ask_again(stream, number)
 
     def ends(self, streams: Sequence[Stream]) -> Mapping[Stream, StreamEnd]:
         self._reach("ends")
@@ -54,6 +61,20 @@ class SimulatedLog(MemoryLog):
         """Whether this fault happens to whoever has its turn."""
         return self._strikes(kind)
 
+    def _append(self, records: Sequence[Record]) -> Mapping[Stream, int]:
+        """The append itself, with a note of what was special about it."""
+        events = [record for record in records if record.kind in ("event", "void")]
+        if any(record.number <= self.end(record.stream).number for record in events):
+            self._scheduler.history.mark(SENT_AGAIN)
+        try:
+            confirmed = super().append(records)
+        except LogFenced:
+            self._scheduler.history.mark(RELAY_OVERTAKEN)
+            raise
+        if any(confirmed[record.stream] < record.number for record in events):
+            self._scheduler.history.mark(LOST_IN_LOG)
+        return confirmed
+
     def _reach(self, what: str) -> None:
         self._scheduler.point(f"log {what}")
         if self._strikes(UNREACHABLE):
@@ -70,9 +91,11 @@ class SimulatedLog(MemoryLog):
         self._scheduler.history.note(f"log: {kind}")
         return True
 
-    def _lose_tail(self, stream: Stream) -> None:
+    def _lose(self, stream: Stream) -> None:
+        """Lose the end of a stream, or what is just before its end."""
         last = self.end(stream).number
-        self.lose(stream, list(range(max(last - TAIL_RECORDS_MAX, 0) + 1, last + 1)))
+        first = max(last - LOST_RECORDS_MAX, 0) + 1
+        self.lose(stream, list(range(first, last + last % 2)))
 
 
 class _Reader:

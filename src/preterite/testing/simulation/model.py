@@ -1,16 +1,28 @@
-"""The shop that is simulated: effects that can be counted, a batch handler, commands that wait, handlers that fail."""
+"""The shop that is simulated: effects that can be counted, a batch handler, commands that wait, a saga, failures."""
 
 from __future__ import annotations
 
 import sqlite3
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from hashlib import sha256
 from uuid import UUID
 
-from preterite import Command, Component, Envelope, Event, Recoverability, System, UnitOfWork
+from preterite import (
+    Command,
+    Component,
+    Envelope,
+    Event,
+    Recoverability,
+    Saga,
+    System,
+    UnitOfWork,
+    joined_by,
+    started_by,
+    timeout,
+)
 
 EFFECTS = """
 CREATE TABLE effect (
@@ -18,6 +30,7 @@ CREATE TABLE effect (
 """
 PATIENT = Recoverability(immediate_retries=1, delayed_retries=2, first_delay_seconds=1.0)
 SHIP_WITHIN = timedelta(seconds=20)
+GIVE_UP_AFTER = timedelta(seconds=5)
 
 
 class ItemPurchased(Event, key="customer_id"):
@@ -43,6 +56,10 @@ class ShipItem(Command):
     customer_id: UUID
 
 
+class GiveUp(Command):
+    """What a delivery tells itself to do if nothing is billed."""
+
+
 @dataclass
 class Model:
     """The declared shop, and how often each handler was given each purchase."""
@@ -51,17 +68,30 @@ class Model:
     sales: Component
     finance: Component
     shipping: Component
+    fails: Callable[[str, UUID, int], bool]
+    """Whether this handler fails for this purchase, at its so-manieth attempt."""
     attempts: Counter[tuple[str, UUID]] = field(default_factory=Counter[tuple[str, UUID]])
 
 
-def declare(system: str = "simulated") -> Model:
-    """The shop, declared anew."""
+def now_and_then(handler: str, purchase: UUID, attempt: int) -> bool:
+    """Of a thousand purchases three always fail, thirty fail twice; a delivery is never given up for a failure."""
+    share = _share(f"{handler} {purchase}")
+    return (share < 0.003 and handler != "deliver") or (share < 0.033 and attempt <= 2)
+
+
+def declare(
+    system: str = "simulated", *, audits: bool = False, fails: Callable[[str, UUID, int], bool] = now_and_then
+) -> Model:
+    """The shop, declared anew; `audits` with a handler in Finance that comes late."""
     sales = Component("sales", publishes=[ItemPurchased], tables="CREATE TABLE purchase (id TEXT PRIMARY KEY)")
     finance = Component("finance", publishes=[ItemBilled], tables=EFFECTS, recoverability=PATIENT)
     shipping = Component("shipping", tables=EFFECTS, recoverability=PATIENT)
-    model = Model(System(system, [sales, finance, shipping]), sales, finance, shipping)
+    model = Model(System(system, [sales, finance, shipping]), sales, finance, shipping, fails)
     _let_finance_bill(model)
     _let_shipping_ship(model)
+    _let_shipping_deliver(model)
+    if audits:
+        _let_finance_audit(model)
     return model
 
 
@@ -85,7 +115,7 @@ def _let_shipping_ship(model: Model) -> None:
             [(str(event.purchase_id), str(event.customer_id)) for event in events],
         )
 
-    @model.shipping.handles(ItemBilled)
+    @model.shipping.handles(ItemBilled, apart="plan")
     def plan(event: ItemBilled, envelope: Envelope, connection: sqlite3.Connection, unit_of_work: UnitOfWork) -> None:
         _effect(connection, "plan", envelope.id, event.customer_id)
         unit_of_work.later(
@@ -99,15 +129,46 @@ def _let_shipping_ship(model: Model) -> None:
         _fail_perhaps(model, "ship", command.purchase_id)
 
 
+def _let_shipping_deliver(model: Model) -> None:
+    @model.shipping.saga
+    class Delivery(Saga, by="purchase_id"):
+        """Ends once, by what is billed or by its timeout."""
+
+        purchase_id: UUID
+        customer_id: UUID = UUID(int=0)
+
+        @started_by(ItemPurchased)
+        def expect(self, event: ItemPurchased, unit_of_work: UnitOfWork) -> None:
+            self.customer_id = event.customer_id
+            unit_of_work.later(GiveUp(), after=GIVE_UP_AFTER)
+
+        @joined_by(ItemBilled, missing="ignore")
+        def deliver(self, event: ItemBilled, connection: sqlite3.Connection) -> None:
+            _effect(connection, "deliver", event.purchase_id, self.customer_id)
+            _fail_perhaps(model, "deliver", event.purchase_id)
+            self.complete()
+
+        @timeout(GiveUp)
+        def give_up(self, command: GiveUp, connection: sqlite3.Connection) -> None:
+            _effect(connection, "give up", self.purchase_id, self.customer_id)
+            self.complete()
+
+    _ = Delivery
+
+
+def _let_finance_audit(model: Model) -> None:
+    @model.finance.handles(ItemPurchased)
+    def audit(event: ItemPurchased, envelope: Envelope, connection: sqlite3.Connection) -> None:
+        _effect(connection, "audit", envelope.id, event.customer_id)
+
+
 def _effect(connection: sqlite3.Connection, handler: str, cause: UUID, key: UUID) -> None:
     connection.execute("INSERT INTO effect (handler, cause, key) VALUES (?, ?, ?)", (handler, str(cause), str(key)))
 
 
 def _fail_perhaps(model: Model, handler: str, purchase: UUID) -> None:
-    """Of a hundred purchases one always fails, three fail twice."""
-    share = _share(f"{handler} {purchase}")
     model.attempts[handler, purchase] += 1
-    if share < 0.01 or (share < 0.04 and model.attempts[handler, purchase] <= 2):
+    if model.fails(handler, purchase, model.attempts[handler, purchase]):
         raise RuntimeError(f"{handler} cannot")
 
 

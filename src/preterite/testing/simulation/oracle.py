@@ -47,21 +47,45 @@ class SetAside(NamedTuple):
 
 HEARD = {"bill": ("finance", "sales.ItemPurchased"), "plan": ("shipping", "finance.ItemBilled"),
          "count": ("shipping", "sales.ItemPurchased")}  # fmt: skip
+LATE = {"audit": ("finance", "sales.ItemPurchased")}
 PUBLISHERS = ("sales", "finance")
 
 
-def violations(folder: Path, acknowledged: Sequence[str], unknown: Sequence[str]) -> list[str]:
-    """What does not hold; nothing if all is well. The purchases are those that Sales committed, or may have."""
+def violations(
+    folder: Path,
+    acknowledged: Sequence[str],
+    unknown: Sequence[str],
+    heard: Mapping[str, tuple[str, str]] = HEARD,
+) -> list[str]:
+    """What does not hold; nothing if all is well. The purchases are those that Sales committed, or may have.
+
+    `heard` says which handler of which component hears which event.
+    """
     told = {one.id: one for publisher in PUBLISHERS for one in _journal(folder, publisher)}
     found = [*_purchases(told, acknowledged, unknown), *_numbers(told.values())]
     for component in ("finance", "shipping"):
         effects = _effects(folder, component)
-        aside = _set_aside(folder, component)
-        found += _handled_once(component, told, effects, aside)
-        found += _in_order(component, told, effects)
+        aside = set_aside(folder, component)
+        hears = {handler: wire_name for handler, (where, wire_name) in heard.items() if where == component}
+        found += _handled_once(hears, told, effects, aside)
+        found += _in_order(hears, told, effects)
         found += _left_over(folder, component)
-    found += _commands(folder, told)
+    found += [*_commands(folder, told), *_deliveries(folder, told)]
     return found + _left_over(folder, "sales")
+
+
+def have_begun(folder: Path) -> bool:
+    """Whether every component that hears anything has stored where it begins."""
+    for component in ("finance", "shipping"):
+        with _open(folder, component) as connection:
+            if connection.execute("SELECT 1 FROM preterite_cursor").fetchone() is None:
+                return False
+    return True
+
+
+def events_told(folder: Path) -> int:
+    """How many events are in the journals."""
+    return sum(1 for publisher in PUBLISHERS for _ in _journal(folder, publisher))
 
 
 def _purchases(told: Mapping[str, Told], acknowledged: Sequence[str], unknown: Sequence[str]) -> Iterator[str]:
@@ -88,14 +112,12 @@ def _cause_of(handler: str, one: Told) -> str:
 
 
 def _handled_once(
-    component: str, told: Mapping[str, Told], effects: Sequence[Effect], aside: Sequence[SetAside]
+    hears: Mapping[str, str], told: Mapping[str, Told], effects: Sequence[Effect], aside: Sequence[SetAside]
 ) -> Iterator[str]:
     """Every event has one effect of each handler, or one visible reason why not; no effect has no event (I1 to I3)."""
     done = Counter((one.handler, one.cause) for one in effects)
     excused = Counter((one.handler, one.id) for one in aside)
-    for handler, (where, wire_name) in HEARD.items():
-        if where != component:
-            continue
+    for handler, wire_name in hears.items():
         causes: set[str] = set()
         for one in told.values():
             if one.type != wire_name:
@@ -112,10 +134,14 @@ def _handled_once(
                 yield f"I3: {handler} handled {effect.cause}, which nobody told"
 
 
-def _in_order(component: str, told: Mapping[str, Told], effects: Sequence[Effect]) -> Iterator[str]:
+def _in_order(hears: Mapping[str, str], told: Mapping[str, Told], effects: Sequence[Effect]) -> Iterator[str]:
     """Of one key the numbers of a handler's effects grow (I4)."""
-    places = {(handler, _cause_of(handler, one)): one for handler in HEARD for one in told.values()
-              if one.type == HEARD[handler][1]}  # fmt: skip
+    places = {
+        (handler, _cause_of(handler, one)): one
+        for handler, wire_name in hears.items()
+        for one in told.values()
+        if one.type == wire_name
+    }
     last: dict[tuple[str, str, int, str], int] = {}
     for effect in effects:
         one = places.get((effect.handler, effect.cause))
@@ -132,13 +158,27 @@ def _commands(folder: Path, told: Mapping[str, Told]) -> Iterator[str]:
     effects = _effects(folder, "shipping")
     shipped = Counter(one.cause for one in effects if one.handler == "ship")
     planned = [told[one.cause].data["purchase_id"] for one in effects if one.handler == "plan" and one.cause in told]
-    waiting = {one.id for one in _set_aside(folder, "shipping") if one.handler == "ship"}
+    waiting = {one.id for one in set_aside(folder, "shipping") if one.handler == "ship"}
     for purchase in planned:
         if shipped[purchase] > 1:
             yield f"I2: {purchase} was shipped {shipped[purchase]} times"
     missing = sum(1 for purchase in planned if shipped[purchase] == 0)
     if missing != len(waiting):
         yield f"I5: {missing} planned items are not shipped, {len(waiting)} wait visibly"
+
+
+def _deliveries(folder: Path, told: Mapping[str, Told]) -> Iterator[str]:
+    """Every delivery that began has ended once, by its event or by its timeout, unless something of it waits (I5)."""
+    effects = _effects(folder, "shipping")
+    ends = Counter(one.cause for one in effects if one.handler in ("deliver", "give up"))
+    aside = [one for one in set_aside(folder, "shipping") if one.handler.startswith("Delivery.")]
+    excused = {told[one.id].data["purchase_id"] for one in aside if one.id in told}
+    purchases = {one.data["purchase_id"] for one in told.values() if one.type == "sales.ItemPurchased"}
+    for purchase in purchases:
+        if ends[purchase] > 1 or (ends[purchase] == 0 and purchase not in excused):
+            yield f"I5: the delivery of {purchase} has ended {ends[purchase]} times"
+    for purchase in set(ends) - purchases:
+        yield f"I3: the delivery of {purchase}, which nobody told, has ended"
 
 
 def _left_over(folder: Path, component: str) -> list[str]:
@@ -171,7 +211,7 @@ def _effects(folder: Path, component: str) -> list[Effect]:
         return [Effect(*row) for row in connection.execute("SELECT handler, cause, key FROM effect ORDER BY id")]
 
 
-def _set_aside(folder: Path, component: str) -> list[SetAside]:
+def set_aside(folder: Path, component: str) -> list[SetAside]:
     with _open(folder, component) as connection:
         rows = connection.execute(
             "SELECT handler, event_id, number, key, type FROM preterite_parked "

@@ -6,6 +6,7 @@ Each loop is a greenlet, so that the real core runs unchanged; there are no thre
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -51,6 +52,7 @@ class History:
 
     lines: list[str] = field(default_factory=list[str])
     count: int = 0
+    marks: Counter[str] = field(default_factory=Counter[str])
     _hash: str = ""
 
     def note(self, line: str) -> None:
@@ -60,6 +62,10 @@ class History:
         self.lines.append(line)
         if len(self.lines) > 2 * HISTORY_LINES:
             del self.lines[:HISTORY_LINES]
+
+    def mark(self, what: str) -> None:
+        """Count something that has to happen in some world."""
+        self.marks[what] += 1
 
     @property
     def hash(self) -> str:

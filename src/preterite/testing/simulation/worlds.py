@@ -5,9 +5,9 @@ from __future__ import annotations
 import random
 import sqlite3
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -21,14 +21,16 @@ from preterite.testing.simulation import model, oracle
 from preterite.testing.simulation.databases import SimulatedDatabase
 from preterite.testing.simulation.faults import RATES, Faults
 from preterite.testing.simulation.log import SimulatedLog
+from preterite.testing.simulation.marks import RAN_AGAIN
 from preterite.testing.simulation.schedule import Scheduler, SimulatedClock, Worker
 
-EVENTS = 200
-CUSTOMERS = 12
-UNIT_EVENTS_MAX = 4
+PURCHASES = 120
+CUSTOMERS = 30
+UNIT_EVENTS_MAX = 5
 WORKERS = 2
 SAFETY_SECONDS = 600.0
 LIVENESS_SECONDS = 900.0
+LOOK_SECONDS = 1.0
 SYSTEM_ID = UUID(int=5)
 
 
@@ -42,15 +44,18 @@ class Outcome:
     faults: list[str]
     faults_drawn: int
     last_lines: list[str]
+    marks: Mapping[str, int] = field(default_factory=dict[str, int])
+    events: int = 0
+    """How many events its components have told one another."""
 
 
 class World:
     """One run. Everything that happens follows from the seed."""
 
-    def __init__(self, seed: int, folder: Path, events: int, kept: frozenset[int] | None) -> None:
+    def __init__(self, seed: int, folder: Path, purchases: int, kept: frozenset[int] | None) -> None:
         self.seed = seed
         self.folder = folder
-        self._events = events
+        self._purchases = purchases
         self._random = random.Random(f"world {seed}")
         self.faults = Faults(random.Random(f"faults {seed}"), RATES, kept)
         self.scheduler = Scheduler(seed, SimulatedClock(), self.faults)
@@ -58,6 +63,7 @@ class World:
         self._acknowledged: list[str] = []
         self._unknown: list[str] = []
         self._published = 0
+        self._next_look = 0.0
         self._broken: list[str] = []
         self._opened = self._open()
 
@@ -68,17 +74,23 @@ class World:
             worker.start(worker)
         client = Worker("client", self._start_client)
         client.start(client)
-        told = self.scheduler.run(lambda: self._published >= self._events, SAFETY_SECONDS)
+        told = self.scheduler.run(lambda: self._published >= self._purchases, SAFETY_SECONDS)
         self.faults.active = False
         rested = self.scheduler.run(self._is_at_rest, LIVENESS_SECONDS)
         found = [*self._broken]
         if not told:
-            found.append(f"Sales published only {self._published} of {self._events}")
+            found.append(f"Sales published only {self._published} of {self._purchases}")
         if not rested:
             found.append(f"I8: not at rest after {LIVENESS_SECONDS:.0f} s without faults")
         found += oracle.violations(self.folder, self._acknowledged, self._unknown)
         history = self.scheduler.history
-        return Outcome(self.seed, found, history.hash, self.faults.happened, self.faults.drawn, history.lines[-60:])
+        if any(times > 1 for times in self._declared.attempts.values()):
+            history.mark(RAN_AGAIN)
+        events = oracle.events_told(self.folder)
+        return Outcome(
+            self.seed, found, history.hash, self.faults.happened, self.faults.drawn, history.lines[-60:],
+            dict(history.marks), events,
+        )  # fmt: skip
 
     def _open(self) -> OpenSystem:
         system = self._declared.system
@@ -87,6 +99,8 @@ class World:
             for one in system.components
         }
         log = SimulatedLog(LogIdentity(system.name, SYSTEM_ID, system.partitions), self.scheduler)
+        # What is lost before a component has ever read is not there for it: it begins with what the log holds.
+        log.may_lose = lambda: oracle.have_begun(self.folder)
         return OpenSystem(
             system.name,
             system.components,
@@ -129,16 +143,15 @@ class World:
         self.scheduler.spawn("client", worker, self._sell)
 
     def _sell(self) -> None:
-        while self._published < self._events:
-            first = self._published
-            size = min(self._random.randint(1, UNIT_EVENTS_MAX), self._events - first)
-            self._published += size
+        while self._published < self._purchases:
+            size = min(self._random.randint(1, UNIT_EVENTS_MAX), self._purchases - self._published)
             purchases = [str(UUID(int=self._random.getrandbits(128), version=4)) for _ in range(size)]
             # Until its answer is there, nobody knows.
             self._unknown += purchases
             with suppress(StoreUnavailable, sqlite3.OperationalError):
                 self._purchase(purchases)
                 self._acknowledged += purchases
+                self._published += size
             self.scheduler.sleep(self._random.uniform(0.0, 0.2))
 
     def _purchase(self, purchases: Sequence[str]) -> None:
@@ -155,8 +168,9 @@ class World:
 
     def _is_at_rest(self) -> bool:
         """Nothing unsent, unread, due or to come. Looked at seldom: it reads everything."""
-        if self.scheduler.history.count % 50:
+        if self.scheduler.clock.seconds < self._next_look:
             return False
+        self._next_look = self.scheduler.clock.seconds + LOOK_SECONDS
         standings = self._opened.look().values()
         return all(one.is_quiet and one.counts.later == 0 and not _waits(one.counts) for one in standings)
 
@@ -166,26 +180,26 @@ def _waits(counts: Any) -> bool:
     return counts.next_due_at is not None
 
 
-def simulate(seed: int, *, events: int = EVENTS, kept: frozenset[int] | None = None) -> Outcome:
+def simulate(seed: int, *, purchases: int = PURCHASES, kept: frozenset[int] | None = None) -> Outcome:
     """Run one world; its files are gone afterwards."""
     memory = Path("/dev/shm")
     with tempfile.TemporaryDirectory(prefix="preterite-", dir=memory if memory.is_dir() else None) as folder:
         try:
-            return World(seed, Path(folder), events, kept).run()
+            return World(seed, Path(folder), purchases, kept).run()
         except PreteriteError as error:
             return Outcome(seed, [f"the world ended: {error}"], "", [], 0, [])
 
 
-def shortest(seed: int, *, events: int = EVENTS) -> Outcome:
+def shortest(seed: int, *, purchases: int = PURCHASES) -> Outcome:
     """The same failing world with as few faults as it still fails with: they are left out one by one, if they can be.
 
     What is left out lets everything after it happen otherwise, so this is short, not the shortest that there is.
     """
-    found = simulate(seed, events=events)
+    found = simulate(seed, purchases=purchases)
     kept = frozenset(range(found.faults_drawn))
     for fault in sorted(kept, reverse=True):
         fewer = kept - {fault}
-        tried = simulate(seed, events=events, kept=fewer)
+        tried = simulate(seed, purchases=purchases, kept=fewer)
         if tried.violations:
             found, kept = tried, fewer
     return found
