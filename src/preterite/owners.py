@@ -32,7 +32,7 @@ def is_gone(owner: str) -> bool:
     machine, _, rest = owner.partition("/")
     pid, _, rest = rest.partition("/")
     started = rest.partition("/")[0]
-    if not machine or machine != _machine() or not pid.isdigit() or not started:
+    if not machine or not pid.isdigit() or not started or machine != _machine():
         return False
     return _started(int(pid)) != started
 

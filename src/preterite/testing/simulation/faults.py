@@ -20,17 +20,17 @@ REPEAT = "records repeated"
 DELAY = "records held back"
 
 RATES = {
-    CRASH: 0.008,
-    LOCKED: 0.02,
-    FULL: 0.008,
-    COMMIT_UNKNOWN: 0.06,
-    PAUSE: 0.004,
-    UNREACHABLE: 0.04,
-    UNANSWERED: 0.06,
-    PARTLY: 0.06,
-    LOSES: 0.3,
-    REPEAT: 0.2,
-    DELAY: 0.2,
+    CRASH: 0.001,
+    LOCKED: 0.004,
+    FULL: 0.002,
+    COMMIT_UNKNOWN: 0.01,
+    PAUSE: 0.0005,
+    UNREACHABLE: 0.02,
+    UNANSWERED: 0.05,
+    PARTLY: 0.05,
+    LOSES: 0.15,
+    REPEAT: 0.1,
+    DELAY: 0.1,
 }
 """How often each happens, of the points at which it may."""
 

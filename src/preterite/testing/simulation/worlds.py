@@ -24,11 +24,13 @@ from preterite.testing.simulation.log import SimulatedLog
 from preterite.testing.simulation.marks import RAN_AGAIN
 from preterite.testing.simulation.schedule import Scheduler, SimulatedClock, Worker
 
-PURCHASES = 120
+PURCHASES = 104
 CUSTOMERS = 30
 UNIT_EVENTS_MAX = 5
 WORKERS = 2
 SAFETY_SECONDS = 600.0
+MORE_SAFETY_SECONDS = 40.0
+"""How long things go on to fail once all is published: most of what waits comes due meanwhile."""
 LIVENESS_SECONDS = 900.0
 LOOK_SECONDS = 1.0
 SYSTEM_ID = UUID(int=5)
@@ -64,6 +66,7 @@ class World:
         self._unknown: list[str] = []
         self._published = 0
         self._next_look = 0.0
+        self._owners = 0
         self._broken: list[str] = []
         self._opened = self._open()
 
@@ -75,6 +78,7 @@ class World:
         client = Worker("client", self._start_client)
         client.start(client)
         told = self.scheduler.run(lambda: self._published >= self._purchases, SAFETY_SECONDS)
+        self.scheduler.run(self._is_at_rest, MORE_SAFETY_SECONDS)
         self.faults.active = False
         rested = self.scheduler.run(self._is_at_rest, LIVENESS_SECONDS)
         found = [*self._broken]
@@ -114,9 +118,22 @@ class World:
 
     def _start_worker(self, worker: Worker) -> None:
         for component in self._opened.components:
-            self._spawn(worker, f"{component} relay", lambda name=component: self._opened.relay(name))
+            relay = self._owner(worker, component)
+            self._spawn(
+                worker, f"{component} relay", lambda name=component, owner=relay: self._opened.relay(name, owner)
+            )
             if self._opened.has_handlers(component):
-                self._spawn(worker, f"{component} receiver", lambda name=component: self._opened.receiver(name))
+                receiver = self._owner(worker, component)
+                self._spawn(
+                    worker,
+                    f"{component} receiver",
+                    lambda name=component, owner=receiver: self._opened.receiver(name, owner),
+                )
+
+    def _owner(self, worker: Worker, component: str) -> str:
+        """A name on a machine of its own: that its process is gone shows by its lease alone."""
+        self._owners += 1
+        return f"simulated/{worker.name}/{component}/{self._owners}"
 
     def _spawn(self, worker: Worker, what: str, make: Callable[[], Loop]) -> None:
         self.scheduler.spawn(f"{worker.name} {what}", worker, lambda: self._loop(f"{worker.name} {what}", make))
