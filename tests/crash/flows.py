@@ -169,6 +169,7 @@ def _redrive(shop: Shop) -> None:
 def _replay(shop: Shop) -> None:
     """Ask for the history of the handler that came late, unless that was asked for before."""
     finance = shop.model.finance
+    shop.system.settle(failures="park")  # the handler is in force from here on
     with shop.system.connection(finance) as connection:
         store, subscriptions = shop.system.databases["finance"].store, shop.system.topology.subscriptions["finance"]
         if not store.replays(connection, active=False):

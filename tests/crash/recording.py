@@ -6,6 +6,7 @@ its power leaves what was synced, and of the rest any part: sectors of 512 bytes
 
 from __future__ import annotations
 
+import os
 import random
 import re
 import shutil
@@ -35,7 +36,8 @@ class Step:
 def record(command: Sequence[str], folder: Path, trace: Path) -> list[Step]:
     """Run a command under strace and return what it did to the files of this folder."""
     strace = ["strace", "-f", "-y", "-xx", "-s", "1000000", "-e", f"trace={_CALLS}", "-e", "signal=none"]
-    subprocess.run([*strace, "-o", str(trace), *command], check=True, timeout=RECORD_SECONDS_MAX)
+    command = [*strace, "-o", str(trace), *command]
+    subprocess.run(command, check=True, timeout=RECORD_SECONDS_MAX, env=_environment())
     return list(_steps(trace.read_text(encoding="ascii"), folder))
 
 
@@ -43,7 +45,12 @@ def killed(command: Sequence[str], call: str, number: int) -> int:
     """Run a command and kill it as it begins its n-th call of this name; return how it ended."""
     inject = f"inject={call}:signal=KILL:when={number}"
     strace = ["strace", "-f", "-o", "/dev/null", "-e", f"trace={call}", "-e", inject]
-    return subprocess.run([*strace, *command], check=False, timeout=RECORD_SECONDS_MAX).returncode
+    ended = subprocess.run([*strace, *command], check=False, timeout=RECORD_SECONDS_MAX, env=_environment())
+    return ended.returncode
+
+
+def _environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
 
 
 def _steps(text: str, folder: Path) -> Iterator[Step]:

@@ -13,11 +13,13 @@ import pytest
 
 from preterite.inbox import Inbox, Pair
 from preterite.stores.sqlite import SqliteStore
-from preterite.testing.simulation import Outcome, shortest, simulate
+from preterite.testing.simulation import MARKS, Outcome, shortest, simulate, unreached
 from preterite.testing.simulation.__main__ import main
 from preterite.testing.simulation.faults import RATES
+from preterite.testing.simulation.marks import LOST_IN_LOG, RELAY_OVERTAKEN, TAKEN_BEFORE
 
 SEEDS = 25
+RARE = {RELAY_OVERTAKEN, TAKEN_BEFORE, LOST_IN_LOG}
 ONE = "from preterite.testing.simulation import simulate; print(simulate(7).hash)"
 
 
@@ -35,6 +37,16 @@ def test_every_fault_has_happened_somewhere(outcomes: list[Outcome]) -> None:
 
     assert set(happened) == set(RATES)
     assert all(len(one.faults) >= 3 for one in outcomes)
+    assert all(one.events >= 200 for one in outcomes)
+
+
+def test_what_nobody_has_reached_is_said() -> None:
+    assert unreached([]) == list(MARKS)
+    assert unreached([{MARKS[0]: 1}, dict.fromkeys(MARKS[2:], 3)]) == [MARKS[1]]
+
+
+def test_nearly_everything_that_must_be_reached_is_reached_in_a_few_worlds(outcomes: list[Outcome]) -> None:
+    assert set(unreached(one.marks for one in outcomes)) <= RARE
 
 
 def test_the_same_seed_gives_the_same_history_in_another_process(outcomes: list[Outcome]) -> None:
@@ -92,8 +104,8 @@ def test_a_failing_history_is_made_shorter(monkeypatch: pytest.MonkeyPatch) -> N
         self.check_fence(connection, fence, expires_at)
 
     monkeypatch.setattr(SqliteStore, "move_cursors", move_cursors)
-    whole = next(one for seed in range(1, SEEDS + 1) if (one := simulate(seed, events=40)).violations)
-    short = shortest(whole.seed, events=40)
+    whole = next(one for seed in range(1, SEEDS + 1) if (one := simulate(seed, purchases=40)).violations)
+    short = shortest(whole.seed, purchases=40)
 
     assert short.violations
     assert len(short.faults) < len(whole.faults)

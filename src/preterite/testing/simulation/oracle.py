@@ -181,13 +181,22 @@ def _deliveries(folder: Path, told: Mapping[str, Told]) -> Iterator[str]:
         yield f"I3: the delivery of {purchase}, which nobody told, has ended"
 
 
+def commands_to_come(folder: Path, component: str) -> int:
+    """How many commands wait for their time; not those of sagas that a person has to look at first (rule 21)."""
+    with _open(folder, component) as connection:
+        return connection.execute(
+            "SELECT count(*) FROM preterite_later l WHERE l.saga_id IS NULL "
+            "OR NOT EXISTS (SELECT 1 FROM preterite_parked p WHERE p.saga = l.key)"
+        ).fetchone()[0]
+
+
 def _left_over(folder: Path, component: str) -> list[str]:
     with _open(folder, component) as connection:
         unnumbered = connection.execute("SELECT count(*) FROM preterite_outbox").fetchone()[0]
         running = connection.execute("SELECT count(*) FROM preterite_parked WHERE running = 1").fetchone()[0]
         stopped = connection.execute("SELECT stopped FROM preterite_cursor WHERE stopped IS NOT NULL").fetchall()
         relay = connection.execute("SELECT relay_stopped FROM preterite_component").fetchone()[0]
-        later = connection.execute("SELECT count(*) FROM preterite_later").fetchone()[0]
+    later = commands_to_come(folder, component)
     found = [f"{component}: a stream stands still: {row[0]}" for row in stopped]
     if relay is not None:
         found.append(f"{component}: the relay stands still: {relay}")

@@ -170,6 +170,12 @@ class Scheduler:
             self.clock.seconds = max(min(waiting, default=end), self.clock.seconds + 1e-6)
         return done()
 
+    def end(self) -> None:
+        """End all workers for good; nothing of them stays open."""
+        for worker in {id(task.worker): task.worker for task in self._tasks}.values():
+            worker.restarts = False
+            self.crash(worker)
+
     def crash(self, worker: Worker) -> None:
         """End a worker's process as it stands."""
         worker.dead = True

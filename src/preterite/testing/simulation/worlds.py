@@ -96,6 +96,11 @@ class World:
             dict(history.marks), events,
         )  # fmt: skip
 
+    def close(self) -> None:
+        """End what still runs."""
+        self.scheduler.end()
+        self._opened.close()
+
     def _open(self) -> OpenSystem:
         system = self._declared.system
         databases = {
@@ -189,7 +194,9 @@ class World:
             return False
         self._next_look = self.scheduler.clock.seconds + LOOK_SECONDS
         standings = self._opened.look().values()
-        return all(one.is_quiet and one.counts.later == 0 and not _waits(one.counts) for one in standings)
+        if not all(one.is_quiet and not _waits(one.counts) for one in standings):
+            return False
+        return all(oracle.commands_to_come(self.folder, name) == 0 for name in self._opened.components)
 
 
 def _waits(counts: Any) -> bool:
@@ -202,7 +209,11 @@ def simulate(seed: int, *, purchases: int = PURCHASES, kept: frozenset[int] | No
     memory = Path("/dev/shm")
     with tempfile.TemporaryDirectory(prefix="preterite-", dir=memory if memory.is_dir() else None) as folder:
         try:
-            return World(seed, Path(folder), purchases, kept).run()
+            world = World(seed, Path(folder), purchases, kept)
+            try:
+                return world.run()
+            finally:
+                world.close()
         except PreteriteError as error:
             return Outcome(seed, [f"the world ended: {error}"], "", [], 0, [])
 
