@@ -35,6 +35,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--processes", type=int, default=os.cpu_count() or 1, metavar="N", help="worlds at a time (one per processor)"
     )
+    parser.add_argument("--until-broken", action="store_true", help="stop at the first world that breaks a promise")
     options = parser.parse_args(arguments)
     before = logging.root.manager.disable
     # What the core says of every fault would hide the verdict.
@@ -42,9 +43,19 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         if options.seed is not None:
             return _explain(simulate(options.seed))
-        return _run(range(options.first, options.first + options.seeds), options.processes)
+        seeds = range(options.first, options.first + options.seeds)
+        return _until_broken(seeds) if options.until_broken else _run(seeds, options.processes)
     finally:
         logging.disable(before)
+
+
+def _until_broken(seeds: range) -> int:
+    for seed in seeds:
+        outcome = simulate(seed)
+        if outcome.violations:
+            return _explain(outcome)
+    print(f"{len(seeds):,} worlds, 0 broken")
+    return 0
 
 
 def _run(seeds: range, processes: int) -> int:

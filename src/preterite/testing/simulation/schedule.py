@@ -19,6 +19,8 @@ from preterite.testing.simulation.faults import CRASH, PAUSE, Crashed, Faults
 TURN_SECONDS_MAX = 0.004
 PAUSE_SECONDS = (1.0, 12.0)
 HISTORY_LINES = 400
+POINTS_MAX = 100_000
+"""Several times as many as a world takes that comes to rest."""
 START = datetime(2013, 7, 30, 12, tzinfo=UTC)
 
 
@@ -155,9 +157,9 @@ class Scheduler:
             raise Crashed
 
     def run(self, done: Callable[[], bool], seconds_max: float) -> bool:
-        """Give turns until `done`, or for so many simulated seconds; whether it is done."""
-        end = self.clock.seconds + seconds_max
-        while self.clock.seconds < end:
+        """Give turns until `done`, or for so many simulated seconds or turns; whether it is done."""
+        end, last = self.clock.seconds + seconds_max, self.history.count + POINTS_MAX
+        while self.clock.seconds < end and self.history.count < last:
             if done():
                 return True
             self._restart_due()

@@ -85,7 +85,7 @@ class World:
         if not told:
             found.append(f"Sales published only {self._published} of {self._purchases}")
         if not rested:
-            found.append(f"I8: not at rest after {LIVENESS_SECONDS:.0f} s without faults")
+            found.append(f"I8: not at rest after {LIVENESS_SECONDS:.0f} s, or so many turns, without faults")
         found += oracle.violations(self.folder, self._acknowledged, self._unknown)
         history = self.scheduler.history
         if any(times > 1 for times in self._declared.attempts.values()):
@@ -219,15 +219,18 @@ def simulate(seed: int, *, purchases: int = PURCHASES, kept: frozenset[int] | No
 
 
 def shortest(seed: int, *, purchases: int = PURCHASES) -> Outcome:
-    """The same failing world with as few faults as it still fails with: they are left out one by one, if they can be.
+    """The same failing world with as few faults as it still fails with: halves of them are left out, then single ones.
 
     What is left out lets everything after it happen otherwise, so this is short, not the shortest that there is.
     """
     found = simulate(seed, purchases=purchases)
-    kept = frozenset(range(found.faults_drawn))
-    for fault in sorted(kept, reverse=True):
-        fewer = kept - {fault}
-        tried = simulate(seed, purchases=purchases, kept=fewer)
-        if tried.violations:
-            found, kept = tried, fewer
+    kept = sorted(range(found.faults_drawn))
+    size = len(kept) // 2
+    while size > 0:
+        for first in reversed(range(0, len(kept), size)):
+            fewer = kept[:first] + kept[first + size :]
+            tried = simulate(seed, purchases=purchases, kept=frozenset(fewer))
+            if tried.violations:
+                found, kept = tried, fewer
+        size //= 2
     return found
