@@ -37,7 +37,22 @@ bench: $(SETUP)  ## measure speed, latency and memory beside the same rows by ha
 	$(BIN)/python -m benchmarks $(BENCH)
 
 simulate: $(SETUP)  ## run a hundred simulated worlds, each from a seed; SEEDS=2000 so many, SEED=17 that one
-	$(BIN)/python -m preterite.testing.simulation $(if $(SEEDS),--seeds $(SEEDS)) $(if $(SEED),--seed $(SEED))
+	$(BIN)/python -m preterite.testing.simulation $(if $(SEEDS),--seeds $(SEEDS)) $(if $(SEED),--seed $(SEED)) $(SIMULATE)
+
+crash: $(SETUP)  ## kill every flow at every write and sync, and take its power away; a quarter of an hour
+	PYTHONPATH=tests $(BIN)/python -m crash $(CRASH)
+
+mutants: $(SETUP)  ## put fifty faults into the core, and see which layers of tests notice; an hour. SAMPLE=6 so many
+	PYTHONPATH=tests $(BIN)/python -m mutants $(if $(SAMPLE),--sample $(SAMPLE)) $(MUTANTS)
+
+peers: .venv-peers/.made  ## install what benchmarks compare with: RabbitMQ, and other packages in .venv-peers
+	@scripts/servers install-rabbitmq && scripts/servers start-rabbitmq
+
+.venv-peers/.made: benchmarks/peers/requirements.txt
+	@test -x .venv-peers/bin/python || $(PYTHON) -m venv .venv-peers
+	@echo "installing other packages into .venv-peers (a minute, once)"
+	@.venv-peers/bin/python -m pip install -q --disable-pip-version-check -r benchmarks/peers/requirements.txt
+	@touch $@
 
 storm: $(SETUP)  ## kill, pause, crash and cut everything under load on PostgreSQL, and check the books; 10 minutes
 	PYTHONPATH=tests $(BIN)/python tests/storm.py $(STORM)
@@ -46,4 +61,4 @@ lock:  ## pin the newest allowed dependencies again (needs uv)
 	uv pip compile --quiet --upgrade --generate-hashes --python-version 3.11 --custom-compile-command "make lock" \
 	  --extra sqlalchemy --extra calendar --extra postgres --extra fastapi --output-file requirements.lock pyproject.toml requirements.in
 
-.PHONY: help setup servers test check demo bench simulate storm lock
+.PHONY: help setup servers test check demo bench simulate crash mutants peers storm lock

@@ -16,11 +16,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from benchmarks import (
+    alternatives,
     due,
     failing,
     history,
     latency,
     memory,
+    monolith,
     postgres,
     postgres_latency,
     processes,
@@ -32,7 +34,7 @@ from benchmarks.measure import Measured
 
 RESULTS = Path(__file__).parent / "results"
 PARTS = ("throughput", "latency", "memory", "history", "due", "failing")
-SERVER_PARTS = ("postgres", "push", "processes", "relay", "beside", "long")
+SERVER_PARTS = ("postgres", "push", "processes", "relay", "beside", "long", "peers", "monolith")
 # What this version promises of itself, as ratios in one run.
 BATCH_FLOOR = 0.8
 PER_EVENT_FLOOR = 0.6
@@ -49,6 +51,9 @@ CATCH_UP_FLOOR = 0.8
 BESIDE_A_REPLAY_CEILINGS = (1.1, 1.5)
 PENDING_CEILING = 1.2
 LATE_SECONDS_CEILING = 1.0
+PEERS_FLOORS = (7.0, 2.5)
+PEERS_BATCH_FLOOR = 80.0
+MONOLITH_FLOOR = 5.0
 
 
 def main() -> int:
@@ -71,7 +76,16 @@ def main() -> int:
         return 0
     machine = f"{platform.machine()}, Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}"
     print(f"{machine}, every commit durable (synchronous=FULL)")
-    measuring: dict[str, Callable[[], dict[str, object]]] = {
+    figures = {name: run() for name, run in _measuring().items() if name in chosen}
+    RESULTS.mkdir(exist_ok=True)
+    file = RESULTS / "embedded.json"
+    file.write_text(json.dumps(figures, indent=2))
+    print(f"\nkept in {file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file}")
+    return 0
+
+
+def _measuring() -> dict[str, Callable[[], dict[str, object]]]:
+    return {
         "throughput": _throughput,
         "latency": _latency,
         "memory": _memory,
@@ -84,13 +98,9 @@ def main() -> int:
         "relay": _relay,
         "beside": _beside,
         "long": _long,
+        "peers": _peers,
+        "monolith": _monolith,
     }
-    figures = {name: run() for name, run in measuring.items() if name in chosen}
-    RESULTS.mkdir(exist_ok=True)
-    file = RESULTS / "embedded.json"
-    file.write_text(json.dumps(figures, indent=2))
-    print(f"\nkept in {file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file}")
-    return 0
 
 
 def _throughput() -> dict[str, object]:
@@ -128,6 +138,48 @@ def _postgres() -> dict[str, object]:
     for name, (ratio, floor) in ratios.items():
         _ratio(name, ratio, f"at least {floor}", good=ratio >= floor)
     return {"events per second": {name: one.values for name, one in measured.items()}, "ratios": ratios}
+
+
+def _peers() -> dict[str, object]:
+    print(f"\nPostgreSQL: what others do with the same work item, events per second, {alternatives.ROUNDS} rounds")
+    found = alternatives.measure()
+    print(f"  {'':<40} {'drained':>8} {'(least to most)':>18} {'live':>8} {'(least to most)':>18}")
+    for name, (drained, live) in found.items():
+        print(f"  {name:<40} {_spread(drained)} {_spread(live) if live is not None else ''}")
+    drained_by_peers, live_by_peers = alternatives.best(found)
+    ours, ours_live = found[alternatives.OURS]
+    batched, _ = found[alternatives.IN_BATCHES]
+    assert ours_live is not None, "it was measured live too"
+    ratios = {
+        "per event over SQLAlchemy / best peer, drained": (ours.median / drained_by_peers, PEERS_FLOORS[0]),
+        "per event over SQLAlchemy / best peer, live": (ours_live.median / live_by_peers, PEERS_FLOORS[1]),
+        "batch handler / best peer, drained": (batched.median / drained_by_peers, PEERS_BATCH_FLOOR),
+    }
+    for name, (ratio, floor) in ratios.items():
+        _ratio(name, ratio, f"at least {floor:g}", good=ratio >= floor)
+    return {
+        name: {"drained": drained.values, "live": live.values if live is not None else ()}
+        for name, (drained, live) in found.items()
+    }
+
+
+def _spread(one: Measured) -> str:
+    return f"{one.median:>8,.0f} {f'({min(one.values):,.0f} to {max(one.values):,.0f})':>18}"
+
+
+def _monolith() -> dict[str, object]:
+    print(f"\nPostgreSQL: purchases while a month is closed, {monolith.SECONDS:g} s each, medians of {monolith.ROUNDS}")
+    found = monolith.measure()
+    print(f"  {'':<28} {'purchases/s':>12} {'p50':>10} {'p99':>11} {'waiting for locks':>18} {'closed in':>10}")
+    for name, one in found.items():
+        print(
+            f"  {name:<28} {one.per_second:>12,.0f} {one.p50_ms:>7.2f} ms {one.p99_ms:>8.2f} ms "
+            f"{one.lock_waits:>16.1f} % {one.close_seconds:>8.1f} s"
+        )
+    ratio = found["monolith, closing"].p99_ms / found["partitioned, closing"].p99_ms
+    _ratio("p99 while closing: monolith / partitioned", ratio, f"at least {MONOLITH_FLOOR:g}",
+           good=ratio >= MONOLITH_FLOOR)  # fmt: skip
+    return {name: one._asdict() for name, one in found.items()}
 
 
 def _relay() -> dict[str, object]:

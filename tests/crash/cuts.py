@@ -36,11 +36,12 @@ class Recorded:
         command = [sys.executable, "-m", "crash.flows", flow, "act", str(self._folder)]
         self.steps = record(command, self._folder, folder / f"{flow}.trace")
 
-    def kills(self) -> Iterator[Cut]:
-        """The process killed before each step, and after the last."""
+    def kills(self, every: int = 1) -> Iterator[Cut]:
+        """The process killed before each step, or so many of them, and after the last."""
         disk = self._disk()
         for number in range(len(self.steps) + 1):
-            yield self._finish(number, disk.after_a_kill())
+            if number % every == 0 or number == len(self.steps):
+                yield self._finish(number, disk.after_a_kill())
             if number < len(self.steps):
                 disk.take(self.steps[number])
 

@@ -177,6 +177,17 @@ def _replay(shop: Shop) -> None:
     shop.system.settle(failures="park")
 
 
+def _replay_beside_live(shop: Shop) -> None:
+    """The same while purchases go on: they wait until the handler has caught up."""
+    finance = shop.model.finance
+    shop.system.settle(failures="park")
+    with shop.system.connection(finance) as connection:
+        store, subscriptions = shop.system.databases["finance"].store, shop.system.topology.subscriptions["finance"]
+        start(store, connection, shop.system.log, subscriptions, Wanted(("audit",), rate=None), OPS)
+    shop.sell(7, 8, 9, 10)
+    shop.system.settle(failures="park")
+
+
 def _sell_some(shop: Shop) -> None:
     shop.sell(*range(1, 7))
 
@@ -202,7 +213,7 @@ FLOWS = {
     "park": Flow(_sell_and_send, Shop.rest, failing="during"),
     "redrive": Flow(_sell_and_settle, _redrive, _redrive, _nothing_dead, failing="before"),
     "saga": Flow(_sell_and_send, Shop.rest),
-    "replay": Flow(_sell_and_settle, _replay, _replay, audits=True),
+    "replay": Flow(_sell_and_settle, _replay_beside_live, _replay, audits=True),
     "migrate": Flow(_nothing, _nothing, _sell_some),
 }
 """Each by its name; `migrate` is the opening of databases that do not exist yet."""

@@ -37,6 +37,13 @@ def test_a_machine_without_power_anywhere_loses_and_doubles_nothing(recorded: Re
     assert _broken(list(recorded.power_losses(POWER_LOSSES, seed=7))) == []
 
 
+@pytest.mark.parametrize("flow", [flow for flow in FLOWS if flow not in PUSHED])
+def test_a_process_killed_at_every_twentieth_step_of_any_other_flow_loses_and_doubles_nothing(
+    tmp_path: Path, flow: str
+) -> None:
+    assert _broken(list(Recorded(flow, tmp_path).kills(every=20))) == []
+
+
 @pytest.mark.parametrize("call", ["pwrite64", "fdatasync"])
 def test_a_process_killed_for_real_leaves_what_the_recording_says(tmp_path: Path, call: str) -> None:
     for number in range(1, REAL_KILLS + 1):

@@ -5,11 +5,13 @@ from __future__ import annotations
 import postgres as servers
 import pytest
 from benchmarks import (
+    alternatives,
     due,
     failing,
     history,
     latency,
     memory,
+    monolith,
     postgres,
     postgres_latency,
     processes,
@@ -54,6 +56,21 @@ def test_a_push_and_two_processes_are_measured_on_postgresql(monkeypatch: pytest
 
     assert list(pushed) == ["by hand, pushed by NOTIFY", "with Preterite"]
     assert all(one.median > 0 for one in shared)
+
+
+def test_live_purchases_are_measured_as_those_of_other_packages_are() -> None:
+    servers.require()
+
+    assert alternatives.live_rate(events=20) > 0
+
+
+def test_a_month_is_closed_beside_purchases_on_one_database_and_partitioned(monkeypatch: pytest.MonkeyPatch) -> None:
+    servers.require()
+    monkeypatch.setattr(monolith, "SECONDS", 1.5)
+    monkeypatch.setattr(monolith, "_FILL_FINANCE", monolith._FILL_FINANCE.replace("400000", "3000"))  # pyright: ignore[reportPrivateUsage]
+    found = [monolith.monolith(closes=True), monolith.partitioned(closes=True)]
+
+    assert all(one.per_second > 0 and one.close_seconds > 0 for one in found)
 
 
 def test_events_without_end_are_measured_tenth_by_tenth() -> None:

@@ -106,6 +106,9 @@ def test_every_command_of_the_makefile_is_explained() -> None:
         "demo",
         "bench",
         "simulate",
+        "crash",
+        "mutants",
+        "peers",
         "storm",
         "lock",
     ]

@@ -31,7 +31,7 @@ LAYERS = {
     "unit": [*PYTEST, "tests/unit", *(f"--ignore=tests/unit/{name}.py" for name in SLOW)],
     "suite": [*PYTEST, "tests/stores/test_sqlite.py", "tests/logs/test_memory.py", "tests/logs/test_sqlite.py"],
     "stories": [*PYTEST, "tests/stories", *(f"--ignore=tests/stories/{name}.py" for name in SLOW_STORIES)],
-    "simulation": ["-m", "preterite.testing.simulation", "--seeds", "60", "--processes", "1", "--until-broken"],
+    "simulation": ["-m", "preterite.testing.simulation", "--seeds", "150", "--processes", "1", "--until-broken"],
     "crash": [*PYTEST, "tests/crash"],
 }
 """What notices: each a command for Python, run at the project's root, that fails if it does."""

@@ -6,10 +6,10 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from mutants.__main__ import mutated
-from mutants.catalogue import MUTANTS, Mutant
 
 import preterite
+from mutants.__main__ import mutated
+from mutants.catalogue import MUTANTS, Mutant
 
 SOURCE = Path(preterite.__file__).parent
 # Ten is measured by the stores' own suites on PostgreSQL, 19 speaks of brokers, 20 of processes.

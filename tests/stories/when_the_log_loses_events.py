@@ -166,6 +166,19 @@ def test_a_publisher_that_has_gone_back_stops_its_stream(opened: StartedSystem, 
 
 
 @pytest.mark.rule(3)
+def test_a_publisher_that_gave_the_last_number_to_another_event_stops_its_stream(
+    opened: StartedSystem, shop: Shop
+) -> None:
+    stream = announce(opened, shop, "a", "b")
+    handle(opened)
+    epoch = opened.log.end(stream).epoch + 1
+    opened.log.append([Record(stream, "head", epoch, 2, b"another life", b"")])
+    handle(opened)
+
+    assert "has gone back: 2 is not what was read here up to 2" in stopped(opened)[stream]
+
+
+@pytest.mark.rule(3)
 def test_a_database_that_is_behind_its_log_announces_nothing_and_says_so(opened: StartedSystem, shop: Shop) -> None:
     stream = announce(opened, shop, "a", "b")
     with opened.connection(shop.sales) as connection:

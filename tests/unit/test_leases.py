@@ -54,6 +54,20 @@ def test_what_is_free_is_taken_once(bench: Bench) -> None:
     assert bench.keep(second) == []
 
 
+@pytest.mark.rule(1)
+def test_what_another_took_since_the_look_is_theirs(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, late = bench.holder("first"), bench.holder("late")
+    before = bench.database.store.leases(bench.connection)
+    bench.keep(first)
+
+    def as_before(*_given: object) -> object:
+        return before
+
+    monkeypatch.setattr(type(bench.database.store), "leases", as_before)
+
+    assert bench.keep(late) == []
+
+
 def test_what_is_renewed_in_time_is_never_taken(bench: Bench) -> None:
     first, second = bench.holder("first"), bench.holder("second")
     bench.keep(first)

@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -24,12 +25,14 @@ from small_shop import (
     texts,
 )
 
-from preterite import Component, System, inbox, leases
+from preterite import Command, Component, System, inbox, leases
 from preterite.errors import StoreUnavailable, SystemRefused
 from preterite.log import Stream
 from preterite.opened import OpenSystem
+from preterite.parking import Parking
 from preterite.receiver import Receiver
 from preterite.rows import HandlerRegistration, Parked
+from preterite.stores.sqlite import SqliteStore
 from preterite.testing import SeededRandomness, StartedSystem, started
 from preterite.testing.conformance.store_steps import transaction
 
@@ -56,6 +59,12 @@ def reopen(opened: OpenSystem, system: System) -> OpenSystem:
     topology = system.verify(opened.databases)
     kept = (opened.databases, opened.log, opened.clock, SeededRandomness(2))
     return OpenSystem(opened.name, system.components, topology, *kept, create_tables=False)
+
+
+class Remind(Command):
+    """Remind somebody of a purchase."""
+
+    purchase_id: UUID
 
 
 @pytest.fixture
@@ -149,6 +158,64 @@ def test_a_worker_whose_cursor_was_moved_by_another_reads_again_and_doubles_noth
         paused.step()
 
     assert sorted(bills(opened, shop.finance)) == sorted(texts("a", "b", "c"))
+    counts = opened.look()["finance"].counts
+    assert (counts.parked, counts.dead) == (0, 0), "what was billed already was not billed again"
+
+
+@pytest.mark.rule(1)
+def test_a_parked_event_that_somebody_else_has_tried_meanwhile_is_left_to_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    trouble = {id_of("a")}
+    shop = declare(fails=lambda purchase: purchase in trouble)
+    with started(shop.system) as opened:
+        announce(opened, shop, "a")
+        opened.settle(failures="park")
+        trouble.clear()
+        start = Parking._start  # pyright: ignore[reportPrivateUsage]
+
+        def started_by_another_too(self: Parking, row: Parked, *others: Any) -> bool:
+            found = start(self, row, *others)
+            with opened.connection(shop.finance) as connection:
+                connection.execute("update preterite_parked set attempts = attempts + 1")
+            return found
+
+        opened.clock.settle_with(lambda: None, lambda: None)
+        opened.clock.advance(timedelta(hours=1))
+        monkeypatch.setattr(Parking, "_start", started_by_another_too)
+        with receiving(opened) as receiver:
+            receiver.step()
+
+        assert bills(opened, shop.finance) == []
+        assert opened.look()["finance"].counts.parked == 1
+
+
+@pytest.mark.rule(1)
+def test_a_command_that_is_gone_when_its_batch_runs_is_not_handled(monkeypatch: pytest.MonkeyPatch) -> None:
+    reminded: list[UUID] = []
+    sales = Component("sales", tables="create table purchase (id text primary key)")
+
+    @sales.handles(Remind)
+    def remind(command: Remind) -> None:
+        reminded.append(command.purchase_id)
+
+    _ = remind
+    with started(System("shop", [sales])) as opened:
+        with opened.connection(sales) as connection, sales.unit_of_work(connection) as unit_of_work:
+            unit_of_work.later(Remind(purchase_id=id_of("a")), after=timedelta(minutes=1))
+        opened.settle()
+        look = SqliteStore.due_later
+
+        def then_cancelled(self: SqliteStore, connection: Any, *others: Any) -> Any:
+            found = look(self, connection, *others)
+            with opened.connection(sales) as other:
+                other.execute("delete from preterite_later")
+            return found
+
+        monkeypatch.setattr(SqliteStore, "due_later", then_cancelled)
+        opened.clock.advance(timedelta(hours=1))
+
+    assert reminded == []
 
 
 @pytest.mark.rule(6)

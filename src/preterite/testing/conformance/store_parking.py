@@ -102,6 +102,7 @@ class ParkingConformance:
         park(database.store, connection, parked(5), parked(6))
         started = self._start(database, connection)
         with transaction(database.store, connection):
+            assert not database.store.take_parked(connection, replace(started, attempts=started.attempts - 1))
             assert database.store.take_parked(connection, started)
             assert not database.store.take_parked(connection, started)
 

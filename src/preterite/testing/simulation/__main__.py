@@ -8,11 +8,13 @@ python -m preterite.testing.simulation --seed 17        this one: its faults, it
 from __future__ import annotations
 
 import argparse
+import json
 import logging
 import os
 import sys
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
 
 from preterite.testing.simulation import MARKS, Outcome, shortest, simulate, unreached
 
@@ -35,6 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--processes", type=int, default=os.cpu_count() or 1, metavar="N", help="worlds at a time (one per processor)"
     )
+    parser.add_argument("--result", type=Path, metavar="FILE", help="write what came of it there, as JSON")
     parser.add_argument("--until-broken", action="store_true", help="stop at the first world that breaks a promise")
     options = parser.parse_args(arguments)
     before = logging.root.manager.disable
@@ -44,7 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
         if options.seed is not None:
             return _explain(simulate(options.seed))
         seeds = range(options.first, options.first + options.seeds)
-        return _until_broken(seeds) if options.until_broken else _run(seeds, options.processes)
+        return _until_broken(seeds) if options.until_broken else _run(seeds, options.processes, options.result)
     finally:
         logging.disable(before)
 
@@ -58,7 +61,7 @@ def _until_broken(seeds: range) -> int:
     return 0
 
 
-def _run(seeds: range, processes: int) -> int:
+def _run(seeds: range, processes: int, result: Path | None) -> int:
     faults: Counter[str] = Counter()
     marks: Counter[str] = Counter()
     events = fewest = 0
@@ -88,6 +91,10 @@ def _run(seeds: range, processes: int) -> int:
     if broken:
         print(f"the history of seed {broken[0].seed}, with as few faults as it still breaks with:")
         _explain(shortest(broken[0].seed))
+    if result is not None:
+        figures = {"first seed": seeds[0], "worlds": len(seeds), "events": events, "faults": faults, "reached": marks,
+                   "broken": [outcome.seed for outcome in broken]}  # fmt: skip
+        result.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
     missing = unreached([marks]) if len(seeds) >= WORLDS_THAT_REACH_ALL else []
     for mark in missing:
         print(f"  no world has reached: {mark}")

@@ -221,6 +221,7 @@ def _effects(folder: Path, component: str) -> list[Effect]:
 
 
 def set_aside(folder: Path, component: str) -> list[SetAside]:
+    """What is parked, dead or discarded in a component's database."""
     with _open(folder, component) as connection:
         rows = connection.execute(
             "SELECT handler, event_id, number, key, type FROM preterite_parked "

@@ -1,0 +1,1 @@
+"""What Python teams use instead, each as a competent user would write it, doing the same work item."""
