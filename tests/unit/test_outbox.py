@@ -421,6 +421,19 @@ def test_a_relay_that_is_overtaken_while_it_compares_does_not_call_the_log_ahead
     assert bench.opened.look()["sales"].counts.relay_stopped is None
 
 
+@pytest.mark.rule(14)
+def test_what_was_published_before_a_restore_is_not_announced_again(bench: Bench) -> None:
+    bench.publish("a", "b")
+    with bench.opened.connection(bench.shop.sales) as connection:
+        connection.execute(
+            "insert into preterite_forgotten (event_id, envelope) "
+            "select event_id, envelope from preterite_outbox order by id limit 1"
+        )
+    bench.relay().step()
+
+    assert bench.announced() == texts("b")
+
+
 def test_the_journal_is_pruned_as_fast_as_it_grows(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(outbox, "JOURNAL_SECONDS", -1.0)
     monkeypatch.setattr(outbox, "PRUNE_EVENTS", 2)

@@ -14,7 +14,20 @@ from collections.abc import Sequence
 from importlib import metadata
 from typing import NoReturn
 
-from preterite.cli import clock, dead, describe, migrate, provision, publish, recover, replay, retire, run, status
+from preterite.cli import (
+    clock,
+    dead,
+    describe,
+    migrate,
+    provision,
+    publish,
+    recover,
+    replay,
+    retire,
+    run,
+    simulate,
+    status,
+)
 from preterite.cli.application import Refused
 from preterite.errors import (
     ConfigurationError,
@@ -36,7 +49,7 @@ Partition a business system through events: each component owns its database and
 
 APP is module:attribute; it may be left out where [tool.preterite] in pyproject.toml names it.
 """
-COMMANDS = (run, status, dead, replay, publish, describe, recover, retire, migrate, provision, clock)
+COMMANDS = (run, status, dead, replay, publish, describe, recover, retire, migrate, provision, clock, simulate)
 
 
 class _Parser(argparse.ArgumentParser):

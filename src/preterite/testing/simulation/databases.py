@@ -75,6 +75,7 @@ class SimulatedDatabase(SqliteDatabase):
         super().__init__(url)
         self._scheduler = scheduler
         self.store = MarkingStore(scheduler.history)
+        self._engines: list[Any] = []
 
     def connect(self) -> GuardedConnection:
         connection = sqlite_file.open_file(self.path, SimulatedConnection)
@@ -88,4 +89,10 @@ class SimulatedDatabase(SqliteDatabase):
         return connection
 
     def engine(self, binding: Any, *, batch: bool | None = None) -> Any:
-        return sqlite_engine.engine(self.connect, binding)
+        self._engines.append(sqlite_engine.engine(self.connect, binding))
+        return self._engines[-1]
+
+    def dispose(self) -> None:
+        """Forget the connections of engines: whoever had them has ended."""
+        for engine in self._engines:
+            engine.dispose()

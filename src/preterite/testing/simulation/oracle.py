@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -74,18 +74,43 @@ def violations(
     return found + _left_over(folder, "sales")
 
 
-def have_begun(folder: Path) -> bool:
+def have_begun(folder: Path, hearing: Sequence[str]) -> bool:
     """Whether every component that hears anything has stored where it begins."""
-    for component in ("finance", "shipping"):
+    for component in hearing:
         with _open(folder, component) as connection:
             if connection.execute("SELECT 1 FROM preterite_cursor").fetchone() is None:
                 return False
     return True
 
 
-def events_told(folder: Path) -> int:
+def events_told(folder: Path, components: Sequence[str]) -> int:
     """How many events are in the journals."""
-    return sum(1 for publisher in PUBLISHERS for _ in _journal(folder, publisher))
+    return sum(1 for component in components for _ in _numbered(folder, component))
+
+
+def unfinished(folder: Path, hears: Mapping[str, Iterable[str]]) -> list[str]:
+    """What must not be so in any system that has come to rest: `hears` names the publishers of each component."""
+    found: list[str] = []
+    ends: dict[tuple[str, int], int] = {}
+    for component in hears:
+        numbers: dict[int, list[int]] = defaultdict(list)
+        for partition, number in _numbered(folder, component):
+            numbers[partition].append(number)
+        for partition, given in numbers.items():
+            ends[component, partition] = max(given)
+            if sorted(given) != list(range(1, len(given) + 1)):
+                found.append(f"numbers of {component}/{partition} have gaps or repeats: {sorted(given)[:20]}")
+    for component, publishers in hears.items():
+        with _open(folder, component) as connection:
+            rows = connection.execute("SELECT publisher, partition, number FROM preterite_cursor").fetchall()
+        read = {(publisher, partition): number for publisher, partition, number in rows}
+        for (publisher, partition), end in ends.items():
+            if publisher in publishers and read.get((publisher, partition), 0) != end:
+                found.append(
+                    f"{component} has read {read.get((publisher, partition), 0)} of {end} in {publisher}/{partition}"
+                )
+        found += _left_over(folder, component)
+    return found
 
 
 def _purchases(told: Mapping[str, Told], acknowledged: Sequence[str], unknown: Sequence[str]) -> Iterator[str]:
@@ -202,6 +227,11 @@ def _left_over(folder: Path, component: str) -> list[str]:
         found.append(f"{component}: the relay stands still: {relay}")
     counts = (("unnumbered", unnumbered), ("running for ever", running), ("commands never due", later))
     return found + [f"{component}: {count} {what}" for what, count in counts if count]
+
+
+def _numbered(folder: Path, component: str) -> list[tuple[int, int]]:
+    with _open(folder, component) as connection:
+        return connection.execute("SELECT partition, number FROM preterite_journal").fetchall()
 
 
 def _journal(folder: Path, component: str) -> Iterator[Told]:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import random
-import sqlite3
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,17 +14,18 @@ from preterite.errors import LogError, PreteriteError, StoreUnavailable
 from preterite.host import BACKOFF_SECONDS_MIN, IDLE_SECONDS, Loop
 from preterite.log import LogIdentity
 from preterite.opened import OpenSystem
+from preterite.sqlite_file import is_unavailable
 from preterite.testing import SeededRandomness
-from preterite.testing.simulation import model, oracle
+from preterite.testing.simulation import oracle
 from preterite.testing.simulation.databases import SimulatedDatabase
 from preterite.testing.simulation.faults import RATES, Faults
 from preterite.testing.simulation.log import SimulatedLog
 from preterite.testing.simulation.marks import RAN_AGAIN
+from preterite.testing.simulation.purchases import Purchases
+from preterite.testing.simulation.scenario import Scenario
 from preterite.testing.simulation.schedule import Scheduler, SimulatedClock, Worker
 
 PURCHASES = 104
-CUSTOMERS = 30
-UNIT_EVENTS_MAX = 5
 WORKERS = 2
 SAFETY_SECONDS = 600.0
 MORE_SAFETY_SECONDS = 40.0
@@ -54,17 +53,17 @@ class Outcome:
 class World:
     """One run. Everything that happens follows from the seed."""
 
-    def __init__(self, seed: int, folder: Path, purchases: int, kept: frozenset[int] | None) -> None:
+    def __init__(self, seed: int, folder: Path, scenario: Scenario, kept: frozenset[int] | None) -> None:
         self.seed = seed
         self.folder = folder
-        self._purchases = purchases
         self._random = random.Random(f"world {seed}")
         self.faults = Faults(random.Random(f"faults {seed}"), RATES, kept)
         self.scheduler = Scheduler(seed, SimulatedClock(), self.faults)
-        self._declared = model.declare()
-        self._acknowledged: list[str] = []
-        self._unknown: list[str] = []
-        self._published = 0
+        self._scenario = scenario
+        self._databases = {
+            one.name: SimulatedDatabase(f"sqlite:///{folder / one.name}.sqlite", self.scheduler)
+            for one in scenario.system.components
+        }
         self._next_look = 0.0
         self._owners = 0
         self._broken: list[str] = []
@@ -77,20 +76,20 @@ class World:
             worker.start(worker)
         client = Worker("client", self._start_client)
         client.start(client)
-        told = self.scheduler.run(lambda: self._published >= self._purchases, SAFETY_SECONDS)
+        told = self.scheduler.run(lambda: not self._scenario.wants_more(), SAFETY_SECONDS)
         self.scheduler.run(self._is_at_rest, MORE_SAFETY_SECONDS)
         self.faults.active = False
         rested = self.scheduler.run(self._is_at_rest, LIVENESS_SECONDS)
         found = [*self._broken]
         if not told:
-            found.append(f"Sales published only {self._published} of {self._purchases}")
+            found.append(f"who uses the system was not done after {SAFETY_SECONDS:.0f} s")
         if not rested:
             found.append(f"I8: not at rest after {LIVENESS_SECONDS:.0f} s, or so many turns, without faults")
-        found += oracle.violations(self.folder, self._acknowledged, self._unknown)
+        found += self._scenario.violations(self.folder, self._opened)
         history = self.scheduler.history
-        if any(times > 1 for times in self._declared.attempts.values()):
+        if self._scenario.attempts():
             history.mark(RAN_AGAIN)
-        events = oracle.events_told(self.folder)
+        events = oracle.events_told(self.folder, list(self._databases))
         return Outcome(
             self.seed, found, history.hash, self.faults.happened, self.faults.drawn, history.lines[-60:],
             dict(history.marks), events,
@@ -102,19 +101,16 @@ class World:
         self._opened.close()
 
     def _open(self) -> OpenSystem:
-        system = self._declared.system
-        databases = {
-            one.name: SimulatedDatabase(f"sqlite:///{self.folder / one.name}.sqlite", self.scheduler)
-            for one in system.components
-        }
+        system = self._scenario.system
         log = SimulatedLog(LogIdentity(system.name, SYSTEM_ID, system.partitions), self.scheduler)
         # What is lost before a component has ever read is not there for it: it begins with what the log holds.
-        log.may_lose = lambda: oracle.have_begun(self.folder)
+        hearing = [name for name, one in system.verify().subscriptions.items() if one.publishers]
+        log.may_lose = lambda: oracle.have_begun(self.folder, hearing)
         return OpenSystem(
             system.name,
             system.components,
             system.verify(),
-            databases,
+            self._databases,
             log,
             self.scheduler.clock,
             SeededRandomness(self.seed),
@@ -162,31 +158,17 @@ class World:
                     self.scheduler.sleep(IDLE_SECONDS if due is None else min(IDLE_SECONDS, max(due, 0.02)))
 
     def _start_client(self, worker: Worker) -> None:
-        self.scheduler.spawn("client", worker, self._sell)
+        worker.closers += [database.dispose for database in self._databases.values()]
+        self.scheduler.spawn("client", worker, self._use)
 
-    def _sell(self) -> None:
-        while self._published < self._purchases:
-            size = min(self._random.randint(1, UNIT_EVENTS_MAX), self._purchases - self._published)
-            purchases = [str(UUID(int=self._random.getrandbits(128), version=4)) for _ in range(size)]
-            # Until its answer is there, nobody knows.
-            self._unknown += purchases
-            with suppress(StoreUnavailable, sqlite3.OperationalError):
-                self._purchase(purchases)
-                self._acknowledged += purchases
-                self._published += size
+    def _use(self) -> None:
+        while self._scenario.wants_more():
+            try:
+                self._scenario.use(self._opened, self._random)
+            except Exception as error:
+                if not isinstance(error, StoreUnavailable) and not is_unavailable(error):
+                    self._broken.append(f"who uses the system met {type(error).__name__}: {error}")
             self.scheduler.sleep(self._random.uniform(0.0, 0.2))
-
-    def _purchase(self, purchases: Sequence[str]) -> None:
-        sales = self._declared.sales
-        with self._opened.connection(sales) as connection, sales.unit_of_work(connection) as unit_of_work:
-            for purchase in purchases:
-                connection.execute("INSERT INTO purchase VALUES (?)", [purchase])
-                customer = UUID(int=self._random.randrange(CUSTOMERS))
-                unit_of_work.publish(
-                    model.ItemPurchased(
-                        purchase_id=UUID(purchase), customer_id=customer, purchased_at=self.scheduler.clock.now()
-                    )
-                )
 
     def _is_at_rest(self) -> bool:
         """Nothing unsent, unread, due or to come. Looked at seldom: it reads everything."""
@@ -204,12 +186,19 @@ def _waits(counts: Any) -> bool:
     return counts.next_due_at is not None
 
 
-def simulate(seed: int, *, purchases: int = PURCHASES, kept: frozenset[int] | None = None) -> Outcome:
-    """Run one world; its files are gone afterwards."""
+def simulate(
+    seed: int,
+    *,
+    purchases: int = PURCHASES,
+    kept: frozenset[int] | None = None,
+    scenario: Callable[[], Scenario] | None = None,
+) -> Outcome:
+    """Run one world; its files are gone afterwards. The model shop lives in it, unless a scenario is given."""
     memory = Path("/dev/shm")
     with tempfile.TemporaryDirectory(prefix="preterite-", dir=memory if memory.is_dir() else None) as folder:
         try:
-            world = World(seed, Path(folder), purchases, kept)
+            made = Purchases(purchases).scenario() if scenario is None else scenario()
+            world = World(seed, Path(folder), made, kept)
             try:
                 return world.run()
             finally:
@@ -218,18 +207,18 @@ def simulate(seed: int, *, purchases: int = PURCHASES, kept: frozenset[int] | No
             return Outcome(seed, [f"the world ended: {error}"], "", [], 0, [])
 
 
-def shortest(seed: int, *, purchases: int = PURCHASES) -> Outcome:
+def shortest(seed: int, *, purchases: int = PURCHASES, scenario: Callable[[], Scenario] | None = None) -> Outcome:
     """The same failing world with as few faults as it still fails with: halves of them are left out, then single ones.
 
     What is left out lets everything after it happen otherwise, so this is short, not the shortest that there is.
     """
-    found = simulate(seed, purchases=purchases)
+    found = simulate(seed, purchases=purchases, scenario=scenario)
     kept = sorted(range(found.faults_drawn))
     size = len(kept) // 2
     while size > 0:
         for first in reversed(range(0, len(kept), size)):
             fewer = kept[:first] + kept[first + size :]
-            tried = simulate(seed, purchases=purchases, kept=frozenset(fewer))
+            tried = simulate(seed, purchases=purchases, kept=frozenset(fewer), scenario=scenario)
             if tried.violations:
                 found, kept = tried, fewer
         size //= 2

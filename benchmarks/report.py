@@ -1,0 +1,146 @@
+"""Turns kept figures into the tables and pictures of docs/benchmarks.md: `python -m benchmarks.report`.
+
+Between `<!-- figures: NAME -->` and `<!-- end -->` the document holds what `docs/reference/NAME.json` says, and nothing
+written by hand.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from html import escape
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+DOCS = Path(__file__).parents[1] / "docs"
+DOCUMENT = DOCS / "benchmarks.md"
+FIGURES = DOCS / "reference"
+PICTURES = DOCS / "pictures"
+BAR_HEIGHT, BAR_GAP, NAMES_WIDTH, BARS_WIDTH, VALUE_WIDTH = 22, 8, 290, 420, 90
+_SECTION = re.compile(r"(<!-- figures: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def keep(name: str, figures: Mapping[str, Any]) -> None:
+    """Keep the figures of one measurement, and write the document anew."""
+    (FIGURES / f"{name}.json").write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    write()
+
+
+def write() -> None:
+    """Write tables and pictures from the figures that are kept."""
+    text = DOCUMENT.read_text(encoding="utf-8")
+    DOCUMENT.write_text(_SECTION.sub(_filled, text), encoding="utf-8")
+    for name, (title, values) in pictures().items():
+        PICTURES.mkdir(exist_ok=True)
+        (PICTURES / f"{name}.svg").write_text(bars(title, values), encoding="utf-8")
+
+
+def kept(name: str) -> dict[str, Any]:
+    """The figures of one measurement."""
+    return json.loads((FIGURES / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def _filled(found: re.Match[str]) -> str:
+    return f"{found[1]}{TABLES[found[2]](kept(found[2]))}{found[3]}"
+
+
+def peers_table(figures: Mapping[str, Any]) -> str:
+    """A line for each package: drained and live, with the spread."""
+    lines = [
+        "| events per second | drained | least to most | live | least to most |",
+        "| --- | ---: | ---: | ---: | ---: |",
+    ]
+    for name, one in figures.items():
+        cells = [_spread(one["drained"]), _spread(one["live"])]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def monolith_table(figures: Mapping[str, Any]) -> str:
+    """A line for each way."""
+    lines = [
+        "| 200 purchases a second wanted | made | p50 | p99 | of their time waiting for locks | month closed in |",
+        "| --- | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for name, one in figures.items():
+        closed = f"{one['close_seconds']:.1f} s" if one["close_seconds"] else ""
+        lines.append(
+            f"| {name} | {one['per_second']:.0f}/s | {one['p50_ms']:.1f} ms | {one['p99_ms']:,.0f} ms "
+            f"| {one['lock_waits']:.0f} % | {closed} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def mutants_table(figures: list[dict[str, Any]]) -> str:
+    """A line for each fault."""
+    lines = ["| rule | fault | noticed by |", "| --- | --- | --- |"]
+    lines += [f"| {one['rule']} | {one['what']} | {', '.join(one['noticed by'])} |" for one in figures]
+    return "\n".join(lines) + "\n"
+
+
+def crash_table(figures: Mapping[str, Any]) -> str:
+    """A line for each flow."""
+    lines = ["| flow | killed | power lost | promises broken |", "| --- | ---: | ---: | ---: |"]
+    lines += [
+        f"| {flow} | {one['kills']:,} | {one['power losses']:,} | {one['broken']} |" for flow, one in figures.items()
+    ]
+    return "\n".join(lines) + "\n"
+
+
+TABLES: Mapping[str, Callable[[Any], str]] = {
+    "peers": peers_table,
+    "monolith": monolith_table,
+    "mutants": mutants_table,
+    "crash": crash_table,
+}
+
+
+def pictures() -> dict[str, tuple[str, dict[str, float]]]:
+    """Every picture: its title and its bars."""
+    peers, monolith = kept("peers"), kept("monolith")
+    return {
+        "peers-drained": (
+            "Backlog drained, events per second, one handler per event over SQLAlchemy",
+            {name: median(one["drained"]) for name, one in peers.items() if one["live"]},
+        ),
+        "monolith": (
+            "p99 of a purchase, milliseconds",
+            {name: one["p99_ms"] for name, one in monolith.items()},
+        ),
+    }
+
+
+def bars(title: str, values: Mapping[str, float]) -> str:
+    """A bar for each value, as SVG that is read on light and on dark."""
+    width = NAMES_WIDTH + BARS_WIDTH + VALUE_WIDTH
+    height = 40 + len(values) * (BAR_HEIGHT + BAR_GAP)
+    longest = max(values.values())
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img" '
+        f'font-family="sans-serif" font-size="14"><title>{escape(title)}</title>',
+        "<style>text{fill:#222}rect{fill:#3b6ea5}"
+        "@media(prefers-color-scheme:dark){text{fill:#ddd}rect{fill:#7fb0e6}}</style>",
+        f'<text x="0" y="18" font-weight="bold">{escape(title)}</text>',
+    ]
+    for place, (name, value) in enumerate(values.items()):
+        top = 34 + place * (BAR_HEIGHT + BAR_GAP)
+        length = max(BARS_WIDTH * value / longest, 1.0)
+        middle = top + BAR_HEIGHT * 0.7
+        parts += [
+            f'<text x="{NAMES_WIDTH - 8}" y="{middle:.0f}" text-anchor="end">{escape(name)}</text>',
+            f'<rect x="{NAMES_WIDTH}" y="{top}" width="{length:.1f}" height="{BAR_HEIGHT}"/>',
+            f'<text x="{NAMES_WIDTH + length + 6:.0f}" y="{middle:.0f}">{value:,.0f}</text>',
+        ]
+    return "\n".join([*parts, "</svg>"]) + "\n"
+
+
+def _spread(values: list[float]) -> str:
+    if not values:
+        return "| "
+    return f"{median(values):,.0f} | {min(values):,.0f} to {max(values):,.0f}"
+
+
+if __name__ == "__main__":
+    write()

@@ -1,0 +1,50 @@
+"""The use of the model shop: purchases, some of which nobody knows to be committed."""
+
+from __future__ import annotations
+
+from random import Random
+from uuid import UUID
+
+from preterite.opened import OpenSystem
+from preterite.testing.simulation import model, oracle
+from preterite.testing.simulation.scenario import Scenario
+
+CUSTOMERS = 30
+UNIT_EVENTS_MAX = 5
+
+
+class Purchases:
+    """So many purchases, and what was acknowledged of them."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._model = model.declare()
+        self._acknowledged: list[str] = []
+        self._unknown: list[str] = []
+
+    def scenario(self) -> Scenario:
+        """The shop and its customers."""
+        return Scenario(
+            self._model.system,
+            self._purchase,
+            lambda: len(self._acknowledged) < self._count,
+            lambda folder, _opened: oracle.violations(folder, self._acknowledged, self._unknown),
+            lambda: sum(times > 1 for times in self._model.attempts.values()),
+        )
+
+    def _purchase(self, opened: OpenSystem, chance: Random) -> None:
+        size = min(chance.randint(1, UNIT_EVENTS_MAX), self._count - len(self._acknowledged))
+        purchases = [str(UUID(int=chance.getrandbits(128), version=4)) for _ in range(size)]
+        # Until its answer is there, nobody knows.
+        self._unknown += purchases
+        sales = self._model.sales
+        with opened.connection(sales) as connection, sales.unit_of_work(connection) as unit_of_work:
+            for purchase in purchases:
+                connection.execute("INSERT INTO purchase VALUES (?)", [purchase])
+                customer = UUID(int=chance.randrange(CUSTOMERS))
+                unit_of_work.publish(
+                    model.ItemPurchased(
+                        purchase_id=UUID(purchase), customer_id=customer, purchased_at=opened.clock.now()
+                    )
+                )
+        self._acknowledged += purchases

@@ -1,0 +1,34 @@
+"""Anybody's own system lives through simulated worlds, and what its handlers do wrong shows."""
+
+from __future__ import annotations
+
+import pytest
+
+from preterite.cli import main
+
+USE = ["--use", "simulated_shop:lend", "--check", "simulated_shop:check", "--times", "25"]
+
+
+def test_a_system_over_sqlalchemy_lives_through_its_worlds(capsys: pytest.CaptureFixture[str]) -> None:
+    code = main(["simulate", "simulated_shop:system", *USE, "--seeds", "6"])
+    shown = capsys.readouterr().out
+
+    assert code == 0, shown
+    assert "6 worlds" in shown
+    assert "0 broken" in shown
+
+
+def test_a_handler_that_keeps_something_outside_its_transaction_is_found_out(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    code = main(["simulate", "simulated_shop:careless", *USE, "--seeds", "60"])
+
+    assert code == 1
+    assert "reminders" in capsys.readouterr().out
+
+
+def test_what_cannot_be_found_is_said_in_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    code = main(["simulate", "simulated_shop:system", "--use", "simulated_shop:borrow"])
+
+    assert code == 2
+    assert "simulated_shop has no function 'borrow'; write module:function." in capsys.readouterr().err
