@@ -218,6 +218,36 @@ def test_a_command_that_is_gone_when_its_batch_runs_is_not_handled(monkeypatch: 
     assert reminded == []
 
 
+@pytest.mark.rule(21)
+def test_what_is_due_waits_until_the_streams_are_read_as_far_as_they_reached() -> None:
+    sales, finance = Component("sales", publishes=[ItemPurchased]), Component("finance")
+    order: list[str] = []
+
+    @finance.handles(ItemPurchased)
+    def bill(event: ItemPurchased) -> None:
+        order.append("event")
+
+    @finance.handles(Remind)
+    def remind(command: Remind) -> None:
+        order.append("due")
+
+    _ = bill, remind
+    with started(System("shop", [sales, finance])) as opened:
+        with opened.connection(finance) as connection, finance.unit_of_work(connection) as unit_of_work:
+            unit_of_work.later(Remind(purchase_id=id_of("a")), after=timedelta(minutes=1))
+        publish(opened, sales, purchased("a"))
+        relay = opened.relay("sales")
+        relay.step()
+        relay.close()
+        opened.clock.settle_with(lambda: None, lambda: None)
+        opened.clock.advance(timedelta(hours=1))
+        with receiving(opened) as receiver:
+            while receiver.step():
+                pass
+
+    assert order == ["event", "due"]
+
+
 @pytest.mark.rule(6)
 def test_a_worker_that_lacks_a_registered_handler_handles_nothing_more(opened: StartedSystem, shop: Shop) -> None:
     announce(opened, shop, "a")

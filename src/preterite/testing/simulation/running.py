@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Generator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from preterite.testing.simulation.marks import MARKS, unreached
@@ -40,6 +41,49 @@ def until_broken(simulating: Callable[[int], Outcome], seeds: range) -> int:
     return 0
 
 
+@dataclass
+class _Tally:
+    """What came of many worlds together."""
+
+    faults: Counter[str] = field(default_factory=Counter[str])
+    marks: Counter[str] = field(default_factory=Counter[str])
+    broken: list[Outcome] = field(default_factory=list[Outcome])
+    worlds: int = 0
+    events: int = 0
+    fewest: int = 0
+
+    def take(self, outcome: Outcome) -> None:
+        """Add a world."""
+        self.worlds += 1
+        self.faults.update(outcome.faults)
+        self.marks.update(outcome.marks)
+        self.events += outcome.events
+        self.fewest = outcome.events if self.worlds == 1 else min(self.fewest, outcome.events)
+        if outcome.violations:
+            self.broken.append(outcome)
+
+    def show(self) -> None:
+        """Print what happened in them."""
+        print("faults")
+        for fault, times in sorted(self.faults.items()):
+            print(f"  {fault:<40} {times:>9,}")
+        print("reached")
+        for mark in MARKS:
+            print(f"  {mark:<40} {self.marks[mark]:>9,}")
+        print(
+            f"{self.worlds:,} worlds of at least {self.fewest:,} events, {self.events:,} events, "
+            f"{sum(self.faults.values()):,} faults, {len(self.broken)} broken"
+        )
+        for outcome in self.broken:
+            print(f"  seed {outcome.seed}: {outcome.violations[0]}")
+
+    def keep(self, file: Path, first: int) -> None:
+        """Write it to a file."""
+        figures = {"first seed": first, "worlds": self.worlds, "events": self.events, "faults": self.faults,
+                   "reached": self.marks, "broken": [outcome.seed for outcome in self.broken]}  # fmt: skip
+        file.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+
+
 def run(
     simulating: Callable[[int], Outcome],
     shortening: Callable[[int], Outcome],
@@ -50,43 +94,24 @@ def run(
     reaches_all: bool = True,
 ) -> int:
     """Run these worlds and show what came of them; 1 if any breaks a promise, or if they reach too little."""
-    faults: Counter[str] = Counter()
-    marks: Counter[str] = Counter()
-    events = fewest = 0
-    broken: list[Outcome] = []
+    tally = _Tally()
     with ProcessPoolExecutor(processes) as pool:
-        for number, outcome in enumerate(pool.map(simulating, seeds, chunksize=SEEDS_AT_ONCE), start=1):
-            faults.update(outcome.faults)
-            marks.update(outcome.marks)
-            events += outcome.events
-            fewest = min(fewest or outcome.events, outcome.events)
-            if outcome.violations:
-                broken.append(outcome)
-            print(f"\r{number:,} of {len(seeds):,} worlds, {len(broken)} broken\x1b[K", end="", file=sys.stderr)
+        for outcome in pool.map(simulating, seeds, chunksize=SEEDS_AT_ONCE):
+            tally.take(outcome)
+            told = f"{tally.worlds:,} of {len(seeds):,} worlds, {len(tally.broken)} broken"
+            print(f"\r{told}\x1b[K", end="", file=sys.stderr)
     print(file=sys.stderr)
-    print("faults")
-    for fault, times in sorted(faults.items()):
-        print(f"  {fault:<40} {times:>9,}")
-    print("reached")
-    for mark in MARKS:
-        print(f"  {mark:<40} {marks[mark]:>9,}")
-    print(
-        f"{len(seeds):,} worlds of at least {fewest:,} events, {events:,} events, {sum(faults.values()):,} faults, "
-        f"{len(broken)} broken"
-    )
-    for outcome in broken:
-        print(f"  seed {outcome.seed}: {outcome.violations[0]}")
-    if broken:
-        print(f"the history of seed {broken[0].seed}, with as few faults as it still breaks with:")
-        explain(shortening(broken[0].seed))
+    tally.show()
     if result is not None:
-        figures = {"first seed": seeds[0], "worlds": len(seeds), "events": events, "faults": faults, "reached": marks,
-                   "broken": [outcome.seed for outcome in broken]}  # fmt: skip
-        result.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
-    missing = unreached([marks]) if reaches_all and len(seeds) >= WORLDS_THAT_REACH_ALL else []
+        tally.keep(result, seeds[0])
+    missing = unreached([tally.marks]) if reaches_all and tally.worlds >= WORLDS_THAT_REACH_ALL else []
     for mark in missing:
         print(f"  no world has reached: {mark}")
-    return 1 if broken or missing else 0
+    if tally.broken:
+        worst = tally.broken[0].seed
+        print(f"the history of seed {worst}, with as few faults as it still breaks with:")
+        explain(shortening(worst))
+    return 1 if tally.broken or missing else 0
 
 
 def explain(outcome: Outcome) -> int:
