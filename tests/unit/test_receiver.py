@@ -220,7 +220,8 @@ def test_a_command_that_is_gone_when_its_batch_runs_is_not_handled(monkeypatch: 
 
 @pytest.mark.rule(21)
 def test_what_is_due_waits_until_the_streams_are_read_as_far_as_they_reached() -> None:
-    sales, finance = Component("sales", publishes=[ItemPurchased]), Component("finance")
+    sales = Component("sales", publishes=[ItemPurchased], tables="create table purchase (id text primary key)")
+    finance = Component("finance")
     order: list[str] = []
 
     @finance.handles(ItemPurchased)
