@@ -70,7 +70,7 @@ def violations(
         found += _handled_once(hears, told, effects, aside)
         found += _in_order(hears, told, effects)
         found += _left_over(folder, component)
-    found += [*_commands(folder, told), *_deliveries(folder, told)]
+    found += [*_answers(folder, told), *_commands(folder, told), *_deliveries(folder, told)]
     return found + _left_over(folder, "sales")
 
 
@@ -176,6 +176,16 @@ def _in_order(hears: Mapping[str, str], told: Mapping[str, Told], effects: Seque
         if last.get(lane, 0) >= one.number:
             yield f"I4: {effect.handler} handled number {one.number} of key {one.key} after {last[lane]}"
         last[lane] = one.number
+
+
+def _answers(folder: Path, told: Mapping[str, Told]) -> Iterator[str]:
+    """What Finance has billed it has told, once, and nothing else (I1, I3)."""
+    billed = Counter(one.cause for one in _effects(folder, "finance") if one.handler == "bill")
+    due = Counter(told[cause].data["purchase_id"] for cause in billed if cause in told)
+    answers = Counter(one.data["purchase_id"] for one in told.values() if one.type == "finance.ItemBilled")
+    for purchase in due.keys() | answers.keys():
+        if due[purchase] != answers[purchase]:
+            yield f"I1: {purchase} was billed {due[purchase]} times, and that was told {answers[purchase]} times"
 
 
 def _commands(folder: Path, told: Mapping[str, Told]) -> Iterator[str]:
