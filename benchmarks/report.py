@@ -30,11 +30,15 @@ def keep(name: str, figures: Mapping[str, Any]) -> None:
 
 def write() -> None:
     """Write tables and pictures from the figures that are kept."""
-    text = DOCUMENT.read_text(encoding="utf-8")
-    DOCUMENT.write_text(_SECTION.sub(_filled, text), encoding="utf-8")
-    for name, (title, values) in pictures().items():
-        PICTURES.mkdir(exist_ok=True)
-        (PICTURES / f"{name}.svg").write_text(bars(title, values), encoding="utf-8")
+    PICTURES.mkdir(exist_ok=True)
+    for path, text in written().items():
+        path.write_text(text, encoding="utf-8")
+
+
+def written() -> dict[Path, str]:
+    """The document and its pictures as the kept figures have them."""
+    files = {PICTURES / f"{name}.svg": bars(title, values) for name, (title, values) in pictures().items()}
+    return {DOCUMENT: _SECTION.sub(_filled, DOCUMENT.read_text(encoding="utf-8")), **files}
 
 
 def kept(name: str) -> dict[str, Any]:
@@ -73,13 +77,6 @@ def monolith_table(figures: Mapping[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def mutants_table(figures: list[dict[str, Any]]) -> str:
-    """A line for each fault."""
-    lines = ["| rule | fault | noticed by |", "| --- | --- | --- |"]
-    lines += [f"| {one['rule']} | {one['what']} | {', '.join(one['noticed by'])} |" for one in figures]
-    return "\n".join(lines) + "\n"
-
-
 def crash_table(figures: Mapping[str, Any]) -> str:
     """A line for each flow."""
     lines = ["| flow | killed | power lost | promises broken |", "| --- | ---: | ---: | ---: |"]
@@ -92,7 +89,6 @@ def crash_table(figures: Mapping[str, Any]) -> str:
 TABLES: Mapping[str, Callable[[Any], str]] = {
     "peers": peers_table,
     "monolith": monolith_table,
-    "mutants": mutants_table,
     "crash": crash_table,
 }
 

@@ -23,8 +23,8 @@ from psycopg import sql
 
 PEERS = ("celery", "dramatiq", "faststream", "procrastinate", "pgqueuer", "dbos", "eventsourcing")
 ADMIN_URL = os.environ.get("PRETERITE_ADMIN_URL", "postgresql://postgres:preterite@127.0.0.1:54321/postgres")
-DRAINED = 3_000
-LIVE = 1_000
+DRAINED = 1_500
+LIVE = 500
 WARM_SHARE = 0.2
 LOOK_SECONDS = 0.02
 RUN_SECONDS_MAX = 180.0

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from benchmarks import report
 
 from preterite.contracts import Event, wire_name
 from retail.system import system
@@ -91,6 +92,11 @@ def test_the_readme_states_the_promises_that_stories_are_named_after() -> None:
     assert re.findall(r"^(\d)\. \*", text, re.MULTILINE) == [str(number) for number in range(1, 10)]
     for number in (1, 2, 3, 4, 5, 6, 7, 8):
         assert f"Promise {number}" in stories or f"Promises {number}" in stories
+
+
+def test_tables_and_pictures_of_the_benchmarks_are_what_the_kept_figures_say() -> None:
+    for path, text in report.written().items():
+        assert path.read_text(encoding="utf-8") == text, f"{path.name} is older: python -m benchmarks.report"
 
 
 def test_every_command_of_the_makefile_is_explained() -> None:

@@ -1,7 +1,6 @@
 """Puts each fault of the catalogue into a copy of the core, and says which layers of tests notice: `make mutants`.
 
 python -m mutants                 all; each until two layers have noticed
-python -m mutants --sample 6      six of them, other ones each day
 python -m mutants --only 12 13    these, by their number
 """
 
@@ -14,7 +13,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
@@ -51,11 +49,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog="make mutants", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--sample", type=int, metavar="N", help="only so many, chosen by the day")
     parser.add_argument("--only", type=int, nargs="+", metavar="NUMBER", help="only these")
     parser.add_argument("--write", action="store_true", help="keep the result in docs/reference/mutants.json")
     options = parser.parse_args()
-    chosen = options.only or _sampled(options.sample) or list(range(1, len(MUTANTS) + 1))
+    chosen = options.only or range(1, len(MUTANTS) + 1)
     found: list[Noticed] = []
     for count, number in enumerate(chosen, start=1):
         found.append(_ask(number, MUTANTS[number - 1]))
@@ -66,15 +63,6 @@ def main() -> int:
         rows = [{"what": one.mutant.what, "rule": one.mutant.rule, "noticed by": list(one.layers)} for one in found]
         RESULT.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
     return 1 if missed else 0
-
-
-def _sampled(count: int | None) -> list[int]:
-    """So many numbers, spread over the catalogue, beginning elsewhere each day."""
-    if not count:
-        return []
-    day = datetime.now(UTC).toordinal()
-    step = len(MUTANTS) // count
-    return [(day + place * step) % len(MUTANTS) + 1 for place in range(count)]
 
 
 def _ask(number: int, mutant: Mutant) -> Noticed:
