@@ -170,7 +170,10 @@ def test_a_parked_event_that_somebody_else_has_tried_meanwhile_is_left_to_them(
     shop = declare(fails=lambda purchase: purchase in trouble)
     with started(shop.system) as opened:
         announce(opened, shop, "a")
-        opened.settle(failures="park")
+        with receiving(opened) as receiver:
+            while receiver.step():
+                pass
+        parked = opened.look()["finance"].counts.parked
         trouble.clear()
         start = Parking._start  # pyright: ignore[reportPrivateUsage]
 
@@ -186,6 +189,7 @@ def test_a_parked_event_that_somebody_else_has_tried_meanwhile_is_left_to_them(
         with receiving(opened) as receiver:
             receiver.step()
 
+        assert parked == 1
         assert bills(opened, shop.finance) == []
         assert opened.look()["finance"].counts.parked == 1
 
