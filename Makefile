@@ -54,7 +54,7 @@ peers: .venv-peers/.made  ## install what benchmarks compare with: RabbitMQ, and
 	@.venv-peers/bin/python -m pip install -q --disable-pip-version-check -r benchmarks/peers/requirements.txt
 	@touch $@
 
-storm: $(SETUP)  ## kill, pause, crash and cut everything under load on PostgreSQL, and check the books; 10 minutes
+storm: $(SETUP)  ## kill, pause, crash and cut everything under load on PostgreSQL, and check the books; a quarter of an hour
 	PYTHONPATH=tests $(BIN)/python tests/storm.py $(STORM)
 
 lock:  ## pin the newest allowed dependencies again (needs uv)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
+from datetime import timedelta
 from random import Random
 from uuid import UUID
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
-from preterite import Component, Event, OpenSystem, System
+from preterite import Command, Component, Event, OpenSystem, System, UnitOfWork
 
 
 class LoanBegun(Event, key="reader_id"):
@@ -42,9 +43,21 @@ reminding = Component("reminding", tables=Base.metadata)
 system = System("library", [lending, reminding])
 
 
+class Recall(Command):
+    """Ask for the book, long after every world has ended."""
+
+    loan_id: UUID
+
+
 @reminding.handles(LoanBegun)
-def remind(event: LoanBegun, session: Session) -> None:
+def remind(event: LoanBegun, session: Session, unit_of_work: UnitOfWork) -> None:
     session.add(Reminder(loan=str(event.loan_id)))
+    unit_of_work.later(Recall(loan_id=event.loan_id), after=timedelta(days=30))
+
+
+@reminding.handles(Recall)
+def recall(command: Recall) -> None:
+    raise AssertionError("no world lasts so long")
 
 
 careless_lending = Component("lending", publishes=[LoanBegun], tables=LendingBase.metadata)
@@ -69,6 +82,10 @@ def lend(shop: OpenSystem, chance: Random) -> None:
     with shop.session(component) as session, component.unit_of_work(session) as unit_of_work:
         session.add(Loan(id=str(loan.loan_id)))
         unit_of_work.publish(loan)
+
+
+def confused_check(_shop: OpenSystem) -> Sequence[str]:
+    raise LookupError("which table?")
 
 
 def check(shop: OpenSystem) -> Sequence[str]:

@@ -166,7 +166,7 @@ def _redrive(shop: Shop) -> None:
     shop.system.settle(failures="park")
 
 
-def _replay(shop: Shop) -> None:
+def _ask_for_history(shop: Shop) -> None:
     """Ask for the history of the handler that came late, unless that was asked for before."""
     finance = shop.model.finance
     shop.system.settle(failures="park")  # the handler is in force from here on
@@ -174,16 +174,16 @@ def _replay(shop: Shop) -> None:
         store, subscriptions = shop.system.databases["finance"].store, shop.system.topology.subscriptions["finance"]
         if not store.replays(connection, active=False):
             start(store, connection, shop.system.log, subscriptions, Wanted(("audit",), rate=None), OPS)
+
+
+def _replay(shop: Shop) -> None:
+    _ask_for_history(shop)
     shop.system.settle(failures="park")
 
 
 def _replay_beside_live(shop: Shop) -> None:
-    """The same while purchases go on: they wait until the handler has caught up."""
-    finance = shop.model.finance
-    shop.system.settle(failures="park")
-    with shop.system.connection(finance) as connection:
-        store, subscriptions = shop.system.databases["finance"].store, shop.system.topology.subscriptions["finance"]
-        start(store, connection, shop.system.log, subscriptions, Wanted(("audit",), rate=None), OPS)
+    """Purchases go on meanwhile: they wait until the handler has caught up."""
+    _ask_for_history(shop)
     shop.sell(7, 8, 9, 10)
     shop.system.settle(failures="park")
 

@@ -27,6 +27,22 @@ def test_a_handler_that_keeps_something_outside_its_transaction_is_found_out(
     assert "reminders" in capsys.readouterr().out
 
 
+def test_a_check_that_fails_itself_is_no_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+    confused = ["--use", "simulated_shop:lend", "--check", "simulated_shop:confused_check", "--times", "2"]
+    code = main(["simulate", "simulated_shop:system", *confused, "--seed", "1"])
+
+    assert code == 1
+    assert "the check itself failed: LookupError: which table?" in capsys.readouterr().out
+
+
+def test_no_worlds_at_all_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["simulate", "simulated_shop:system", *USE, "--seeds", "0"])
+
+    assert ended.value.code == 2
+    assert "'0' is no number from 1 on" in capsys.readouterr().err
+
+
 def test_what_cannot_be_found_is_said_in_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
     code = main(["simulate", "simulated_shop:system", "--use", "simulated_shop:borrow"])
 

@@ -29,6 +29,7 @@ pauses, full disks, answers that are lost, and a log that loses what it had, as 
 use(shop, chance) does one unit of work, drawing what it needs from chance, a random.Random; it is called until it
 has come to its end so many times. check(shop) returns a sentence for each thing that does not hold once all is at rest.
 What holds in every system is checked too: no number missing or given twice, everything read, nothing stands still.
+What is due more than five minutes after the last use, as moments of calendars are, may wait.
 Handlers must be plain functions, over bare connections or SQLAlchemy sessions.
 """
 
@@ -68,8 +69,10 @@ def add_to(commands: Any) -> None:
     parser.add_argument("app", nargs="?", metavar="APP", help="module:attribute")
     parser.add_argument("--use", required=True, metavar="MODULE:FUNCTION", help="what users do, one unit of work")
     parser.add_argument("--check", metavar="MODULE:FUNCTION", help="what must hold in the end")
-    parser.add_argument("--times", type=int, default=TIMES, metavar="N", help=f"units of work in each world ({TIMES})")
-    parser.add_argument("--seeds", type=int, default=SEEDS, metavar="N", help=f"how many worlds ({SEEDS})")
+    parser.add_argument(
+        "--times", type=_count, default=TIMES, metavar="N", help=f"units of work in each world ({TIMES})"
+    )
+    parser.add_argument("--seeds", type=_count, default=SEEDS, metavar="N", help=f"how many worlds ({SEEDS})")
     parser.add_argument("--seed", type=int, metavar="SEED", help="only this world")
     parser.set_defaults(command=simulate)
 
@@ -87,6 +90,12 @@ def simulate(options: argparse.Namespace) -> int:
         if options.seed is not None:
             return explain(world(options.seed))
         return run(world, world.shortest, range(1, options.seeds + 1), os.cpu_count() or 1, reaches_all=False)
+
+
+def _count(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 on")
+    return int(text)
 
 
 def _function(name: str) -> Callable[..., Any]:

@@ -10,6 +10,7 @@ import sqlite3
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
+from math import inf
 from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -88,8 +89,11 @@ def events_told(folder: Path, components: Sequence[str]) -> int:
     return sum(1 for component in components for _ in _numbered(folder, component))
 
 
-def unfinished(folder: Path, hears: Mapping[str, Iterable[str]]) -> list[str]:
-    """What must not be so in any system that has come to rest: `hears` names the publishers of each component."""
+def unfinished(folder: Path, hears: Mapping[str, Iterable[str]], until: float) -> list[str]:
+    """What must not be so in any system that has come to rest: `hears` names the publishers of each component.
+
+    What is due after `until` may wait.
+    """
     found: list[str] = []
     ends: dict[tuple[str, int], int] = {}
     for component in hears:
@@ -109,7 +113,7 @@ def unfinished(folder: Path, hears: Mapping[str, Iterable[str]]) -> list[str]:
                 found.append(
                     f"{component} has read {read.get((publisher, partition), 0)} of {end} in {publisher}/{partition}"
                 )
-        found += _left_over(folder, component)
+        found += _left_over(folder, component, until)
     return found
 
 
@@ -216,22 +220,23 @@ def _deliveries(folder: Path, told: Mapping[str, Told]) -> Iterator[str]:
         yield f"I3: the delivery of {purchase}, which nobody told, has ended"
 
 
-def commands_to_come(folder: Path, component: str) -> int:
-    """How many commands wait for their time; not those of sagas that a person has to look at first (rule 21)."""
+def commands_to_come(folder: Path, component: str, until: float = inf) -> int:
+    """How many commands wait that are due by then; not those of sagas that a person has to look at first (rule 21)."""
     with _open(folder, component) as connection:
         return connection.execute(
-            "SELECT count(*) FROM preterite_later l WHERE l.saga_id IS NULL "
-            "OR NOT EXISTS (SELECT 1 FROM preterite_parked p WHERE p.saga = l.key)"
+            "SELECT count(*) FROM preterite_later l WHERE due_at <= ? AND (l.saga_id IS NULL "
+            "OR NOT EXISTS (SELECT 1 FROM preterite_parked p WHERE p.saga = l.key))",
+            (until,),
         ).fetchone()[0]
 
 
-def _left_over(folder: Path, component: str) -> list[str]:
+def _left_over(folder: Path, component: str, until: float = inf) -> list[str]:
     with _open(folder, component) as connection:
         unnumbered = connection.execute("SELECT count(*) FROM preterite_outbox").fetchone()[0]
         running = connection.execute("SELECT count(*) FROM preterite_parked WHERE running = 1").fetchone()[0]
         stopped = connection.execute("SELECT stopped FROM preterite_cursor WHERE stopped IS NOT NULL").fetchall()
         relay = connection.execute("SELECT relay_stopped FROM preterite_component").fetchone()[0]
-    later = commands_to_come(folder, component)
+    later = commands_to_come(folder, component, until)
     found = [f"{component}: a stream stands still: {row[0]}" for row in stopped]
     if relay is not None:
         found.append(f"{component}: the relay stands still: {relay}")

@@ -28,8 +28,15 @@ class Purchases:
             self._model.system,
             self._purchase,
             lambda: len(self._acknowledged) < self._count,
-            lambda folder, _opened: oracle.violations(folder, self._acknowledged, self._unknown),
-            lambda: sum(times > 1 for times in self._model.attempts.values()),
+            lambda folder, _opened, _until: oracle.violations(folder, self._acknowledged, self._unknown),
+            self._ran_again,
+        )
+
+    def _ran_again(self) -> int:
+        """How many handlers ran again though they had not failed: what they did was rolled back with something else."""
+        return sum(
+            times > 1 and not self._model.fails(handler, purchase, 1)
+            for (handler, purchase), times in self._model.attempts.items()
         )
 
     def _purchase(self, opened: OpenSystem, chance: Random) -> None:

@@ -25,10 +25,19 @@ class Scenario:
     use: Use
     wants_more: Callable[[], bool]
     """Whether there is more to be done."""
-    violations: Callable[[Path, OpenSystem], Sequence[str]]
-    """Reads the databases in this folder once all is at rest."""
+    violations: Callable[[Path, OpenSystem, float], Sequence[str]]
+    """Reads the databases in this folder once all is at rest; what is due after this time may wait."""
     attempts: Callable[[], int] = lambda: 0
     """How many handlers were run more than once."""
+
+
+def _checked(check: Check | None, opened: OpenSystem) -> Sequence[str]:
+    if check is None:
+        return ()
+    try:
+        return check(opened)
+    except Exception as error:
+        return [f"the check itself failed: {type(error).__name__}: {error}"]
 
 
 def used(system: System, use: Use, times: int, check: Check | None = None) -> Scenario:
@@ -40,8 +49,8 @@ def used(system: System, use: Use, times: int, check: Check | None = None) -> Sc
         use(opened, chance)
         done += 1
 
-    def violations(folder: Path, opened: OpenSystem) -> Sequence[str]:
+    def violations(folder: Path, opened: OpenSystem, until: float) -> Sequence[str]:
         hears = {name: opened.topology.subscriptions[name].publishers for name in opened.components}
-        return [*oracle.unfinished(folder, hears), *(check(opened) if check is not None else ())]
+        return [*oracle.unfinished(folder, hears, until), *_checked(check, opened)]
 
     return Scenario(system, use_once, lambda: done < times, violations)
