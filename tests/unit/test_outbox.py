@@ -356,6 +356,22 @@ def test_another_event_under_a_number_stops_the_relay_visibly(bench: Bench, monk
     assert "Another event stands" in str(bench.opened.look()["sales"].counts.relay_stopped)
 
 
+@pytest.mark.rule(3)
+def test_the_log_does_not_take_another_event_under_a_number_that_it_has(bench: Bench) -> None:
+    relay = bench.relay()
+    relay.step()
+    bench.publish("a")
+    end = bench.log.end(Stream("sales", 0))
+    # Somebody writes what is not this publisher's, under its epoch: a mistake, or a forged record.
+    for partition in range(8):
+        bench.log.append([Record(Stream("sales", partition), "event", end.epoch, 1, b"x" * 16, b"{}")])
+    with pytest.raises(Exception, match="Another event stands under number 1"):
+        relay.step()
+
+    assert bench.announced() == [""] * 8, "nothing was appended, and nothing replaced"
+    assert "Another event stands" in str(bench.opened.look()["sales"].counts.relay_stopped)
+
+
 @pytest.mark.rule(11)
 def test_the_journal_keeps_what_is_not_confirmed_however_old(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(outbox, "JOURNAL_SECONDS", -1.0)

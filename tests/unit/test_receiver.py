@@ -9,9 +9,11 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import pytest
 from machine_clock import MachineClock
 from small_shop import (
+    AT,
     ItemPurchased,
     ItemReturned,
     Shop,
@@ -26,8 +28,9 @@ from small_shop import (
 )
 
 from preterite import Command, Component, System, inbox, leases
+from preterite.envelope import Envelope, to_bytes
 from preterite.errors import StoreUnavailable, SystemRefused
-from preterite.log import Stream
+from preterite.log import Record, Stream
 from preterite.opened import OpenSystem
 from preterite.parking import Parking
 from preterite.receiver import Receiver
@@ -435,6 +438,24 @@ def test_events_of_types_that_nobody_here_hears_are_passed_over(opened: StartedS
 
     assert bills(opened, shop.finance) == texts("b")
     assert opened.look()["finance"].counts.passed_over == 0, "declared, only not heard: that is no news"
+
+
+def test_events_of_types_that_nobody_has_declared_are_passed_over_and_counted(
+    opened: StartedSystem, shop: Shop
+) -> None:
+    announce(opened, shop, "a")
+    stream = next(one for one in (Stream("sales", p) for p in range(8)) if opened.log.end(one).number)
+    end = opened.log.end(stream)
+    body = to_bytes(
+        Envelope(id=id_of("x"), source="/shop/sales", type="sales.ItemWrapped", time=AT, data=msgspec.Raw(b"{}"))
+    )
+    opened.log.append([Record(stream, "event", end.epoch, end.number + 1, id_of("x").bytes, body)])
+    with receiving(opened) as receiver:
+        while receiver.step():
+            pass
+
+    assert bills(opened, shop.finance) == texts("a")
+    assert opened.look()["finance"].counts.passed_over == 1
 
 
 def test_several_workers_share_one_component_by_its_leases(opened: StartedSystem, shop: Shop) -> None:

@@ -1,0 +1,53 @@
+"""Where batches come from: history joins live reading only where that stands in the database."""
+
+from __future__ import annotations
+
+import pytest
+from small_shop import declare, publish, purchased
+
+from preterite.errors import Fenced
+from preterite.items import opened as made_ready
+from preterite.log import Cursor, Stream
+from preterite.rows import Fence, Replay
+from preterite.sources import History
+from preterite.store import Store
+from preterite.testing import started
+
+REPLAY = Replay(0, ("bill",), True, False, None, None, "running", "", 0, 0.0)
+
+
+@pytest.mark.rule(7)
+def test_history_does_not_join_where_live_reading_stood_by_what_a_worker_remembers() -> None:
+    """Live reading has gone on since this worker looked; joining at its old place would leave out what lies between."""
+    shop = declare()
+    with started(shop.system) as opened:
+        publish(opened, shop.sales, *(purchased(name) for name in "abc"))
+        opened.settle()
+        store: Store = opened.databases["finance"].store
+        stream = next(one for one in (Stream("sales", p) for p in range(8)) if opened.log.end(one).number)
+        reader = opened.log.reader({stream: 0})
+        records = [record for record in reader.read(100) if record.kind == "event"]
+        reader.close()
+        items = [made_ready(opened.topology.subscriptions["finance"], record) for record in records[:2]]
+        remembered = {stream: Cursor(2, records[1].event_id, records[1].epoch)}
+        with opened.connection(shop.finance) as connection:
+            store.begin(connection)
+            number = store.start_replay(connection, REPLAY, {stream: Cursor(0, b"", 0)})
+            connection.commit()
+            at = {one.stream: one for one in store.replay_cursors(connection)}
+            history = History(
+                store,
+                Fence({}, store.handlers(connection)[0]),
+                REPLAY._replace(id=number),
+                at,
+                {},
+                remembered,
+                renewal=lambda: None,
+            )
+            store.begin(connection)
+            with pytest.raises(Fenced, match="Live reading of sales/"):
+                history.settle(connection, items)
+            connection.rollback()
+            still = [one.stream for one in store.replay_cursors(connection)]
+
+        assert still == [stream], "the replay goes on"
