@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-import statistics
 import subprocess
 import sys
 import time
@@ -16,12 +15,13 @@ from collections.abc import Iterator
 from multiprocessing.synchronize import Event
 from pathlib import Path
 
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy import create_engine
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
-from benchmarks.measure import Measured
-from benchmarks.postgres import databases, enter_prices, in_batches, with_preterite
+from benchmarks.postgres import with_preterite
 from benchmarks.processes import with_processes
 from benchmarks.shop import FINANCE_TABLES, PURCHASE_TABLE, ItemPurchased, per_event_over_sqlalchemy, purchases
+from benchmarks.shop_postgres import databases, enter_prices, in_batches
 from preterite import Component, System
 from preterite.host import Host
 
@@ -29,6 +29,7 @@ PYTHON = Path(__file__).parents[1] / ".venv-peers" / "bin" / "python"
 PEERS = ("celery", "dramatiq", "faststream", "procrastinate", "pgqueuer", "dbos", "eventsourcing")
 OURS = "Preterite, per event over SQLAlchemy"
 IN_BATCHES = "Preterite, batch handler"
+ALONE = "the purchase alone, nobody told"
 ROUNDS = 5
 LIVE_EVENTS = 500
 BATCHED_EVENTS = 60_000
@@ -51,10 +52,10 @@ class Purchase(Base):
     at: Mapped[str]
 
 
-def measure(rounds: int = ROUNDS, peers: tuple[str, ...] = PEERS) -> dict[str, tuple[Measured, Measured | None]]:
+def measure(rounds: int = ROUNDS, peers: tuple[str, ...] = PEERS) -> dict[str, dict[str, list[float]]]:
     """Events per second of every way, drained and live, in turns."""
     drained: dict[str, list[float]] = {name: [] for name in (*peers, OURS, IN_BATCHES)}
-    live: dict[str, list[float]] = {name: [] for name in (*peers, OURS)}
+    live: dict[str, list[float]] = {name: [] for name in (*peers, OURS, ALONE)}
     many = purchases(BATCHED_EVENTS)
     for turn in range(1, rounds + 1):
         for name in peers:
@@ -65,21 +66,13 @@ def measure(rounds: int = ROUNDS, peers: tuple[str, ...] = PEERS) -> dict[str, t
         _say(turn, rounds, OURS)
         drained[OURS].append(with_processes(PROCESSES))
         live[OURS].append(live_rate())
+        live[ALONE].append(alone_rate())
         drained[IN_BATCHES].append(with_preterite(many, in_batches))
     print("\r\x1b[K", end="", file=sys.stderr)
     return {
-        name: (Measured(name, tuple(values)), Measured(name, tuple(live[name])) if name in live else None)
-        for name, values in drained.items()
+        name: {"drained": drained.get(name, []), "live": live.get(name, [])}
+        for name in dict.fromkeys((*drained, *live))
     }
-
-
-def best(found: dict[str, tuple[Measured, Measured | None]]) -> tuple[float, float]:
-    """The fastest of the peers, drained and live."""
-    theirs = [found[name] for name in found if name not in (OURS, IN_BATCHES)]
-    return (
-        max(drained.median for drained, _ in theirs),
-        max(statistics.median(live.values) for _, live in theirs if live is not None),
-    )
 
 
 def live_rate(events: int = LIVE_EVENTS) -> float:
@@ -106,6 +99,22 @@ def live_rate(events: int = LIVE_EVENTS) -> float:
             took = time.perf_counter() - began
             stop.set()
             worker.join()
+    return events / took
+
+
+def alone_rate(events: int = LIVE_EVENTS) -> float:
+    """The same purchases over SQLAlchemy, each committed, and nothing published: nobody can be faster live."""
+    with databases("sales") as urls:
+        engine = create_engine(urls["sales"].replace("postgresql:", "postgresql+psycopg:"))
+        Base.metadata.create_all(engine)
+        many = purchases(events)
+        began = time.perf_counter()
+        for event in many:
+            with Session(engine) as session:
+                session.add(_row(event))
+                session.commit()
+        took = time.perf_counter() - began
+        engine.dispose()
     return events / took
 
 

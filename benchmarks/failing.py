@@ -6,8 +6,8 @@ import sqlite3
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from benchmarks.latency import Bills, Latency, each, in_turns_with_slow
-from benchmarks.measure import Measured
+from benchmarks.latency import Bills, Latency, each
+from benchmarks.measure import Measured, both_in_turns
 from benchmarks.shop import CUSTOMERS, ItemPurchased, open_shop, publish, purchases
 from preterite import Component, Recoverability
 from preterite.host import Host
@@ -26,7 +26,7 @@ def measure(
     rounds: int = ROUNDS, count: int = PURCHASES, followers: int = FOLLOWERS
 ) -> dict[str, tuple[Measured, Measured]]:
     """Milliseconds from commit to effect of other customers' purchases, without and with a dead letter."""
-    return in_turns_with_slow(
+    return both_in_turns(
         {
             "all is well": lambda: _live(count, 0),
             f"one key dead, {followers:,} wait behind it": lambda: _live(count, followers),

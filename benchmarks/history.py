@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from benchmarks.latency import LOOK_SECONDS, PAUSE_SECONDS, Bills, Latency, each, in_turns_with_slow
-from benchmarks.measure import Measured, in_turns
+from benchmarks.latency import LOOK_SECONDS, PAUSE_SECONDS, Bills, Latency, each
+from benchmarks.measure import Measured, both_in_turns, in_turns
 from benchmarks.shop import ItemPurchased, Shop, in_batches, open_shop, publish, purchases
 from preterite import Component
 from preterite.history import Wanted, start
@@ -40,7 +40,7 @@ def catch_up(rounds: int = ROUNDS, events: int = EVENTS) -> list[Measured]:
 def latency(rounds: int = ROUNDS, count: int = LIVE_PURCHASES) -> dict[str, tuple[Measured, Measured]]:
     """Milliseconds from commit to effect of live purchases, without and with a throttled replay beside them."""
     history = int(RATE * (count * (PAUSE_SECONDS + 0.01) + 3))
-    return in_turns_with_slow(
+    return both_in_turns(
         {
             "live": lambda: _live(count, history, replayed=False),
             f"live, beside a replay of {RATE:g} a second": lambda: _live(count, history, replayed=True),

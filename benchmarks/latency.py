@@ -6,13 +6,13 @@ import queue
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple, Protocol
 
-from benchmarks.by_hand import ByHand
-from benchmarks.measure import Measured, in_turns, percentile
+from benchmarks.by_hand_sqlite import by_hand
+from benchmarks.measure import Measured, both_in_turns, percentile
 from benchmarks.shop import Shop, in_batches, open_shop, publish, purchases
 from preterite.host import Host
 
@@ -32,24 +32,8 @@ class Latency(NamedTuple):
 
 def measure(rounds: int = ROUNDS, count: int = PURCHASES) -> dict[str, tuple[Measured, Measured]]:
     """Medians and 99th percentiles of every round, by way."""
-    runs = {"by hand, woken by a signal": lambda: by_hand(count), "with Preterite": lambda: with_preterite(count)}
-    return in_turns_with_slow(runs, rounds)
-
-
-def in_turns_with_slow(runs: Mapping[str, Callable[[], Latency]], rounds: int) -> dict[str, tuple[Measured, Measured]]:
-    """Every way once per round: the middle and the slow end of each."""
-    slow: dict[str, list[float]] = {}
-
-    def way(name: str, run: Callable[[], Latency]) -> Callable[[], float]:
-        def once() -> float:
-            found = run()
-            slow.setdefault(name, []).append(found.p99)
-            return found.p50
-
-        return once
-
-    medians = in_turns({name: way(name, run) for name, run in runs.items()}, rounds)
-    return {one.name: (one, Measured(one.name, tuple(slow[one.name][1:]))) for one in medians}
+    runs = {"by hand, woken by a signal": lambda: woken(count), "with Preterite": lambda: with_preterite(count)}
+    return both_in_turns(runs, rounds)
 
 
 def with_preterite(count: int) -> Latency:
@@ -62,10 +46,10 @@ def with_preterite(count: int) -> Latency:
             return each(count, lambda number: _purchase(shop, connection, number), waiting)
 
 
-def by_hand(count: int) -> Latency:
+def woken(count: int) -> Latency:
     """The best push by hand: the committing thread wakes the relay, the relay wakes Finance."""
     with TemporaryDirectory() as folder:
-        shop = ByHand(Path(folder))
+        shop = by_hand(Path(folder))
         to_relay: queue.SimpleQueue[bool] = queue.SimpleQueue()
         to_finance: queue.SimpleQueue[bool] = queue.SimpleQueue()
 

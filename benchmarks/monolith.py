@@ -22,7 +22,7 @@ from uuid import UUID, uuid4
 import psycopg
 
 from benchmarks.measure import percentile
-from benchmarks.postgres import databases
+from benchmarks.shop_postgres import databases
 from preterite import Component, Event, OpenSystem, System
 from preterite.host import Host
 

@@ -9,10 +9,11 @@ from contextlib import closing
 
 import psycopg
 
-from benchmarks.latency import PURCHASES, TIMEOUT_SECONDS, Latency, each, in_turns_with_slow
-from benchmarks.measure import Measured
-from benchmarks.postgres import ByHand, databases, enter_prices, in_batches
+from benchmarks.by_hand_postgres import by_hand
+from benchmarks.latency import PURCHASES, TIMEOUT_SECONDS, Latency, each
+from benchmarks.measure import Measured, both_in_turns
 from benchmarks.shop import FINANCE_TABLES, ItemPurchased, purchases
+from benchmarks.shop_postgres import databases, enter_prices, in_batches
 from preterite import Component, System
 from preterite.host import Host
 
@@ -23,8 +24,8 @@ LISTEN_SECONDS = 0.5
 
 def measure(rounds: int = ROUNDS, count: int = PURCHASES) -> dict[str, tuple[Measured, Measured]]:
     """Medians and 99th percentiles of every round, by way."""
-    runs = {"by hand, pushed by NOTIFY": lambda: by_hand(count), "with Preterite": lambda: with_preterite(count)}
-    return in_turns_with_slow(runs, rounds)
+    runs = {"by hand, pushed by NOTIFY": lambda: pushed(count), "with Preterite": lambda: with_preterite(count)}
+    return both_in_turns(runs, rounds)
 
 
 def with_preterite(count: int) -> Latency:
@@ -46,9 +47,9 @@ def with_preterite(count: int) -> Latency:
                 return each(count, purchase, bills)
 
 
-def by_hand(count: int) -> Latency:
+def pushed(count: int) -> Latency:
     """Every commit notifies whoever works next, in the same transaction; each listens on a connection of its own."""
-    with databases("sales", "finance", "log") as urls, closing(ByHand(urls)) as shop:
+    with databases("sales", "finance", "log") as urls, closing(by_hand(urls)) as shop:
         stopping = threading.Event()
         threads = [
             threading.Thread(target=_whenever_told, args=(urls["sales"], "outbox", shop.send, stopping)),
@@ -56,8 +57,8 @@ def by_hand(count: int) -> Latency:
         ]
         for thread in threads:
             thread.start()
-        with psycopg.connect(urls["sales"], autocommit=True) as connection, closing(_Bills(urls["finance"])) as bills:
-            found = each(count, lambda number: shop.publish(connection, purchases(1, number)), bills)
+        with closing(_Bills(urls["finance"])) as bills:
+            found = each(count, lambda number: shop.purchase(purchases(1, number)), bills)
         stopping.set()
         for thread in threads:
             thread.join()

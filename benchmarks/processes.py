@@ -8,8 +8,8 @@ from collections.abc import Callable
 from multiprocessing.synchronize import Event
 
 from benchmarks.measure import Measured, in_turns
-from benchmarks.postgres import databases, enter_prices
 from benchmarks.shop import FINANCE_TABLES, ItemPurchased, per_event_over_sqlalchemy, purchases
+from benchmarks.shop_postgres import databases, enter_prices
 from preterite import Component, System
 from preterite.host import Host
 

@@ -15,8 +15,8 @@ import psycopg
 
 from benchmarks.latency import Latency
 from benchmarks.measure import percentile
-from benchmarks.postgres import databases
 from benchmarks.shop import ItemPurchased, purchases
+from benchmarks.shop_postgres import databases
 from preterite import Component, System
 from preterite.opened import OpenSystem
 from preterite.outbox import Relay

@@ -14,6 +14,10 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from benchmarks import tables
+from benchmarks.parts import PARTS
+from benchmarks.targets import targets_table
+
 DOCS = Path(__file__).parents[1] / "docs"
 DOCUMENT = DOCS / "benchmarks.md"
 FIGURES = DOCS / "reference"
@@ -47,49 +51,20 @@ def kept(name: str) -> dict[str, Any]:
 
 
 def _filled(found: re.Match[str]) -> str:
-    return f"{found[1]}{TABLES[found[2]](kept(found[2]))}{found[3]}"
+    name = found[2]
+    return f"{found[1]}{targets_table(_kept_if_any) if name == 'targets' else TABLES[name](kept(name))}{found[3]}"
 
 
-def peers_table(figures: Mapping[str, Any]) -> str:
-    """A line for each package: drained and live, with the spread."""
-    lines = [
-        "| events per second | drained | least to most | live | least to most |",
-        "| --- | ---: | ---: | ---: | ---: |",
-    ]
-    for name, one in figures.items():
-        cells = [_spread(one["drained"]), _spread(one["live"])]
-        lines.append(f"| {name} | {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
-
-
-def monolith_table(figures: Mapping[str, Any]) -> str:
-    """A line for each way."""
-    lines = [
-        "| 200 purchases a second wanted | made | p50 | p99 | of their time waiting for locks | month closed in |",
-        "| --- | ---: | ---: | ---: | ---: | ---: |",
-    ]
-    for name, one in figures.items():
-        closed = f"{one['close_seconds']:.1f} s" if one["close_seconds"] else ""
-        lines.append(
-            f"| {name} | {one['per_second']:.0f}/s | {one['p50_ms']:.1f} ms | {one['p99_ms']:,.0f} ms "
-            f"| {one['lock_waits']:.0f} % | {closed} |"
-        )
-    return "\n".join(lines) + "\n"
-
-
-def crash_table(figures: Mapping[str, Any]) -> str:
-    """A line for each flow."""
-    lines = ["| flow | killed | power lost | promises broken |", "| --- | ---: | ---: | ---: |"]
-    lines += [
-        f"| {flow} | {one['kills']:,} | {one['power losses']:,} | {one['broken']} |" for flow, one in figures.items()
-    ]
-    return "\n".join(lines) + "\n"
+def _kept_if_any(name: str) -> dict[str, Any] | None:
+    return kept(name) if (FIGURES / f"{name}.json").exists() else None
 
 
 TABLES: Mapping[str, Callable[[Any], str]] = {
-    "peers": peers_table,
-    "monolith": monolith_table,
-    "crash": crash_table,
+    **{name: part.table for name, part in PARTS.items()},
+    "crash": tables.crash,
+    "mutants": tables.mutants,
+    "storm": tables.storm,
+    "worlds": tables.worlds,
 }
 
 
@@ -99,7 +74,7 @@ def pictures() -> dict[str, tuple[str, dict[str, float]]]:
     return {
         "peers-drained": (
             "Backlog drained, events per second, one handler per event over SQLAlchemy",
-            {name: median(one["drained"]) for name, one in peers.items() if one["live"]},
+            {name: median(one["drained"]) for name, one in peers.items() if one["drained"] and one["live"]},
         ),
         "monolith": (
             "p99 of a purchase, milliseconds",
@@ -130,12 +105,6 @@ def bars(title: str, values: Mapping[str, float]) -> str:
             f'<text x="{NAMES_WIDTH + length + 6:.0f}" y="{middle:.0f}">{value:,.0f}</text>',
         ]
     return "\n".join([*parts, "</svg>"]) + "\n"
-
-
-def _spread(values: list[float]) -> str:
-    if not values:
-        return "| "
-    return f"{median(values):,.0f} | {min(values):,.0f} to {max(values):,.0f}"
 
 
 if __name__ == "__main__":

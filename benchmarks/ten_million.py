@@ -17,8 +17,8 @@ from typing import NamedTuple
 
 import psycopg
 
-from benchmarks.postgres import databases, enter_prices, in_batches
 from benchmarks.shop import FINANCE_TABLES, ItemPurchased, purchases
+from benchmarks.shop_postgres import databases, enter_prices, in_batches
 from preterite import Component, System
 from preterite.host import Host
 

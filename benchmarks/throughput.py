@@ -1,16 +1,25 @@
-"""Events per second, end to end, with Preterite and by hand, in turns."""
+"""Events per second in SQLite files, with Preterite and by hand, in turns: end to end, and drained."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import sqlalchemy
+from sqlalchemy.orm import Session
+
 from benchmarks.by_hand import ByHand
-from benchmarks.measure import Measured, in_turns
+from benchmarks.by_hand_sqlite import BillingByOrm, by_hand
+from benchmarks.measure import Measured, both_in_turns
 from benchmarks.shop import (
+    FINANCE_TABLES,
+    INSERT_PRICE,
+    PRICES,
     ItemPurchased,
+    bill_by_orm,
     billed,
     in_batches,
     open_shop,
@@ -20,56 +29,89 @@ from benchmarks.shop import (
     purchases,
 )
 from preterite import Component
+from preterite.inbox import BATCH_EVENTS
 
 UNIT_EVENTS = 100
 EVENTS = 60_000
 EVENTS_OVER_SQLALCHEMY = 10_000
 EVENTS_SINGLY = 4_000
 ROUNDS = 5
+Rates = tuple[float, float]
+"""Events per second end to end, and drained."""
 
 
-def measure(rounds: int = ROUNDS, events: int = EVENTS) -> list[Measured]:
-    """Every way in turns, so that whatever else the machine does meets them alike."""
+def measure(rounds: int = ROUNDS, events: int = EVENTS) -> dict[str, tuple[Measured, Measured]]:
+    """Every way in turns, so that whatever else the machine does meets them alike; end to end, and drained."""
     many = purchases(events)
     some, few = many[:EVENTS_OVER_SQLALCHEMY], many[:EVENTS_SINGLY]
-    return in_turns(
+    return both_in_turns(
         {
-            "by hand, set-wise": lambda: by_hand(many, ByHand.bill),
+            "by hand, set-wise": lambda: without(many, _bill_set_wise),
             "batch handler": lambda: with_preterite(many, in_batches),
             "per event, sqlite3": lambda: with_preterite(many, per_event),
             "per event, SQLAlchemy": lambda: with_preterite(some, per_event_over_sqlalchemy),
-            "by hand, SQLAlchemy, one transaction per event": lambda: by_hand(few, ByHand.bill_singly_by_orm),
+            "the handler over SQLAlchemy alone": lambda: handler_alone(some),
+            "by hand, SQLAlchemy, one transaction per event": lambda: without(few, _bill_singly),
         },
         rounds,
     )
 
 
-def with_preterite(events: Sequence[ItemPurchased], declare: Callable[[Component], None]) -> float:
-    """Events per second from the first unit of work to the last effect."""
+def with_preterite(events: Sequence[ItemPurchased], declare: Callable[[Component], None]) -> Rates:
+    """With Preterite: from the first unit of work to the last effect, and from the last commit on."""
     with TemporaryDirectory() as folder:
         shop = open_shop(Path(folder), declare)
         with shop.opened, shop.opened.connection(shop.sales) as connection:
             started = time.perf_counter()
             for start in range(0, len(events), UNIT_EVENTS):
                 publish(shop, connection, events[start : start + UNIT_EVENTS])
+            committed = time.perf_counter()
             shop.opened.settle()
-            seconds = time.perf_counter() - started
+            done = time.perf_counter()
             assert billed(shop) == len(events), "every purchase was billed once"
-    return len(events) / seconds
+    return len(events) / (done - started), len(events) / (done - committed)
 
 
-def by_hand(events: Sequence[ItemPurchased], bill: Callable[[ByHand], int]) -> float:
+def without(events: Sequence[ItemPurchased], bill: Callable[[ByHand, Path], None]) -> Rates:
     """The same without any framework."""
-    with TemporaryDirectory() as folder:
-        shop = ByHand(Path(folder))
+    with TemporaryDirectory() as folder, closing(by_hand(Path(folder))) as shop:
         started = time.perf_counter()
         for start in range(0, len(events), UNIT_EVENTS):
             shop.purchase(events[start : start + UNIT_EVENTS])
+        committed = time.perf_counter()
         while shop.send():
             pass
-        while bill(shop):
-            pass
-        seconds = time.perf_counter() - started
+        bill(shop, Path(folder))
+        done = time.perf_counter()
         assert shop.billed() == len(events), "every purchase was billed once"
-        shop.close()
-    return len(events) / seconds
+    return len(events) / (done - started), len(events) / (done - committed)
+
+
+def handler_alone(events: Sequence[ItemPurchased]) -> Rates:
+    """The handler over SQLAlchemy in transactions of a batch each, flushed once: no outbox, no log, no cursor."""
+    with TemporaryDirectory() as folder:
+        engine = sqlalchemy.create_engine(f"sqlite:///{folder}/finance.sqlite")
+        with closing(engine.raw_connection()) as connection:
+            connection.executescript(f"PRAGMA journal_mode=WAL; {FINANCE_TABLES}")
+            connection.cursor().executemany(INSERT_PRICE, PRICES)
+            connection.commit()
+        started = time.perf_counter()
+        for first in range(0, len(events), BATCH_EVENTS):
+            with Session(engine, autoflush=False) as session:
+                for event in events[first : first + BATCH_EVENTS]:
+                    bill_by_orm(session, event)
+                session.commit()
+        rate = len(events) / (time.perf_counter() - started)
+        engine.dispose()
+    return rate, rate
+
+
+def _bill_set_wise(shop: ByHand, _folder: Path) -> None:
+    while shop.bill():
+        pass
+
+
+def _bill_singly(shop: ByHand, folder: Path) -> None:
+    with closing(BillingByOrm(shop.log, folder)) as billing:
+        while billing.bill_singly():
+            pass

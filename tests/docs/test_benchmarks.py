@@ -8,25 +8,32 @@ from benchmarks import (
     alternatives,
     due,
     failing,
+    grid,
+    growth,
     history,
+    late,
     latency,
+    loaded,
     memory,
     monolith,
     postgres,
     postgres_latency,
     processes,
     relaying,
+    tables,
+    targets,
     ten_million,
     throughput,
 )
 from benchmarks.measure import Measured, percentile
+from benchmarks.parts import PARTS
 
 
 def test_every_way_bills_every_purchase() -> None:
     measured = throughput.measure(rounds=1, events=300)
 
-    assert len(measured) == 5
-    assert all(one.median > 0 for one in measured)
+    assert len(measured) == 6
+    assert all(one.median > 0 for pair in measured.values() for one in pair)
 
 
 def test_every_way_drains_every_purchase_on_postgresql(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -35,7 +42,7 @@ def test_every_way_drains_every_purchase_on_postgresql(monkeypatch: pytest.Monke
         monkeypatch.setattr(postgres, limit, 300)
     measured = postgres.measure(rounds=1)
 
-    assert len(measured) == 5
+    assert len(measured) == 6
     assert all(one.median > 0 for one in measured)
 
 
@@ -62,6 +69,57 @@ def test_live_purchases_are_measured_as_those_of_other_packages_are() -> None:
     servers.require()
 
     assert alternatives.live_rate(events=20) > 0
+    assert alternatives.alone_rate(events=20) > 0
+
+
+def test_every_store_goes_with_every_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    servers.require()
+    monkeypatch.setattr(grid, "EVENTS", {"batch handler": 100, "per event": 100})
+    for store, log in (("sqlite", "postgres"), ("postgres", "sqlite")):
+        assert grid.drained_by_hand(store, log) > 0
+    assert grid.drained("sqlite", "postgres", "per event", 1) > 0
+    assert grid.drained("postgres", "sqlite", "batch handler", 2) > 0
+
+
+@pytest.mark.parametrize("store", ["sqlite", "postgres"])
+def test_half_of_what_can_be_borne_is_measured(store: str) -> None:
+    servers.require()
+    found = loaded.loaded(store, full_seconds=0.3, half_seconds=0.3)
+
+    assert found.per_second > 0
+    assert 0 < found.p50_ms <= found.p99_ms
+
+
+def test_whoever_comes_late_reads_everything() -> None:
+    assert [one.name for one in late.measure(rounds=1, events=2_000)] == [late.LIVE, late.LATE]
+
+
+def test_a_log_that_has_grown_is_measured_beside_a_small_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(growth, "DRAINED_EVENTS", 1_000)
+    monkeypatch.setattr(growth, "LITTLE", 100)
+
+    assert all(one.median > 0 for one in growth.measure(rounds=1, much=2_000))
+
+
+def test_every_target_is_about_a_part_that_can_be_measured() -> None:
+    assert {one.part for one in targets.TARGETS} <= set(PARTS)
+
+
+def test_a_target_is_met_or_not() -> None:
+    idle = next(one for one in targets.TARGETS if one.part == "latency")
+    late_ones = next(one for one in targets.TARGETS if one.part == "late")
+
+    assert idle.is_met({"by hand": {"p50 ms": [1.0]}, "ours": {"p50 ms": [1.25]}})
+    assert not idle.is_met({"by hand": {"p50 ms": [1.0]}, "ours": {"p50 ms": [1.35]}})
+    assert not late_ones.is_met({late.LATE: [0.8, 0.8], late.LIVE: [1.0, 1.0]})
+    assert targets.lines("late", {late.LATE: [2.0], late.LIVE: [1.0]})[0].endswith("2.00   at least 0.9: yes")
+
+
+def test_tables_line_up() -> None:
+    lines = tables.rates({"one way": [1.0, 2.0, 3.0], "another, which is longer": [4000.0]}).splitlines()
+
+    assert len({len(line) for line in lines}) == 1
+    assert lines[3].split("|")[2:5] == [" 4,000 ", " 4,000 to 4,000 ", "      2000.00 "]
 
 
 def test_a_month_is_closed_beside_purchases_on_one_database_and_partitioned(monkeypatch: pytest.MonkeyPatch) -> None:

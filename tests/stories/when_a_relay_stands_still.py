@@ -1,4 +1,4 @@
-"""Promise 1 where a worker stands still at the worst moment and another takes over: it changes nothing when it wakes."""
+"""Promise 1 where a worker stands still at the worst moment and another takes over: it changes nothing on waking."""
 
 from __future__ import annotations
 
