@@ -5,14 +5,16 @@ from __future__ import annotations
 import pytest
 from small_shop import declare, publish, purchased
 
+from preterite import Component, System, Tick
 from preterite.errors import Fenced
 from preterite.items import opened as made_ready
-from preterite.log import Cursor, Stream
-from preterite.rows import Fence, Replay
-from preterite.sources import History
+from preterite.log import Cursor, Record, Stream
+from preterite.rows import LATER, Fence, LaterRow, Replay
+from preterite.sources import DueCommands, History
 from preterite.store import Store
 from preterite.testing import started
 
+FAR = 2e9
 REPLAY = Replay(0, ("bill",), True, False, None, None, "running", "", 0, 0.0)
 
 
@@ -51,3 +53,36 @@ def test_history_does_not_join_where_live_reading_stood_by_what_a_worker_remembe
             still = [one.stream for one in store.replay_cursors(connection)]
 
         assert still == [stream], "the replay goes on"
+
+
+@pytest.mark.rule(21)
+def test_a_moment_of_a_calendar_makes_the_next_one_wait() -> None:
+    sales = Component("sales")
+
+    @sales.cron("0 8 * * *")
+    def open_doors(tick: Tick) -> None: ...
+
+    with started(System("shop", [sales])) as opened:
+        database, subscriptions = opened.databases["sales"], opened.topology.subscriptions["sales"]
+        store = database.store
+        with opened.connection(sales) as connection:
+            waiting = store.due_later(connection, range(8), FAR, 10)
+            assert len(waiting) == 1, "the first moment waits since the start"
+            row = waiting[0]
+            record = Record(Stream(LATER, row.partition), "command", 0, row.id, row.token, row.envelope)
+            item = made_ready(subscriptions, record)
+            asked: list[Tick] = []
+
+            def next_tick(_bound: object, tick: Tick) -> LaterRow:
+                asked.append(tick)
+                return LaterRow(b"n" * 16, row.partition, FAR, None, None, "next", row.envelope)
+
+            due = DueCommands(store, Fence({}, 0), FAR, {row.id: row.due_at}, next_tick, renewal=lambda: None)
+            store.begin(connection)
+            taken = [due.claim(connection, item) for _ in range(2)]
+            left = [one.token for one in store.due_later(connection, range(8), FAR, 10)]
+            connection.commit()
+
+        assert taken == [True, False], "whoever comes second finds it gone"
+        assert [tick.at.hour for tick in asked] == [8]
+        assert left == [b"n" * 16]
