@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import pytest
-from small_shop import declare, publish, purchased
+from small_shop import Shop, declare, publish, purchased
 
 from preterite import Component, System, Tick
 from preterite.errors import Fenced
+from preterite.items import Item
 from preterite.items import opened as made_ready
 from preterite.log import Cursor, Record, Stream
-from preterite.rows import LATER, Fence, LaterRow, Replay
-from preterite.sources import DueCommands, History
+from preterite.rows import LATER, Fence, LaterRow, Replay, ReplayCursor
+from preterite.sources import DueCommands, History, LiveStreams
 from preterite.store import Store
-from preterite.testing import started
+from preterite.testing import StartedSystem, started
 
 FAR = 2e9
 REPLAY = Replay(0, ("bill",), True, False, None, None, "running", "", 0, 0.0)
@@ -86,3 +87,53 @@ def test_a_moment_of_a_calendar_makes_the_next_one_wait() -> None:
         assert taken == [True, False], "whoever comes second finds it gone"
         assert [tick.at.hour for tick in asked] == [8]
         assert left == [b"n" * 16]
+
+
+@pytest.mark.rule(7)
+def test_a_handler_that_is_behind_gets_nothing_live_in_that_stream() -> None:
+    shop = declare()
+    with started(shop.system) as opened:
+        item = first_item(opened, shop)
+        elsewhere = Stream("sales", (item.record.stream.partition + 1) % 8)
+        found: list[list[str]] = []
+        for behind in ({}, {item.record.stream: frozenset({"bill"})}, {elsewhere: frozenset({"bill"})}):
+            store = opened.databases["finance"].store
+            live = LiveStreams(store, Fence({}, 0), {}, lambda: None, behind, {})
+            found.append([bound.name for bound in live.handlers(item)])
+
+    assert found == [["bill"], [], ["bill"]]
+
+
+@pytest.mark.rule(7)
+@pytest.mark.parametrize(("again", "starts", "fed"), [(False, 1, []), (True, 1, ["bill"]), (False, 2, ["bill"])])
+def test_history_feeds_what_was_before_the_handler_and_the_rest_only_if_told(
+    again: bool, starts: int, fed: list[str]
+) -> None:
+    shop = declare()
+    with started(shop.system) as opened:
+        item = first_item(opened, shop)
+        stream = item.record.stream
+        at = {stream: ReplayCursor(1, stream, Cursor(0, b"", 0), live_number=1)}
+        history = History(
+            opened.databases["finance"].store,
+            Fence({}, 0),
+            REPLAY._replace(again=again),
+            at,
+            {("bill", stream): starts},
+            {},
+            renewal=lambda: None,
+        )
+
+        assert [bound.name for bound in history.handlers(item)] == fed
+
+
+def first_item(opened: StartedSystem, shop: Shop) -> Item:
+    """The first event of a stream, ready for Finance."""
+    publish(opened, shop.sales, purchased("a"))
+    relay = opened.relay("sales")
+    relay.step()
+    relay.close()
+    reader = opened.log.reader({Stream("sales", number): 0 for number in range(8)})
+    record = next(record for record in reader.read(100) if record.kind == "event")
+    reader.close()
+    return made_ready(opened.topology.subscriptions["finance"], record)
