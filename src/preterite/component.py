@@ -6,6 +6,7 @@ It holds no URL and opens nothing.
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -80,6 +81,8 @@ class Component:
         isolation: Literal["repeatable read", "read committed"] = "repeatable read",
     ) -> None:
         self.name = name
+        # Where its code is: `preterite check` tells by it whose module a module is.
+        self.module: str | None = sys._getframe(1).f_globals.get("__name__")
         self.publishes = tuple(publishes)
         self.tables = tables
         self.recoverability = recoverability

@@ -15,6 +15,7 @@ from importlib import metadata
 from typing import NoReturn
 
 from preterite.cli import (
+    check,
     clock,
     dead,
     describe,
@@ -43,13 +44,14 @@ ABOUT = """\
 Partition a business system through events: each component owns its database and tells the others what has happened.
 
   preterite describe shop.system:system    what is declared: who publishes, who listens, where the databases are
+  preterite check shop.system:system       whether any boundary between them is crossed
   preterite run shop.system:system         run every component, each in a process of its own
   preterite status shop.system:system      is everything moving?
   preterite dead list shop.system:system   what waits for a person
 
 APP is module:attribute; it may be left out where [tool.preterite] in pyproject.toml names it.
 """
-COMMANDS = (run, status, dead, replay, publish, describe, recover, retire, migrate, provision, clock, simulate)
+COMMANDS = (run, status, dead, replay, publish, describe, check, recover, retire, migrate, provision, clock, simulate)
 
 
 class _Parser(argparse.ArgumentParser):

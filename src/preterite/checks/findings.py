@@ -1,0 +1,58 @@
+"""What a check has found: which rule, by whom, about what, and where one can click on it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from preterite.checks.rules import RULES, Rule
+
+
+class Place(NamedTuple):
+    """A line of a file; no line where the whole file, or something outside of files, is meant."""
+
+    file: Path | None = None
+    line: int | None = None
+
+    def shown(self, root: Path) -> str:
+        """As editors and terminals make it clickable, seen from a folder."""
+        if self.file is None:
+            return ""
+        path = self.file.relative_to(root) if self.file.is_relative_to(root) else self.file
+        return str(path) if self.line is None else f"{path}:{self.line}"
+
+
+NOWHERE = Place()
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One crossing of a boundary. Its key says what crosses, never where, so that moving code changes nothing."""
+
+    rule: str
+    component: str
+    object: str
+    operation: str
+    sentence: str
+    place: Place = NOWHERE
+
+    @property
+    def key(self) -> str:
+        """The same for the same crossing, wherever it is written."""
+        return f"{self.rule}:{self.component}:{self.object}:{self.operation}"
+
+    @property
+    def about(self) -> Rule:
+        """The rule that it breaks."""
+        return RULES[self.rule]
+
+
+def in_order(found: Iterable[Finding]) -> list[Finding]:
+    """By place and rule; the same finding at the same place once."""
+    unique = {(one.key, one.place, one.sentence): one for one in found}
+    return sorted(
+        unique.values(),
+        key=lambda one: (str(one.place.file or ""), one.place.line or 0, one.rule, one.object, one.sentence),
+    )
