@@ -82,7 +82,7 @@ class Component:
     ) -> None:
         self.name = name
         # Where its code is: `preterite check` tells by it whose module a module is.
-        self.module: str | None = sys._getframe(1).f_globals.get("__name__")
+        self.module: str | None = sys._getframe(1).f_globals.get("__name__")  # pyright: ignore[reportPrivateUsage]
         self.publishes = tuple(publishes)
         self.tables = tables
         self.recoverability = recoverability

@@ -20,8 +20,9 @@ from preterite.errors import UsageError
 
 FILE = "accepted.toml"
 _HEAD = """\
-# Crossings of boundaries that are accepted for now. This list may only shrink: `preterite check` fails for an entry that
-# matches nothing any more, and `preterite check --shrink` removes it. A new entry is written by hand, with its reason.
+# Crossings of boundaries that are accepted for now. This list may only shrink: `preterite check` fails for an entry
+# that matches nothing any more, and `preterite check --shrink` removes it. A new entry is written by hand, with its
+# reason.
 """
 
 

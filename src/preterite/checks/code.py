@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -88,7 +89,8 @@ def _imports(partition: Partition, code: Code) -> Iterator[Finding]:
             for chain in _ways_in(partition, code, imported, territory):
                 reached = partition.of_module(chain[-1])
                 assert reached is not None, "a way in ends inside a component"
-                sentence = f"{territory.name} reaches {chain[-1]}, which is inside {reached.name}, through {' → '.join(chain[:-1])}."
+                through = " → ".join(chain[:-1])
+                sentence = f"{territory.name} reaches {chain[-1]}, which is inside {reached.name}, through {through}."
                 place = _place_of_import(code, importer, imported)
                 yield Finding("imports-through", territory.name, chain[-1], f"through {imported}", sentence, place)
 
@@ -161,11 +163,7 @@ def _module_in(value: str, code: Code) -> str | None:
 
 
 def _class_names(value: str) -> list[str]:
-    return [
-        part
-        for part in value.replace("[", " ").replace("]", " ").replace('"', " ").replace(".", " ").split()
-        if part.isidentifier()
-    ]
+    return [word for word in re.findall(r"\w+", value) if word.isidentifier()]
 
 
 def _calls(

@@ -48,8 +48,8 @@ def _statements(partition: Partition, territory: Territory, facts: Facts, shapes
             owner = partition.owner(Name(text.value), territory)
             if owner is not None and owner is not territory:
                 sentence = f"{territory.name} describes {text.value}, a table of {owner.name}."
-                yield Finding("touches-foreign-table", territory.name, f"{owner.name}.{text.value}", "describe", sentence,
-                              Place(facts.file, text.line))  # fmt: skip
+                what, place = f"{owner.name}.{text.value}", Place(facts.file, text.line)
+                yield Finding("touches-foreign-table", territory.name, what, "describe", sentence, place)
         elif text.looks_like_sql:
             yield from _statement(partition, territory, text, facts, shapes)
 

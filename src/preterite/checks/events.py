@@ -103,7 +103,7 @@ def observed(component: str, event: str, field: str, values: Sequence[object]) -
 
 
 def meaning_of(texts: Sequence[str]) -> str | None:
-    """What can be read out of identifiers: numbers that count, dates, a prefix; nothing from those that mean nothing."""
+    """What can be read out of identifiers: numbers that count, dates, a prefix; nothing where they mean nothing."""
     if len(texts) < OBSERVED_MIN or all(_is_uuid(text) for text in texts):
         return None
     if all(text.isdigit() for text in texts):

@@ -75,9 +75,8 @@ def github(found: Sequence[Finding], root: Path) -> str:
     for one in found:
         where = "" if one.place.file is None else f" file={_relative(one.place.file, root)}"
         line = "" if one.place.line is None else f",line={one.place.line}"
-        lines.append(
-            f"::{_GITHUB[one.about.severity]}{where}{line}{',' if where else ' '}title={one.rule}::{_escaped(one.sentence)}"
-        )
+        title = f"{',' if where else ' '}title={one.rule}"
+        lines.append(f"::{_GITHUB[one.about.severity]}{where}{line}{title}::{_escaped(one.sentence)}")
     return "\n".join(lines)
 
 
@@ -104,8 +103,8 @@ def summary(found: Sequence[Finding], accepted: Sequence[Finding]) -> str:
 
 def explained(rule: Rule) -> str:
     """All that is known about a rule."""
-    parts = [f"{rule.id} ({rule.level}, {rule.severity})", "", _indented(rule.says, 0), "", _indented(f"Why: {rule.why}", 0), "",
-             _indented(f"Instead: {rule.instead}", 0)]  # fmt: skip
+    said = (rule.says, f"Why: {rule.why}", f"Instead: {rule.instead}")
+    parts = [f"{rule.id} ({rule.level}, {rule.severity})", *(f"\n{_indented(text, 0)}" for text in said)]
     if rule.bad:
         parts += ["", f"    not:  {rule.bad}"]
     if rule.good:

@@ -27,61 +27,74 @@ _RULES = (
     Rule(
         "imports-internals", "code", "error",
         "A component imports nothing of another but its contracts.",
-        "What is imported cannot be changed, replaced or moved without the other; sooner or later it is called, and then "
-        "one component waits for another and fails with it.",
-        "Hear the other's events and keep what you need of them, or compose the two on the page, by identifiers.",
-        "from shop.finance.model import Invoice", "from shop.finance.contracts import InvoiceOverdue",
+        "What is imported cannot be changed, replaced or moved without the other; sooner or later it is "
+        "called, and then one component waits for another and fails with it.",
+        "Hear the other's events and keep what you need of them, or compose the two on the page, by "
+        "identifiers.",
+        "from shop.finance.model import Invoice",
+        "from shop.finance.contracts import InvoiceOverdue",
     ),
     Rule(
         "imports-through", "code", "error",
         "A component does not reach another's internals through a module that both share.",
-        "A shared module that imports a component is a back door: whoever imports it depends on all that it knows.",
-        "Let shared modules take plain values and know no component; move the rest into the component that owns it.",
-        "from shop.tools import invoice_of  # shop.tools imports shop.finance.model", "a function over plain values",
+        "A shared module that imports a component is a back door: whoever imports it depends on all that it "
+        "knows.",
+        "Let shared modules take plain values and know no component; move the rest into the component that "
+        "owns it.",
+        "from shop.tools import invoice_of  # shop.tools imports shop.finance.model",
+        "a function over plain values",
     ),
     Rule(
         "names-internals", "code", "error",
         "A component does not name another's modules or classes in strings.",
-        "Dynamic imports, registries and relations by string couple as imports do, and no tool for imports sees them.",
+        "Dynamic imports, registries and relations by string couple as imports do, and no tool for imports "
+        "sees them.",
         "Keep the identifier in a column of your own, without a relation; hear the other's events.",
-        'relationship("Invoice"), import_module("shop.finance.model")', "invoice_id: Mapped[UUID]",
+        'relationship("Invoice"), import_module("shop.finance.model")',
+        "invoice_id: Mapped[UUID]",
     ),
     Rule(
         "calls-function", "code", "error",
         "Contracts hold events, not functions that others call.",
-        "A function in the contracts is a call across the boundary: its caller runs the other's rules with the other's "
-        "bugs, at the version that happens to be installed.",
+        "A function in the contracts is a call across the boundary: its caller runs the other's rules with the"
+        " other's bugs, at the version that happens to be installed.",
         "Keep the function at home; tell what has happened by an event.",
-        "from shop.finance.contracts import price_of", "from shop.finance.contracts import PriceChanged",
+        "from shop.finance.contracts import price_of",
+        "from shop.finance.contracts import PriceChanged",
     ),
     Rule(
         "shares-state", "code", "error",
         "Components share no module that holds state: no registries, caches, engines, sessions.",
-        "What one writes there the other reads: a table that two components share, without even a schema. In processes of "
-        "their own it is gone.",
+        "What one writes there the other reads: a table that two components share, without even a schema. In "
+        "processes of their own it is gone.",
         "Give each component its own; what the other must know travels as an event.",
-        "cache: dict[UUID, int] = {}  # filled by one component, read by another", "constants and pure functions",
+        "cache: dict[UUID, int] = {}  # filled by one component, read by another",
+        "constants and pure functions",
     ),
     Rule(
         "touches-foreign-table", "data", "error",
         "A component's SQL touches its own tables only.",
-        "Whoever reads a table of another depends on its columns, its indexes and its locks; whoever writes it takes the "
-        "decision away from the component that is the authority for it.",
-        "Keep what you need, as another component's events have told it; or ask nobody: show it beside yours, by "
-        "identifiers.",
-        "SELECT email FROM customer  -- in Finance", "a table of Finance's own, filled by what it hears",
+        "Whoever reads a table of another depends on its columns, its indexes and its locks; whoever writes it"
+        " takes the decision away from the component that is the authority for it.",
+        "Keep what you need, as another component's events have told it; or ask nobody: show it beside yours, "
+        "by identifiers.",
+        "SELECT email FROM customer  -- in Finance",
+        "a table of Finance's own, filled by what it hears",
     ),
     Rule(
         "touched-foreign-table", "data", "error",
         "What ran touched tables of its own component only.",
-        "Statements that are put together at run time, relations that load by themselves, and views are seen only here.",
+        "Statements that are put together at run time, relations that load by themselves, and views are seen "
+        "only here.",
         "As for touches-foreign-table; the place is the line that ran the statement.",
     ),
     Rule(
         "sql-not-understood", "data", "error",
         "Every statement is understood: nothing may hide in what the parser passes through.",
-        "A statement that is not understood might touch anything; to take it for harmless would make the check worthless.",
-        "Write it so that the parser reads it, move a function's body into plain SQL, or accept it with a reason.",
+        "A statement that is not understood might touch anything; to take it for harmless would make the check"
+        " worthless.",
+        "Write it so that the parser reads it, move a function's body into plain SQL, or accept it with a "
+        "reason.",
     ),
     Rule(
         "table-without-owner", "data", "warning",
@@ -98,10 +111,11 @@ _RULES = (
     Rule(
         "foreign-key-crosses", "data", "error",
         "No foreign key leads from one component's table to another's.",
-        "It couples deletes and locks: inserting a row locks the other's, and one component decides whether the other may "
-        "delete.",
+        "It couples deletes and locks: inserting a row locks the other's, and one component decides whether "
+        "the other may delete.",
         "Keep the identifier without the constraint, and handle the event that says the other thing is gone.",
-        "product_id REFERENCES product (id)  -- in Sales", "product_id UUID NOT NULL",
+        "product_id REFERENCES product (id)  -- in Sales",
+        "product_id UUID NOT NULL",
     ),
     Rule(
         "view-crosses", "data", "error",
@@ -124,7 +138,8 @@ _RULES = (
     Rule(
         "database-shared", "data", "error",
         "Every component has a database of its own.",
-        "On one database nothing but discipline keeps one from the other's tables, and they share locks, load and outages.",
+        "On one database nothing but discipline keeps one from the other's tables, and they share locks, load "
+        "and outages.",
         "A database for each; on the way there a schema and a role for each.",
     ),
     Rule(
@@ -136,31 +151,36 @@ _RULES = (
     Rule(
         "event-not-past", "events", "error",
         "An event is named by what has happened: a noun and a verb in the past tense.",
-        "A name in the present is an order or a state: it makes the publisher depend on what the other does with it.",
+        "A name in the present is an order or a state: it makes the publisher depend on what the other does "
+        "with it.",
         "Name the fact: ItemPurchased, not PurchaseItem or ItemPurchase.",
-        "class ShipOrder(Event)", "class OrderShipped(Event)",
+        "class ShipOrder(Event)",
+        "class OrderShipped(Event)",
     ),
     Rule(
         "event-carries", "events", "error",
         "An event carries identifiers and instants, and nothing else without a stated reason.",
         "Data in an event is a copy that is old when it arrives, and a table that all share, in motion.",
         'Leave it at home; or say why it must travel: Annotated[int, Fact("only Sales knows how many")].',
-        "price: Decimal", "product_id: UUID",
+        "price: Decimal",
+        "product_id: UUID",
     ),
     Rule(
         "identifier-has-meaning", "events", "error",
         "An identifier means nothing but itself.",
-        "A number that counts, a date or a prefix in it will be read, sorted and parsed by others; then its owner can "
-        "never change it.",
+        "A number that counts, a date or a prefix in it will be read, sorted and parsed by others; then its "
+        "owner can never change it.",
         "UUID.",
-        "order_number: int, customer_id: str = 'DE-2024-0001'", "order_id: UUID",
+        "order_number: int, customer_id: str = 'DE-2024-0001'",
+        "order_id: UUID",
     ),
     Rule(
         "personal-data", "events", "error",
         "No event carries personal data.",
         "Events are kept, replayed and logged everywhere; nobody can take back what stands in them.",
         "An identifier that only the owner can resolve.",
-        "email: str", "customer_id: UUID",
+        "email: str",
+        "customer_id: UUID",
     ),
     Rule(
         "event-without-key", "events", "warning",
@@ -183,13 +203,15 @@ _RULES = (
     Rule(
         "event-inherits", "events", "error",
         "Events inherit from nothing but Event.",
-        "A field that a base class gains changes the contracts of all that inherit, and readers begin to dispatch on types.",
+        "A field that a base class gains changes the contracts of all that inherit, and readers begin to "
+        "dispatch on types.",
         "Write the fields out.",
     ),
     Rule(
         "waits-while-handling", "run time", "error",
         "A component waits for no other while it handles an event.",
-        "A call to another component inside a handler fails when the other is away, and holds locks while it waits.",
+        "A call to another component inside a handler fails when the other is away, and holds locks while it "
+        "waits.",
         "Hear what the other has to tell before it is needed; or compose where it is shown.",
     ),
     Rule(

@@ -1,4 +1,4 @@
-"""What a module says: its strings and statements, the names it defines and imports, the state it holds. Read, not run."""
+"""What a module says: strings and statements, names that it defines and imports, state that it holds. Not run."""
 
 from __future__ import annotations
 
@@ -10,18 +10,39 @@ from pathlib import Path
 from typing import NamedTuple
 
 SQL_CALLS = frozenset(
-    {"execute", "executemany", "executescript", "exec_driver_sql", "text", "raw", "mogrify", "read_sql", "fetch", "fetchrow",
-     "fetchval", "copy", "SQL"}
-)  # fmt: skip
+    {
+        "execute",
+        "executemany",
+        "executescript",
+        "exec_driver_sql",
+        "text",
+        "raw",
+        "mogrify",
+        "read_sql",
+        "fetch",
+        "fetchrow",
+        "fetchval",
+        "copy",
+        "SQL",
+    }
+)
 RELATION_CALLS = frozenset(
     {"relationship", "ForeignKey", "OneToOneField", "ManyToManyField", "get_model", "get_class", "backref"}
 )
 TABLE_CALLS = frozenset({"Table", "table"})
 MUTABLE_CALLS = frozenset({"dict", "list", "set", "defaultdict", "deque", "Counter", "OrderedDict"})
 STATEFUL_CALLS = frozenset(
-    {"create_engine", "create_async_engine", "sessionmaker", "async_sessionmaker", "scoped_session", "connect", "Session",
-     "ConnectionPool"}
-)  # fmt: skip
+    {
+        "create_engine",
+        "create_async_engine",
+        "sessionmaker",
+        "async_sessionmaker",
+        "scoped_session",
+        "connect",
+        "Session",
+        "ConnectionPool",
+    }
+)
 MUTATIONS = frozenset(
     {"append", "extend", "insert", "add", "update", "setdefault", "pop", "popitem", "remove", "discard", "clear",
      "appendleft"}

@@ -1,4 +1,4 @@
-"""Which tables a statement reads and writes: each shape of statement is parsed once, and what is not understood is said.
+"""Which tables a statement reads and writes: each shape is parsed once, and what is not understood is said.
 
 Names of common table expressions are subtracted where they are visible; functions in FROM are no tables; cursors, COPY,
 LOCK, TRUNCATE, views and triggers are looked into. A statement that the parser only passes through is `Unread`, never
@@ -92,7 +92,7 @@ class Shapes:
     """Statements by their shape: each is parsed once."""
 
     def __init__(self, dialect: Dialect) -> None:
-        self.dialect = dialect
+        self.dialect: Dialect = dialect
         self.parsed = 0
         """How many shapes were parsed so far."""
         self._known: OrderedDict[str, Touched | Unread] = OrderedDict()
@@ -302,9 +302,7 @@ def _folded(identifier: exp.Identifier, dialect: Dialect) -> str:
 
 def _named(text: str, dialect: Dialect) -> Name:
     """A name that stands alone, as after COPY."""
-    parts = [part for part in re.findall(r'"[^"]*"|[^."\s]+', text.strip())]
-    folded = [
-        part.strip('"') if part.startswith('"') and dialect == "postgres" else part.strip('"').casefold()
-        for part in parts
-    ]
+    parts: list[str] = re.findall(r'"[^"]*"|[^."\s]+', text.strip())
+    exact = dialect == "postgres"
+    folded = [part.strip('"') if exact and part.startswith('"') else part.strip('"').casefold() for part in parts]
     return Name(folded[-1], folded[-2] if len(folded) > 1 else None)

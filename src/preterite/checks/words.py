@@ -6,260 +6,64 @@ import difflib
 import re
 
 NOT_PAST = frozenset(
-    [
-        "bed",
-        "bleed",
-        "breed",
-        "creed",
-        "deed",
-        "embed",
-        "exceed",
-        "feed",
-        "greed",
-        "heed",
-        "hundred",
-        "inbred",
-        "indeed",
-        "kindred",
-        "naked",
-        "need",
-        "proceed",
-        "red",
-        "reed",
-        "sacred",
-        "seed",
-        "shed",
-        "shred",
-        "sled",
-        "speed",
-        "succeed",
-        "supersede",
-        "weed",
-        "wicked",
-    ]
+    """
+    bed bleed breed creed deed embed exceed feed greed heed hundred inbred indeed kindred naked need proceed red
+    reed sacred seed shed shred sled speed succeed supersede weed wicked
+    """.split()
 )
 """Words that end as participles do and are none."""
 IRREGULAR = frozenset(
-    [
-        "arisen",
-        "awoken",
-        "become",
-        "begun",
-        "bent",
-        "bet",
-        "bid",
-        "bitten",
-        "blown",
-        "born",
-        "borne",
-        "bought",
-        "bound",
-        "broken",
-        "brought",
-        "built",
-        "burnt",
-        "burst",
-        "cast",
-        "caught",
-        "chosen",
-        "clung",
-        "come",
-        "cost",
-        "crept",
-        "cut",
-        "dealt",
-        "done",
-        "drawn",
-        "driven",
-        "drunk",
-        "dug",
-        "dwelt",
-        "eaten",
-        "fallen",
-        "fed",
-        "felt",
-        "fled",
-        "flown",
-        "forbidden",
-        "foreseen",
-        "forgiven",
-        "forgotten",
-        "fought",
-        "found",
-        "frozen",
-        "given",
-        "gone",
-        "gotten",
-        "ground",
-        "grown",
-        "had",
-        "heard",
-        "held",
-        "hidden",
-        "hit",
-        "hung",
-        "hurt",
-        "kept",
-        "known",
-        "laid",
-        "leapt",
-        "learnt",
-        "led",
-        "left",
-        "lent",
-        "let",
-        "lit",
-        "lost",
-        "made",
-        "meant",
-        "met",
-        "mistaken",
-        "mown",
-        "outbid",
-        "overdrawn",
-        "overridden",
-        "overrun",
-        "oversold",
-        "overtaken",
-        "overthrown",
-        "paid",
-        "proven",
-        "put",
-        "quit",
-        "read",
-        "rebuilt",
-        "redone",
-        "remade",
-        "repaid",
-        "reread",
-        "resold",
-        "reset",
-        "resent",
-        "rewritten",
-        "rid",
-        "ridden",
-        "risen",
-        "run",
-        "said",
-        "sat",
-        "seen",
-        "sent",
-        "set",
-        "sewn",
-        "shaken",
-        "shone",
-        "shot",
-        "shown",
-        "shrunk",
-        "shut",
-        "slain",
-        "slept",
-        "slit",
-        "sold",
-        "sought",
-        "sown",
-        "spelt",
-        "spent",
-        "spilt",
-        "split",
-        "spoken",
-        "spoilt",
-        "spread",
-        "sprung",
-        "stolen",
-        "stood",
-        "stricken",
-        "stuck",
-        "stung",
-        "struck",
-        "strung",
-        "sunk",
-        "swept",
-        "sworn",
-        "swum",
-        "swung",
-        "taken",
-        "taught",
-        "thought",
-        "thrown",
-        "told",
-        "torn",
-        "understood",
-        "undergone",
-        "undertaken",
-        "undone",
-        "unpaid",
-        "unsold",
-        "upheld",
-        "upset",
-        "went",
-        "withdrawn",
-        "withheld",
-        "woken",
-        "won",
-        "worn",
-        "wound",
-        "woven",
-        "written",
-    ]
+    """
+    arisen awoken become begun bent bet bid bitten blown born borne bought bound broken brought built burnt burst
+    cast caught chosen clung come cost crept cut dealt done drawn driven drunk dug dwelt eaten fallen fed felt
+    fled flown forbidden foreseen forgiven forgotten fought found frozen given gone gotten ground grown had heard
+    held hidden hit hung hurt kept known laid leapt learnt led left lent let lit lost made meant met mistaken mown
+    outbid overdrawn overridden overrun oversold overtaken overthrown paid proven put quit read rebuilt redone
+    remade repaid reread resold reset resent rewritten rid ridden risen run said sat seen sent set sewn shaken
+    shone shot shown shrunk shut slain slept slit sold sought sown spelt spent spilt split spoken spoilt spread
+    sprung stolen stood stricken stuck stung struck strung sunk swept sworn swum swung taken taught thought thrown
+    told torn understood undergone undertaken undone unpaid unsold upheld upset went withdrawn withheld woken won
+    worn wound woven written
+    """.split()
 )
 STATES = frozenset(
-    [
-        "overdue",
-        "due",
-        "over",
-        "expired",
-        "ready",
-        "available",
-        "unavailable",
-        "full",
-        "empty",
-        "open",
-        "late",
-        "missed",
-        "short",
-    ]
+    """
+    overdue due over expired ready available unavailable full empty open late missed short
+    """.split()
 )
 """Words that are no participles and say all the same that something has come to pass: InvoiceOverdue."""
 PARTICLES = frozenset(
-    [
-        "again",
-        "ahead",
-        "apart",
-        "as",
-        "at",
-        "away",
-        "back",
-        "before",
-        "by",
-        "down",
-        "early",
-        "for",
-        "from",
-        "home",
-        "in",
-        "into",
-        "late",
-        "of",
-        "off",
-        "on",
-        "onto",
-        "out",
-        "over",
-        "through",
-        "to",
-        "together",
-        "twice",
-        "under",
-        "up",
-        "upon",
-        "via",
-        "with",
-        "within",
-        "without",
-    ]
+    """
+    again ahead apart as at away back before by down early for from home in into late of off on onto out over
+    through to together twice under up upon via with within without
+    """.split()
 )
 """What may follow: ItemSentBack, PaymentReceivedByBank."""
+VERBS = {
+    "approve": "approved",
+    "bill": "billed",
+    "block": "blocked",
+    "cancel": "cancelled",
+    "change": "changed",
+    "close": "closed",
+    "create": "created",
+    "delete": "deleted",
+    "issue": "issued",
+    "order": "ordered",
+    "pack": "packed",
+    "pay": "paid",
+    "place": "placed",
+    "purchase": "purchased",
+    "register": "registered",
+    "reject": "rejected",
+    "release": "released",
+    "return": "returned",
+    "send": "sent",
+    "ship": "shipped",
+    "submit": "submitted",
+    "update": "updated",
+}
+"""Verbs that events are often named by, to suggest a name with."""
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 
 
@@ -288,18 +92,10 @@ def suggestion(name: str) -> str:
     words = _WORD.findall(name)
     if not words:
         return "ThingDone"
-    verbs = {"purchase", "order", "ship", "place", "create", "update", "cancel", "pay", "send", "block", "issue", "close",
-             "pack", "bill", "return", "register", "change", "delete", "approve", "reject", "submit", "release"}  # fmt: skip
-    near = difflib.get_close_matches(words[0].casefold(), verbs, 1, 0.8)
+    near = difflib.get_close_matches(words[0].casefold(), list(VERBS), 1, 0.8)
     if near and len(words) > 1:
-        return f"{''.join(words[1:])}{past(near[0]).capitalize()}"
-    near = difflib.get_close_matches(words[-1].casefold(), verbs, 1, 0.8)
+        return f"{''.join(words[1:])}{VERBS[near[0]].capitalize()}"
+    near = difflib.get_close_matches(words[-1].casefold(), list(VERBS), 1, 0.8)
     if near and len(words) > 1:
-        return f"{''.join(words[:-1])}{past(near[0]).capitalize()}"
+        return f"{''.join(words[:-1])}{VERBS[near[0]].capitalize()}"
     return f"{''.join(words)}Changed"
-
-
-def past(verb: str) -> str:
-    """The past participle of a verb that is used for events."""
-    irregular = {"pay": "paid", "send": "sent", "ship": "shipped", "submit": "submitted", "cancel": "cancelled"}
-    return irregular.get(verb, f"{verb}d" if verb.endswith("e") else f"{verb}ed")
