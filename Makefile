@@ -10,11 +10,11 @@ help:  ## list the commands
 
 setup: $(SETUP)  ## make .venv with everything pinned in requirements.lock
 
-$(SETUP): requirements.lock pyproject.toml examples/retail/pyproject.toml
+$(SETUP): requirements.lock pyproject.toml examples/retail/pyproject.toml examples/coupled/pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@echo "installing the pinned dependencies into .venv (a minute, once)"
 	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements.lock
-	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e . -e examples/retail
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e . -e examples/retail -e examples/coupled
 	@touch $(SETUP)
 
 servers:  ## install and start PostgreSQL and PgBouncer, for tests and the demo; scripts/servers does more

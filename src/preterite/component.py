@@ -82,7 +82,9 @@ class Component:
     ) -> None:
         self.name = name
         # Where its code is: `preterite check` tells by it whose module a module is.
-        self.module: str | None = sys._getframe(1).f_globals.get("__name__")  # pyright: ignore[reportPrivateUsage]
+        caller = sys._getframe(1)  # pyright: ignore[reportPrivateUsage]
+        self.module: str | None = caller.f_globals.get("__name__")
+        self.line = caller.f_lineno
         self.publishes = tuple(publishes)
         self.tables = tables
         self.recoverability = recoverability

@@ -178,7 +178,7 @@ def _implements_a_seam(path: Path) -> bool:
         "preterite/logs/",
         "preterite/testing/",
         "retail/",
-        "benchmarks/",
+        "by_hand_",
         "preterite/workplace",
     )
     files = ("clock", "sessions", "host", "sqlite_file", "postgres_server")

@@ -202,10 +202,7 @@ def _state(partition: Partition, code: Code) -> Iterator[Finding]:
 
 def _uses(facts: Facts, module: str, name: str, shared: Facts) -> bool:
     """Whether a module uses this name of a shared one, or a function of it that works on the name."""
-    parent, _, last = module.rpartition(".")
     for used in facts.used:
-        if used.module == module and (used.name == name or used.name in shared.functions):
-            return True
-        if used.module == parent and used.name == last:
+        if used.module == module and (used.name == name or name in shared.functions.get(used.name, ())):
             return True
     return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import combinations
 from urllib.parse import urlsplit
 
 from preterite.checks.code import Code
@@ -10,6 +11,8 @@ from preterite.checks.findings import Finding, Place
 from preterite.checks.partition import Partition, Territory, is_nobodys
 from preterite.checks.source import TABLE_CALLS, Facts, Text
 from preterite.checks.sql import Name, Shapes, Touched, Unread
+
+POSTGRES_PORT = 5432
 
 
 def check_data(partition: Partition, code: Code) -> Iterator[Finding]:
@@ -50,8 +53,19 @@ def _statements(partition: Partition, territory: Territory, facts: Facts, shapes
                 sentence = f"{territory.name} describes {text.value}, a table of {owner.name}."
                 what, place = f"{owner.name}.{text.value}", Place(facts.file, text.line)
                 yield Finding("touches-foreign-table", territory.name, what, "describe", sentence, place)
-        elif text.looks_like_sql:
+        elif text.call == "ForeignKey":
+            yield from _foreign_key(partition, territory, text, Place(facts.file, text.line))
+        elif text.looks_like_sql and text.value != territory.component.tables:
             yield from _statement(partition, territory, text, facts, shapes)
+
+
+def _foreign_key(partition: Partition, territory: Territory, text: Text, place: Place) -> Iterator[Finding]:
+    """A foreign key that a model names as `table.column`."""
+    *schema, table, _ = ("", *text.value.split("."))[-3:] if "." in text.value else ("", "")
+    owner = partition.owner(Name(table, schema[0] or None if schema else None), territory)
+    if owner is not None and owner is not territory:
+        sentence = f"{territory.name} refers to {text.value}, in a table of {owner.name}, by a foreign key."
+        yield Finding("foreign-key-crosses", territory.name, f"{owner.name}.{table}", "refer", sentence, place)
 
 
 def _statement(
@@ -106,14 +120,14 @@ def _databases(partition: Partition) -> Iterator[Finding]:
     places = {one.name: where(partition.urls[one.name]) for one in partition.territories if one.name in partition.urls}
     roles = {one.name: role(partition.urls[one.name]) for one in partition.territories if one.name in partition.urls}
     for database, names in _together(places).items():
-        for name in names[1:]:
-            sentence = f"{names[0]} and {name} share the database {database}."
-            yield Finding("database-shared", name, names[0], "share", sentence, partition.territory(name).place)
-            yield from _owned_twice(partition, names[0], name)
+        for first, second in combinations(names, 2):
+            sentence = f"{first} and {second} share the database {database}."
+            yield Finding("database-shared", second, first, "share", sentence, partition.territory(second).place)
+            yield from _owned_twice(partition, first, second)
     for one, names in _together({name: role for name, role in roles.items() if role is not None}).items():
-        for name in names[1:]:
-            sentence = f"{names[0]} and {name} log in under the same role, {one.rpartition('/')[2]}."
-            yield Finding("role-shared", name, names[0], "share", sentence, partition.territory(name).place)
+        for first, second in combinations(names, 2):
+            sentence = f"{first} and {second} log in under the same role, {one.rpartition('/')[2]}."
+            yield Finding("role-shared", second, first, "share", sentence, partition.territory(second).place)
     for name, one in roles.items():
         if one is not None and one.rpartition("/")[2] in ("postgres", "root"):
             sentence = f"{name} logs in as {one.rpartition('/')[2]}, whom nothing is refused."
@@ -139,7 +153,9 @@ def _together(places: Mapping[str, str]) -> dict[str, list[str]]:
 def where(url: str) -> str:
     """The database that a URL leads to, without who comes."""
     parts = urlsplit(url)
-    return f"{parts.scheme.partition('+')[0]}://{parts.hostname or ''}:{parts.port or ''}{parts.path}"
+    if parts.scheme.startswith("postgres"):
+        return f"{_server(url)}{parts.path}"
+    return f"{parts.scheme}://{parts.path}"
 
 
 def role(url: str) -> str | None:
@@ -147,4 +163,10 @@ def role(url: str) -> str | None:
     parts = urlsplit(url)
     if not parts.scheme.startswith("postgres") or parts.username is None:
         return None
-    return f"{parts.hostname}:{parts.port}/{parts.username}"
+    return f"{_server(url)}/{parts.username}"
+
+
+def _server(url: str) -> str:
+    parts = urlsplit(url)
+    host = "127.0.0.1" if parts.hostname in (None, "localhost", "::1") else parts.hostname
+    return f"postgresql://{host}:{parts.port or POSTGRES_PORT}"

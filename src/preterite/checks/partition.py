@@ -136,4 +136,4 @@ def place_of(component: Component) -> Place:
     """The file that declares a component."""
     loaded = sys.modules.get(component.module or "")
     file = getattr(loaded, "__file__", None)
-    return Place(None if file is None else Path(file))
+    return Place(None if file is None else Path(file), component.line)

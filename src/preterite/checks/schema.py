@@ -10,7 +10,7 @@ import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
-from preterite.checks.sql import Dialect, Name, Touched, Unread, statements, touched
+from preterite.checks.sql import Dialect, Name, Touched, Unread, statements, touched, without_comments
 
 Kind = Literal["view", "trigger", "grant"]
 
@@ -77,7 +77,7 @@ def _by_text(text: str, dialect: Dialect) -> Schema:
 
 
 def _add(schema: Schema, statement: str, dialect: Dialect) -> None:
-    words = statement.split()
+    words = without_comments(statement).split()
     first = [word.casefold() for word in words[:6]]
     if "trigger" in first or "function" in first or "procedure" in first:
         schema.around.append(

@@ -57,6 +57,13 @@ _SQL = re.compile(
 )
 
 
+_EXECUTED = re.compile(
+    r"\s*(--[^\n]*\s*|/\*.*?\*/\s*)*(select|insert|update|delete|with|values|create|alter|drop|truncate|merge|copy|lock|declare|"
+    r"grant|revoke|refresh|replace|do|call|execute|explain|set|table)\b\s*\S",
+    re.IGNORECASE | re.DOTALL,
+)
+
+
 class Text(NamedTuple):
     """A string, where it stands, and what it is given to."""
 
@@ -74,7 +81,7 @@ class Text(NamedTuple):
     @property
     def looks_like_sql(self) -> bool:
         """Whether it begins as a statement does."""
-        return _SQL.match(self.value) is not None
+        return (_EXECUTED if self.is_executed else _SQL).match(self.value) is not None
 
 
 class Used(NamedTuple):
@@ -92,7 +99,8 @@ class Facts:
     module: str
     file: Path
     texts: list[Text] = field(default_factory=list[Text])
-    functions: set[str] = field(default_factory=set[str])
+    functions: dict[str, frozenset[str]] = field(default_factory=dict[str, frozenset[str]])
+    """Functions at the top, and the names that each of them uses."""
     mapped: set[str] = field(default_factory=set[str])
     """Classes that stand for tables."""
     used: list[Used] = field(default_factory=list[Used])
@@ -129,7 +137,8 @@ class _Reading(ast.NodeVisitor):
 
     def visit_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
         if self._depth == 0:
-            self.facts.functions.add(node.name)
+            names = frozenset(one.id for one in ast.walk(node) if isinstance(one, ast.Name))
+            self.facts.functions[node.name] = names
         for part in [*node.decorator_list, node.args, *([node.returns] if node.returns else [])]:
             self.visit(part)
         self._depth += 1

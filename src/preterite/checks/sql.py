@@ -40,6 +40,9 @@ _TRIGGER = re.compile(
     r"\bon\s+(?P<table>[\w.\"]+)(?P<rest>.*)",
     re.IGNORECASE | re.DOTALL,
 )
+_CREATES_TRIGGER = re.compile(
+    r"\s*create\s+(?:or\s+replace\s+)?(?:temp\s+|temporary\s+|constraint\s+)?trigger", re.IGNORECASE
+)
 _BODY = re.compile(r"\bbegin\b(?P<body>.*)\bend\b\s*;?\s*$", re.IGNORECASE | re.DOTALL)
 _TOKENS = re.compile(
     r"""(?P<text>'(?:[^']|'')*'|\$(?P<tag>\w*)\$.*?\$(?P=tag)\$)|(?P<name>"(?:[^"]|"")*")|(?P<comment>--[^\n]*|/\*.*?\*/)"""
@@ -142,8 +145,9 @@ def statements(text: str) -> Iterator[str]:
         r"'(?:[^']|'')*'|\"[^\"]*\"|\$(\w*)\$.*?\$\1\$|--[^\n]*|/\*.*?\*/|;|\b\w+\b", text, re.DOTALL
     ):
         word = token[0].casefold()
-        if word == "trigger" and re.match(r"\s*create\b", text[start:], re.IGNORECASE):
-            depth = max(depth, 1) if re.search(r"\bbegin\b", text[token.end() :], re.IGNORECASE) else depth
+        if word == "trigger" and _CREATES_TRIGGER.fullmatch(without_comments(text[start : token.end()])):
+            head = text[token.end() :].partition(";")[0]
+            depth = max(depth, 1) if re.search(r"\bbegin\b", head, re.IGNORECASE) else depth
         elif depth and word in ("begin", "case"):
             depth += 1
         elif depth and word == "end":
@@ -153,16 +157,17 @@ def statements(text: str) -> Iterator[str]:
             if text[start : token.start()].strip():
                 yield text[start : token.start()]
             start = token.end()
-    if _without_comments(text[start:]).strip():
+    if without_comments(text[start:]).strip():
         yield text[start:]
 
 
-def _without_comments(text: str) -> str:
+def without_comments(text: str) -> str:
+    """The text as the database reads it."""
     return re.sub(r"--[^\n]*|/\*.*?\*/", " ", text, flags=re.DOTALL)
 
 
 def _touched_by_one(text: str, dialect: Dialect) -> Touched:
-    bare = _without_comments(text).strip()
+    bare = without_comments(text).strip()
     if not bare or _CONTROL.match(bare):
         return Touched()
     if found := _CURSOR.match(bare):
@@ -292,7 +297,8 @@ def _visible(ctes: exp.With, inside: exp.Expr, name: str) -> bool:
 
 def _of(table: exp.Table, dialect: Dialect) -> Name:
     schema = table.args.get("db")
-    return Name(_folded(table.this, dialect), None if schema is None else _folded(schema, dialect))
+    known = None if schema is None else _folded(schema, dialect)
+    return Name(_folded(table.this, dialect), None if dialect == "sqlite" and known == "main" else known)
 
 
 def _folded(identifier: exp.Identifier, dialect: Dialect) -> str:

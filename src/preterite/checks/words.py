@@ -48,6 +48,7 @@ VERBS = {
     "close": "closed",
     "create": "created",
     "delete": "deleted",
+    "deliver": "delivered",
     "issue": "issued",
     "order": "ordered",
     "pack": "packed",
@@ -98,4 +99,4 @@ def suggestion(name: str) -> str:
     near = difflib.get_close_matches(words[-1].casefold(), list(VERBS), 1, 0.8)
     if near and len(words) > 1:
         return f"{''.join(words[:-1])}{VERBS[near[0]].capitalize()}"
-    return f"{''.join(words)}Changed"
+    return f"{''.join(words[:-1] or words)}Changed"

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from preterite.cli.application import Refused, add_command, find
+from preterite.clock import SystemClock
 from preterite.errors import UsageError
 
 HELP = """\
@@ -102,7 +102,7 @@ def _begin(file: Path, reason: str, found: list[Any], exists: bool) -> int:
         raise UsageError(
             f"{file} is there already, and may only shrink. Write a further entry by hand, with its reason."
         )
-    entries = accepted.begun(found, reason, datetime.now(UTC).date())
+    entries = accepted.begun(found, reason, SystemClock().now().date())
     accepted.write(file, entries)
     print(f"{file}: {len(entries)} crossings accepted", file=sys.stderr)
     return 0

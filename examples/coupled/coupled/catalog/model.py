@@ -1,0 +1,16 @@
+"""The tables of Catalog."""
+
+from __future__ import annotations
+
+from sqlalchemy.orm import Mapped, mapped_column
+
+from coupled.database import Base
+
+
+class Product(Base):
+    """A thing that is for sale."""
+
+    __tablename__ = "product"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str]

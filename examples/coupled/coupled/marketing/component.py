@@ -1,0 +1,11 @@
+"""The component Marketing."""
+
+from preterite import Component
+
+from coupled.marketing.contracts import CampaignBegun
+
+TABLES = """
+CREATE TABLE popular (product TEXT PRIMARY KEY, times INTEGER);
+CREATE MATERIALIZED VIEW top_customers AS SELECT customer, count(*) FROM purchase GROUP BY customer;
+"""
+marketing = Component("marketing", publishes=[CampaignBegun], tables=TABLES)  # crosses: view-crosses role-shared
