@@ -52,7 +52,11 @@ def kept(name: str) -> dict[str, Any]:
 
 def _filled(found: re.Match[str]) -> str:
     name = found[2]
-    return f"{found[1]}{targets_table(_kept_if_any) if name == 'targets' else TABLES[name](kept(name))}{found[3]}"
+    if name == "targets":
+        return f"{found[1]}{targets_table(_kept_if_any)}{found[3]}"
+    figures = _kept_if_any(name)
+    table = "Not measured yet.\n" if figures is None else TABLES[name](figures)
+    return f"{found[1]}{table}{found[3]}"
 
 
 def _kept_if_any(name: str) -> dict[str, Any] | None:

@@ -22,6 +22,7 @@ from preterite.unit_of_work import Deferrable, OwnUnitOfWork, Published, UnitOfW
 
 TIME_LIMIT_SECONDS = 30.0
 SagaType = TypeVar("SagaType", bound=type[Saga])
+Upcasting = TypeVar("Upcasting", bound=Callable[[Any], Event])
 Function = TypeVar("Function", bound=Callable[..., Awaitable[None] | None])
 
 
@@ -49,6 +50,14 @@ class Handler:
     saga: type[Saga] | None = None
     reaction: Reaction | None = None
     schedule: Schedule | None = None
+
+
+@dataclass(frozen=True)
+class Upcast:
+    """How an older version of an event is read: as the class that it was, out of which the present one is made."""
+
+    checked: Checked
+    make: Callable[[Any], Message]
 
 
 @dataclass(frozen=True)
@@ -94,6 +103,7 @@ class Component:
         self.handlers: list[Handler] = []
         self.sagas: list[type[Saga]] = []
         self.commands: dict[type[Command], Deferrable] = {}
+        self.upcasters: dict[tuple[type[Event], int], Upcast] = {}
         self.published = {
             event_type: Published(wire_name(event_type, name), Checked(event_type)) for event_type in self.publishes
         }
@@ -118,6 +128,19 @@ class Component:
 
         def declare(function: Function) -> Function:
             self._declare(Handler(name or function.__name__, message_type, function, apart, formerly, recoverability))
+            return function
+
+        return declare
+
+    def upcasts(self, old: type[Event], *, to: type[Event]) -> Callable[[Upcasting], Upcasting]:
+        """Read what was written in an older version of an event through the decorated function.
+
+        `old` is the class as it was, with its `version=`, published by nobody any more; the function makes of it what
+        this component's handlers take. One that raises has the event set aside, as one that cannot be decoded.
+        """
+
+        def declare(function: Upcasting) -> Upcasting:
+            self.upcasters[to, old.__contract__.version] = Upcast(Checked(old), function)
             return function
 
         return declare

@@ -44,13 +44,19 @@ def opened(subscriptions: Subscriptions, record: Record) -> Item:
     if subscription is None:
         return Item(record, envelope, None, None, None, unknown=envelope.type not in subscriptions.declared)
     try:
-        event = subscription.checked.decode(envelope.data)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        event = subscription.decoded(envelope)
+    except Exception as error:
+        # What is written is not what it says it is, or the reader's own upcast could not make anything of it.
         return Item(
             record,
             envelope,
             subscription,
             None,
-            failure_of(Undecodable(f"{envelope.type} version {envelope.version}: {error}")),
+            failure_of(Undecodable(f"{envelope.type} version {envelope.version}: {_said(error)}")),
         )
     return Item(record, envelope, subscription, event, None)
+
+
+def _said(error: Exception) -> str:
+    known = isinstance(error, (msgspec.DecodeError, UnicodeDecodeError))
+    return str(error) if known else f"its upcast raised {type(error).__name__}: {error}"

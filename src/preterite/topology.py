@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from hashlib import sha256
 
 from preterite.calendars import Schedule, schedule_fault
-from preterite.component import Call, Component, Given, Handler, call_of
+from preterite.component import Call, Component, Given, Handler, Upcast, call_of
 from preterite.contracts import Checked, Command, Event, Message, key_fault
+from preterite.envelope import Envelope
 from preterite.errors import SystemRefused
 from preterite.log import Kind
 from preterite.recoverability import Recoverability
@@ -38,6 +39,15 @@ class Subscription:
     wire_name: str
     checked: Checked
     handlers: tuple[BoundHandler, ...]
+    upcasts: Mapping[int, Upcast] = field(default_factory=dict[int, Upcast])
+    """How older versions are read, by their number."""
+
+    def decoded(self, message: Envelope) -> Message:
+        """The message as the handlers take it; raises msgspec's error, or what an upcast raises."""
+        upcast = self.upcasts.get(message.version) if self.upcasts else None
+        if upcast is None:
+            return self.checked.decode(message.data)
+        return upcast.make(upcast.checked.decode(message.data))
 
     @property
     def in_runs(self) -> bool:
@@ -239,10 +249,8 @@ def _subscriptions(
                 f"{component.name}.{handler.name} handles {handler.message_type.__name__}, which no component "
                 "publishes; add it to its owner's publishes=[…], and the owner to the system."
             )
-    by_wire_name = {
-        wire_name: Subscription(events[wire_name][0], wire_name, Checked(events[wire_name][1]), tuple(handlers))
-        for wire_name, handlers in heard.items()
-    }
+    by_wire_name = {name: _subscription(component, name, *events[name], handlers) for name, handlers in heard.items()}
+    faults += _upcast_faults(component, {events[wire_name][1] for wire_name in heard})
     return Subscriptions(
         component,
         by_wire_name,
@@ -251,6 +259,25 @@ def _subscriptions(
         frozenset(events),
         _fingerprint(events, commands),
     )
+
+
+def _subscription(
+    component: Component, wire_name: str, publisher: str, event_type: type[Event], handlers: Sequence[BoundHandler]
+) -> Subscription:
+    upcasts = {version: upcast for (to, version), upcast in component.upcasters.items() if to is event_type}
+    return Subscription(publisher, wire_name, Checked(event_type), tuple(handlers), upcasts)
+
+
+def _upcast_faults(component: Component, heard: set[type[Event]]) -> Iterator[str]:
+    for (to, version), upcast in component.upcasters.items():
+        old = upcast.checked.message_type.__name__
+        if to not in heard:
+            yield f"{component.name!r} upcasts {old} to {to.__name__}, which it does not hear."
+        elif version >= to.__contract__.version:
+            yield (
+                f"{component.name!r} upcasts {old} of version {version} to {to.__name__} of version "
+                f"{to.__contract__.version}; only an older version can be made into a newer one."
+            )
 
 
 def _bound(

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import msgspec
 
 from preterite.checks.findings import Finding, Place
-from preterite.errors import UsageError
+from preterite.errors import ConfigurationError
 
 FILE = "accepted.toml"
 _HEAD = """\
@@ -45,18 +45,18 @@ class _File(msgspec.Struct, forbid_unknown_fields=True):
 
 
 def read(file: Path) -> tuple[Entry, ...]:
-    """The entries of a list; none where there is no file. Raises `UsageError` where it cannot be understood."""
+    """The entries of a list; none where there is no file. Raises `ConfigurationError` where it cannot be understood."""
     if not file.exists():
         return ()
     try:
         found = msgspec.convert(tomllib.loads(file.read_text(encoding="utf-8")), _File)
     except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
-        raise UsageError(
+        raise ConfigurationError(
             f"{file} cannot be read: {error}. An entry has key, reason and since, as in since = 2026-11-25."
         ) from error
     for entry in found.accepted:
         if not entry.reason.strip():
-            raise UsageError(f"{file} accepts {entry.key} without a reason.")
+            raise ConfigurationError(f"{file} accepts {entry.key} without a reason.")
     return tuple(Entry(one.key, one.reason, one.since) for one in found.accepted)
 
 

@@ -35,6 +35,8 @@ _SHAPES = (
 _DATE = re.compile(r"(?:19|20)\d\d[-/.]?(?:0[1-9]|1[0-2])[-/.]?(?:0[1-9]|[12]\d|3[01])")
 OBSERVED_MIN = 5
 """How many different values it takes to see a sequence or a prefix."""
+COUNTING_SPREAD = 10
+"""So many times as many numbers as there are values may lie between the least and the greatest of those that count."""
 
 
 def check_events(partition: Partition) -> Iterator[Finding]:
@@ -106,10 +108,10 @@ def meaning_of(texts: Sequence[str]) -> str | None:
     """What can be read out of identifiers: numbers that count, dates, a prefix; nothing where they mean nothing."""
     if len(texts) < OBSERVED_MIN or all(_is_uuid(text) for text in texts):
         return None
-    if all(text.isdigit() for text in texts):
-        numbers = sorted(int(text) for text in texts)
-        spread = numbers[-1] - numbers[0] + 1
-        return "numbers that count" if spread <= 10 * len(numbers) else None
+    ends = [re.search(r"\d{1,18}$", text) for text in texts]
+    numbers = sorted(int(end[0]) for end in ends if end is not None)
+    if len(numbers) == len(texts) and numbers[-1] - numbers[0] < COUNTING_SPREAD * len(numbers):
+        return "numbers that count"
     if all(_DATE.search(text) for text in texts):
         return "dates"
     prefix = texts[0]

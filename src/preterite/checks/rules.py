@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from preterite.evolution.compatibility import WAYS
+
 Severity = Literal["error", "warning", "note"]
 
 
@@ -14,7 +16,7 @@ class Rule:
     """One rule; `level` says where it is looked for."""
 
     id: str
-    level: Literal["code", "data", "events", "run time", "rights", "list"]
+    level: Literal["code", "data", "events", "contracts", "run time", "rights", "list"]
     severity: Severity
     says: str
     why: str
@@ -206,6 +208,62 @@ _RULES = (
         "A field that a base class gains changes the contracts of all that inherit, and readers begin to "
         "dispatch on types.",
         "Write the fields out.",
+    ),
+    Rule(
+        "contract-field-required", "contracts", "error",
+        "No field comes that must be there: what was written before lacks it.",
+        "Stored events are read again, by late subscribers and replays; one that lacks the field could not be.",
+        WAYS["contract-field-required"],
+        "shop_id: UUID  # new", "shop_id: UUID | None = None",
+    ),
+    Rule(
+        "contract-field-gone", "contracts", "error",
+        "No field goes that readers count on.",
+        "Programs that are older go on running for a while, and read what is written now.",
+        WAYS["contract-field-gone"],
+    ),
+    Rule(
+        "contract-type", "contracts", "error",
+        "No field changes its type, not even to a wider one.",
+        "One side reads what the other cannot write: older readers the new, or newer readers the old.",
+        WAYS["contract-type"],
+        "quantity: float  # was int", "amount: float | None = None  # beside quantity: int",
+    ),
+    Rule(
+        "contract-values", "contracts", "error",
+        "No value comes that readers do not know, and none goes that is stored.",
+        "A reader that meets an unknown value can only set the event aside.",
+        WAYS["contract-values"],
+    ),
+    Rule(
+        "contract-limits", "contracts", "error",
+        "No limit changes that readers rely on or that stored events do not keep.",
+        "What was written under other limits is refused when it is read.",
+        WAYS["contract-limits"],
+    ),
+    Rule(
+        "contract-key", "contracts", "error",
+        "The key of an event never changes.",
+        "It decides order and place; what was written lies by the old one.",
+        WAYS["contract-key"],
+    ),
+    Rule(
+        "contract-gone", "contracts", "error",
+        "An event that is in a log is declared.",
+        "What is stored could be read by nobody.",
+        WAYS["contract-gone"],
+    ),
+    Rule(
+        "contract-upcast", "contracts", "error",
+        "Whoever hears an event can read its older versions.",
+        "They are in the log, and come with every replay and every late start.",
+        WAYS["contract-upcast"],
+    ),
+    Rule(
+        "contract-strict", "contracts", "error",
+        "Readers ignore fields that they do not know.",
+        "Otherwise no field could ever be added.",
+        WAYS["contract-strict"],
     ),
     Rule(
         "waits-while-handling", "run time", "error",

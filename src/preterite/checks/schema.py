@@ -124,3 +124,17 @@ def _grantees(statement: str, dialect: Dialect) -> Iterator[str]:
         return
     for principal in tree.find_all(exp.GrantPrincipal):
         yield principal.name
+
+
+def columns(text: str) -> dict[str, list[str]]:
+    """The tables that SQL text makes, and their columns."""
+    found: dict[str, list[str]] = {}
+    for statement in statements(text):
+        try:
+            tree = sqlglot.parse_one(statement, read="postgres")
+        except SqlglotError:
+            continue
+        if isinstance(tree, exp.Create) and isinstance(tree.this, exp.Schema):
+            made = [column.name for column in tree.this.expressions if isinstance(column, exp.ColumnDef)]
+            found[tree.this.this.name] = made
+    return found

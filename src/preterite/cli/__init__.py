@@ -17,6 +17,7 @@ from typing import NoReturn
 from preterite.cli import (
     check,
     clock,
+    contracts,
     dead,
     describe,
     migrate,
@@ -28,6 +29,7 @@ from preterite.cli import (
     run,
     simulate,
     status,
+    who,
 )
 from preterite.cli.application import Refused
 from preterite.errors import (
@@ -51,7 +53,23 @@ Partition a business system through events: each component owns its database and
 
 APP is module:attribute; it may be left out where [tool.preterite] in pyproject.toml names it.
 """
-COMMANDS = (run, status, dead, replay, publish, describe, check, recover, retire, migrate, provision, clock, simulate)
+COMMANDS = (
+    run,
+    status,
+    dead,
+    replay,
+    publish,
+    describe,
+    check,
+    contracts,
+    who,
+    recover,
+    retire,
+    migrate,
+    provision,
+    clock,
+    simulate,
+)
 
 
 class _Parser(argparse.ArgumentParser):

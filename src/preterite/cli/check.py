@@ -10,6 +10,7 @@ from typing import Any
 from preterite.cli.application import Refused, add_command, find
 from preterite.clock import SystemClock
 from preterite.errors import UsageError
+from preterite.evolution import lock
 
 HELP = """\
 Looks for whatever crosses a boundary between components: in code, SQL, declared tables, databases and events.
@@ -49,12 +50,12 @@ def add_to(commands: Any) -> None:
 def check(options: argparse.Namespace) -> int:
     """Check, and say what was found; 1 if anything crosses that is not accepted."""
     application, _ = find([options.app] if options.app else [])
-    checks = _checks()
+    whole = checks()
     from preterite.checks import accepted, report
 
     file: Path = options.list or root() / accepted.FILE
     entries = accepted.read(file)
-    found = checks.check(application.system, application.urls())
+    found = whole.check(application.system, application.urls(), root() / lock.FILE)
     if options.accept is not None:
         return _begin(file, options.accept, found, bool(entries))
     if options.shrink:
@@ -73,7 +74,7 @@ def check(options: argparse.Namespace) -> int:
 
 def explain(options: argparse.Namespace) -> int:
     """Explain a rule, or list all."""
-    _checks()
+    checks()
     from preterite.checks.report import explained
     from preterite.checks.rules import RULES
     from preterite.cli.output import table
@@ -99,18 +100,17 @@ def _begin(file: Path, reason: str, found: list[Any], exists: bool) -> int:
     from preterite.checks import accepted
 
     if exists:
-        raise UsageError(
-            f"{file} is there already, and may only shrink. Write a further entry by hand, with its reason."
-        )
+        raise Refused(f"{file} is there already, and may only shrink. Write a further entry by hand, with its reason.")
     entries = accepted.begun(found, reason, SystemClock().now().date())
     accepted.write(file, entries)
     print(f"{file}: {len(entries)} crossings accepted", file=sys.stderr)
     return 0
 
 
-def _checks() -> Any:
+def checks() -> Any:
+    """The package of checks; raises `UsageError` where what it needs is not installed."""
     try:
-        from preterite import checks
+        from preterite import checks as found
     except ModuleNotFoundError as error:
         raise UsageError(f"preterite check needs {error.name}: pip install 'preterite[check]'.") from error
-    return checks
+    return found

@@ -1,0 +1,327 @@
+"""What really ran: every statement with the component whose code ran it, what handlers connect to, what events held.
+
+Statements come from SQLite's own trace, from psycopg's cursors, from SQLAlchemy's engines and from Django's
+connections, so that whatever a test uses is seen; one that is seen twice counts once. Whose it is says the innermost
+frame in a component's own code, and where there is none, the handler that runs.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sqlite3
+import sys
+import threading
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, cast
+from urllib.parse import urlsplit
+
+from preterite.checks.data import crossings, where
+from preterite.checks.events import observed
+from preterite.checks.findings import Finding, Place, in_order
+from preterite.checks.partition import Partition, Territory
+from preterite.checks.sql import Shapes, Unread
+from preterite.contracts import Event
+from preterite.handling import Handling
+from preterite.system import System
+from preterite.unit_of_work import UnitOfWork
+
+VALUES_MAX = 200
+"""How many values of a field are looked at."""
+FRAMES_MAX = 120
+"""How far up a stack whoever runs a statement is looked for."""
+_running = threading.local()
+_recorders: list[Recorder] = []
+_hooks: list[object] = []
+_paths: dict[int, tuple[str, ...]] = {}
+"""The search path that was set on a connection, by the connection's identity."""
+
+
+class Recorder:
+    """Collects findings while it records; `findings` may be asked at any time."""
+
+    def __init__(self, system: System, urls: Mapping[str, str], allowed: Sequence[str] = ()) -> None:
+        self._partition = Partition(system, urls)
+        self._urls = dict(urls)
+        self._allowed = set(allowed)
+        self._shapes = {one.dialect: Shapes(one.dialect) for one in self._partition.territories}
+        self._found: dict[tuple[str, Place], Finding] = {}
+        self._values: dict[tuple[str, str, str], dict[object, None]] = {}
+        self._lock = threading.Lock()
+        self.statements = 0
+        """How many were seen of components."""
+
+    def findings(self) -> list[Finding]:
+        """Everything that crossed so far."""
+        with self._lock:
+            seen = [*self._found.values()]
+            values = {place: list(kept) for place, kept in self._values.items()}
+        for (component, event, field), kept in values.items():
+            seen += observed(component, event, field, kept)
+        return in_order(seen)
+
+    def ran(self, statement: str, connection: object = None) -> None:
+        """A statement is about to run, in this thread."""
+        territory, place = self._whose()
+        if territory is None:
+            return
+        self.statements += 1
+        try:
+            touched = self._shapes[territory.dialect].touched(statement)
+        except Unread as error:
+            what = " ".join(statement.split())[:40]
+            sentence = f"{territory.name} ran {what!r}: {error}."
+            self._add(Finding("sql-not-understood", territory.name, what, "run", sentence, place))
+            return
+        path = _paths.get(id(connection), ())
+        if touched.search_path is not None:
+            _paths[id(connection)] = touched.search_path
+        for one in crossings(self._partition, territory, touched, "touched-foreign-table", place, path):
+            if one.rule != "table-without-owner":
+                self._add(one)
+
+    def connected(self, target: str) -> None:
+        """Something connects, in this thread; while a handler runs that is a wait for somebody else."""
+        component, handler = getattr(_running, "handler", (None, None))
+        if component is None or target in self._allowed or self._is_own(component, target):
+            return
+        _, place = self._whose()
+        sentence = f"{component} connects to {target} while {handler} handles an event."
+        self._add(Finding("waits-while-handling", component, target, handler or "", sentence, place))
+
+    def published(self, component: str, event: Event) -> None:
+        """An event was published: its values tell whether identifiers mean something."""
+        for field in event.__struct_fields__:
+            value = getattr(event, field)
+            kept = self._values.setdefault((component, type(event).__name__, field), {})
+            if isinstance(value, (str, int)) and not isinstance(value, bool) and len(kept) < VALUES_MAX:
+                kept[value] = None
+
+    def _is_own(self, component: str, target: str) -> bool:
+        url = self._urls.get(component, "")
+        parts = urlsplit(url)
+        if url.startswith("sqlite"):
+            return target == str(Path(parts.path.removeprefix("/")).absolute()) or target == parts.path
+        return target in (where(url), f"{parts.hostname}:{parts.port or 5432}")
+
+    def _whose(self) -> tuple[Territory | None, Place]:
+        """The component whose code is nearest on this stack, and the line."""
+        frame: Any = sys._getframe(1)  # pyright: ignore[reportPrivateUsage] - a stack has no other door
+        for _ in range(FRAMES_MAX):
+            if frame is None:
+                break
+            territory = self._partition.of_module(frame.f_globals.get("__name__", ""))
+            if territory is not None:
+                return territory, Place(Path(frame.f_code.co_filename), frame.f_lineno)
+            frame = frame.f_back
+        component, _ = getattr(_running, "handler", (None, None))
+        names = {one.name for one in self._partition.territories}
+        return (self._partition.territory(component) if component in names else None), Place()
+
+    def _add(self, finding: Finding) -> None:
+        with self._lock:
+            self._found.setdefault((finding.key, finding.place), finding)
+
+
+_paths: dict[int, tuple[str, ...]] = {}
+
+
+@contextmanager
+def recording(
+    system: System, urls: Mapping[str, str] | None = None, allowed: Sequence[str] = ()
+) -> Generator[Recorder]:
+    """Record all that runs in this process; `allowed` names `host:port` that handlers may call all the same."""
+    recorder = Recorder(system, urls or {}, allowed)
+    with ExitStack() as stack:
+        _hook_machine()
+        stack.enter_context(_hook_handlers())
+        stack.enter_context(_hook_publishing())
+        stack.enter_context(_hook_sqlite())
+        stack.enter_context(_hook_psycopg())
+        stack.enter_context(_hook_sqlalchemy())
+        stack.enter_context(_hook_django())
+        _recorders.append(recorder)
+        stack.callback(_recorders.remove, recorder)
+        yield recorder
+
+
+def _tell(statement: object, connection: object = None) -> None:
+    if getattr(_running, "telling", False):
+        return
+    _running.telling = True
+    try:
+        text = statement.decode() if isinstance(statement, bytes) else str(statement)
+        for recorder in list(_recorders):
+            recorder.ran(text, connection)
+    finally:
+        _running.telling = False
+
+
+def _hook_machine() -> None:
+    """Python's own audit tells of connections. Its hook stays, and is silent without recorders."""
+    if not _hooks:
+        _hooks.append(_audit)
+        sys.addaudithook(_audit)
+
+
+def _audit(event: str, arguments: tuple[Any, ...]) -> None:
+    if not _recorders or getattr(_running, "telling", False):
+        return
+    if event == "sqlite3.connect":
+        target = str(arguments[0])
+        _tell_connected(target if target.startswith(":") else str(Path(target.removeprefix("file:")).absolute()))
+    elif event == "socket.connect" and isinstance(arguments[1], tuple):
+        host, port = cast(tuple[str, int], arguments[1][:2])
+        _tell_connected(f"{host}:{port}")
+
+
+def _tell_connected(target: str) -> None:
+    for recorder in list(_recorders):
+        recorder.connected(target)
+
+
+@contextmanager
+def _replaced(owner: Any, name: str, made: Callable[[Any], Any]) -> Generator[None]:
+    before = getattr(owner, name)
+    setattr(owner, name, made(before))
+    try:
+        yield
+    finally:
+        setattr(owner, name, before)
+
+
+@contextmanager
+def _hook_sqlite() -> Generator[None]:
+    """Connections that are opened from now on tell what they run."""
+
+    def around(connect: Callable[..., Any]) -> Callable[..., Any]:
+        def traced(*arguments: Any, **named: Any) -> Any:
+            connection = connect(*arguments, **named)
+            connection.set_trace_callback(_tell)
+            return connection
+
+        return traced
+
+    with _replaced(sqlite3, "connect", around), _replaced(importlib.import_module("sqlite3.dbapi2"), "connect", around):
+        yield
+
+
+@contextmanager
+def _hook_handlers() -> Generator[None]:
+    """Note which handler runs in which thread."""
+
+    def around(call: Callable[..., Any]) -> Callable[..., Any]:
+        def noting(handling: Any, batch: Any, bound: Any, *others: Any, **named: Any) -> Any:
+            before = getattr(_running, "handler", (None, None))
+            _running.handler = (handling._component.name, bound.name)
+            try:
+                return call(handling, batch, bound, *others, **named)
+            finally:
+                _running.handler = before
+
+        return noting
+
+    with _replaced(Handling, "call", around):
+        yield
+
+
+@contextmanager
+def _hook_publishing() -> Generator[None]:
+    def around(publish: Callable[..., Any]) -> Callable[..., Any]:
+        def noting(unit: Any, event: Event, **named: Any) -> Any:
+            found = publish(unit, event, **named)
+            for recorder in list(_recorders):
+                recorder.published(unit._identity.component, event)
+            return found
+
+        return noting
+
+    with _replaced(UnitOfWork, "publish", around):
+        yield
+
+
+@contextmanager
+def _hook_psycopg() -> Generator[None]:
+    """Cursors and connections of psycopg, where it is installed."""
+    try:
+        import psycopg
+        from psycopg.conninfo import conninfo_to_dict
+    except ModuleNotFoundError:
+        yield
+        return
+
+    def cursor(execute: Callable[..., Any]) -> Callable[..., Any]:
+        def telling(self: Any, query: Any, *others: Any, **named: Any) -> Any:
+            text = query if isinstance(query, (str, bytes)) else query.as_string(self)
+            _tell(text, self.connection)
+            return execute(self, query, *others, **named)
+
+        return telling
+
+    def connecting(connect: Any) -> Any:
+        def telling(cls: Any, conninfo: str = "", **named: Any) -> Any:
+            given = {key: value for key, value in named.items() if key in ("host", "port", "dbname")}
+            parts = conninfo_to_dict(conninfo, **given)
+            host = "127.0.0.1" if parts.get("host") in (None, "localhost", "::1") else parts["host"]
+            _tell_connected(f"postgresql://{host}:{parts.get('port', 5432)}/{parts.get('dbname', '')}")
+            return connect.__func__(cls, conninfo, **named)
+
+        return classmethod(telling)
+
+    with ExitStack() as stack:
+        for kind in (psycopg.Cursor, psycopg.AsyncCursor):
+            for name in ("execute", "executemany", "copy", "stream"):
+                stack.enter_context(_replaced(kind, name, cursor))
+        before = psycopg.Connection.__dict__["connect"]
+        psycopg.Connection.connect = connecting(before)
+        stack.callback(setattr, psycopg.Connection, "connect", before)
+        yield
+
+
+@contextmanager
+def _hook_sqlalchemy() -> Generator[None]:
+    """Engines of whatever driver."""
+    if "sqlalchemy" not in sys.modules:
+        yield
+        return
+    from sqlalchemy import event
+    from sqlalchemy.engine import Engine
+
+    def before(connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        _tell(statement, connection.connection.driver_connection)
+
+    event.listen(Engine, "before_cursor_execute", before)
+    try:
+        yield
+    finally:
+        event.remove(Engine, "before_cursor_execute", before)
+
+
+@contextmanager
+def _hook_django() -> Generator[None]:
+    """Django's connections, those that are open and those to come."""
+    if "django" not in sys.modules:
+        yield
+        return
+    connections: Any = importlib.import_module("django.db").connections
+    created: Any = importlib.import_module("django.db.backends.signals").connection_created
+
+    def wrapped(execute: Any, sql: str, parameters: Any, many: bool, context: Any) -> Any:
+        _tell(sql, context["connection"].connection)
+        return execute(sql, parameters, many, context)
+
+    def add(connection: Any, **_: Any) -> None:
+        if wrapped not in connection.execute_wrappers:
+            connection.execute_wrappers.append(wrapped)
+
+    created.connect(add)
+    for one in connections.all(initialized_only=True):
+        add(one)
+    try:
+        yield
+    finally:
+        created.disconnect(add)
+        for one in connections.all(initialized_only=True):
+            if wrapped in one.execute_wrappers:
+                one.execute_wrappers.remove(wrapped)

@@ -1,0 +1,142 @@
+"""The shape of an event as it travels: names on the wire, types, what may be missing. Plain data, for a file.
+
+A type is a word (`"uuid"`) or a word with what it holds (`{"list": "uuid"}`, `{"int": {"ge": 1}}`, `{"enum": ["a"]}`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple, cast
+
+import msgspec
+from msgspec import inspect as types
+
+from preterite.contracts import Event, wire_name
+from preterite.errors import UsageError
+
+Type = str | Mapping[str, Any]
+PLAIN: Mapping[type[types.Type], str] = {
+    types.AnyType: "any",
+    types.NoneType: "null",
+    types.BoolType: "bool",
+    types.UUIDType: "uuid",
+    types.DecimalType: "decimal",
+    types.DateType: "date",
+    types.TimeDeltaType: "duration",
+}
+LIMITED: Mapping[type[types.Type], tuple[str, tuple[str, ...]]] = {
+    types.IntType: ("int", ("gt", "ge", "lt", "le", "multiple_of")),
+    types.FloatType: ("float", ("gt", "ge", "lt", "le", "multiple_of")),
+    types.StrType: ("str", ("min_length", "max_length", "pattern")),
+    types.BytesType: ("bytes", ("min_length", "max_length")),
+    types.ByteArrayType: ("bytes", ("min_length", "max_length")),
+    types.DateTimeType: ("datetime", ("tz",)),
+    types.TimeType: ("time", ("tz",)),
+}
+ARRAYS: Mapping[type[types.Type], str] = {
+    types.ListType: "list",
+    types.VarTupleType: "list",
+    types.SetType: "set",
+    types.FrozenSetType: "set",
+}
+
+
+class Field(NamedTuple):
+    """A field on the wire; an optional one has a default that readers take where it is missing."""
+
+    type: Type
+    optional: bool = False
+
+
+class Shape(NamedTuple):
+    """An event, in one of its versions."""
+
+    name: str
+    version: int
+    key: str | None
+    fields: Mapping[str, Field]
+
+
+def shape_of(event: type[Event], component: str) -> Shape:
+    """How an event of a component travels; raises `UsageError` for a type that cannot be told."""
+    info = cast(types.StructType, types.type_info(event))
+    key = event.__contract__.key
+    names = {field.name: field.encode_name for field in info.fields}
+    return Shape(
+        wire_name(event, component), event.__contract__.version, None if key is None else names[key], _fields(info)
+    )
+
+
+def _fields(info: types.StructType) -> dict[str, Field]:
+    return {field.encode_name: Field(_type(field.type), not field.required) for field in info.fields}
+
+
+def _type(info: types.Type) -> Type:
+    plain = PLAIN.get(type(info))
+    if plain is not None:
+        return plain
+    if type(info) in LIMITED:
+        word, limits = LIMITED[type(info)]
+        given = {limit: getattr(info, limit) for limit in limits if getattr(info, limit) is not None}
+        return {word: given} if given else word
+    if type(info) in ARRAYS:
+        return _array(ARRAYS[type(info)], cast(Any, info))
+    match info:
+        case types.UnionType():
+            return {"one of": sorted((_type(one) for one in info.types), key=str)}
+        case types.EnumType():
+            return {"enum": sorted((member.value for member in info.cls), key=str)}
+        case types.LiteralType():
+            return {"enum": sorted(info.values, key=str)}
+        case types.TupleType():
+            return {"tuple": [_type(one) for one in info.item_types]}
+        case types.DictType():
+            return {"dict": {"key": _type(info.key_type), "value": _type(info.value_type)}}
+        case types.StructType():
+            made: dict[str, Any] = {name: written(field) for name, field in _fields(info).items()}
+            return {"strict struct" if info.forbid_unknown_fields else "struct": made}
+        case _:
+            raise UsageError(f"A field of type {type(info).__name__} cannot be part of a contract.")
+
+
+def _array(word: str, info: Any) -> Type:
+    limits = {limit: getattr(info, limit) for limit in ("min_length", "max_length") if getattr(info, limit) is not None}
+    item = _type(info.item_type)
+    return {word: {"of": item, **limits}} if limits else {word: item}
+
+
+def written(field: Field) -> Any:
+    """A field as the file holds it: its type alone, or with the word that it may be missing."""
+    return {"optional": field.type} if field.optional else field.type
+
+
+def read(text: Any) -> Field:
+    """The field that the file holds."""
+    if isinstance(text, dict) and list(cast(dict[str, Any], text)) == ["optional"]:
+        return Field(cast(dict[str, Any], text)["optional"], True)
+    return Field(text)
+
+
+def word_of(one: Type) -> str:
+    """What a type is."""
+    return one if isinstance(one, str) else next(iter(one))
+
+
+def holds(one: Type) -> Any:
+    """What a type holds, or how it is limited."""
+    return {} if isinstance(one, str) else next(iter(one.values()))
+
+
+def shown(one: Type) -> str:
+    """A type in a few words."""
+    if isinstance(one, str):
+        return one
+    word, held = word_of(one), holds(one)
+    if word in ("one of", "enum"):
+        return " or ".join(shown(part) if word == "one of" else repr(part) for part in held)
+    if word in ("struct", "strict struct"):
+        return f"struct of {', '.join(held)}"
+    if word in ("list", "set"):
+        limited = cast(dict[str, Any], held if isinstance(held, dict) and "of" in held else {"of": held})
+        return f"{word} of {shown(limited['of'])}"
+    return f"{word} {msgspec.json.encode(held).decode()}"

@@ -1,0 +1,130 @@
+"""What ran: statements, connections and events, with the component that is to answer for them."""
+
+from __future__ import annotations
+
+import socket
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from preterite import Component, Event, System
+from preterite.checks.findings import Finding
+from preterite.checks.recording import recording
+from preterite.testing import started
+
+AT = datetime(2013, 1, 17, 13, 37, tzinfo=UTC)
+
+
+class ItemPurchased(Event, key="customer_id"):
+    purchase_id: UUID
+    customer_id: UUID
+    purchased_at: datetime
+    order_id: str = ""
+
+
+def found(folder: Path, handle: Callable[[object, Path], None], count: int = 1, **recorded: object) -> list[Finding]:
+    """What is recorded while Finance handles purchases in this way."""
+    sales = Component("sales", publishes=[ItemPurchased], tables="create table purchase (id text)")
+    finance = Component("finance", tables="create table bill (id text)")
+
+    @finance.handles(ItemPurchased)
+    def bill(event: ItemPurchased, session: Session) -> None:
+        handle(session, folder / "sales.sqlite")
+
+    system = System("shop", [sales, finance])
+    urls = {name: f"sqlite:///{folder}/{name}.sqlite" for name in ("sales", "finance")}
+    with recording(system, urls, **recorded) as recorder:  # pyright: ignore[reportArgumentType]
+        with started(system, databases=urls) as shop:
+            with shop.connection(sales) as connection, sales.unit_of_work(connection) as unit_of_work:
+                for number in range(count):
+                    event = ItemPurchased(
+                        purchase_id=uuid4(), customer_id=uuid4(), purchased_at=AT, order_id=f"2024-{number:04}"
+                    )
+                    unit_of_work.publish(event)
+            shop.settle()
+    return recorder.findings()
+
+
+def keys(findings: list[Finding]) -> list[str]:
+    return sorted(one.key for one in findings)
+
+
+def test_a_handler_that_keeps_to_its_own_tables_crosses_nothing(tmp_path: Path) -> None:
+    def handle(session: Session, _: Path) -> None:
+        session.execute(text("insert into bill values ('a')"))
+        session.execute(text("with purchase as (select id from bill) select * from purchase"))
+
+    assert found(tmp_path, handle) == []  # pyright: ignore[reportArgumentType]
+
+
+def test_another_components_database_is_seen_by_statement_and_by_connection(tmp_path: Path) -> None:
+    def handle(_: object, sales: Path) -> None:
+        with closing(sqlite3.connect(sales)) as connection:
+            connection.execute("select count(*) from " + "purchase").fetchone()
+
+    assert keys(found(tmp_path, handle)) == [
+        "touched-foreign-table:finance:sales.purchase:read",
+        f"waits-while-handling:finance:{tmp_path}/sales.sqlite:bill",
+    ]
+
+
+def test_a_statement_that_was_put_together_is_seen_where_it_ran(tmp_path: Path) -> None:
+    def handle(session: Session, sales: Path) -> None:
+        session.connection().exec_driver_sql(f"attach '{sales}' as theirs")
+        session.execute(text("".join(["delete ", "from ", "purchase"])))
+
+    findings = found(tmp_path, handle)  # pyright: ignore[reportArgumentType]
+
+    assert keys(findings) == ["touched-foreign-table:finance:sales.purchase:write"]
+
+
+@pytest.fixture
+def server() -> Iterator[tuple[str, int]]:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield listening.getsockname()[:2]
+
+
+def test_a_handler_that_calls_somebody_waits_for_them(tmp_path: Path, server: tuple[str, int]) -> None:
+    def call(_session: object, _path: Path) -> None:
+        socket.create_connection(server).close()
+
+    assert keys(found(tmp_path, call)) == [f"waits-while-handling:finance:{server[0]}:{server[1]}:bill"]
+
+
+def test_whom_a_handler_may_call_is_said(tmp_path: Path, server: tuple[str, int]) -> None:
+    def call(_session: object, _path: Path) -> None:
+        socket.create_connection(server).close()
+
+    assert found(tmp_path, call, allowed=[f"{server[0]}:{server[1]}"]) == []
+
+
+def test_nothing_is_said_of_calls_outside_of_handlers(tmp_path: Path, server: tuple[str, int]) -> None:
+    sales = Component("sales", publishes=[ItemPurchased])
+    with recording(System("shop", [sales])) as recorder:
+        socket.create_connection(server).close()
+
+    assert recorder.findings() == []
+
+
+def test_identifiers_that_were_seen_to_mean_something_are_found(tmp_path: Path) -> None:
+    found_ones = found(tmp_path, lambda _session, _path: None, count=6)
+
+    assert keys(found_ones) == ["identifier-has-meaning:sales:ItemPurchased.order_id:observed"]
+
+
+def test_nothing_is_recorded_once_it_has_ended(tmp_path: Path) -> None:
+    finance = Component("finance")
+    with recording(System("shop", [finance])) as recorder:
+        pass
+    before = recorder.statements
+    with closing(sqlite3.connect(tmp_path / "x.sqlite")) as connection:
+        connection.execute("select 1")
+
+    assert recorder.statements == before
