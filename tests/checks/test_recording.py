@@ -71,7 +71,7 @@ def test_another_components_database_is_seen_by_statement_and_by_connection(tmp_
 
     assert keys(found(tmp_path, handle)) == [
         "touched-foreign-table:finance:sales.purchase:read",
-        f"waits-while-handling:finance:{tmp_path}/sales.sqlite:bill",
+        "waits-while-handling:finance:sales:bill",
     ]
 
 

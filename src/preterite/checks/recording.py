@@ -24,6 +24,7 @@ from preterite.checks.partition import Partition, Territory
 from preterite.checks.sql import Shapes, Unread
 from preterite.contracts import Event
 from preterite.handling import Handling
+from preterite.opened import OpenSystem
 from preterite.system import System
 from preterite.unit_of_work import UnitOfWork
 
@@ -43,8 +44,10 @@ class Recorder:
 
     def __init__(self, system: System, urls: Mapping[str, str], allowed: Sequence[str] = ()) -> None:
         self._partition = Partition(system, urls)
-        self._urls = dict(urls)
         self._allowed = set(allowed)
+        self._places: dict[str, set[str]] = {}
+        for name, url in urls.items():
+            self.opened(name, url)
         self._shapes = {one.dialect: Shapes(one.dialect) for one in self._partition.territories}
         self._found: dict[tuple[str, Place], Finding] = {}
         self._values: dict[tuple[str, str, str], dict[object, None]] = {}
@@ -82,13 +85,26 @@ class Recorder:
                 self._add(one)
 
     def connected(self, target: str) -> None:
-        """Something connects, in this thread; while a handler runs that is a wait for somebody else."""
+        """Something connects, in this thread; while a handler runs that is a wait for somebody else.
+
+        A file that is no component's is nobody's business; a server is, unless it is the component's own.
+        """
         component, handler = getattr(_running, "handler", (None, None))
-        if component is None or target in self._allowed or self._is_own(component, target):
+        owners = self._places.get(target, set[str]())
+        if component is None or target in self._allowed or component in owners:
+            return
+        if not owners and ":" not in target.removeprefix(":memory:"):
             return
         _, place = self._whose()
-        sentence = f"{component} connects to {target} while {handler} handles an event."
-        self._add(Finding("waits-while-handling", component, target, handler or "", sentence, place))
+        whom = f"the database of {' and '.join(sorted(owners))}" if owners else target
+        sentence = f"{component} connects to {whom} while {handler} handles an event."
+        what = "+".join(sorted(owners)) or target
+        self._add(Finding("waits-while-handling", component, what, handler or "", sentence, place))
+
+    def opened(self, component: str, url: str) -> None:
+        """A component's database was opened: from now on it is known whose it is."""
+        for target in places(url):
+            self._places.setdefault(target, set()).add(component)
 
     def published(self, component: str, event: Event) -> None:
         """An event was published: its values tell whether identifiers mean something."""
@@ -97,13 +113,6 @@ class Recorder:
             kept = self._values.setdefault((component, type(event).__name__, field), {})
             if isinstance(value, (str, int)) and not isinstance(value, bool) and len(kept) < VALUES_MAX:
                 kept[value] = None
-
-    def _is_own(self, component: str, target: str) -> bool:
-        url = self._urls.get(component, "")
-        parts = urlsplit(url)
-        if url.startswith("sqlite"):
-            return target == str(Path(parts.path.removeprefix("/")).absolute()) or target == parts.path
-        return target in (where(url), f"{parts.hostname}:{parts.port or 5432}")
 
     def _whose(self) -> tuple[Territory | None, Place]:
         """The component whose code is nearest on this stack, and the line."""
@@ -137,6 +146,7 @@ def recording(
         _hook_machine()
         stack.enter_context(_hook_handlers())
         stack.enter_context(_hook_publishing())
+        stack.enter_context(_hook_opening())
         stack.enter_context(_hook_sqlite())
         stack.enter_context(_hook_psycopg())
         stack.enter_context(_hook_sqlalchemy())
@@ -144,6 +154,15 @@ def recording(
         _recorders.append(recorder)
         stack.callback(_recorders.remove, recorder)
         yield recorder
+
+
+def places(url: str) -> list[str]:
+    """As what a connection to a database is seen: its file, or its server and the database on it."""
+    parts = urlsplit(url)
+    if parts.scheme.startswith("sqlite"):
+        return [str(Path(parts.path.removeprefix("/")).absolute()), parts.path]
+    host = "127.0.0.1" if parts.hostname in (None, "localhost", "::1") else parts.hostname
+    return [where(url), f"{host}:{parts.port or 5432}"]
 
 
 def _tell(statement: object, connection: object = None) -> None:
@@ -238,6 +257,21 @@ def _hook_publishing() -> Generator[None]:
         return noting
 
     with _replaced(UnitOfWork, "publish", around):
+        yield
+
+
+@contextmanager
+def _hook_opening() -> Generator[None]:
+    def around(begin: Callable[..., None]) -> Callable[..., None]:
+        def noting(system: Any, *arguments: Any, **named: Any) -> None:
+            begin(system, *arguments, **named)
+            for recorder in list(_recorders):
+                for name, database in system.databases.items():
+                    recorder.opened(name, database.url)
+
+        return noting
+
+    with _replaced(OpenSystem, "__init__", around):
         yield
 
 
