@@ -49,7 +49,9 @@ def test_other(given, start_system):
     scenario.when(shop.ItemPurchased(purchase_id=uuid4()))
 
 def test_other_again(given):
-    given(shop.system).when(shop.ItemPurchased(purchase_id=uuid4()))
+    scenario = given(shop.system)
+    shop.files[:] = [scenario.shop.databases["sales"].url.removeprefix("sqlite:///")]
+    scenario.when(shop.ItemPurchased(purchase_id=uuid4()))
 """
 
 

@@ -154,7 +154,7 @@ def where(url: str) -> str:
     """The database that a URL leads to, without who comes."""
     parts = urlsplit(url)
     if parts.scheme.startswith("postgres"):
-        return f"{_server(url)}{parts.path}"
+        return f"{server(url)}{parts.path}"
     return f"{parts.scheme}://{parts.path}"
 
 
@@ -163,10 +163,11 @@ def role(url: str) -> str | None:
     parts = urlsplit(url)
     if not parts.scheme.startswith("postgres") or parts.username is None:
         return None
-    return f"{_server(url)}/{parts.username}"
+    return f"{server(url)}/{parts.username}"
 
 
-def _server(url: str) -> str:
+def server(url: str) -> str:
+    """The server that a URL leads to."""
     parts = urlsplit(url)
     host = "127.0.0.1" if parts.hostname in (None, "localhost", "::1") else parts.hostname
     return f"postgresql://{host}:{parts.port or POSTGRES_PORT}"

@@ -25,7 +25,7 @@ Dialect = Literal["sqlite", "postgres"]
 logging.getLogger("sqlglot").addFilter(lambda record: "Falling back" not in record.getMessage())
 
 _CONTROL = re.compile(
-    r"\s*(begin|start\s+transaction|commit|end|rollback|abort|savepoint|release|set\s+(?!search_path)|reset|show|pragma|"
+    r"\s*(begin|start\s+transaction|commit|end|rollback|abort|savepoint|release|set\s+(?!(?:session\s+|local\s+)?search_path)|reset|show|pragma|"
     r"vacuum|analyze|listen|unlisten|notify|checkpoint|discard|deallocate|close|fetch|move|attach|detach|reindex|"
     r"prepare\s+transaction)\b",
     re.IGNORECASE,
@@ -113,6 +113,8 @@ class Shapes:
             self._known[shape] = found
             if len(self._known) > SHAPES_MAX:
                 self._known.popitem(last=False)
+        else:
+            self._known.move_to_end(shape)
         if isinstance(found, Unread):
             raise found
         return found

@@ -7,17 +7,19 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from preterite.cli.application import Refused, add_command, find
+from preterite.cli.application import Application, Refused, add_command, find
 from preterite.clock import SystemClock
-from preterite.errors import UsageError
+from preterite.errors import StoreUnavailable, UsageError
 from preterite.evolution import lock
 
 HELP = """\
 Looks for whatever crosses a boundary between components: in code, SQL, declared tables, databases and events.
-Opens nothing. Fails if anything does, but for what accepted.toml names; --strict lets warnings fail too.
+Opens nothing but with --rights. Fails if anything does, but for what accepted.toml names; with --strict warnings
+fail too.
 
   preterite check shop.system:system
   preterite check --format github           in CI
+  preterite check --rights                  on PostgreSQL: also log in as each component, and try what is not its own
   preterite check --accept "before we began"    write accepted.toml, once, with all that crosses now
   preterite check --shrink                  take out of it what crosses no more
   preterite explain touches-foreign-table
@@ -35,6 +37,7 @@ def add_to(commands: Any) -> None:
     parser = add_command(commands, "check", "whether any boundary is crossed", HELP)
     parser.add_argument("app", nargs="?", metavar="APP", help="module:attribute")
     parser.add_argument("--format", choices=FORMATS, default="full", help="how findings are shown (full)")
+    parser.add_argument("--rights", action="store_true", help="log in as each component and try the others' tables")
     parser.add_argument("--strict", action="store_true", help="warnings fail too")
     parser.add_argument(
         "--list", type=Path, metavar="FILE", help="what is accepted (accepted.toml beside pyproject.toml)"
@@ -56,6 +59,8 @@ def check(options: argparse.Namespace) -> int:
     file: Path = options.list or root() / accepted.FILE
     entries = accepted.read(file)
     found = whole.check(application.system, application.urls(), root() / lock.FILE)
+    if options.rights:
+        found = [*found, *_rights(application)]
     if options.accept is not None:
         return _begin(file, options.accept, found, bool(entries))
     if options.shrink:
@@ -94,6 +99,20 @@ def root() -> Path:
     """The folder of the nearest pyproject.toml, or the one that one is in."""
     here = Path.cwd()
     return next((one for one in (here, *here.parents) if (one / "pyproject.toml").is_file()), here)
+
+
+def _rights(application: Application) -> list[Any]:
+    from preterite.checks.partition import Partition
+    from preterite.checks.rights import check_rights
+
+    try:
+        return list(check_rights(Partition(application.system, application.urls())))
+    except Exception as error:
+        if type(error).__module__.partition(".")[0] != "psycopg":
+            raise
+        raise StoreUnavailable(
+            f"A component cannot log in just now: {str(error).strip()}. Nothing was tried."
+        ) from error
 
 
 def _begin(file: Path, reason: str, found: list[Any], exists: bool) -> int:

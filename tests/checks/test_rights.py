@@ -1,0 +1,73 @@
+"""Rights on PostgreSQL: what a component's role reaches of another's is found by trying."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from uuid import uuid4
+
+import postgres
+import psycopg
+import pytest
+from psycopg import sql
+
+from preterite import Component, System
+from preterite.checks.partition import Partition
+from preterite.checks.rights import check_rights
+
+SALES = Component("sales", tables="create table purchase (id text)")
+FINANCE = Component("finance", tables="create table bill (id text)")
+
+
+@pytest.fixture
+def urls() -> Iterator[dict[str, str]]:
+    """A database and a role for each, and nobody else may connect."""
+    postgres.require()
+    names = {one.name: f"rights_{one.name}_{uuid4().hex[:8]}" for one in (SALES, FINANCE)}
+    with psycopg.connect(postgres.ADMIN_URL, autocommit=True) as admin:
+        for component in (SALES, FINANCE):
+            name = sql.Identifier(names[component.name])
+            admin.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD 'secret'").format(name))
+            admin.execute(sql.SQL("CREATE DATABASE {0} OWNER {0}").format(name))
+            admin.execute(sql.SQL("REVOKE CONNECT ON DATABASE {} FROM PUBLIC").format(name))
+        made = {
+            component: f"postgresql://{name}:secret@{postgres.HOST}:{postgres.PORT}/{name}"
+            for component, name in names.items()
+        }
+        for component in (SALES, FINANCE):
+            with psycopg.connect(made[component.name]) as own:
+                own.execute(str(component.tables).encode())
+        yield made
+        for name in names.values():
+            admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+        for name in names.values():
+            admin.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(name)))
+
+
+def keys(urls: dict[str, str]) -> list[str]:
+    return sorted(one.key for one in check_rights(Partition(System("shop", [SALES, FINANCE]), urls)))
+
+
+def test_what_is_refused_is_no_finding(urls: dict[str, str]) -> None:
+    assert keys(urls) == []
+
+
+def test_a_door_that_was_left_open_is_found_and_how_wide(urls: dict[str, str]) -> None:
+    sales, finance = (urls[name].rpartition("/")[2] for name in ("sales", "finance"))
+    with psycopg.connect(postgres.ADMIN_URL, autocommit=True) as admin:
+        admin.execute(
+            sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(sql.Identifier(sales), sql.Identifier(finance))
+        )
+    connected = keys(urls)
+    with psycopg.connect(urls["sales"], autocommit=True) as own:
+        own.execute(sql.SQL("GRANT SELECT ON purchase TO {}").format(sql.Identifier(finance)))
+
+    assert connected == ["rights-reach:finance:sales:connect"]
+    assert keys(urls) == ["rights-reach:finance:sales.purchase:read", "rights-reach:finance:sales:connect"]
+
+
+def test_a_superuser_is_found(urls: dict[str, str]) -> None:
+    admin = f"{postgres.ADMIN_URL.rpartition('/')[0]}/{urls['sales'].rpartition('/')[2]}"
+    found = keys({**urls, "sales": admin})
+
+    assert "rights-reach:sales:everything:superuser" in found
+    assert "rights-reach:sales:finance.bill:write" in found
