@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from benchmarks import (
     alternatives,
+    checking,
     due,
     failing,
     grid,
@@ -100,6 +101,7 @@ PARTS: Mapping[str, Part] = {
         tables.rates,
         minutes=15,
     ),
+    "check": Part("preterite check", lambda: _rates(checking.measure()), tables.seconds),
     "due": Part("files: commands that wait for their time", _due, tables.due),
     "failing": Part(
         "files: other customers' purchases beside a dead letter",

@@ -33,6 +33,15 @@ def rates(figures: Figures, unit: str = "events per second") -> str:
     return table([f"{unit}, medians", "", "least to most", "of the first"], lines)
 
 
+def seconds(figures: Figures) -> str:
+    """A line for each way: how long it took."""
+    lines = [
+        [name, f"{median(values):.2f} s", f"{min(values):.2f} to {max(values):.2f} s"]
+        for name, values in figures.items()
+    ]
+    return table(["medians", "", "least to most"], lines)
+
+
 def end_to_end_and_drained(figures: Figures) -> str:
     """A line for each way: from the first purchase, and from the last."""
     lines = [[name, *spread(one["end to end"]), *spread(one["drained"])] for name, one in figures.items()]

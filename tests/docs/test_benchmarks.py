@@ -6,6 +6,7 @@ import postgres as servers
 import pytest
 from benchmarks import (
     alternatives,
+    checking,
     due,
     failing,
     grid,
@@ -99,6 +100,13 @@ def test_a_log_that_has_grown_is_measured_beside_a_small_one(monkeypatch: pytest
     monkeypatch.setattr(growth, "LITTLE", 100)
 
     assert all(one.median > 0 for one in growth.measure(rounds=1, much=2_000))
+
+
+def test_the_check_is_timed_on_a_code_base_that_is_made_for_it() -> None:
+    shop, many = checking.measure(rounds=1, modules=30, statements=60)
+
+    assert shop.median > 0
+    assert many.median > 0
 
 
 def test_every_target_is_about_a_part_that_can_be_measured() -> None:

@@ -146,3 +146,19 @@ def _indented(text: str, by: int = 4) -> str:
 
 def _escaped(text: str) -> str:
     return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def rules_page() -> str:
+    """All rules, as the page of the reference."""
+    parts = ["# Rules of `preterite check`\n", "Made from the code: `preterite explain RULE` says the same.\n"]
+    for level in dict.fromkeys(rule.level for rule in RULES.values()):
+        parts.append(f"## {level.capitalize()}\n")
+        for rule in RULES.values():
+            if rule.level != level:
+                continue
+            parts.append(f"### {rule.id}\n")
+            parts.append(f"*{rule.severity}*. {rule.says} {rule.why}\n")
+            parts.append(f"Instead: {rule.instead}\n")
+            if rule.bad:
+                parts.append(f"```text\nnot:  {rule.bad}\nbut:  {rule.good}\n```\n")
+    return "\n".join(parts)

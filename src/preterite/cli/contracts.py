@@ -12,6 +12,7 @@ from preterite.cli.application import Application, Refused, add_command, find
 from preterite.cli.check import root
 from preterite.cli.output import table
 from preterite.evolution import compatibility, lock
+from preterite.evolution.changes import rows
 from preterite.evolution.compatibility import Fault
 from preterite.evolution.lock import Change, Locked
 from preterite.evolution.shapes import Shape, shown
@@ -24,13 +25,14 @@ pyproject.toml holds every shape in which an event was ever published; put it un
   preterite contracts diff                 what has changed since it was locked; fails if somebody could not read it
   preterite contracts lock                 add the present shapes; refused if somebody could not read them
   preterite contracts lock --retire NAME   it is published no more, and no log holds it
+  preterite contracts table                what is compatible with what
 """
 
 
 def add_to(commands: Any) -> None:
     """Declare the command."""
     parser = add_command(commands, "contracts", "what of the events may change", HELP)
-    parser.add_argument("action", choices=("show", "diff", "lock"), help="what to do")
+    parser.add_argument("action", choices=("show", "diff", "lock", "table"), help="what to do")
     parser.add_argument("app", nargs="?", metavar="APP", help="module:attribute")
     parser.add_argument("--lock", type=Path, metavar="FILE", help="the file (contracts.lock)")
     parser.add_argument(
@@ -41,6 +43,9 @@ def add_to(commands: Any) -> None:
 
 def contracts(options: argparse.Namespace) -> int:
     """Show, compare or lock; 1 if somebody could not read what has changed."""
+    if options.action == "table":
+        print(table(["change of a field", "older readers", "stored events", "verdict"], [*rows()]))
+        return 0
     application, _ = find([options.app] if options.app else [])
     file: Path = options.lock or root() / lock.FILE
     locked = lock.load(file)
