@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import psycopg
 
-from benchmarks.anywhere import STORES, Places, declared, enter_prices, places, publish, work
+from benchmarks.anywhere import STORES, Places, declared, enter_prices, places, work
 from benchmarks.measure import Measured, percentile, several_in_turns
 from benchmarks.shop import ItemPurchased, purchases
 from preterite import Component, OpenSystem
@@ -79,14 +79,16 @@ def _purchase(
 ) -> dict[str, float]:
     """Purchases for so long, so many a second or as many as go; when each was committed."""
     committed: dict[str, float] = {}
-    began = time.perf_counter()
-    for event in events:
-        due = began + len(committed) / rate if rate else 0.0
-        time.sleep(max(due - time.perf_counter(), 0.0))
-        if time.perf_counter() - began > seconds:
-            break
-        publish(shop, sales, [event], 1)
-        committed[str(event.purchase_id)] = time.perf_counter()
+    with shop.connection(sales) as connection:
+        began = time.perf_counter()
+        for event in events:
+            due = began + len(committed) / rate if rate else 0.0
+            time.sleep(max(due - time.perf_counter(), 0.0))
+            if time.perf_counter() - began > seconds:
+                break
+            with sales.unit_of_work(connection) as unit_of_work:
+                unit_of_work.publish(event)
+            committed[str(event.purchase_id)] = time.perf_counter()
     return committed
 
 
