@@ -8,13 +8,17 @@ database many at a time. Where views, triggers or hooks make one table depend on
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from sqlalchemy import Column, ColumnClause, FromClause, Select, Table, TextClause, event, inspect
-from sqlalchemy.orm import Mapper, ORMExecuteState, Session
+from sqlalchemy.orm import Mapper, Session
 from sqlalchemy.sql import visitors
 
+SHAPES_MAX = 1_000
+"""Shapes of statements whose tables are remembered; beyond that all are forgotten."""
+_shapes: dict[Any, frozenset[str] | None] = {}
+_UNKNOWN: Any = object()
 _NOT_EAGER = frozenset({"select", True, "noload", None, "raise", "raise_on_sql", "write_only", "dynamic"})
 
 
@@ -32,6 +36,20 @@ class BatchSession(Session):
         self.guard: Any = None
         self.flush_failed = False
         self._waiting: set[str] = set()
+        self._seen: set[type] = set()
+        """Classes of which something was added, and which have been looked at."""
+
+    def execute(self, statement: Any, *arguments: Any, **options: Any) -> Any:
+        """Run a statement, after a flush if it may read what waits."""
+        return self._run(super().execute, statement, arguments, options)
+
+    def scalars(self, statement: Any, *arguments: Any, **options: Any) -> Any:
+        """The same for its scalars."""
+        return self._run(super().scalars, statement, arguments, options)
+
+    def scalar(self, statement: Any, *arguments: Any, **options: Any) -> Any:
+        """The same for one scalar."""
+        return self._run(super().scalar, statement, arguments, options)
 
     def flush(self, objects: Sequence[Any] | None = None) -> None:
         """Write what waits, as every session does."""
@@ -39,6 +57,18 @@ class BatchSession(Session):
         super().flush(objects)
         self._note_flushing(False)
         self._waiting.clear()
+        self._seen.clear()
+
+    def _run(self, run: Callable[..., Any], statement: Any, arguments: Any, options: Any) -> Any:
+        if not self.needs_no_flush(statement):
+            if not _is_of_mapper(statement):
+                self.flush()
+            return run(statement, *arguments, **options)
+        before, self.autoflush = self.autoflush, False
+        try:
+            return run(statement, *arguments, **options)
+        finally:
+            self.autoflush = before
 
     def _note_flushing(self, flushing: bool) -> None:
         self.flush_failed = flushing
@@ -47,6 +77,9 @@ class BatchSession(Session):
 
     def note_added(self, added: object) -> None:
         """Remember in which tables rows wait now."""
+        if type(added) in self._seen:
+            return
+        self._seen.add(type(added))
         mapper: Mapper[Any] = inspect(added).mapper  # pyright: ignore[reportOptionalMemberAccess] - it is mapped
         self._waiting.update(table.name.casefold() for table in mapper.tables if isinstance(table, Table))
         hooked = mapper.dispatch.before_insert or mapper.dispatch.after_insert
@@ -57,24 +90,49 @@ class BatchSession(Session):
         """Whether a statement certainly reads nothing that waits to be written."""
         if not self.on_demand or self.dirty or self.deleted or self.dispatch.before_flush or self.dispatch.after_flush:
             return False
-        return isinstance(statement, Select) and not (self._waiting and _may_read(statement, self._waiting))
+        if not isinstance(statement, Select):
+            return False
+        if not self._waiting:
+            return True
+        reads = _tables_read(statement)
+        return reads is not None and reads.isdisjoint(self._waiting)
 
 
-def _may_read(statement: Any, tables: set[str]) -> bool:
-    """Whether a statement reads one of these tables, or what it loads may do so."""
+def _is_of_mapper(statement: Any) -> bool:
+    """Whether SQLAlchemy flushes before it by itself."""
+    return getattr(statement, "_propagate_attrs", {}).get("compile_state_plugin") == "orm"
+
+
+def _tables_read(statement: Any) -> frozenset[str] | None:
+    """The tables that a SELECT reads; nothing where it may read anything. Each shape of statement is read once."""
     # A loader option may load anything. Where the attribute is gone, every statement is one with options.
     if getattr(statement, "_with_options", None) != ():
-        return True
+        return None
+    key = statement._generate_cache_key()
+    if key is None:
+        return _read_tables(statement)
+    known = _shapes.get(key.key, _UNKNOWN)
+    if known is not _UNKNOWN:
+        return known
+    found = _read_tables(statement)
+    # Another thread may do the same meanwhile; it finds the same.
+    if len(_shapes) >= SHAPES_MAX:
+        _shapes.clear()
+    _shapes[key.key] = found
+    return found
+
+
+def _read_tables(statement: Any) -> frozenset[str] | None:
+    tables: set[str] = set()
     for part in visitors.iterate(statement):
         if isinstance(part, FromClause):
-            if not isinstance(part, Table) or part.name.casefold() in tables:
-                return True
             entity = _entity(part)
-            if entity is not None and not _is_plain(entity.mapper):
-                return True
+            if not isinstance(part, Table) or (entity is not None and not _is_plain(entity.mapper)):
+                return None
+            tables.add(part.name.casefold())
         elif isinstance(part, TextClause) or (isinstance(part, ColumnClause) and part.is_literal):
-            return True
-    return False
+            return None
+    return frozenset(tables)
 
 
 def _entity(part: Any) -> Any:
@@ -95,14 +153,4 @@ def _note_added(session: BatchSession, added: object) -> None:
     session.note_added(added)
 
 
-def _before_statement(state: ORMExecuteState) -> None:
-    session = state.session
-    assert isinstance(session, BatchSession), "only sessions of batches are listened to"
-    if session.needs_no_flush(state.statement):
-        state.update_execution_options(autoflush=False)
-    elif not state.is_orm_statement:
-        session.flush()
-
-
 event.listen(BatchSession, "transient_to_pending", _note_added, propagate=True)
-event.listen(BatchSession, "do_orm_execute", _before_statement, propagate=True)
