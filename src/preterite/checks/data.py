@@ -25,6 +25,7 @@ def check_data(partition: Partition, code: Code) -> Iterator[Finding]:
         if territory is not None:
             yield from _statements(partition, territory, facts, shapes[territory.dialect])
     yield from _databases(partition)
+    yield from _one_metadata(partition)
 
 
 def crossings(
@@ -134,6 +135,15 @@ def _databases(partition: Partition) -> Iterator[Finding]:
             yield Finding(
                 "role-shared", name, one.rpartition("/")[2], "superuser", sentence, partition.territory(name).place
             )
+
+
+def _one_metadata(partition: Partition) -> Iterator[Finding]:
+    """Components that declare the very same metadata: nobody can tell whose a table of it is."""
+    with_metadata = [one for one in partition.territories if not isinstance(one.component.tables, str | None)]
+    for first, second in combinations(with_metadata, 2):
+        if first.component.tables is second.component.tables:
+            sentence = f"{first.name} and {second.name} declare the same metadata; each of its tables has two owners."
+            yield Finding("table-owned-twice", second.name, "metadata", first.name, sentence, second.place)
 
 
 def _owned_twice(partition: Partition, first: str, second: str) -> Iterator[Finding]:
