@@ -44,11 +44,16 @@ def once(act: Callable[[], None]) -> Callable[[], None]:
     return lambda: waiting.pop()() if waiting else None
 
 
-def another_takes_over(opened: StartedSystem, shop: Shop, relays: list[Relay]) -> None:
-    """The lease has run out, and whoever comes next sends what there is."""
+def run_out(opened: StartedSystem, shop: Shop) -> None:
+    """Whatever lease there is has run out."""
     with opened.connection(shop.sales) as connection:
         connection.execute(sql("update preterite_lease set expires_at = 0"))
         connection.commit()
+
+
+def another_takes_over(opened: StartedSystem, shop: Shop, relays: list[Relay]) -> None:
+    """The lease has run out, and whoever comes next sends what there is."""
+    run_out(opened, shop)
     relays.append(opened.relay("sales", "another/process"))
     relays[-1].step()
 
@@ -73,6 +78,7 @@ def test_it_sends_nothing_that_it_had_numbered(
         slow.step()
         sent_by_the_slow_one = list(appended)
         monkeypatch.undo()
+    run_out(opened, shop)
     opened.settle()
 
     assert sent_by_the_slow_one == []

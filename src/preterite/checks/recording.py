@@ -293,23 +293,23 @@ def _hook_psycopg() -> Generator[None]:
 
         return telling
 
-    def connecting(connect: Any) -> Any:
-        def telling(cls: Any, conninfo: str = "", **named: Any) -> Any:
-            given = {key: value for key, value in named.items() if key in ("host", "port", "dbname")}
-            parts = conninfo_to_dict(conninfo, **given)
-            host = "127.0.0.1" if parts.get("host") in (None, "localhost", "::1") else parts["host"]
-            _tell_connected(f"postgresql://{host}:{parts.get('port', 5432)}/{parts.get('dbname', '')}")
-            return connect.__func__(cls, conninfo, **named)
+    before: Any = psycopg.Connection.__dict__["connect"]
 
-        return classmethod(telling)
+    def connecting(cls: Any, conninfo: str = "", **named: Any) -> Any:
+        given = {key: value for key, value in named.items() if key in ("host", "port", "dbname")}
+        parts = conninfo_to_dict(conninfo, **given)
+        host = "127.0.0.1" if parts.get("host") in (None, "localhost", "::1") else parts["host"]
+        _tell_connected(f"postgresql://{host}:{parts.get('port', 5432)}/{parts.get('dbname', '')}")
+        return before.__func__(cls, conninfo, **named)
 
     with ExitStack() as stack:
         for kind in (psycopg.Cursor, psycopg.AsyncCursor):
             for name in ("execute", "executemany", "copy", "stream"):
                 stack.enter_context(_replaced(kind, name, cursor))
-        before = psycopg.Connection.__dict__["connect"]
-        psycopg.Connection.connect = connecting(before)
+        setattr(psycopg.Connection, "connect", classmethod(connecting))  # noqa: B010 - it is a class method
         stack.callback(setattr, psycopg.Connection, "connect", before)
+        # What the module calls so was bound when it was imported.
+        stack.enter_context(_replaced(psycopg, "connect", lambda _: psycopg.Connection.connect))
         yield
 
 
@@ -349,13 +349,18 @@ def _hook_django() -> Generator[None]:
         if wrapped not in connection.execute_wrappers:
             connection.execute_wrappers.append(wrapped)
 
+    def opened() -> list[Any]:
+        """None where Django was imported, and not set up."""
+        configured = importlib.import_module("django.conf").settings.configured
+        return connections.all(initialized_only=True) if configured else []
+
     created.connect(add)
-    for one in connections.all(initialized_only=True):
+    for one in opened():
         add(one)
     try:
         yield
     finally:
         created.disconnect(add)
-        for one in connections.all(initialized_only=True):
+        for one in opened():
             if wrapped in one.execute_wrappers:
                 one.execute_wrappers.remove(wrapped)
