@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import sqlite3
+from uuid import UUID
+
 from sqlalchemy import Column, Integer, MetaData, Table
 
-from preterite import Component, System
-from preterite.checks.code import Code
+from preterite import Component, Event, System
+from preterite.checks.code import Code, check_code, read_code
 from preterite.checks.data import check_data, where
 from preterite.checks.partition import Partition, homes_of
 from preterite.checks.sql import Name
+
+
+class Sold(Event, key="purchase_id"):
+    purchase_id: UUID
 
 
 def declared(name: str, module: str, tables: object = None) -> Component:
@@ -62,3 +69,18 @@ def test_a_server_is_the_same_however_it_is_called() -> None:
     assert where("postgresql://a:b@localhost/shop") == where("postgresql+psycopg://c@127.0.0.1:5432/shop")
     assert where("postgresql://a@localhost/shop") != where("postgresql://a@localhost/other")
     assert where("sqlite:///a.sqlite") != where("sqlite:///b.sqlite")
+
+
+def test_of_components_that_one_module_declares_the_handlers_are_looked_at_and_the_rest_is_said() -> None:
+    sales = Component("sales", publishes=[Sold], tables="create table purchase (id int)")
+    finance = Component("finance", tables="create table bill (id int)")
+
+    @finance.handles(Sold)
+    def bill(event: Sold, connection: sqlite3.Connection) -> None:
+        connection.execute("insert into bill select id from purchase")
+
+    partition = Partition(System("shop", [sales, finance]), {})
+    code = read_code(partition)
+
+    assert [one.key for one in check_data(partition, code)] == ["touches-foreign-table:finance:sales.purchase:read"]
+    assert [one.rule for one in check_code(partition, code)] == ["code-untold"]

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import importlib.util
+import inspect
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from preterite.checks.findings import Finding, Place
+from preterite.checks.findings import Finding, Place, place_of
 from preterite.checks.partition import Partition, Territory
 from preterite.checks.source import RELATION_CALLS, Facts, files, read
 
@@ -42,8 +43,34 @@ def read_code(partition: Partition) -> Code:
     return Code(facts, graph)
 
 
+def of_components(partition: Partition, code: Code) -> Iterator[tuple[Territory, Facts]]:
+    """The modules of each component; of one that shares its module with others, what its handlers say."""
+    for module, facts in code.facts.items():
+        territory = partition.of_module(module)
+        if territory is not None:
+            yield territory, facts
+    for territory in partition.territories:
+        if territory.home is None:
+            yield from ((territory, facts) for facts in _handlers(territory))
+
+
+def _handlers(territory: Territory) -> Iterator[Facts]:
+    for handler in territory.component.handlers:
+        place = place_of(handler.function)
+        if place.file is None or place.line is None:
+            continue
+        last = place.line + len(inspect.getsourcelines(handler.function)[0])
+        whole = read(handler.function.__module__, place.file)
+        yield replace(whole, texts=[text for text in whole.texts if place.line <= text.line < last])
+
+
 def check_code(partition: Partition, code: Code) -> Iterator[Finding]:
     """All findings about code."""
+    untold = [one for one in partition.territories if one.home is None]
+    if untold:
+        names = " and ".join(one.name for one in untold)
+        sentence = f"The code of {names} cannot be told apart but for their handlers: one module declares them."
+        yield Finding("code-untold", untold[0].name, names, "declare", sentence, untold[0].place)
     if code.graph is not None:
         yield from _imports(partition, code)
     mapped = _mapped(partition, code)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from preterite.checks.events import place_of
-from preterite.checks.findings import Finding, Place
+from preterite.checks.findings import Finding, Place, place_of
 from preterite.checks.partition import Partition
 from preterite.evolution.lock import Change, changes, load
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from itertools import combinations
 from urllib.parse import urlsplit
 
-from preterite.checks.code import Code
+from preterite.checks.code import Code, of_components
 from preterite.checks.findings import Finding, Place
 from preterite.checks.partition import Partition, Territory, is_nobodys
 from preterite.checks.source import TABLE_CALLS, Facts, Text
@@ -20,10 +20,8 @@ def check_data(partition: Partition, code: Code) -> Iterator[Finding]:
     for territory in partition.territories:
         yield from _declared(partition, territory)
     shapes = {one.dialect: Shapes(one.dialect) for one in partition.territories}
-    for module, facts in code.facts.items():
-        territory = partition.of_module(module)
-        if territory is not None:
-            yield from _statements(partition, territory, facts, shapes[territory.dialect])
+    for territory, facts in of_components(partition, code):
+        yield from _statements(partition, territory, facts, shapes[territory.dialect])
     yield from _databases(partition)
     yield from _one_metadata(partition)
 

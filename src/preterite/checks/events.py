@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import inspect
 import re
 import types
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from pathlib import Path
 from typing import Annotated, Any, NewType, Union, get_args, get_origin, get_type_hints
 from uuid import UUID
 
-from preterite.checks.findings import Finding, Place
+from preterite.checks.findings import Finding, place_of
 from preterite.checks.partition import Partition
 from preterite.checks.words import says_what_happened, suggestion
 from preterite.component import Component
@@ -160,16 +158,3 @@ def _finding(rule: str, component: Component, event: type[Event], field: str, se
     what = event.__name__ if not field else f"{event.__name__}.{field}"
     operation = {"event-not-past": "name", "event-unheard": "publish"}.get(rule, "declare")
     return Finding(rule, component.name, what, operation, sentence, place_of(event, field))
-
-
-def place_of(what: Any, field: str = "") -> Place:
-    """Where a class or function is written; the line of a field, if one is meant."""
-    try:
-        lines, first = inspect.getsourcelines(what)
-        file = inspect.getsourcefile(what)
-    except (OSError, TypeError):
-        return Place()
-    line = first
-    if field:
-        line = next((first + at for at, text in enumerate(lines) if re.match(rf"\s+{field}\s*:", text)), first)
-    return Place(None if file is None else Path(file), line)

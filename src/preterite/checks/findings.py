@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from preterite.checks.rules import RULES, Rule
 
@@ -56,3 +58,16 @@ def in_order(found: Iterable[Finding]) -> list[Finding]:
         unique.values(),
         key=lambda one: (str(one.place.file or ""), one.place.line or 0, one.rule, one.object, one.sentence),
     )
+
+
+def place_of(what: Any, field: str = "") -> Place:
+    """Where a class or function is written; the line of a field, if one is meant."""
+    try:
+        lines, first = inspect.getsourcelines(what)
+        file = inspect.getsourcefile(what)
+    except (OSError, TypeError):
+        return Place()
+    line = first
+    if field:
+        line = next((first + at for at, text in enumerate(lines) if re.match(rf"\s+{field}\s*:", text)), first)
+    return Place(None if file is None else Path(file), line)

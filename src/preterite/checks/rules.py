@@ -74,6 +74,13 @@ _RULES = (
         "constants and pure functions",
     ),
     Rule(
+        "code-untold", "code", "note",
+        "Each component's code can be told from every other's.",
+        "Where one module declares several components, nobody can see whose a function is; of their SQL only that in "
+        "handlers is looked at.",
+        "A package for each component, with the module that declares it.",
+    ),
+    Rule(
         "touches-foreign-table", "data", "error",
         "A component's SQL touches its own tables only.",
         "Whoever reads a table of another depends on its columns, its indexes and its locks; whoever writes it"
