@@ -26,7 +26,7 @@ from preterite.testing.simulation.purchases import Purchases
 from preterite.testing.simulation.scenario import Scenario
 from preterite.testing.simulation.schedule import Scheduler, SimulatedClock, Worker
 
-PURCHASES = 104
+PURCHASES = 118
 WORKERS = 2
 SAFETY_SECONDS = 600.0
 MORE_SAFETY_SECONDS = 40.0
