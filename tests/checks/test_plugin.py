@@ -80,6 +80,15 @@ def test_what_is_accepted_does_not_fail(pytester: pytest.Pytester) -> None:
     result.stdout.fnmatch_lines(["*error[[]waits-while-handling[]]*"])
 
 
+def test_a_system_that_is_not_there_is_said_in_one_sentence(pytester: pytest.Pytester) -> None:
+    pytester.makeini("[pytest]\npreterite_boundaries = shop:sytem\n")
+    pytester.makepyfile(shop=CROSSING, test_shop=TESTS)
+    result = pytester.runpytest_subprocess()
+
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*preterite_boundaries = shop:sytem: shop has no System called 'sytem'.*"])
+
+
 # given, when, then
 
 

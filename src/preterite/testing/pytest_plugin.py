@@ -9,6 +9,8 @@ Needs `preterite[check]`.
 
 from __future__ import annotations
 
+import importlib
+import sys
 from collections.abc import Generator
 from contextlib import ExitStack
 from datetime import datetime
@@ -85,10 +87,22 @@ class Boundaries:
         """The system is imported here, and not before."""
         from preterite.checks import accepted
         from preterite.checks.recording import recording
-        from preterite.cli.application import load
 
         self._told = {entry.key for entry in accepted.read(self._root / accepted.FILE)}
-        self._recorder = self._stack.enter_context(recording(load(self._name).system))
+        self._recorder = self._stack.enter_context(recording(self._system()))
+
+    def _system(self) -> System:
+        """The system that is named, seen from the project's root."""
+        module, _, attribute = self._name.partition(":")
+        if str(self._root) not in sys.path:
+            sys.path.insert(0, str(self._root))
+        try:
+            found = getattr(importlib.import_module(module), attribute, None)
+        except ModuleNotFoundError as error:
+            raise pytest.UsageError(f"{BOUNDARIES} = {self._name}: {error}.") from error
+        if not isinstance(found, System):
+            raise pytest.UsageError(f"{BOUNDARIES} = {self._name}: {module} has no System called {attribute!r}.")
+        return found
 
     def pytest_sessionfinish(self) -> None:
         """Record no more."""
