@@ -70,3 +70,20 @@ def test_a_handler_over_sqlalchemy_that_keeps_to_its_own(urls: dict[str, str]) -
         session.execute(text("insert into bill values ('a')"))
 
     assert keys(urls, sales, finance) == []
+
+
+def test_the_search_path_that_a_handler_has_set_decides_whose_a_table_is(urls: dict[str, str]) -> None:
+    sales = Component("sales", publishes=[ItemPurchased], tables="create table note (id text)")
+    finance = Component("finance", tables="create table note (id text)")
+
+    @finance.handles(ItemPurchased)
+    def bill(event: ItemPurchased, connection: psycopg.Connection) -> None:
+        connection.execute("select count(*) from note")
+        connection.execute("create schema sales; create table sales.note (id text)")
+        connection.execute("set local search_path to sales")
+        connection.execute("delete from note")
+
+    found = keys(urls, sales, finance)
+
+    assert "touched-foreign-table:finance:sales.note:write" in found
+    assert "touched-foreign-table:finance:sales.note:read" not in found

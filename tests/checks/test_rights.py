@@ -13,6 +13,7 @@ from psycopg import sql
 from preterite import Component, System
 from preterite.checks.partition import Partition
 from preterite.checks.rights import check_rights
+from preterite.errors import StoreUnavailable
 
 SALES = Component("sales", tables="create table purchase (id text)")
 FINANCE = Component("finance", tables="create table bill (id text)")
@@ -63,6 +64,11 @@ def test_a_door_that_was_left_open_is_found_and_how_wide(urls: dict[str, str]) -
 
     assert connected == ["rights-reach:finance:sales:connect"]
     assert keys(urls) == ["rights-reach:finance:sales.purchase:read", "rights-reach:finance:sales:connect"]
+
+
+def test_a_role_that_cannot_log_in_is_not_taken_for_one_that_is_refused(urls: dict[str, str]) -> None:
+    with pytest.raises(StoreUnavailable, match="finance cannot log in to its own database"):
+        keys({**urls, "finance": urls["finance"].replace(":secret@", ":forgotten@")})
 
 
 def test_a_superuser_is_found(urls: dict[str, str]) -> None:

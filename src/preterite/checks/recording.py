@@ -16,8 +16,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlsplit
+from weakref import WeakKeyDictionary
 
-from preterite.checks.data import crossings, where
+from preterite.checks.data import POSTGRES_PORT, crossings, server, where
 from preterite.checks.events import observed
 from preterite.checks.findings import Finding, Place, in_order
 from preterite.checks.partition import Partition, Territory
@@ -35,8 +36,6 @@ FRAMES_MAX = 120
 _running = threading.local()
 _recorders: list[Recorder] = []
 _hooks: list[object] = []
-_paths: dict[int, tuple[str, ...]] = {}
-"""The search path that was set on a connection, by the connection's identity."""
 
 
 class Recorder:
@@ -51,6 +50,8 @@ class Recorder:
         self._shapes = {one.dialect: Shapes(one.dialect) for one in self._partition.territories}
         self._found: dict[tuple[str, Place], Finding] = {}
         self._values: dict[tuple[str, str, str], dict[object, None]] = {}
+        self._paths: WeakKeyDictionary[object, tuple[str, ...]] = WeakKeyDictionary()
+        """The search path that was set on a connection, for as long as there is one."""
         self._lock = threading.Lock()
         self.statements = 0
         """How many were seen of components."""
@@ -77,9 +78,9 @@ class Recorder:
             sentence = f"{territory.name} ran {what!r}: {error}."
             self._add(Finding("sql-not-understood", territory.name, what, "run", sentence, place))
             return
-        path = _paths.get(id(connection), ())
-        if touched.search_path is not None:
-            _paths[id(connection)] = touched.search_path
+        path = () if connection is None else self._paths.get(connection, ())
+        if touched.search_path is not None and connection is not None:
+            self._paths[connection] = touched.search_path
         for one in crossings(self._partition, territory, touched, "touched-foreign-table", place, path):
             if one.rule != "table-without-owner":
                 self._add(one)
@@ -133,9 +134,6 @@ class Recorder:
             self._found.setdefault((finding.key, finding.place), finding)
 
 
-_paths: dict[int, tuple[str, ...]] = {}
-
-
 @contextmanager
 def recording(
     system: System, urls: Mapping[str, str] | None = None, allowed: Sequence[str] = ()
@@ -161,8 +159,7 @@ def places(url: str) -> list[str]:
     parts = urlsplit(url)
     if parts.scheme.startswith("sqlite"):
         return [str(Path(parts.path.removeprefix("/")).absolute()), parts.path]
-    host = "127.0.0.1" if parts.hostname in (None, "localhost", "::1") else parts.hostname
-    return [where(url), f"{host}:{parts.port or 5432}"]
+    return [where(url), server(url).removeprefix("postgresql://")]
 
 
 def _tell(statement: object, connection: object = None) -> None:
@@ -298,8 +295,8 @@ def _hook_psycopg() -> Generator[None]:
     def connecting(cls: Any, conninfo: str = "", **named: Any) -> Any:
         given = {key: value for key, value in named.items() if key in ("host", "port", "dbname")}
         parts = conninfo_to_dict(conninfo, **given)
-        host = "127.0.0.1" if parts.get("host") in (None, "localhost", "::1") else parts["host"]
-        _tell_connected(f"postgresql://{host}:{parts.get('port', 5432)}/{parts.get('dbname', '')}")
+        host, port = parts.get("host") or "localhost", parts.get("port") or POSTGRES_PORT
+        _tell_connected(where(f"postgresql://{host}:{port}/{parts.get('dbname', '')}"))
         return before.__func__(cls, conninfo, **named)
 
     with ExitStack() as stack:

@@ -8,18 +8,20 @@ from urllib.parse import urlsplit, urlunsplit
 from preterite.checks.data import server
 from preterite.checks.findings import Finding
 from preterite.checks.partition import Partition, Territory
+from preterite.errors import StoreUnavailable
 
 CONNECT_SECONDS = 5
 
 
 def check_rights(partition: Partition) -> Iterator[Finding]:
-    """A finding for everything that is not refused; raises psycopg's error where a component cannot log in at all."""
+    """A finding for everything that is not refused; raises `StoreUnavailable` where a component cannot log in."""
     on_servers = [one for one in partition.territories if one.dialect == "postgres"]
     for one in on_servers:
+        # First its own door: a role that cannot log in at all is refused nothing, it is only not there.
+        yield from _superuser(one, partition.urls[one.name])
         for other in on_servers:
             if other is not one and server(partition.urls[one.name]) == server(partition.urls[other.name]):
                 yield from _reached(one, partition.urls[one.name], other, partition.urls[other.name])
-        yield from _superuser(one, partition.urls[one.name])
 
 
 def _reached(one: Territory, url: str, other: Territory, other_url: str) -> Iterator[Finding]:
@@ -55,7 +57,14 @@ def _reached(one: Territory, url: str, other: Territory, other_url: str) -> Iter
 def _superuser(one: Territory, url: str) -> Iterator[Finding]:
     import psycopg
 
-    with psycopg.connect(url, autocommit=True, connect_timeout=CONNECT_SECONDS) as connection:
+    try:
+        connection = psycopg.connect(url, autocommit=True, connect_timeout=CONNECT_SECONDS)
+    except psycopg.OperationalError as error:
+        why = str(error).strip().splitlines()[-1]
+        raise StoreUnavailable(
+            f"{one.name} cannot log in to its own database just now: {why}. Tried no more."
+        ) from error
+    with connection:
         found = connection.execute("SELECT rolsuper FROM pg_roles WHERE rolname = current_user").fetchone()
     if found is not None and found[0]:
         sentence = f"{one.name} logs in as a superuser, whom nothing is refused."

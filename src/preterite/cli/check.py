@@ -9,7 +9,7 @@ from typing import Any
 
 from preterite.cli.application import Application, Refused, add_command, find
 from preterite.clock import SystemClock
-from preterite.errors import StoreUnavailable, UsageError
+from preterite.errors import UsageError
 from preterite.evolution import lock
 
 HELP = """\
@@ -105,14 +105,7 @@ def _rights(application: Application) -> list[Any]:
     from preterite.checks.partition import Partition
     from preterite.checks.rights import check_rights
 
-    try:
-        return list(check_rights(Partition(application.system, application.urls())))
-    except Exception as error:
-        if type(error).__module__.partition(".")[0] != "psycopg":
-            raise
-        raise StoreUnavailable(
-            f"A component cannot log in just now: {str(error).strip()}. Nothing was tried."
-        ) from error
+    return list(check_rights(Partition(application.system, application.urls())))
 
 
 def _begin(file: Path, reason: str, found: list[Any], exists: bool) -> int:

@@ -90,12 +90,13 @@ def _observe(application: Application) -> Observed:
 
 def _print(application: Application, observed: Observed | None) -> None:
     system = application.system
+    heard_by = {one.event: one.heard_by for one in tellings(system)}
     print(f"{system.name}: {len(system.components)} components, {system.partitions} partitions")
     print(f"log {shown(application.log_url())}")
     for component in system.components:
         print(f"\n{component.name}  {shown(application.urls()[component.name])}")
         for event_type in component.publishes:
-            listeners = ", ".join(_listeners(application, event_type)) or "nobody"
+            listeners = ", ".join(heard_by[event_type]) or "nobody"
             seen = (
                 "" if observed is None else f"; seen {observed.counts.get(wire_name(event_type, component.name), 0):,}"
             )
@@ -108,14 +109,6 @@ def _print(application: Application, observed: Observed | None) -> None:
         print(f"  retries   {_retries(application, component)}; time limit {component.time_limit_seconds:.0f} s")
     for name in observed.undeclared(tellings(system)) if observed is not None else ():
         print(f"\n{name} is in the log {observed.counts[name] if observed else 0:,} times, and nobody here declares it")
-
-
-def _listeners(application: Application, event_type: type[Event]) -> list[str]:
-    return [
-        component.name
-        for component in application.system.components
-        if any(handler.message_type is event_type for handler in component.handlers)
-    ]
 
 
 def _fields(event_type: type[Event]) -> str:
@@ -140,6 +133,7 @@ def _whole_as_json(application: Application, observed: Observed | None) -> dict[
 
 
 def _as_json(application: Application, component: Component) -> dict[str, Any]:
+    heard_by = {one.event: one.heard_by for one in tellings(application.system)}
     return {
         "name": component.name,
         "database": shown(application.urls()[component.name]),
@@ -149,7 +143,7 @@ def _as_json(application: Application, component: Component) -> dict[str, Any]:
                 "version": event_type.__contract__.version,
                 "key": event_type.__contract__.key,
                 "fields": list(event_type.__struct_encode_fields__),
-                "heard_by": _listeners(application, event_type),
+                "heard_by": list(heard_by[event_type]),
             }
             for event_type in component.publishes
         ],
