@@ -56,9 +56,14 @@ def svg(system: System, told: Sequence[Told], observed: Observed | None = None) 
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {bottom:.0f}" role="img" '
         f'aria-label="{escape(title)}"><title>{escape(title)}</title><style>{STYLE.strip()}</style>'
         f'<text class="title" x="{LEFT}" y="28">{escape(title)}</text>'
-        f'<text class="small" x="{LEFT}" y="48">each component has a database of its own; only events cross</text>'
+        f'<text class="small" x="{LEFT}" y="48">{_says(observed)}</text>'
     )
     return "\n".join([head, *lines, *parts, "</svg>"]) + "\n"
+
+
+def _says(observed: Observed | None) -> str:
+    says = "each component has a database of its own; only events cross; in italics: heard by nobody"
+    return says if observed is None else f"{says}; dashed: never seen in {observed.events:,} events"
 
 
 def _ears(names: Sequence[str], told: Sequence[Told], bottom: float) -> dict[str, float]:
