@@ -96,7 +96,7 @@ def test_what_a_statement_reads_and_writes(case: Case, dialect: Dialect) -> None
 
 
 @pytest.mark.parametrize("text", UNREAD)
-def test_what_is_not_understood_is_never_taken_for_harmless(text: str) -> None:
+def test_what_is_not_understood_is_never_taken_for_harmless(text: str, caplog: pytest.LogCaptureFixture) -> None:
     with pytest.raises(Unread):
         touched(text, "postgres")
     shapes = Shapes("postgres")
@@ -104,6 +104,7 @@ def test_what_is_not_understood_is_never_taken_for_harmless(text: str) -> None:
         with pytest.raises(Unread):
             shapes.touched(text)
     assert shapes.parsed == 1
+    assert caplog.messages == [], "the parser's own warnings are not shown"
 
 
 def test_a_search_path_is_told() -> None:

@@ -18,12 +18,15 @@ class Place(NamedTuple):
     file: Path | None = None
     line: int | None = None
 
-    def shown(self, root: Path) -> str:
-        """As editors and terminals make it clickable, seen from a folder."""
+    def seen_from(self, root: Path) -> str:
+        """The file, seen from a folder; empty where there is none."""
         if self.file is None:
             return ""
-        path = self.file.relative_to(root) if self.file.is_relative_to(root) else self.file
-        return str(path) if self.line is None else f"{path}:{self.line}"
+        return (self.file.relative_to(root) if self.file.is_relative_to(root) else self.file).as_posix()
+
+    def shown(self, root: Path) -> str:
+        """File and line, as editors and terminals make them clickable."""
+        return self.seen_from(root) if self.line is None else f"{self.seen_from(root)}:{self.line}"
 
 
 NOWHERE = Place()

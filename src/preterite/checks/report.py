@@ -14,7 +14,6 @@ from preterite.checks.rules import RULES, Rule
 
 WIDTH = 100
 _SARIF_SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
-_LEVELS = {"error": "error", "warning": "warning", "note": "note"}
 _GITHUB = {"error": "error", "warning": "warning", "note": "notice"}
 
 
@@ -54,12 +53,12 @@ def sarif(found: Sequence[Finding], root: Path) -> str:
         result: dict[str, Any] = {
             "ruleId": one.rule,
             "ruleIndex": rules.index(one.rule),
-            "level": _LEVELS[one.about.severity],
+            "level": one.about.severity,
             "message": {"text": one.sentence},
             "partialFingerprints": {"key": one.key},
         }
         if one.place.file is not None:
-            where: dict[str, Any] = {"artifactLocation": {"uri": _relative(one.place.file, root)}}
+            where: dict[str, Any] = {"artifactLocation": {"uri": one.place.seen_from(root)}}
             if one.place.line is not None:
                 where["region"] = {"startLine": one.place.line}
             result["locations"] = [{"physicalLocation": where}]
@@ -73,7 +72,7 @@ def github(found: Sequence[Finding], root: Path) -> str:
     """Commands in the log of GitHub's runner, which shows them at the lines."""
     lines: list[str] = []
     for one in found:
-        where = "" if one.place.file is None else f" file={_relative(one.place.file, root)}"
+        where = "" if one.place.file is None else f" file={one.place.seen_from(root)}"
         line = "" if one.place.line is None else f",line={one.place.line}"
         title = f"{',' if where else ' '}title={one.rule}"
         lines.append(f"::{_GITHUB[one.about.severity]}{where}{line}{title}::{_escaped(one.sentence)}")
@@ -121,7 +120,7 @@ def _document(one: Finding, root: Path) -> dict[str, Any]:
         "operation": one.operation,
         "key": one.key,
         "sentence": one.sentence,
-        "file": None if one.place.file is None else _relative(one.place.file, root),
+        "file": one.place.seen_from(root) or None,
         "line": one.place.line,
     }
 
@@ -132,12 +131,8 @@ def _sarif_rule(rule: Rule) -> dict[str, Any]:
         "shortDescription": {"text": rule.says},
         "fullDescription": {"text": rule.why},
         "help": {"text": rule.instead},
-        "defaultConfiguration": {"level": _LEVELS[rule.severity]},
+        "defaultConfiguration": {"level": rule.severity},
     }
-
-
-def _relative(file: Path, root: Path) -> str:
-    return (file.relative_to(root) if file.is_relative_to(root) else file).as_posix()
 
 
 def _indented(text: str, by: int = 4) -> str:

@@ -10,7 +10,8 @@ from __future__ import annotations
 import logging
 import re
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -21,8 +22,6 @@ from sqlglot.errors import SqlglotError
 SHAPES_MAX = 20_000
 """How many shapes are remembered, of the statements seen last."""
 Dialect = Literal["sqlite", "postgres"]
-# The parser warns where it passes a statement through; here that is an answer of its own.
-logging.getLogger("sqlglot").addFilter(lambda record: "Falling back" not in record.getMessage())
 
 _CONTROL = re.compile(
     r"\s*(begin|start\s+transaction|commit|end|rollback|abort|savepoint|release|set\s+(?!(?:session\s+|local\s+)?search_path)|reset|show|pragma|"
@@ -194,7 +193,8 @@ def _touched_by_one(text: str, dialect: Dialect) -> Touched:
 
 def _parsed(text: str, dialect: Dialect) -> Touched:
     try:
-        parsed = sqlglot.parse_one(_placeholders(text), read=dialect)
+        with _without_warnings():
+            parsed = sqlglot.parse_one(_placeholders(text), read=dialect)
     except (SqlglotError, RecursionError) as error:
         raise Unread(f"the parser does not understand it: {str(error).splitlines()[0]}") from error
     if isinstance(parsed, exp.Command):
@@ -202,6 +202,21 @@ def _parsed(text: str, dialect: Dialect) -> Touched:
     if isinstance(parsed, exp.Grant):
         return Touched(writes=frozenset(_of(one, dialect) for one in parsed.find_all(exp.Table)))
     return _by_tree(parsed, dialect)
+
+
+def _is_no_fallback(record: logging.LogRecord) -> bool:
+    return "Falling back" not in record.getMessage()
+
+
+@contextmanager
+def _without_warnings() -> Generator[None]:
+    """The parser warns where it passes a statement through; here that is an answer of its own."""
+    logger = logging.getLogger("sqlglot")
+    logger.addFilter(_is_no_fallback)
+    try:
+        yield
+    finally:
+        logger.removeFilter(_is_no_fallback)
 
 
 def _placeholders(text: str) -> str:
