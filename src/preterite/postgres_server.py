@@ -36,6 +36,7 @@ BEGIN ISOLATION LEVEL REPEATABLE READ; SET LOCAL synchronous_commit TO on; SET L
 BEGIN_BATCH_READ_COMMITTED = """
 BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL synchronous_commit TO on; SET LOCAL preterite.batch TO 'open'
 """
+BEGIN_READING = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 _IN_BATCH = "SELECT current_setting('preterite.batch', true) = 'open'"
 # The division fails, and the commit with it, where the mark is missing.
 _COMMIT_BATCH = "SELECT 1 / (coalesce(current_setting('preterite.batch', true), '') = 'open')::int; COMMIT"

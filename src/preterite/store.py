@@ -81,6 +81,10 @@ class Store(OutboxStore, LeaseStore, TimeStore, LetterStore, ReplayStore, Protoc
         """Open a transaction for handlers. `isolated`: it sees one moment, and conflicts are noticed (rule 10)."""
         ...
 
+    def begin_reading(self, connection: DbConnection) -> None:
+        """Open a transaction that sees one moment, holds up nobody, and refuses to write."""
+        ...
+
     def is_in_batch(self, connection: DbConnection) -> bool:
         """Whether the open transaction is still the one that `begin_batch` has opened (protocol rule 9)."""
         ...
@@ -319,6 +323,10 @@ class Database(Protocol):
 
     def async_engine(self, binding: Any, *, batch: bool | None = None) -> Any:
         """The same for asyncio."""
+        ...
+
+    def reading_engine(self, binding: Any) -> Any:
+        """A SQLAlchemy engine whose transactions begin as `Store.begin_reading` does."""
         ...
 
     def has_hidden_dependencies(self, connection: DbConnection) -> bool:

@@ -72,6 +72,11 @@ class PostgresDatabase:
 
         return postgres_engine.async_engine(self.place, binding, _beginning(batch))
 
+    def reading_engine(self, binding: Any) -> Any:
+        from preterite.stores import postgres_engine
+
+        return postgres_engine.engine(self.place, binding, postgres_server.BEGIN_READING)
+
     def has_hidden_dependencies(self, connection: DbConnection) -> bool:
         return connection.cursor().execute(self.store.sql.ANY_VIEW_OR_TRIGGER).fetchone() is not None
 
@@ -185,6 +190,9 @@ class PostgresStore(SqlStore):
 
     def begin_batch(self, connection: Any, *, isolated: bool) -> None:
         _begin(connection, _beginning(isolated))
+
+    def begin_reading(self, connection: Any) -> None:
+        _begin(connection, postgres_server.BEGIN_READING)
 
     def is_in_batch(self, connection: DbConnection) -> bool:
         return postgres_server.is_in_batch(connection)

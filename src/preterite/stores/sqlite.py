@@ -47,6 +47,11 @@ class SqliteDatabase:
 
         return sqlite_engine.async_engine(self.path, binding)
 
+    def reading_engine(self, binding: Any) -> Any:
+        from preterite.stores import sqlite_engine
+
+        return sqlite_engine.engine(self.connect, binding, reading=True)
+
     def has_hidden_dependencies(self, connection: DbConnection) -> bool:
         return connection.cursor().execute(self.store.sql.ANY_VIEW_OR_TRIGGER).fetchone() is not None
 
@@ -150,6 +155,11 @@ class SqliteStore(SqlStore):
 
     def begin_batch(self, connection: DbConnection, *, isolated: bool) -> None:
         self.begin(connection)
+
+    def begin_reading(self, connection: DbConnection) -> None:
+        cursor = connection.cursor()
+        cursor.execute("PRAGMA query_only = 1")
+        cursor.execute("BEGIN")
 
     def is_in_batch(self, connection: DbConnection) -> bool:
         # The connection itself has refused whatever would have ended it.

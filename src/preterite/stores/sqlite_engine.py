@@ -1,6 +1,6 @@
 """SQLAlchemy engines on a component's SQLite file.
 
-Every transaction begins as a writer, with the settings that the store needs.
+Every transaction begins as a writer, with the settings that the store needs; but for those that only read.
 """
 
 from __future__ import annotations
@@ -20,16 +20,18 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
 
 
-def engine(connect: Callable[[], sqlite_file.GuardedConnection], binding: Any) -> Engine:
-    """An engine for plain sessions, on connections that are opened so."""
+def engine(connect: Callable[[], sqlite_file.GuardedConnection], binding: Any, *, reading: bool = False) -> Engine:
+    """An engine for plain sessions, on connections that are opened so; `reading`, they refuse to write."""
 
     def connect_bound() -> sqlite3.Connection:
         connection = connect()
         connection.binding = binding
+        if reading:
+            connection.execute("PRAGMA query_only = 1")
         return connection
 
     made = sqlalchemy.create_engine("sqlite://", creator=connect_bound, poolclass=sqlalchemy.QueuePool)
-    event.listen(made, "begin", _begin)
+    event.listen(made, "begin", _begin_reading if reading else _begin)
     return made
 
 
@@ -63,3 +65,7 @@ def async_engine(path: Path, binding: Any) -> AsyncEngine:
 
 def _begin(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _begin_reading(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN")

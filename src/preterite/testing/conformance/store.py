@@ -38,6 +38,19 @@ class StoreConformance(
     def test_a_database_that_was_never_used_has_no_identity(self, database: Database) -> None:
         assert database.store.identity(database.connect()) is None
 
+    def test_a_transaction_that_only_reads_holds_up_nobody_and_refuses_to_write(
+        self, database: Database, connection: Any
+    ) -> None:
+        reader = database.connect()
+        database.store.begin_reading(reader)
+        reader.cursor().execute("SELECT 1").fetchall()
+        with transaction(database.store, connection):
+            connection.execute("CREATE TABLE written_meanwhile (id int)")
+        with pytest.raises(Exception, match="read"):
+            reader.cursor().execute("CREATE TABLE refused (id int)")
+        reader.rollback()
+        reader.close()
+
     def test_migrating_again_changes_nothing(self, database: Database, connection: Any) -> None:
         database.store.migrate(connection)
 

@@ -1,0 +1,150 @@
+"""Pages: which identifiers one takes, which parts fill it, and in which order they are asked. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from preterite.composition.forms import Form
+from preterite.composition.parts import Kind, Part
+from preterite.errors import UsageError
+
+
+class PagesRefused(UsageError):
+    """Pages or forms as declared contradict themselves; nothing was opened."""
+
+    def __init__(self, faults: Sequence[str]) -> None:
+        self.faults = tuple(faults)
+        super().__init__("The pages cannot be composed:" + "".join(f"\n  - {fault}" for fault in self.faults))
+
+
+@dataclass(frozen=True)
+class Page:
+    """What people see together: identifiers by name, and the parts that fill its slots.
+
+    It belongs to no component, decides nothing, and knows no data: it is layout. `path` and `template` are for who
+    shows it by HTTP.
+    """
+
+    name: str
+    path: str = ""
+    takes: Mapping[str, Kind] = field(default_factory=dict[str, Kind])
+    parts: Sequence[Part] = ()
+    template: str = ""
+
+    @property
+    def slots(self) -> dict[str, Part]:
+        """The parts by slot."""
+        return {part.slot: part for part in self.parts}
+
+
+class Step(NamedTuple):
+    """One part of a page in its wave, and for each of its parameters where the identifiers come from."""
+
+    part: Part
+    sources: Mapping[str, tuple[str, ...]]
+    """By parameter: names that the page takes, and slots of earlier waves."""
+
+    @property
+    def asks(self) -> set[str]:
+        """All that it gets identifiers from."""
+        return {source for sources in self.sources.values() for source in sources}
+
+
+Plan = Sequence[Sequence[Step]]
+"""Waves: the parts of one are asked at the same time, with what the waves before it gave."""
+
+
+def plan(page: Page) -> Plan:
+    """The order in which a page's parts are asked; raises `PagesRefused` with all its faults together."""
+    faults = list(_faults(page))
+    waves: list[list[Step]] = []
+    if not faults:
+        steps = [_step(page, part) for part in page.parts]
+        known = set(page.takes)
+        while steps:
+            wave = [step for step in steps if step.asks <= known]
+            if not wave:
+                faults.append(_circle(page, steps))
+                break
+            waves.append(wave)
+            known |= {step.part.slot for step in wave}
+            steps = [step for step in steps if step not in wave]
+    if faults:
+        raise PagesRefused(faults)
+    return waves
+
+
+def plans(pages: Iterable[Page], forms: Iterable[Form] = ()) -> dict[str, Plan]:
+    """The order of each page; raises `PagesRefused` with the faults of all pages and forms together."""
+    faults: list[str] = []
+    found: dict[str, Plan] = {}
+    for page in pages:
+        if page.name in found:
+            faults.append(f"Two pages are called {page.name!r}.")
+        found[page.name] = ()
+        try:
+            found[page.name] = plan(page)
+        except PagesRefused as refused:
+            faults += refused.faults
+    for form in forms:
+        faults += form.faults()
+    if faults:
+        raise PagesRefused(faults)
+    return found
+
+
+def needed_for(steps: Plan, slots: Iterable[str]) -> set[str]:
+    """These slots, and all whose identifiers they are asked with."""
+    needed = set(slots)
+    for wave in reversed(steps):
+        for step in wave:
+            if step.part.slot in needed:
+                needed |= step.asks
+    return needed
+
+
+def _faults(page: Page) -> Iterable[str]:
+    owners: dict[str, Part] = {}
+    for part in page.parts:
+        where = f"Page {page.name!r}, slot {part.slot!r}"
+        if part.slot in owners:
+            other = owners[part.slot]
+            yield f"{where} has two owners: {other.full_name} ({other.place}) and {part.full_name} ({part.place})."
+        elif part.slot in page.takes:
+            yield f"{where}: the page takes an identifier of that name; place the part under another, with .at(…)."
+        owners[part.slot] = part
+        if not part.fallback:
+            yield f"{where}: {part.full_name} ({part.place}) has no fallback; say what people read when it fails."
+    for part in page.parts:
+        yield from _source_faults(page, part)
+
+
+def _source_faults(page: Page, part: Part) -> Iterable[str]:
+    where = f"Page {page.name!r}, slot {part.slot!r}"
+    for source in part.sources or ():
+        if source not in page.takes and source not in page.slots:
+            yield f"{where}: there is nothing called {source!r} to get identifiers from."
+    for kind in part.needs.values():
+        if not _sources(page, part, kind):
+            yield (
+                f"{where}: {part.full_name} ({part.place}) needs a {kind.__name__}, which the page does not take "
+                "and no other part of it gives."
+            )
+
+
+def _step(page: Page, part: Part) -> Step:
+    return Step(part, {name: _sources(page, part, kind) for name, kind in part.needs.items()})
+
+
+def _sources(page: Page, part: Part, kind: Kind) -> tuple[str, ...]:
+    """Where a part gets identifiers of a kind: from where it says, or from everything on the page that has some."""
+    found = [name for name, taken in page.takes.items() if taken is kind]
+    found += [other.slot for other in page.parts if kind in other.gives and other.slot != part.slot]
+    return tuple(name for name in found if part.sources is None or name in part.sources)
+
+
+def _circle(page: Page, steps: Sequence[Step]) -> str:
+    waiting = ", ".join(f"{step.part.slot} for {' and '.join(sorted(step.asks))}" for step in steps)
+    return f"Page {page.name!r}: parts wait for each other in a circle ({waiting}); say with .of(…) which to ask with."

@@ -1,0 +1,258 @@
+"""Composing pages: one call per part, whatever else is slow, broken or stopped; read-only, and without HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import pytest
+from paper_shop import BookId, OrderId, gates, ledger, library, library_parts, names, open_shop, order_page, shelf
+
+from preterite.composition import Ask, Composed, Composer, Ids, NotThere, Page, Parts, Slice, State
+from preterite.composition.desks import THREADS, WAITING_MAX
+from preterite.errors import ConfigurationError, UsageError
+
+ORDER = OrderId(UUID(int=4711))
+
+
+@contextmanager
+def composing(books: int = 3, *pages: Page, **options: Any) -> Generator[Composer]:
+    with open_shop(ORDER, books) as shop, Composer(shop, pages or [order_page], **options) as composer:
+        yield composer
+        gates.open.set()
+
+
+@pytest.mark.parametrize("books", [1, 10, 500])
+def test_a_page_makes_as_many_calls_as_it_has_parts_however_many_lines_it_shows(books: int) -> None:
+    with composing(books, optional_seconds=5) as composer:
+        composed = composer.compose(order_page, order=ORDER)
+
+    assert (composed.calls, len(gates.asked), composed.status) == (3, 3, 200)
+    assert len(composed["names"].value) == books
+    assert {name: len(ids) for name, ids in gates.asked} == {"lines": 1, "names": books, "shelf": 0}
+
+
+def test_every_part_sees_the_question_and_its_own_component_only() -> None:
+    viewer = UUID(int=7)
+    with composing() as composer:
+        composed = composer.compose(order_page, order=ORDER, viewer=viewer, words={"page": "2"})
+
+    assert composed["shelf"].value == {"viewer": str(viewer), "page": "2"}
+    assert composed["names"].of(BookId(UUID(int=1))) == "Book 0"
+
+
+def test_a_broken_part_leaves_its_sentence_and_every_other_slot_as_it_would_be() -> None:
+    with composing() as composer:
+        whole = composer.compose(order_page, order=ORDER)
+        gates.broken = {"names"}
+        broken = composer.compose(order_page, order=ORDER)
+        gates.broken = set()
+        healed = composer.compose(order_page, order=ORDER)
+
+    assert broken["names"].state is State.FAILED
+    assert [slot.fallback for slot in broken.missing] == ["Names are not available right now."]
+    assert broken["names"].of(BookId(UUID(int=1))) == "–"
+    assert broken["lines"].value == whole["lines"].value
+    assert (broken.status, healed.missing) == (200, [])
+
+
+def test_a_part_that_fails_is_said_once_and_its_recovery_once(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "preterite.composition")
+    with composing() as composer:
+        gates.broken = {"names"}
+        for _ in range(3):
+            composer.compose(order_page, order=ORDER)
+        gates.broken = set()
+        for _ in range(2):
+            composer.compose(order_page, order=ORDER)
+
+    said = [record.getMessage() for record in caplog.records]
+    assert said == ["library.names failed; its slot shows the fallback.", "library.names answers again."]
+
+
+def test_a_slow_part_delays_the_page_by_its_deadline_and_not_by_what_it_takes() -> None:
+    with composing(optional_seconds=0.1) as composer:
+        composer.compose(order_page, order=ORDER)
+        gates.open.clear()
+        began = time.monotonic()
+        slow = composer.compose(order_page, order=ORDER)
+        took = time.monotonic() - began
+
+    assert slow["names"].state is State.LATE
+    assert slow["shelf"].state is State.FILLED
+    assert took < 5, "the part would have waited for ten seconds"
+
+
+def test_a_slow_component_takes_no_threads_from_the_others_and_no_more_calls_than_it_can_bear() -> None:
+    async def many(composer: Composer) -> list[Composed]:
+        slow = [composer.composed(shelf_page, book=BookId(UUID(int=1))) for _ in range(WAITING_MAX + 6)]
+        return list(await asyncio.gather(*slow, *(composer.composed(order_page, order=ORDER) for _ in range(6))))
+
+    shelf_page = Page("shelf", takes={"book": BookId}, parts=[names])
+    with composing(3, shelf_page, order_page, optional_seconds=1) as composer:
+        gates.open.clear()
+        views = asyncio.run(many(composer))
+        asked = [name for name, _ in gates.asked]
+
+    assert {view["names"].state for view in views} == {State.LATE}
+    assert asked.count("names") <= THREADS
+    assert [view["lines"].state for view in views if view.page == "order"] == [State.FILLED] * 6
+
+
+def test_a_stopped_component_is_not_asked() -> None:
+    with composing() as composer:
+        composer.stopped.add("library")
+        composed = composer.compose(order_page, order=ORDER)
+
+    assert (composed["names"].state, composed["shelf"].state) == (State.STOPPED, State.STOPPED)
+    assert [name for name, _ in gates.asked] == ["lines"]
+
+
+@pytest.mark.parametrize(("trouble", "status"), [("not there", 404), ("broken", 503), ("stopped", 503)])
+def test_a_required_part_decides_the_status(trouble: str, status: int) -> None:
+    with composing() as composer:
+        gates.broken = {"lines"} if trouble == "broken" else set()
+        composer.stopped |= {"ledger"} if trouble == "stopped" else set()
+        order = OrderId(UUID(int=1)) if trouble == "not there" else ORDER
+        composed = composer.compose(order_page, order=order)
+
+    assert composed.status == status
+    assert composed["names"].state is State.UNASKED
+    assert composed["names"].value == {}
+
+
+def test_an_identifier_that_one_owner_does_not_know_harms_one_row() -> None:
+    with open_shop(ORDER, 3) as shop:
+        with shop.connection(library) as connection, library.unit_of_work(connection):
+            connection.execute("delete from book where name = 'Book 1'")
+        with Composer(shop, [order_page], optional_seconds=5) as composer:
+            shown = composer.compose(order_page, order=ORDER)["names"]
+
+    assert [shown.of(BookId(UUID(int=number))) for number in (1, 2, 3)] == [
+        "Book 0",
+        "a book no longer listed",
+        "Book 2",
+    ]
+
+
+def test_asked_for_one_slot_only_what_it_is_made_of_is_called() -> None:
+    with composing() as composer:
+        composed = composer.compose(order_page, order=ORDER, only=["names"])
+
+    assert set(composed.slots) == {"lines", "names"}
+    assert composed.calls == 2
+
+
+def test_the_same_page_has_the_same_slices_whoever_composes_it() -> None:
+    async def from_asyncio(composer: Composer) -> Composed:
+        return await composer.composed(order_page, order=ORDER)
+
+    with composing() as composer:
+        plain = composer.compose(order_page, order=ORDER)
+        awaited = asyncio.run(from_asyncio(composer))
+
+    assert {name: slot.value for name, slot in plain.slots.items()} == {
+        name: slot.value for name, slot in awaited.slots.items()
+    }
+
+
+def test_a_part_cannot_write() -> None:
+    parts = Parts(library)
+
+    @parts.part(fallback="Not now.")
+    def thief(connection: sqlite3.Connection) -> None:
+        connection.execute("delete from book")
+
+    page = Page("thief", parts=[thief])
+    with composing(3, page, order_page) as composer:
+        stolen = composer.compose(page)
+        left = composer.compose(order_page, order=ORDER)
+
+    assert stolen["thief"].state is State.FAILED
+    assert len(left["names"].value) == 3
+
+
+def test_what_a_part_gives_without_declaring_it_is_refused() -> None:
+    parts = Parts(library)
+
+    @parts.part(fallback="Not now.")
+    def generous() -> Slice:
+        return Slice({}, gives={BookId: []})
+
+    page = Page("generous", parts=[generous])
+    with composing(1, page) as composer:
+        assert composer.compose(page)["generous"].state is State.FAILED
+
+
+def test_an_optional_part_about_something_that_is_not_there_leaves_the_page_standing() -> None:
+    parts = Parts(library)
+
+    @parts.part(fallback="Not now.")
+    def absent(ask: Ask) -> None:
+        raise NotThere("Nothing here.")
+
+    page = Page("absent", parts=[absent])
+    with composing(1, page) as composer:
+        composed = composer.compose(page)
+
+    assert (composed["absent"].state, composed.status, composed.missing) == (State.NOT_THERE, 200, [])
+
+
+def test_a_page_is_asked_for_the_present_moment_of_the_system_or_for_another() -> None:
+    parts = Parts(library)
+
+    @parts.part(fallback="Not now.")
+    def moment(ask: Ask) -> datetime:
+        return ask.as_of
+
+    page = Page("moment", parts=[moment])
+    then = datetime(2011, 3, 1, tzinfo=UTC)
+    with composing(1, page) as composer:
+        assert composer.compose(page)["moment"].value == datetime(2013, 7, 30, 12, tzinfo=UTC)
+        assert composer.compose(page, as_of=then)["moment"].value == then
+
+
+def test_misuse_is_refused_in_one_sentence() -> None:
+    async def on_a_loop(composer: Composer) -> None:
+        composer.compose(order_page, order=ORDER)
+
+    with composing() as composer:
+        with pytest.raises(UsageError, match="takes order, not"):
+            composer.compose(order_page, oder=ORDER)
+        with pytest.raises(UsageError, match="write: await"):
+            asyncio.run(on_a_loop(composer))
+
+
+def test_pages_of_a_component_that_was_not_opened_are_refused() -> None:
+    from preterite import System
+
+    other = System("ledger-only", [ledger])
+    with pytest.raises(ConfigurationError, match="parts of 'library'"):
+        from preterite.testing import started
+
+        with started(other) as shop:
+            Composer(shop, [Page("shelf", parts=[shelf])])
+
+
+def test_identifiers_of_one_kind_arrive_as_one_set() -> None:
+    parts = Parts(library)
+
+    @parts.part(gives=[BookId], fallback="Not now.")
+    def first() -> Slice:
+        return Slice([], gives={BookId: [BookId(UUID(int=2)), BookId(UUID(int=1)), BookId(UUID(int=2))]})
+
+    @library_parts.part(fallback="Not now.")
+    def seen(books: Ids[BookId]) -> list[BookId]:
+        return sorted(books)
+
+    page = Page("set", takes={"book": BookId}, parts=[first, seen])
+    with composing(1, page) as composer:
+        composed = composer.compose(page, book=frozenset({BookId(UUID(int=3)), BookId(UUID(int=1))}))
+
+    assert composed["seen"].value == [UUID(int=1), UUID(int=2), UUID(int=3)]
