@@ -59,6 +59,6 @@ storm: $(SETUP)  ## kill, pause, crash and cut everything under load on PostgreS
 
 lock:  ## pin the newest allowed dependencies again (needs uv)
 	uv pip compile --quiet --upgrade --generate-hashes --python-version 3.11 --custom-compile-command "make lock" \
-	  --extra sqlalchemy --extra calendar --extra postgres --extra fastapi --extra check --output-file requirements.lock pyproject.toml requirements.in
+	  --extra sqlalchemy --extra calendar --extra postgres --extra fastapi --extra check --extra web --output-file requirements.lock pyproject.toml requirements.in
 
 .PHONY: help setup servers test check demo bench simulate crash mutants peers storm lock

@@ -86,8 +86,8 @@ class Composer:
     ) -> Composed:
         """Ask the parts of a page, or those of `only` these slots and whatever those are asked with.
 
-        `identifiers` are what the page takes, by name: one, or a frozenset of them. `as_of` is the moment for which it is
-        asked; now, by the system's clock, where left out. Raises nothing for a part that fails: its slot says so.
+        `identifiers` are what the page takes, by name: one, or a frozenset of them. `as_of` is the moment for which
+        it is asked; now, by the system's clock, where left out. Raises nothing for a part that fails: its slot says so.
         """
         steps = self.plans[page.name]
         if set(identifiers) != set(page.takes):
@@ -96,16 +96,14 @@ class Composer:
         ask = Ask(as_of or self._system.clock.now(), viewer, words or {})
         wanted = None if only is None else needed_for(steps, only)
         given = {Given(name, kind): _as_set(identifiers[name]) for name, kind in page.takes.items()}
-        slots: dict[str, Slot] = {}
-        calls = 0
-        for wave in steps:
-            asked = [step for step in wave if wanted is None or step.part.slot in wanted]
-            answers = await asyncio.gather(*(self._answer(step, given, ask) for step in asked))
-            for step, answer in zip(asked, answers, strict=True):
-                slots[step.part.slot] = _slot(step.part, answer)
-                calls += answer.state not in (State.UNASKED, State.STOPPED)
-                for kind, found in answer.slice.gives.items():
-                    given[Given(step.part.slot, kind)] = frozenset(found)
+        answering: dict[str, asyncio.Task[_Answer]] = {}
+        asked = [step for wave in steps for step in wave if wanted is None or step.part.slot in wanted]
+        for step in asked:
+            before = [answering[source] for source in step.asks if source in answering]
+            answering[step.part.slot] = asyncio.create_task(self._answer_after(before, step, given, ask))
+        answers = [(step.part, await answering[step.part.slot]) for step in asked]
+        slots = {part.slot: _slot(part, answer) for part, answer in answers}
+        calls = sum(answer.state not in (State.UNASKED, State.STOPPED) for _, answer in answers)
         return Composed(page.name, slots, ask.as_of, calls, (self._system.clock.monotonic() - began) * 1000)
 
     async def submit(
@@ -166,8 +164,18 @@ class Composer:
         with self._system.session(section.component) as session:
             section.write(identifier, value, session, ask)
 
+    async def _answer_after(
+        self, before: Sequence[asyncio.Task[_Answer]], step: Step, given: dict[Given, frozenset[Any]], ask: Ask
+    ) -> _Answer:
+        """What came of one part, once those have answered from which it gets identifiers; it waits for no others."""
+        if before:
+            await asyncio.wait(before)
+        answer = await self._answer(step, given, ask)
+        for kind, found in answer.slice.gives.items():
+            given[Given(step.part.slot, kind)] = frozenset(found)
+        return answer
+
     async def _answer(self, step: Step, given: Mapping[Given, frozenset[Any]], ask: Ask) -> _Answer:
-        """What came of one part."""
         part, owner = step.part, step.part.component.name
         if owner in self.stopped:
             return _Answer(State.STOPPED, Slice({}))

@@ -1,10 +1,14 @@
-"""What Catalog owns: products with their names and categories."""
+"""What Catalog owns: products with their names, now and before, and their categories."""
 
 from __future__ import annotations
 
+from datetime import datetime
 from uuid import UUID
 
+from sqlalchemy import ForeignKey
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from retail.columns import Instant
 
 
 class Base(DeclarativeBase):
@@ -17,5 +21,16 @@ class Product(Base):
     __tablename__ = "product"
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
+    category: Mapped[str] = mapped_column(index=True)
+    listed_at: Mapped[datetime] = mapped_column(Instant, index=True)
+    withdrawn_at: Mapped[datetime | None] = mapped_column(Instant)
+
+
+class ProductName(Base):
+    """What a product is called, from an instant on."""
+
+    __tablename__ = "product_name"
+
+    product_id: Mapped[UUID] = mapped_column(ForeignKey(Product.id), primary_key=True)
+    valid_from: Mapped[datetime] = mapped_column(Instant, primary_key=True)
     name: Mapped[str]
-    category: Mapped[str]

@@ -44,6 +44,19 @@ def agree(session: Session, customer_ids: Sequence[UUID], percent: int, valid_fr
         add_missing(session, Agreement, rows)
 
 
+def keep_bulk_discount(session: Session, from_quantity: int, percent: int) -> None:
+    """Give this discount from this quantity on; nothing at 0 percent. What was purchased before keeps its own."""
+    with finance.unit_of_work(session):
+        tier = session.get(BulkDiscount, from_quantity)
+        if percent == 0:
+            if tier is not None:
+                session.delete(tier)
+        elif tier is None:
+            session.add(BulkDiscount(from_quantity=from_quantity, percent=percent))
+        else:
+            tier.percent = percent
+
+
 def close_month(session: Session, at: datetime) -> int:
     """Close the month before this day by hand; the calendar does it at the start of every month. Return how many
     invoices that made. Closing twice changes nothing.

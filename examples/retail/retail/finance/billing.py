@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
@@ -39,15 +40,32 @@ def price_at(session: Session, product_id: UUID, at: datetime) -> int:
     return price
 
 
+class Terms(NamedTuple):
+    """What a customer may count on besides prices: an agreement, in percent, and discounts by quantity."""
+
+    agreement: int
+    bulk: Mapping[int, int]
+
+    def discount(self, quantity: int) -> Discount:
+        """The largest of the discounts that apply; they are never added up."""
+        discounts = [Discount(0, LIST)]
+        discounts += [Discount(percent, f"bulk {one}") for one, percent in self.bulk.items() if one <= quantity]
+        if self.agreement:
+            discounts.append(Discount(self.agreement, "agreement"))
+        return max(discounts, key=lambda discount: discount.percent)
+
+
+def terms_of(session: Session, customer_id: UUID | None, at: datetime) -> Terms:
+    """The terms of a customer at an instant; nobody in particular has no agreement."""
+    bulk = session.execute(select(BulkDiscount.from_quantity, BulkDiscount.percent).order_by(BulkDiscount.percent))
+    agreement = None if customer_id is None else session.get(Agreement, customer_id)
+    percent = agreement.percent if agreement is not None and agreement.valid_from <= at else 0
+    return Terms(percent, dict(bulk.all()))
+
+
 def best_discount(session: Session, customer_id: UUID, quantity: int, at: datetime) -> Discount:
-    """The largest of the discounts that apply; they are never added up."""
-    discounts = [Discount(0, LIST)]
-    bulk = select(BulkDiscount).where(BulkDiscount.from_quantity <= quantity)
-    discounts += [Discount(one.percent, f"bulk {one.from_quantity}") for one in session.scalars(bulk)]
-    agreement = session.get(Agreement, customer_id)
-    if agreement is not None and agreement.valid_from <= at:
-        discounts.append(Discount(agreement.percent, "agreement"))
-    return max(discounts, key=lambda discount: discount.percent)
+    """The largest of the discounts that apply to a purchase."""
+    return terms_of(session, customer_id, at).discount(quantity)
 
 
 def net_pence(quantity: int, unit_pence: int, percent: int) -> int:

@@ -31,7 +31,7 @@ def enter_lists(shop: OpenSystem, lines: Sequence[Line]) -> None:
     customers = countries(lines)
     agreed = [customer_id(number) for number in customers if has_agreement(number)]
     with shop.session(catalog) as session:
-        list_products(session, names)
+        list_products(session, names, shop.clock.now())
     with shop.session(finance) as session:
         keep_prices(session, prices)
         agree(session, agreed, AGREEMENT_PERCENT, AGREEMENT_FROM)
@@ -40,7 +40,11 @@ def enter_lists(shop: OpenSystem, lines: Sequence[Line]) -> None:
 
 
 class Year:
-    """Replays a file on an open system. Whatever is done again after a kill changes nothing."""
+    """Replays a file on an open system. Whatever is done again after a kill changes nothing.
+
+    `attend` is called now and then. `settle` lets everything be handled; where it is left out, by those who run the
+    components.
+    """
 
     def __init__(
         self,
@@ -49,20 +53,27 @@ class Year:
         notebook: Notebook,
         lines: Sequence[Line],
         attend: Callable[[], None],
+        settle: Callable[[], None] | None = None,
     ) -> None:
         self._shop = shop
         self._clock = clock
         self._notebook = notebook
         self._lines = lines
         self._attend = attend
+        self._settle = settle or (lambda: shop.wait_settled(attend))
         self._late_payers = {customer_id(number) for number in countries(lines) if is_late_payer(number)}
         self._progress = notebook.progress()
         self._saved = self._progress
         self.refused = 0
 
-    def play(self) -> Iterator[Progress]:
-        """Go on from where the notebook says; yields after every basket, cancellation and stop."""
+    def play(self, until: datetime | None = None) -> Iterator[Progress]:
+        """Go on from where the notebook says; yields after every basket, cancellation and stop.
+
+        Ends before the first that comes later than `until`.
+        """
         for moment in self._moments():
+            if until is not None and _at(moment) > until:
+                break
             self._attend()
             if isinstance(moment, datetime):
                 self._stop(moment)
@@ -71,7 +82,7 @@ class Year:
             else:
                 self._basket(moment)
             yield self._progress
-        self._shop.wait_settled(self._attend)
+        self._settle()
         self._save()
 
     def _moments(self) -> Iterator[Moment]:
@@ -97,11 +108,11 @@ class Year:
     def _stop(self, at: datetime) -> None:
         """Settled before and after; in between customers pay, and the components' own calendars and timeouts come."""
         self._save()
-        self._shop.wait_settled(self._attend)
+        self._settle()
         if at.hour == 0:
             self._customers_pay(at)
         self._move_clock(at)
-        self._shop.wait_settled(self._attend)
+        self._settle()
         self._progress = self._progress._replace(stop=at)
         self._save()
 
@@ -156,6 +167,12 @@ class Year:
     def _save(self) -> None:
         self._notebook.save(self._progress)
         self._saved = self._progress
+
+
+def _at(moment: Moment) -> datetime:
+    if isinstance(moment, datetime):
+        return moment
+    return moment.at if isinstance(moment, Cancellation) else moment[0].at
 
 
 def is_late_payer(customer: int) -> bool:

@@ -21,7 +21,7 @@ class Purchase(Base):
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
     product_id: Mapped[UUID]
-    customer_id: Mapped[UUID]
+    customer_id: Mapped[UUID] = mapped_column(index=True)
     quantity: Mapped[int]
     purchased_at: Mapped[datetime] = mapped_column(Instant)
     cancelled_at: Mapped[datetime | None] = mapped_column(Instant)

@@ -2,10 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import NamedTuple
+from uuid import UUID
+
 from sqlalchemy import distinct, func, select
 from sqlalchemy.orm import Session
 
-from retail.sales.model import Purchase, Refusal
+from retail.sales.actions import PACKED_AT
+from retail.sales.model import BlockedCustomer, Purchase, Refusal
+
+
+class Purchased(NamedTuple):
+    """A purchase as Sales has it."""
+
+    purchase_id: UUID
+    product_id: UUID
+    customer_id: UUID
+    quantity: int
+    purchased_at: datetime
+    cancelled_at: datetime | None
+
+    def may_be_cancelled(self, at: datetime) -> bool:
+        """Whether it can still be taken back: everybody knows when things are packed."""
+        packed_at = datetime.combine(self.purchased_at, PACKED_AT, tzinfo=UTC)
+        return self.cancelled_at is None and at < packed_at
+
+
+class Blocked(NamedTuple):
+    """A customer who may not purchase, since when, and how many purchases were refused since."""
+
+    customer_id: UUID
+    since: datetime
+    refused: int
 
 
 def purchase_count(session: Session) -> int:
@@ -37,3 +67,46 @@ def customers_back_after_a_refusal(session: Session) -> int:
         first, (first.c.customer_id == Purchase.customer_id) & (first.c.at < Purchase.purchased_at)
     )
     return session.scalar(later) or 0
+
+
+_columns = (
+    Purchase.id,
+    Purchase.product_id,
+    Purchase.customer_id,
+    Purchase.quantity,
+    Purchase.purchased_at,
+    Purchase.cancelled_at,
+)
+
+
+def purchases_of(session: Session, customer_id: UUID, count: int) -> list[Purchased]:
+    """The last purchases of a customer, the latest first."""
+    own = select(*_columns).where(Purchase.customer_id == customer_id)
+    rows = session.execute(own.order_by(Purchase.purchased_at.desc(), Purchase.id).limit(count))
+    return [Purchased(*row) for row in rows]
+
+
+def latest_purchases(session: Session, count: int) -> list[Purchased]:
+    """The last purchases of all customers, the latest first."""
+    rows = session.execute(select(*_columns).order_by(Purchase.purchased_at.desc(), Purchase.id).limit(count))
+    return [Purchased(*row) for row in rows]
+
+
+def purchase_of(session: Session, purchase_id: UUID) -> Purchased | None:
+    """One purchase, if there is such."""
+    row = session.execute(select(*_columns).where(Purchase.id == purchase_id)).first()
+    return None if row is None else Purchased(*row)
+
+
+def blocked_since(session: Session, customer_ids: Iterable[UUID]) -> dict[UUID, datetime]:
+    """Which of these customers may not purchase, and since when."""
+    rows = select(BlockedCustomer.customer_id, BlockedCustomer.since)
+    return dict(session.execute(rows.where(BlockedCustomer.customer_id.in_(customer_ids))).all())
+
+
+def blocked(session: Session) -> list[Blocked]:
+    """Who may not purchase, the longest first."""
+    refused = select(Refusal.customer_id, func.count().label("refused")).group_by(Refusal.customer_id).subquery()
+    rows = select(BlockedCustomer.customer_id, BlockedCustomer.since, func.coalesce(refused.c.refused, 0))
+    joined = rows.outerjoin(refused, refused.c.customer_id == BlockedCustomer.customer_id)
+    return [Blocked(*row) for row in session.execute(joined.order_by(BlockedCustomer.since))]

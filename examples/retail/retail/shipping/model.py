@@ -1,4 +1,4 @@
-"""What Shipping owns: delivery addresses and shipments."""
+"""What Shipping owns: delivery addresses, what is to be packed, and shipments."""
 
 from __future__ import annotations
 
@@ -21,6 +21,18 @@ class Address(Base):
 
     customer_id: Mapped[UUID] = mapped_column(primary_key=True)
     country: Mapped[str]
+
+
+class WaitingItem(Base):
+    """A purchase that is to be packed."""
+
+    __tablename__ = "waiting_item"
+
+    purchase_id: Mapped[UUID] = mapped_column(primary_key=True)
+    customer_id: Mapped[UUID]
+    product_id: Mapped[UUID]
+    quantity: Mapped[int]
+    packed_at: Mapped[datetime] = mapped_column(Instant)
 
 
 class Shipment(Base):

@@ -5,13 +5,14 @@ from __future__ import annotations
 from datetime import UTC, datetime, time
 from uuid import UUID
 
+from sqlalchemy import delete
 from sqlalchemy.orm import Session
 
 from preterite import Command, Saga, UnitOfWork, joined_by, started_by, timeout
 from retail.sales.contracts import ItemPurchased, PurchaseCancelled
 from retail.shipping.component import shipping
 from retail.shipping.contracts import ItemShipped
-from retail.shipping.model import Address, Shipment
+from retail.shipping.model import Address, Shipment, WaitingItem
 
 PACKED_AT = time(22)
 
@@ -34,14 +35,24 @@ class PackingWindow(Saga, by="purchase_id"):
     purchase_id: UUID
 
     @started_by(ItemPurchased)
-    def open(self, event: ItemPurchased, unit_of_work: UnitOfWork) -> None:
+    def open(self, event: ItemPurchased, session: Session, unit_of_work: UnitOfWork) -> None:
         """It can be cancelled until this evening."""
         at = datetime.combine(event.purchased_at.astimezone(UTC), PACKED_AT, tzinfo=UTC)
+        session.add(
+            WaitingItem(
+                purchase_id=self.purchase_id,
+                customer_id=event.customer_id,
+                product_id=event.product_id,
+                quantity=event.quantity,
+                packed_at=at,
+            )
+        )
         unit_of_work.later(Pack(customer_id=event.customer_id, at=at), at=at)
 
     @joined_by(PurchaseCancelled)
-    def cancel(self, event: PurchaseCancelled) -> None:
+    def cancel(self, event: PurchaseCancelled, session: Session) -> None:
         """Nothing is packed."""
+        session.execute(delete(WaitingItem).where(WaitingItem.purchase_id == self.purchase_id))
         self.complete()
 
     @timeout(Pack)
@@ -50,6 +61,7 @@ class PackingWindow(Saga, by="purchase_id"):
         address = session.get(Address, command.customer_id)
         if address is None:
             raise AddressMissing(f"Customer {command.customer_id} has no address; add one and redrive.")
+        session.execute(delete(WaitingItem).where(WaitingItem.purchase_id == self.purchase_id))
         session.add(
             Shipment(
                 purchase_id=self.purchase_id,

@@ -2,10 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from retail.shipping.model import Address, Shipment
+from retail.shipping.model import Address, Shipment, WaitingItem
+
+
+class Delivery(NamedTuple):
+    """How far a purchase is on its way: packed at a time to come, or sent."""
+
+    packed_at: datetime
+    is_sent: bool
+
+
+class ToPack(NamedTuple):
+    """A purchase that is to be packed, and where it goes, if that is known."""
+
+    purchase_id: UUID
+    product_id: UUID
+    customer_id: UUID
+    quantity: int
+    packed_at: datetime
+    country: str | None
+
+
+class Shipped(NamedTuple):
+    """A purchase that was sent."""
+
+    purchase_id: UUID
+    customer_id: UUID
+    country: str
+    shipped_at: datetime
 
 
 def customer_count(session: Session) -> int:
@@ -17,3 +49,40 @@ def shipments_by_country(session: Session) -> dict[str, int]:
     """Shipments per country."""
     rows = session.execute(select(Shipment.country, func.count()).group_by(Shipment.country))
     return dict(sorted((country, count) for country, count in rows))
+
+
+def deliveries(session: Session, purchase_ids: Iterable[UUID]) -> dict[UUID, Delivery]:
+    """How far these purchases are, as far as Shipping has heard of them and they were not cancelled."""
+    wanted = list(purchase_ids)
+    waiting = select(WaitingItem.purchase_id, WaitingItem.packed_at).where(WaitingItem.purchase_id.in_(wanted))
+    sent = select(Shipment.purchase_id, Shipment.shipped_at).where(Shipment.purchase_id.in_(wanted))
+    found = {purchase_id: Delivery(at, False) for purchase_id, at in session.execute(waiting)}
+    return found | {purchase_id: Delivery(at, True) for purchase_id, at in session.execute(sent)}
+
+
+def countries(session: Session, customer_ids: Iterable[UUID]) -> dict[UUID, str]:
+    """Where these customers live, as far as it is known."""
+    rows = select(Address.customer_id, Address.country).where(Address.customer_id.in_(customer_ids))
+    return dict(session.execute(rows).all())
+
+
+def to_pack(session: Session, count: int) -> list[ToPack]:
+    """What is to be packed, the first first."""
+    columns = (
+        WaitingItem.purchase_id,
+        WaitingItem.product_id,
+        WaitingItem.customer_id,
+        WaitingItem.quantity,
+        WaitingItem.packed_at,
+        Address.country,
+    )
+    joined = select(*columns).outerjoin(Address, Address.customer_id == WaitingItem.customer_id)
+    rows = session.execute(joined.order_by(WaitingItem.packed_at, WaitingItem.purchase_id).limit(count))
+    return [ToPack(*row) for row in rows]
+
+
+def shipped(session: Session, count: int) -> list[Shipped]:
+    """What was sent, the last first."""
+    columns = (Shipment.purchase_id, Shipment.customer_id, Shipment.country, Shipment.shipped_at)
+    rows = select(*columns).order_by(Shipment.shipped_at.desc(), Shipment.purchase_id).limit(count)
+    return [Shipped(*row) for row in session.execute(rows)]

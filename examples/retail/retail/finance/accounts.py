@@ -1,0 +1,170 @@
+"""What Finance can tell of prices, invoices and customers, a set of identifiers at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, and_, func, select
+from sqlalchemy.orm import Session
+
+from retail.finance.billing import Terms, net_pence
+from retail.finance.model import Agreement, BillableItem, Invoice, Payment, Price
+
+
+class Offer(NamedTuple):
+    """What one unit of a product costs a customer, before and after the customer's discount."""
+
+    list_pence: int
+    pence: int
+    rule: str
+    percent: int
+
+
+class Line(NamedTuple):
+    """A purchase as it is billed: with the price, the discount and the rule of its moment."""
+
+    purchase_id: UUID
+    product_id: UUID
+    purchased_at: datetime
+    month: str
+    quantity: int
+    unit_pence: int
+    rule: str
+    percent: int
+    net_pence: int
+    invoice_id: UUID | None
+
+
+class Bill(NamedTuple):
+    """An invoice without its lines."""
+
+    invoice_id: UUID
+    customer_id: UUID
+    month: str
+    issued_at: datetime
+    due_at: datetime
+    pence: int
+    overdue_at: datetime | None
+    paid_at: datetime | None
+
+    @property
+    def state(self) -> str:
+        """In one word."""
+        if self.paid_at is not None:
+            return "paid"
+        return "open" if self.overdue_at is None else "overdue"
+
+
+class Owed(NamedTuple):
+    """What a customer has overdue."""
+
+    invoice_ids: Sequence[UUID]
+    pence: int
+
+
+class OpenMonth(NamedTuple):
+    """What a customer has purchased that is on no invoice yet."""
+
+    customer_id: UUID
+    month: str
+    items: int
+    pence: int
+
+
+_bill = (
+    Invoice.id,
+    Invoice.customer_id,
+    Invoice.month,
+    Invoice.issued_at,
+    Invoice.due_at,
+    Invoice.pence,
+    Invoice.overdue_at,
+    Invoice.paid_at,
+)
+_line = (
+    BillableItem.purchase_id,
+    BillableItem.product_id,
+    BillableItem.purchased_at,
+    BillableItem.month,
+    BillableItem.quantity,
+    BillableItem.unit_pence,
+    BillableItem.rule,
+    BillableItem.percent,
+    BillableItem.net_pence,
+    BillableItem.invoice_id,
+)
+
+
+def offers(session: Session, product_ids: Iterable[UUID], terms: Terms, at: datetime) -> dict[UUID, Offer]:
+    """What products cost at an instant, as far as they have a price then."""
+    in_force = (
+        select(Price.product_id, func.max(Price.valid_from).label("valid_from"))
+        .where(Price.product_id.in_(product_ids), Price.valid_from <= at)
+        .group_by(Price.product_id)
+        .subquery()
+    )
+    joined = and_(Price.product_id == in_force.c.product_id, Price.valid_from == in_force.c.valid_from)
+    discount = terms.discount(1)
+    return {
+        product_id: Offer(pence, net_pence(1, pence, discount.percent), discount.rule, discount.percent)
+        for product_id, pence in session.execute(select(Price.product_id, Price.pence).join(in_force, joined))
+    }
+
+
+def prices_of(session: Session, product_id: UUID) -> list[tuple[datetime, int]]:
+    """All prices of a product, the latest first."""
+    rows = select(Price.valid_from, Price.pence).where(Price.product_id == product_id)
+    return [(valid_from, pence) for valid_from, pence in session.execute(rows.order_by(Price.valid_from.desc()))]
+
+
+def agreements(session: Session) -> list[tuple[UUID, int, datetime]]:
+    """Who has agreed on what, from when on; the latest first."""
+    rows = select(Agreement.customer_id, Agreement.percent, Agreement.valid_from)
+    return [(*row,) for row in session.execute(rows.order_by(Agreement.valid_from.desc(), Agreement.customer_id))]
+
+
+def bills(session: Session, *conditions: ColumnElement[bool], count: int) -> list[Bill]:
+    """Invoices, the latest first."""
+    rows = select(*_bill).where(*conditions).order_by(Invoice.issued_at.desc(), Invoice.id).limit(count)
+    return [Bill(*row) for row in session.execute(rows)]
+
+
+def lines_of(session: Session, invoice_id: UUID) -> list[Line]:
+    """The lines of an invoice, in the order of purchase."""
+    rows = select(*_line).where(BillableItem.invoice_id == invoice_id)
+    ordered = rows.order_by(BillableItem.purchased_at, BillableItem.purchase_id)
+    return [Line(*row) for row in session.execute(ordered)]
+
+
+def billed(session: Session, purchase_ids: Iterable[UUID]) -> dict[UUID, Line]:
+    """How these purchases are billed, as far as Finance has heard of them."""
+    rows = session.execute(select(*_line).where(BillableItem.purchase_id.in_(purchase_ids)))
+    return {line.purchase_id: line for line in (Line(*row) for row in rows)}
+
+
+def owed(session: Session, customer_ids: Iterable[UUID]) -> dict[UUID, Owed]:
+    """What these customers have overdue, as far as they have."""
+    overdue = (Invoice.overdue_at.is_not(None), Invoice.paid_at.is_(None))
+    rows = select(Invoice.customer_id, Invoice.id, Invoice.pence).where(*overdue, Invoice.customer_id.in_(customer_ids))
+    found: dict[UUID, Owed] = {}
+    for customer_id, invoice_id, pence in session.execute(rows.order_by(Invoice.issued_at)):
+        before = found.get(customer_id, Owed((), 0))
+        found[customer_id] = Owed((*before.invoice_ids, invoice_id), before.pence + pence)
+    return found
+
+
+def open_months(session: Session, count: int) -> list[OpenMonth]:
+    """What is to be invoiced at the end of its month, by customer, the most first."""
+    sums = (func.count(), func.sum(BillableItem.net_pence).label("pence"))
+    rows = select(BillableItem.customer_id, BillableItem.month, *sums).where(BillableItem.invoice_id.is_(None))
+    grouped = rows.group_by(BillableItem.customer_id, BillableItem.month).order_by(sums[1].desc())
+    return [OpenMonth(*row) for row in session.execute(grouped.limit(count))]
+
+
+def payments(session: Session, count: int) -> list[tuple[UUID, datetime, int]]:
+    """The last payments: of which invoice, when, how much."""
+    rows = select(Payment.invoice_id, Payment.paid_at, Payment.pence).order_by(Payment.paid_at.desc())
+    return [(*row,) for row in session.execute(rows.limit(count))]

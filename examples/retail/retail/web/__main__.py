@@ -1,0 +1,95 @@
+"""`make shop`: the web shop on loopback, five components in one process on SQLite files.
+
+python -m retail.web                 open the shop; the first time it is filled before, a quarter of a minute
+python -m retail.web --new           forget what was, and fill it anew
+python -m retail.web --port 8001     at another port
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import secrets
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+import uvicorn
+
+from preterite.clock import SystemRandomness
+from preterite.composition import Composer
+from preterite.errors import PreteriteError
+from preterite.shared_clock import SharedClock
+from retail.marketing.reports import most_popular
+from retail.system import marketing, system
+from retail.web.app import application
+from retail.web.customer import ScriptedCustomer
+from retail.web.opening import PEOPLE, is_prepared, prepare, urls_in
+from retail.web.pages import forms, pages
+from retail.web.people import People
+from retail.web.running import Running
+from retail.web.shop import Shop
+
+FOLDER = Path(".preterite") / "shop"
+PORT = 8000
+STOP_SECONDS = 2
+WANTED = 40
+"""Among so many of the most popular products the scripted customer chooses."""
+
+
+def main() -> int:
+    """Open the shop, and serve until interrupted."""
+    parser = argparse.ArgumentParser(
+        prog="make shop", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--port", type=int, default=PORT, help="where on 127.0.0.1 (8000)")
+    parser.add_argument("--folder", type=Path, default=FOLDER, help="where the databases are (.preterite/shop)")
+    parser.add_argument("--new", action="store_true", help="forget what was, and fill the shop anew")
+    options = parser.parse_args()
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    try:
+        if options.new or not is_prepared(options.folder):
+            (options.folder / PEOPLE).unlink(missing_ok=True)
+            prepare(options.folder)
+        with opened(options.folder) as shop:
+            shop.customer.switch(on=True)
+            address = f"http://127.0.0.1:{options.port}/"
+            print(f"the shop is open: {address}  (the tour: {address}tour; Ctrl+C closes it)", flush=True)
+            uvicorn.run(
+                application(shop, secrets.token_urlsafe(32)),
+                host="127.0.0.1",
+                port=options.port,
+                log_level="warning",
+                timeout_graceful_shutdown=STOP_SECONDS,
+            )
+    except PreteriteError as error:
+        print(f"shop: {error}", file=sys.stderr)
+        return 3
+    except KeyboardInterrupt:
+        pass
+    return 0
+
+
+@contextmanager
+def opened(folder: Path, *, optional_seconds: float | None = None) -> Generator[Shop]:
+    """The shop in a folder that was prepared, all components at work; the scripted customer waits to be switched on."""
+    urls = urls_in(folder)
+    databases = {name: url for name, url in urls.items() if name != "log"}
+    deadlines = {} if optional_seconds is None else {"optional_seconds": optional_seconds}
+    people = People.read(folder / PEOPLE)
+    with (
+        system.open(databases=databases, log=urls["log"]) as shop,
+        Composer(shop, pages, forms, **deadlines) as composer,
+    ):
+        clock = SharedClock(shop.log)
+        with shop.session(marketing) as session:
+            wanted = [product for product, _ in most_popular(session, WANTED)]
+        customers = [person.customer_id for person in people.people[1:3]]
+        customer = ScriptedCustomer(shop, clock, wanted, customers, SystemRandomness())
+        with Running(urls, composer) as running, customer:
+            yield Shop(shop, composer, clock, running, people, customer, SystemRandomness())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

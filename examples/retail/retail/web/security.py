@@ -1,0 +1,75 @@
+"""What every answer says to the browser, and what every form must bring along."""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+from collections.abc import Mapping
+from typing import Any
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+TOKEN = "token"
+FORM_BYTES_MAX = 20_000
+HEADERS = {
+    "Content-Security-Policy": "default-src 'self'; object-src 'none'; base-uri 'none'; "
+    "form-action 'self'; frame-ancestors 'none'",
+    "Referrer-Policy": "same-origin",
+    "X-Content-Type-Options": "nosniff",
+    "Cross-Origin-Opener-Policy": "same-origin",
+}
+
+
+class Guard:
+    """Refuses what another site has sent, and what is too large; says what pages may load: nothing from elsewhere."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def send_guarded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).update(HEADERS)
+            await send(message)
+
+        refusal = None if scope["method"] in ("GET", "HEAD") else _refusal(Headers(scope=scope))
+        if refusal is not None:
+            await PlainTextResponse(refusal, 403)(scope, receive, send_guarded)
+        else:
+            await self._app(scope, receive, send_guarded)
+
+
+def token_of(request: Request) -> str:
+    """What forms of this visitor bring along; made at first."""
+    found = request.session.get(TOKEN)
+    if found is None:
+        found = request.session[TOKEN] = secrets.token_urlsafe(24)
+    return found
+
+
+async def fields_of(request: Request) -> dict[str, str] | None:
+    """The fields of a form; nothing if it does not bring the visitor's token."""
+    form: Mapping[str, Any] = await request.form(max_files=0, max_fields=40, max_part_size=FORM_BYTES_MAX)
+    fields = {name: value for name, value in form.items() if isinstance(value, str)}
+    brought = fields.pop(TOKEN, "")
+    expected = request.session.get(TOKEN, "")
+    return fields if expected and hmac.compare_digest(brought.encode(), expected.encode()) else None
+
+
+def _refusal(headers: Headers) -> str | None:
+    if headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
+        return "This was sent by another site; nothing was changed."
+    origin = headers.get("origin")
+    if origin is not None and origin.partition("://")[2] != headers.get("host"):
+        return "This was sent by another site; nothing was changed."
+    length = headers.get("content-length", "0")
+    if not length.isdecimal() or int(length) > FORM_BYTES_MAX:
+        return "This is larger than any form here; nothing was changed."
+    return None

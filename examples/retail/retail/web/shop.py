@@ -1,0 +1,93 @@
+"""Everything that the pages of the shop work with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from starlette.requests import Request
+
+from preterite import OpenSystem
+from preterite.clock import Randomness
+from preterite.composition import Composer
+from preterite.composition.web import Question, live, notice
+from preterite.shared_clock import SharedClock
+from retail.catalog.actions import CATEGORIES, OTHER
+from retail.identifiers import CustomerId
+from retail.system import system
+from retail.web.customer import ScriptedCustomer
+from retail.web.people import People
+from retail.web.running import Running
+from retail.web.security import token_of
+from retail.web.wording import FILTERS
+
+CUSTOMER = "customer"
+SAID = "said"
+
+
+def environment() -> Environment:
+    """The templates."""
+    made = Environment(
+        loader=PackageLoader("retail.web"),
+        autoescape=select_autoescape(),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters.update(FILTERS)
+    globals_of: dict[str, Any] = made.globals
+    globals_of |= {
+        "notice": notice,
+        "live": live,
+        "category_names": sorted({*CATEGORIES.values(), OTHER}),
+        "component_names": [component.name for component in system.components],
+    }
+    globals_of["ui"] = made.get_template("ui.html").module
+    return made
+
+
+@dataclass
+class Shop:
+    """The open system as the web knows it, and who stands behind the counter."""
+
+    open: OpenSystem
+    composer: Composer
+    clock: SharedClock
+    running: Running
+    people: People
+    customer: ScriptedCustomer
+    randomness: Randomness
+    templates: Environment = field(default_factory=environment)
+
+    def viewer(self, request: Request) -> UUID:
+        """Who looks: whom the visitor has chosen to be, or the first of those one can be."""
+        chosen = request.session.get(CUSTOMER)
+        return UUID(chosen) if chosen else self.people.people[0].customer_id
+
+    async def question(self, request: Request) -> Question:
+        """What a request asks any page with."""
+        viewer = self.viewer(request)
+        return Question(
+            viewer,
+            {"customer": CustomerId(viewer)},
+            dict(request.query_params),
+            {
+                **self.frame(request),
+                "viewer": viewer,
+                "new_id": self.randomness.uuid(),
+                "errors": getattr(request.state, "errors", {}),
+                "fields": getattr(request.state, "fields", {}),
+            },
+        )
+
+    def frame(self, request: Request) -> dict[str, object]:
+        """What stands around every page."""
+        return {
+            "person": self.people.of(self.viewer(request)),
+            "now": self.clock.now(),
+            "token": token_of(request),
+            "said": request.session.pop(SAID, ""),
+            "path": request.url.path,
+        }

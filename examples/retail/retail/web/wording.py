@@ -1,0 +1,67 @@
+"""How figures and times are written for people. Nothing is computed here that a component decides."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from hashlib import sha256
+from typing import Any
+from uuid import UUID
+
+TILES = 8
+RULES = {"list": "list price", "agreement": "agreement"}
+
+
+def pounds(pence: int) -> str:
+    """As money: £1,234.50."""
+    return f"£{pence // 100:,}.{pence % 100:02}"
+
+
+def day(at: datetime) -> str:
+    """As a day: 2 May 2011."""
+    return f"{at.day} {at:%B %Y}"
+
+
+def moment(at: datetime) -> str:
+    """As a day and a time: 2 May 2011, 09:00."""
+    return f"{day(at)}, {at:%H:%M}"
+
+
+def month(text: str) -> str:
+    """2011-05 as May 2011."""
+    return f"{datetime.fromisoformat(text + '-01'):%B %Y}"
+
+
+def month_name(at: datetime) -> str:
+    """The month of an instant: May 2011."""
+    return f"{at:%B %Y}"
+
+
+def rule(text: str, percent: int = 0) -> str:
+    """A discount rule in words: from 48 units, 5 % off."""
+    words = RULES.get(text) or f"from {text.removeprefix('bulk ')} units"
+    return f"{words}, {percent} % off" if percent else words
+
+
+def short(identifier: object) -> str:
+    """The first characters of an identifier, for a person to tell two apart."""
+    return str(identifier)[:8]
+
+
+def title(name: str) -> str:
+    """A product's name as the catalogue has it, in letters that are easier to read."""
+    return " ".join(word[:1].upper() + word[1:].lower() for word in name.split())
+
+
+def tile(identifier: UUID) -> int:
+    """Which of the coloured tiles stands for a product, of which there is no picture."""
+    return sha256(identifier.bytes).digest()[0] % TILES
+
+
+def as_uuid(text: str) -> UUID:
+    """An identifier, as it stands in an address."""
+    return UUID(text)
+
+
+FILTERS: dict[str, Any] = {
+    one.__name__: one for one in (pounds, day, moment, month, month_name, rule, short, title, tile, as_uuid)
+}

@@ -1,0 +1,251 @@
+"""Composed pages by HTTP: with Starlette and Jinja2, by the extra `preterite[web]`.
+
+A template shows slots by their names: `{{ prices.of(product_id) }}`. Every block of it, or of what it extends, is a
+region, which has an address of its own: the page's with `?region=NAME`. Only the parts that the region shows are asked
+then. So a slot that could not be filled heals itself, and a page follows what happens: `Changes` says that something
+has changed, the region's address says what.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlencode
+from uuid import UUID
+
+from jinja2 import Environment, meta, nodes
+from markupsafe import Markup
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response, StreamingResponse
+
+from preterite.composition.composer import Composer
+from preterite.composition.pages import Page
+from preterite.composition.parts import Kind
+from preterite.composition.slots import Composed, Slot, State
+from preterite.errors import LogError, StoreUnavailable
+from preterite.opened import OpenSystem
+
+LOOK_SECONDS = 0.1
+BEAT_SECONDS = 15.0
+STREAMS_MAX = 256
+ATTEMPTS = 2
+HEAL_SECONDS = 2
+
+
+@dataclass(frozen=True)
+class Question:
+    """What a request asks a page with, beyond what stands in its path."""
+
+    viewer: UUID | None = None
+    identifiers: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    words: Mapping[str, str] = field(default_factory=dict[str, str])
+    variables: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """What the template is given besides slots."""
+
+
+@dataclass(frozen=True)
+class Region:
+    """A block of a template: where it is written, and which slots it shows."""
+
+    template: str
+    slots: frozenset[str]
+
+
+Asking = Callable[[Request], Awaitable[Question]]
+Problem = Callable[[Request, int, str], Awaitable[Response]]
+
+
+class PageView:
+    """An endpoint that shows one page, or one region of it.
+
+    `problem` answers where the page cannot be shown at all: with 404 where what it is about is not there, 503 where a
+    required part could not be asked, and that part's sentence.
+    """
+
+    def __init__(
+        self, page: Page, composer: Composer, environment: Environment, asking: Asking, problem: Problem
+    ) -> None:
+        self.page = page
+        self.regions = regions_of(environment, page)
+        self._composer = composer
+        self._environment = environment
+        self._asking = asking
+        self._problem = problem
+
+    async def __call__(self, request: Request) -> Response:
+        name = request.query_params.get("region")
+        region = self.regions.get(name) if name else None
+        if name and region is None:
+            return await self._problem(request, 404, f"This page has no part called {name}.")
+        question = await self._asking(request)
+        try:
+            identifiers = self._identifiers(request, question)
+        except ValueError:
+            return await self._problem(request, 404, "There is no page at this address.")
+        composed = await self._composer.composed(
+            self.page,
+            viewer=question.viewer,
+            words=question.words,
+            only=None if region is None else region.slots,
+            **identifiers,
+        )
+        if composed.status != 200:
+            return await self._problem(request, composed.status, _why(composed))
+        return HTMLResponse(self.rendered(request, composed, question, name))
+
+    def rendered(self, request: Request, composed: Composed, question: Question, name: str | None) -> str:
+        """The page, or the region of that name, as HTML."""
+        variables = {
+            **question.variables,
+            **composed.slots,
+            "composed": composed,
+            "request": request,
+            "address": _Addresses(self.page, request),
+            "attempt": _attempt(request),
+        }
+        if name is None:
+            return self._environment.get_template(self.page.template).render(variables)
+        template = self._environment.get_template(self.regions[name].template)
+        return "".join(template.blocks[name](template.new_context(variables)))
+
+    def _identifiers(self, request: Request, question: Question) -> dict[str, Any]:
+        """What the page takes: from what the question brings, or from the path. `ValueError` if it is none."""
+        return {
+            name: question.identifiers[name] if name in question.identifiers else _read(kind, request.path_params[name])
+            for name, kind in self.page.takes.items()
+        }
+
+
+def regions_of(environment: Environment, page: Page) -> dict[str, Region]:
+    """The blocks of a page's template and of those that it extends, and which slots of the page each shows."""
+    assert environment.loader is not None, "templates are found by a loader"
+    found: dict[str, Region] = {}
+    name: str | None = page.template
+    while name is not None:
+        tree = environment.parse(environment.loader.get_source(environment, name)[0])
+        for block in tree.find_all(nodes.Block):
+            used = meta.find_undeclared_variables(nodes.Template(block.body, lineno=1).set_environment(environment))  # pyright: ignore[reportArgumentType]
+            found.setdefault(block.name, Region(name, frozenset(used & set(page.slots))))
+        parent = next(tree.find_all(nodes.Extends), None)
+        name = parent.template.value if parent is not None and isinstance(parent.template, nodes.Const) else None
+    return found
+
+
+def notice(slot: Slot, region: str, address: Callable[..., str], attempt: int) -> Markup:
+    """The sentence of a slot that could not be filled, or nothing; it asks for the region again, twice, by itself.
+
+    After that it offers a button. Without JavaScript it is the sentence, and the page can be loaded again.
+    """
+    if not slot.is_missing:
+        return Markup("")
+    opening = Markup('<div class="notice" role="status" data-part="{}" data-state="{}"').format(slot.part, slot.state)
+    sentence = Markup("<p>{}</p>").format(slot.fallback)
+    again = Markup('hx-get="{}" hx-target="#{}" hx-swap="outerHTML"').format(address(region, attempt + 1), region)
+    if attempt < ATTEMPTS:
+        trigger = Markup('hx-trigger="load delay:{}s"').format(HEAL_SECONDS)
+        return opening + Markup(" ") + again + Markup(" ") + trigger + Markup(">") + sentence + Markup("</div>")
+    button = Markup('<a class="button" href="{}" ').format(address()) + again + Markup(">Try again</a>")
+    return opening + Markup(">") + sentence + button + Markup("</div>")
+
+
+def live(region: str, address: Callable[..., str], *components: str) -> Markup:
+    """Attributes for a region that is to follow what happens in these components."""
+    triggers = ", ".join(f"changed-{component} from:body" for component in components)
+    return Markup('id="{}" hx-get="{}" hx-trigger="{}" hx-target="this" hx-swap="outerMorph"').format(
+        region, address(region), triggers
+    )
+
+
+class Changes:
+    """Tells browsers that something was committed: which component's database or the log, never what.
+
+    One look in `LOOK_SECONDS` for all who listen, none when nobody does.
+    """
+
+    def __init__(self, system: OpenSystem) -> None:
+        self._watched = {**system.databases, "log": system.log}
+        self._versions: dict[str, int] = {}
+        self._listeners: set[asyncio.Queue[str]] = set()
+        self._looking: asyncio.Task[None] | None = None
+
+    async def __call__(self, request: Request) -> Response:
+        """A stream of server-sent events, named `changed-COMPONENT`."""
+        if len(self._listeners) >= STREAMS_MAX:
+            return Response("Too many pages are open already.", 503, {"Retry-After": "10"})
+        return StreamingResponse(self._stream(), media_type="text/event-stream", headers={"Cache-Control": "no-store"})
+
+    async def _stream(self) -> AsyncGenerator[str]:
+        heard: asyncio.Queue[str] = asyncio.Queue(len(self._watched))
+        self._listeners.add(heard)
+        if self._looking is None:
+            self._looking = asyncio.create_task(self._look())
+        try:
+            yield ": open\n\n"
+            while True:
+                try:
+                    name = await asyncio.wait_for(heard.get(), BEAT_SECONDS)
+                    yield f"event: changed-{name}\ndata: {name}\n\n"
+                except TimeoutError:
+                    yield ": still there\n\n"
+        finally:
+            self._listeners.discard(heard)
+
+    async def _look(self) -> None:
+        while self._listeners:
+            with suppress(StoreUnavailable, LogError):
+                for name, version in (await asyncio.to_thread(self._now)).items():
+                    if self._versions.setdefault(name, version) != version:
+                        self._versions[name] = version
+                        self._tell(name)
+            await asyncio.sleep(LOOK_SECONDS)
+        self._looking = None
+
+    def _now(self) -> dict[str, int]:
+        return {name: watched.version() for name, watched in self._watched.items()}
+
+    def _tell(self, name: str) -> None:
+        for listener in self._listeners:
+            # One that is full has as many names before it as there are: it will look at all of them.
+            if not listener.full():
+                listener.put_nowait(name)
+
+
+class _Addresses:
+    """The address of the page as it was asked for, or of a region of it."""
+
+    def __init__(self, page: Page, request: Request) -> None:
+        # A form that is shown again was sent to another address than the page's own.
+        self._path = page.path.format(**request.path_params)
+        self._query = [(name, value) for name, value in request.query_params.multi_items() if name not in _OWN]
+
+    def __call__(self, region: str = "", attempt: int = 0) -> str:
+        query = [*self._query]
+        if region:
+            query.append(("region", region))
+        if attempt:
+            query.append(("attempt", str(attempt)))
+        return f"{self._path}?{urlencode(query)}" if query else self._path
+
+
+_OWN = ("region", "attempt")
+
+
+def _attempt(request: Request) -> int:
+    given = request.query_params.get("attempt", "0")
+    return min(int(given), ATTEMPTS) if given.isdecimal() and len(given) < 3 else 0
+
+
+def _read(kind: Kind, text: str) -> Any:
+    """An identifier of this kind, as it stands in an address."""
+    while hasattr(kind, "__supertype__"):
+        kind = kind.__supertype__
+    return kind(text)
+
+
+def _why(composed: Composed) -> str:
+    required = [slot for slot in composed.slots.values() if slot.required]
+    missing = [slot for slot in required if slot.is_missing or slot.state is State.NOT_THERE]
+    return missing[0].fallback if composed.status == 503 else "There is nothing like that here, or not for you."
