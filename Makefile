@@ -33,6 +33,9 @@ check: $(SETUP)  ## lint, format, types, layers, public API
 demo: $(SETUP)  ## replay a year of real purchases; STORE=postgres, DATA=FILE another file, RESUME=1 after a kill
 	$(BIN)/python -m retail.demo $(if $(STORE),--store $(STORE)) $(if $(DATA),--lines $(DATA)) $(if $(RESUME),--resume)
 
+shop: $(SETUP)  ## open the web shop on loopback; NEW=1 forgets what was, PORT=8001 another port
+	$(BIN)/python -m retail.web $(if $(NEW),--new) $(if $(PORT),--port $(PORT))
+
 bench: $(SETUP)  ## measure speed, latency and memory beside the same rows by hand
 	$(BIN)/python -m benchmarks $(BENCH)
 
@@ -61,4 +64,4 @@ lock:  ## pin the newest allowed dependencies again (needs uv)
 	uv pip compile --quiet --upgrade --generate-hashes --python-version 3.11 --custom-compile-command "make lock" \
 	  --extra sqlalchemy --extra calendar --extra postgres --extra fastapi --extra check --extra web --output-file requirements.lock pyproject.toml requirements.in
 
-.PHONY: help setup servers test check demo bench simulate crash mutants peers storm lock
+.PHONY: help setup servers test check demo shop bench simulate crash mutants peers storm lock

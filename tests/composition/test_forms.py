@@ -83,3 +83,18 @@ def test_an_owner_may_still_refuse_while_it_writes() -> None:
     with a_desk() as (shop, composer):
         assert send(composer, name="Emma", pence="13").invalid == {"pence": "Nothing costs thirteen pence."}
         assert rows(shop) == (1, 0)
+
+
+def test_an_owner_that_has_nothing_to_write_is_not_asked_to() -> None:
+    from preterite.composition import Ask, Parts
+
+    @Parts(ledger).section("note", read=lambda fields, ask: fields["note"] or None, fallback="Later.")
+    def noted(book: BookId, note: str, session: object, ask: Ask) -> None:
+        raise AssertionError("there was no note")
+
+    form = Form("with a note", [named, noted])
+    with open_shop(UUID(int=1), 1) as shop, Composer(shop, [order_page], [form]) as composer:
+        composer.stopped.add("ledger")
+        sent = asyncio.run(composer.submit(form, BOOK, {"name": "Emma"}))
+
+        assert (sent.is_complete, sent.written) == (True, ("library.named",))

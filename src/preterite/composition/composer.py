@@ -126,6 +126,8 @@ class Composer:
         written: list[str] = []
         unreached: dict[str, str] = {}
         for section in form.sections:
+            if values[section.name] is None:
+                continue
             if section.component.name in self.stopped:
                 unreached[section.full_name] = section.fallback
                 continue

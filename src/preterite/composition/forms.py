@@ -8,6 +8,7 @@ the same form again completes what could not be written, and doubles nothing.
 from __future__ import annotations
 
 import inspect
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,9 +72,9 @@ class Form:
         values: dict[str, Any] = {}
         sentences: dict[str, str] = {}
         for section in self.sections:
-            own = {name: fields.get(name, "").strip() for name in section.fields}
+            own = {name: fields[name].strip() for name in section.fields if name in fields}
             try:
-                values[section.name] = section.read(own, ask)
+                values[section.name] = section.read(defaultdict(str, own), ask)
             except Invalid as invalid:
                 sentences |= invalid.sentences
         return values, sentences

@@ -158,7 +158,8 @@ class Parts:
         """Declare that the decorated function writes these fields of a form, under the identifier of the form.
 
         `read` makes of the fields what it takes, or raises `Invalid` with a sentence for each field that cannot be
-        right; it may look nothing up. The function is given the identifier, what was read, a session of this
+        right; or nothing, where there is nothing to write. It may look nothing up. A field that the form does not
+        have reads as empty. The function is given the identifier, what was read, a session of this
         component and the `Ask`; it opens its own unit of work, and does nothing the second time with the same
         identifier. `fallback` is said where the component cannot be reached.
         """

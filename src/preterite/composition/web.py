@@ -103,8 +103,7 @@ class PageView:
             **composed.slots,
             "composed": composed,
             "request": request,
-            "address": _Addresses(self.page, request),
-            "attempt": _attempt(request),
+            "address": Addresses(self.page, request, _attempt(request) if composed.missing else 0),
         }
         if name is None:
             return self._environment.get_template(self.page.template).render(variables)
@@ -134,7 +133,27 @@ def regions_of(environment: Environment, page: Page) -> dict[str, Region]:
     return found
 
 
-def notice(slot: Slot, region: str, address: Callable[..., str], attempt: int) -> Markup:
+class Addresses:
+    """The address of a page as it was asked for, and of its regions. Given to templates as `address`."""
+
+    def __init__(self, page: Page, request: Request, attempt: int) -> None:
+        # A form that is shown again was sent to another address than the page's own.
+        self._path = page.path.format(**request.path_params)
+        self._query = [(name, value) for name, value in request.query_params.multi_items() if name not in _OWN]
+        self.attempt = attempt
+        """How often in a row what is missing was asked for again."""
+
+    def __call__(self, region: str = "", attempt: int = 0) -> str:
+        """The address of a region, or of the whole page."""
+        query = [*self._query]
+        if region:
+            query.append(("region", region))
+        if attempt:
+            query.append(("attempt", str(attempt)))
+        return f"{self._path}?{urlencode(query)}" if query else self._path
+
+
+def notice(slot: Slot, region: str, address: Addresses) -> Markup:
     """The sentence of a slot that could not be filled, or nothing; it asks for the region again, twice, by itself.
 
     After that it offers a button. Without JavaScript it is the sentence, and the page can be loaded again.
@@ -143,19 +162,20 @@ def notice(slot: Slot, region: str, address: Callable[..., str], attempt: int) -
         return Markup("")
     opening = Markup('<div class="notice" role="status" data-part="{}" data-state="{}"').format(slot.part, slot.state)
     sentence = Markup("<p>{}</p>").format(slot.fallback)
-    again = Markup('hx-get="{}" hx-target="#{}" hx-swap="outerHTML"').format(address(region, attempt + 1), region)
-    if attempt < ATTEMPTS:
+    next_one = address(region, min(address.attempt + 1, ATTEMPTS))
+    again = Markup('hx-get="{}" hx-target="#{}" hx-swap="outerHTML"').format(next_one, region)
+    if address.attempt < ATTEMPTS:
         trigger = Markup('hx-trigger="load delay:{}s"').format(HEAL_SECONDS)
         return opening + Markup(" ") + again + Markup(" ") + trigger + Markup(">") + sentence + Markup("</div>")
     button = Markup('<a class="button" href="{}" ').format(address()) + again + Markup(">Try again</a>")
     return opening + Markup(">") + sentence + button + Markup("</div>")
 
 
-def live(region: str, address: Callable[..., str], *components: str) -> Markup:
+def live(region: str, address: Addresses, *components: str) -> Markup:
     """Attributes for a region that is to follow what happens in these components."""
     triggers = ", ".join(f"changed-{component} from:body" for component in components)
     return Markup('id="{}" hx-get="{}" hx-trigger="{}" hx-target="this" hx-swap="outerMorph"').format(
-        region, address(region), triggers
+        region, address(region, address.attempt), triggers
     )
 
 
@@ -211,23 +231,6 @@ class Changes:
             # One that is full has as many names before it as there are: it will look at all of them.
             if not listener.full():
                 listener.put_nowait(name)
-
-
-class _Addresses:
-    """The address of the page as it was asked for, or of a region of it."""
-
-    def __init__(self, page: Page, request: Request) -> None:
-        # A form that is shown again was sent to another address than the page's own.
-        self._path = page.path.format(**request.path_params)
-        self._query = [(name, value) for name, value in request.query_params.multi_items() if name not in _OWN]
-
-    def __call__(self, region: str = "", attempt: int = 0) -> str:
-        query = [*self._query]
-        if region:
-            query.append(("region", region))
-        if attempt:
-            query.append(("attempt", str(attempt)))
-        return f"{self._path}?{urlencode(query)}" if query else self._path
 
 
 _OWN = ("region", "attempt")

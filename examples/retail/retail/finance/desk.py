@@ -80,20 +80,20 @@ def new_tier(_tier: UUID, tier: Tier, session: Session, ask: Ask) -> None:
     actions.keep_bulk_discount(session, tier.from_quantity, tier.percent)
 
 
-@parts.section("close", read=lambda fields, ask: None, fallback="Finance could not close the month yet.")
-def closing(_closing: UUID, _read: None, session: Session, ask: Ask) -> None:
+@parts.section("close", read=lambda fields, ask: True, fallback="Finance could not close the month yet.")
+def closing(_closing: UUID, _sure: bool, session: Session, ask: Ask) -> None:
     """Invoice everything purchased before this month."""
     actions.close_month(session, ask.as_of)
 
 
-@parts.section("pay", read=lambda fields, ask: None, fallback="Finance could not take your payment just now.")
-def payment(invoice_id: InvoiceId, _read: None, session: Session, ask: Ask) -> None:
+@parts.section("pay", read=lambda fields, ask: True, fallback="Finance could not take your payment just now.")
+def payment(invoice_id: InvoiceId, _sure: bool, session: Session, ask: Ask) -> None:
     """The viewer pays an invoice."""
     _pay(invoice_id, session, ask, payer=ask.viewer)
 
 
-@parts.section("received", read=lambda fields, ask: None, fallback="Finance could not note the payment just now.")
-def received_payment(invoice_id: InvoiceId, _read: None, session: Session, ask: Ask) -> None:
+@parts.section("received", read=lambda fields, ask: True, fallback="Finance could not note the payment just now.")
+def received_payment(invoice_id: InvoiceId, _sure: bool, session: Session, ask: Ask) -> None:
     """A payment has arrived, from whomever."""
     _pay(invoice_id, session, ask, payer=None)
 

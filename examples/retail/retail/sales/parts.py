@@ -91,8 +91,8 @@ def new_purchase(purchase_id: PurchaseId, item: Item, session: Session, ask: Ask
         raise Invalid(quantity=BLOCKED) from None
 
 
-@parts.section("cancel", read=lambda fields, ask: None, fallback="Sales could not take it back just now.")
-def cancellation(purchase_id: PurchaseId, _read: None, session: Session, ask: Ask) -> None:
+@parts.section("cancel", read=lambda fields, ask: True, fallback="Sales could not take it back just now.")
+def cancellation(purchase_id: PurchaseId, _sure: bool, session: Session, ask: Ask) -> None:
     """Take a purchase of the viewer's back."""
     found = reports.purchase_of(session, purchase_id)
     if found is None or found.customer_id != ask.viewer:

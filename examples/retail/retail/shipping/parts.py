@@ -45,13 +45,13 @@ def shipped(session: Session) -> list[Shipped]:
 
 def read_country(fields: Mapping[str, str], ask: Ask) -> str | None:
     """A country; nothing where the form does not ask for one."""
-    if "country" in ask.words and not 1 < len(fields["country"]) <= COUNTRY_LENGTH_MAX:
+    if "country" in fields and not 1 < len(fields["country"]) <= COUNTRY_LENGTH_MAX:
         raise Invalid(country="Write the country to which it goes.")
     return fields["country"] or None
 
 
 @parts.section("country", read=read_country, fallback="Shipping could not note the address yet.")
-def new_address(_purchase: PurchaseId, country: str | None, session: Session, ask: Ask) -> None:
+def new_address(_purchase: PurchaseId, country: str, session: Session, ask: Ask) -> None:
     """Keep where the viewer's purchases go."""
-    if country is not None and ask.viewer is not None:
+    if ask.viewer is not None:
         actions.keep_addresses(session, {ask.viewer: country})

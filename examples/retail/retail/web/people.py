@@ -51,18 +51,19 @@ class People:
 
 
 def choose(lines: Sequence[Line]) -> People:
-    """One customer of each kind among those who have purchased in these lines, the one with the most purchases."""
+    """One customer of each kind among those who have purchased in these lines: who did in the most months, and most."""
     purchases: dict[int, int] = {}
+    months: dict[int, set[int]] = {}
     bulk: set[int] = set()
     for line in lines:
         if line.customer is not None and reason_against(line) is None:
             purchases[line.customer] = purchases.get(line.customer, 0) + 1
+            months.setdefault(line.customer, set()).add(line.at.month)
             if line.quantity >= BULK:
                 bulk.add(line.customer)
-    march = {line.customer for line in lines if line.at.month == 3 and reason_against(line) is None}
 
     def first(is_one: Callable[[int], bool]) -> str:
-        found = max((one for one in purchases if is_one(one)), key=lambda one: (purchases[one], -one))
+        found = max((one for one in months if is_one(one)), key=lambda one: (len(months[one]), purchases[one], -one))
         return str(customer_id(found))
 
     def is_plain(one: int) -> bool:
@@ -75,7 +76,7 @@ def choose(lines: Sequence[Line]) -> People:
             ),
             Person("With an agreement", "Has agreed on 8 % with Finance.", first(has_agreement)),
             Person("A bulk buyer", "Buys by the hundred.", first(lambda o: is_plain(o) and o in bulk)),
-            Person("Overdue", "Has not paid for March yet.", first(lambda o: is_late_payer(o) and o in march)),
+            Person("Overdue", "Has not paid for March yet.", first(lambda o: is_late_payer(o) and 3 in months[o])),
             Person("Somebody new", "Has never purchased anything; Shipping knows no address.", str(uuid4())),
         ]
     )

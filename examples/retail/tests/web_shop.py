@@ -1,0 +1,145 @@
+"""The web shop for tests: filled once with a few customers, served on loopback, and a browser to walk in it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from tempfile import mkdtemp
+
+import pytest
+import uvicorn
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from retail.web.__main__ import opened
+from retail.web.app import application
+from retail.web.opening import PEOPLE, prepare
+from retail.web.people import Person
+from retail.web.shop import Shop
+
+EVERY = 12
+PATIENT_SECONDS = 10.0
+"""How long optional parts may take in tests: a busy machine is no reason to show a fallback."""
+WAIT_MS = 15_000
+CHROMIUM = os.environ.get("PRETERITE_CHROMIUM", "/usr/bin/chromium")
+QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+QUIET += ["--disable-sync", "--no-first-run"]
+REQUIRED = os.environ.get("PRETERITE_TEST_BROWSER") == "required"
+PLAIN, AGREEMENT, BULK, OVERDUE, NEW = range(5)
+
+
+@cache
+def filled() -> Path:
+    """A folder with a shop that was filled, and that nobody works in."""
+    folder = Path(mkdtemp(prefix="preterite-shop-"))
+    prepare(folder, every=EVERY)
+    return folder
+
+
+def forget() -> None:
+    """Delete what `filled` has made, if it has."""
+    if filled.cache_info().currsize:
+        shutil.rmtree(filled(), ignore_errors=True)
+
+
+@dataclass
+class Served:
+    """A shop that is served, and where."""
+
+    shop: Shop
+    address: str
+
+    def person(self, number: int) -> Person:
+        """One of those one can be."""
+        return self.shop.people.people[number]
+
+    def stop(self, component: str) -> None:
+        """Stop a component."""
+        self.shop.running.stop(self.shop.open.components[component])
+
+    def start(self, component: str) -> None:
+        """Start it again."""
+        self.shop.running.start(self.shop.open.components[component])
+
+
+@contextmanager
+def served(folder: Path, *, optional_seconds: float = PATIENT_SECONDS) -> Generator[Served]:
+    """A fresh copy of the filled shop, served at a free port."""
+    for file in filled().iterdir():
+        shutil.copy(file, folder / file.name)
+    assert (folder / PEOPLE).exists()
+    with opened(folder, optional_seconds=optional_seconds) as shop:
+        config = uvicorn.Config(
+            application(shop, "of this test"), host="127.0.0.1", port=0, log_level="error", timeout_graceful_shutdown=1
+        )
+        server = uvicorn.Server(config)
+        listening = config.bind_socket()
+        # Whoever comes before the server is ready waits in line.
+        listening.listen()
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
+        thread.start()
+        try:
+            yield Served(shop, f"http://127.0.0.1:{listening.getsockname()[1]}")
+        finally:
+            server.should_exit = True
+            thread.join(timeout=20)
+            listening.close()
+
+
+@contextmanager
+def a_browser() -> Generator[Browser]:
+    """Debian's Chromium, without a window. Tests that need it are skipped, with the reason, where there is none."""
+    if not Path(CHROMIUM).exists():
+        reason = f"there is no browser at {CHROMIUM}: scripts/browser install gets it from Debian's packages"
+        if REQUIRED:
+            pytest.fail(reason)
+        pytest.skip(reason)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+@contextmanager
+def a_visitor(browser: Browser, at: Served, **options: object) -> Generator[Page]:
+    """A browser window on the shop; whatever its console complains of fails the test, and so does an error."""
+    context: BrowserContext = browser.new_context(base_url=at.address, **options)  # pyright: ignore[reportArgumentType]
+    complaints: list[str] = []
+    page = context.new_page()
+    page.set_default_timeout(WAIT_MS)
+    page.on("console", lambda said: complaints.append(said.text) if said.type in ("error", "warning") else None)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    try:
+        yield page
+    finally:
+        context.close()
+    # What the browser says of an answer with an error status is no complaint: it is what was asked for.
+    assert [said for said in complaints if "the server responded with a status of" not in said] == []
+
+
+def be(page: Page, person: Person) -> None:
+    """Be somebody."""
+    page.goto("/who")
+    page.get_by_role("button", name=person.name).click()
+    page.wait_for_url("**/")
+
+
+def buy(page: Page, path: str, quantity: int = 1) -> None:
+    """Buy a product."""
+    page.goto(path)
+    page.get_by_label("How many").fill(str(quantity))
+    page.get_by_role("button", name="Buy").click()
+
+
+def move_clock(page: Page, button: str) -> None:
+    """Move the clock at the desk."""
+    page.goto("/office")
+    page.get_by_role("button", name=button).click()
+    page.wait_for_url("**/office")

@@ -1,0 +1,268 @@
+"""Both flows of the domain, as people walk them: purchase to invoice, and overdue to blocked to paid."""
+
+from __future__ import annotations
+
+import re
+import urllib.error
+import urllib.request
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+from web_shop import AGREEMENT, BULK, NEW, OVERDUE, Served, a_visitor, be, buy, move_clock
+
+from retail.finance.contracts import InvoiceOverdue
+from retail.sales.contracts import ItemPurchased
+from retail.sales.reports import purchase_count
+from retail.system import sales
+
+
+def first_popular(page: Page) -> str:
+    """The address of the first popular product."""
+    page.goto("/")
+    path = page.locator("#popular_now .card a").first.get_attribute("href")
+    assert path is not None
+    return path
+
+
+def count(shop: Served) -> int:
+    with shop.shop.open.session(sales) as session:
+        return purchase_count(session)
+
+
+def test_what_is_purchased_is_heard_billed_sent_and_invoiced_at_the_price_of_its_moment(
+    page: Page, shop: Served
+) -> None:
+    path = first_popular(page)
+    buy(page, path, quantity=2)
+    expect(page.get_by_role("heading", name="It is yours")).to_be_visible()
+    for component in ("finance", "shipping", "marketing"):
+        expect(page.locator(f"[data-heard={component}]")).to_have_attribute("data-state", "heard")
+    expect(page.locator("#bought [data-slot=billed]")).to_contain_text("2 ×")
+    billed = page.locator("#bought [data-slot=billed]").inner_text().split(" ")[0]
+
+    page.goto(f"/office/prices/{path.rpartition('/')[2]}")
+    page.get_by_label("Price in pounds").fill("99.99")
+    page.get_by_role("button", name="Let it begin").click()
+    page.goto(path)
+    expect(page.locator("#offer .price")).to_have_text("£99.99")
+
+    move_clock(page, "To the next evening")
+    page.goto("/purchases")
+    expect(page.locator("#list tbody tr").first).to_contain_text("sent 2 May 2011, 22:00")
+    move_clock(page, "To the end of the month")
+    page.goto("/invoices")
+    page.get_by_role("link", name="May 2011").click()
+    line = page.locator("#sheet tbody tr")
+    expect(line).to_contain_text("2 May 2011")
+    assert line.locator("td").last.inner_text() == billed
+    assert [event.quantity for event in shop.shop.open.published(ItemPurchased)][-1] == 2
+
+
+def test_who_does_not_pay_is_refused_without_anybody_being_asked_and_may_purchase_again_once_all_is_paid(
+    page: Page, shop: Served
+) -> None:
+    path = first_popular(page)
+    buy(page, path)
+    move_clock(page, "To the end of the month")
+    move_clock(page, "Past the due date")
+    page.goto(path)
+    expect(page.get_by_text("You cannot purchase right now")).to_be_visible()
+    shop.stop("finance")
+    before = count(shop)
+    page.get_by_role("button", name="Buy").click()
+    expect(page.locator("#quantity-says")).to_contain_text("You have an invoice overdue")
+    assert count(shop) == before
+    shop.start("finance")
+
+    page.goto("/invoices")
+    for pay in range(page.get_by_role("button", name="Pay").count(), 0, -1):
+        page.get_by_role("button", name="Pay").first.click()
+        expect(page.get_by_role("button", name="Pay")).to_have_count(pay - 1)
+    expect(page.get_by_text("You cannot purchase right now")).to_have_count(0)
+    buy(page, path)
+    expect(page.get_by_role("heading", name="It is yours")).to_be_visible()
+    assert shop.person(0).customer_id in {event.customer_id for event in shop.shop.open.published(InvoiceOverdue)}
+
+
+def test_somebody_who_is_overdue_sees_what_to_pay_on_every_page(page: Page, shop: Served) -> None:
+    be(page, shop.person(OVERDUE))
+    for path in ("/", "/products", "/invoices", "/tour"):
+        page.goto(path)
+        expect(page.locator("[data-slot=owed]")).to_contain_text("are to be paid")
+    page.locator("[data-slot=owed] a").first.click()
+    expect(page.get_by_role("heading", name=re.compile("Invoice for"))).to_be_visible()
+
+
+def test_prices_are_those_of_who_looks(page: Page, shop: Served) -> None:
+    path = first_popular(page)
+    page.goto(path)
+    plain = page.locator("#offer .price").inner_text()
+    be(page, shop.person(AGREEMENT))
+    page.goto(path)
+    expect(page.locator("#offer")).to_contain_text("your agreement, 8 % off")
+    assert page.locator("#offer s").inner_text().endswith(plain)
+    be(page, shop.person(BULK))
+    buy(page, path, quantity=48)
+    expect(page.locator("#bought")).to_contain_text("from 48 units, 5 % off")
+
+
+def test_somebody_new_says_once_where_to_send_it(page: Page, shop: Served) -> None:
+    be(page, shop.person(NEW))
+    path = first_popular(page)
+    page.goto("/purchases")
+    expect(page.locator(".empty")).to_contain_text("You have not purchased anything yet")
+    page.goto(path)
+    page.get_by_label("To which country").fill("Iceland")
+    page.get_by_role("button", name="Buy").click()
+    expect(page.get_by_role("heading", name="It is yours")).to_be_visible()
+    page.goto(path)
+    expect(page.get_by_label("To which country")).to_have_count(0)
+    page.goto("/office/packing")
+    expect(page.locator("#packing tbody tr").first).to_contain_text("Iceland")
+
+
+def test_what_is_taken_back_is_neither_billed_nor_sent(page: Page) -> None:
+    buy(page, first_popular(page))
+    page.goto("/purchases")
+    page.get_by_role("button", name="Take back").first.click()
+    expect(page.locator("#list tbody tr").first).to_contain_text("taken back 2 May 2011")
+    move_clock(page, "To the end of the month")
+    page.goto("/invoices")
+    expect(page.get_by_role("link", name="May 2011")).to_have_count(0)
+
+
+def test_what_cannot_be_right_is_refused_beside_its_field_and_what_was_written_stays(page: Page, shop: Served) -> None:
+    path = first_popular(page)
+    before = count(shop)
+    page.goto(path)
+    page.get_by_label("How many").fill("a few")
+    page.get_by_role("button", name="Buy").click()
+    expect(page.locator("#quantity-says")).to_contain_text("Write a number")
+    expect(page.get_by_label("How many")).to_have_value("a few")
+    page.goto("/office/catalog/new")
+    page.get_by_label("Price in pounds").fill("free")
+    page.get_by_role("button", name="List it").click()
+    expect(page.locator("#name-says")).to_contain_text("A name has from 1")
+    expect(page.locator("#price-says")).to_contain_text("Write the price in pounds")
+    assert count(shop) == before
+
+
+def test_a_new_product_is_taken_apart_between_its_owners_and_completed_when_one_was_away(
+    page: Page, shop: Served
+) -> None:
+    page.goto("/office/catalog/new")
+    page.get_by_label("Name").fill("MOON LAMP")
+    page.get_by_label("Price in pounds").fill("12.50")
+    shop.stop("finance")
+    page.get_by_role("button", name="List it").click()
+    expect(page.get_by_role("alert")).to_contain_text("Finance could not note the price yet.")
+    shop.start("finance")
+    page.get_by_role("button", name="List it").click()
+    expect(page.get_by_role("heading", name="Moon Lamp")).to_be_visible()
+    expect(page.locator("#known")).to_contain_text("£12.50")
+    page.goto("/products?text=moon+lamp")
+    expect(page.locator("#found .card")).to_have_count(1)
+
+
+def test_a_renamed_product_keeps_its_name_on_issued_invoices(page: Page) -> None:
+    page.goto("/invoices")
+    page.locator("#list a").first.click()
+    before = page.locator("#sheet tbody").inner_text()
+    page.goto("/purchases")
+    product = page.locator("#list tbody a").first.get_attribute("href") or ""
+    page.goto(product.replace("/products/", "/office/catalog/"))
+    page.get_by_label("Name").fill("SOMETHING ELSE")
+    page.get_by_role("button", name="Call it so").click()
+    expect(page.get_by_role("heading", name="Something Else")).to_be_visible()
+    page.goto("/invoices")
+    page.locator("#list a").first.click()
+    assert page.locator("#sheet tbody").inner_text() == before
+
+
+def test_a_withdrawn_product_stays_but_is_not_sold(page: Page) -> None:
+    path = first_popular(page)
+    page.goto(path.replace("/products/", "/office/catalog/"))
+    page.get_by_role("button", name="Withdraw it").click()
+    page.goto(path)
+    expect(page.get_by_text("Not offered any more since 2 May 2011")).to_be_visible()
+    expect(page.get_by_role("button", name="Buy")).to_have_count(0)
+
+
+def test_sending_a_form_twice_purchases_once(browser: Browser, shop: Served) -> None:
+    with a_visitor(browser, shop, java_script_enabled=False) as page:
+        path = first_popular(page)
+        before = count(shop)
+        page.goto(path)
+        identifier = page.locator("input[name=id]").input_value()
+        page.get_by_role("button", name="Buy").dblclick()
+        page.wait_for_url(f"**/purchases/{identifier}")
+        assert count(shop) == before + 1
+
+
+def test_everything_works_without_javascript(browser: Browser, shop: Served) -> None:
+    with a_visitor(browser, shop, java_script_enabled=False) as page:
+        page.goto("/")
+        page.get_by_label("Search products").fill("lunch bag")
+        page.get_by_role("button", name="Search").click()
+        page.locator("#found .card a").first.click()
+        page.get_by_role("button", name="Buy").click()
+        expect(page.get_by_role("heading", name="It is yours")).to_be_visible()
+        page.goto("/invoices")
+        page.get_by_role("button", name="Pay").first.click()
+        expect(page.locator("#list tbody tr").first).to_contain_text("paid")
+
+
+def test_the_page_of_what_happened_follows_by_itself(page: Page, shop: Served) -> None:
+    page.goto("/happened")
+    before = page.locator("[data-event]").count()
+    assert before > 0
+    first = page.locator("[data-event]").first.inner_text()
+    shop.shop.customer.purchase_one()
+    expect(page.locator("[data-event]").first).not_to_have_text(first, timeout=10_000)
+    shown = page.locator("[data-event=ItemPurchased]").first
+    expect(shown.locator("[data-heard=finance]")).to_have_attribute("data-state", "heard")
+    assert shown.locator("th").all_inner_texts() == [
+        "product_id",
+        "customer_id",
+        "purchased_at",
+        "purchase_id",
+        "quantity",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("headers", "says"),
+    [
+        ({"Sec-Fetch-Site": "cross-site"}, "sent by another site"),
+        ({"Origin": "http://elsewhere.example"}, "sent by another site"),
+        ({}, "open for too long"),
+        ({"Content-Length": "99999"}, "larger than any form"),
+    ],
+)
+def test_a_form_of_another_site_or_without_its_token_changes_nothing(
+    shop: Served, headers: dict[str, str], says: str
+) -> None:
+    before = count(shop)
+    body = b"id=7a0c7d5e-3a55-4b8e-9d0c-2f3d0d6a1c11&product=7a0c7d5e-3a55-4b8e-9d0c-2f3d0d6a1c11&quantity=1"
+    form = {"Content-Type": "application/x-www-form-urlencoded", **headers}
+    path = "/products/7a0c7d5e-3a55-4b8e-9d0c-2f3d0d6a1c11"
+    request = urllib.request.Request(shop.address + path, body, form, method="POST")
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(request, timeout=10)
+    with refused.value:
+        assert refused.value.code == 403
+        assert says in refused.value.read().decode()
+    assert count(shop) == before
+
+
+def test_every_answer_forbids_what_comes_from_elsewhere(shop: Served) -> None:
+    with urllib.request.urlopen(f"{shop.address}/", timeout=10) as answer:
+        policy = answer.headers["Content-Security-Policy"]
+        cookie = answer.headers["Set-Cookie"].lower()
+        text = answer.read().decode()
+    assert "default-src 'self'" in policy
+    assert "unsafe" not in policy
+    assert "samesite=strict" in cookie
+    assert "httponly" in cookie
+    assert "http://" not in text.replace("http://www.w3.org", "")
+    assert "https://" not in text
