@@ -27,8 +27,14 @@ PATIENT_SECONDS = 10.0
 """How long optional parts may take in tests: a busy machine is no reason to show a fallback."""
 WAIT_MS = 15_000
 CHROMIUM = os.environ.get("PRETERITE_CHROMIUM", "/usr/bin/chromium")
-QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
-QUIET += ["--disable-sync", "--no-first-run"]
+QUIET = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
 REQUIRED = os.environ.get("PRETERITE_TEST_BROWSER") == "required"
 PLAIN, AGREEMENT, BULK, OVERDUE, NEW = range(5)
 
