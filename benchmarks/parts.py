@@ -21,6 +21,7 @@ from benchmarks import (
     loaded,
     memory,
     monolith,
+    pages,
     postgres,
     postgres_latency,
     processes,
@@ -102,6 +103,12 @@ PARTS: Mapping[str, Part] = {
         minutes=15,
     ),
     "check": Part("preterite check", lambda: _rates(checking.measure()), tables.seconds),
+    "pages": Part(
+        "the shop's pages, all components in one process, while purchases go on",
+        pages.measure,
+        tables.pages,
+        minutes=4,
+    ),
     "due": Part("files: commands that wait for their time", _due, tables.due),
     "failing": Part(
         "files: other customers' purchases beside a dead letter",

@@ -70,6 +70,17 @@ def loaded(figures: Figures) -> str:
     return table(["store and log", "purchases per second", "p50", "p99"], lines)
 
 
+def pages(figures: Figures) -> str:
+    """How long views of pages take, by how many come in a second, while purchases go on."""
+    head = ["pages", "views per second", "purchases per second", "p50 ms", "p99 ms", "from to"]
+    rows: list[list[str]] = []
+    for name, one in figures.items():
+        views, purchases, p50 = (median(one[what]) for what in ("views per second", "purchases per second", "p50 ms"))
+        middle, between = spread(one["p99 ms"])
+        rows.append([name, f"{views:.0f}", f"{purchases:.1f}", f"{p50:.1f}", middle, between])
+    return table(head, rows)
+
+
 def grid(figures: Figures) -> str:
     """A line for each store and log: by hand, and each handler with one process and two, beside it."""
     ways = ("by hand", "batch handler", "batch handler, 2 processes", "per event", "per event, 2 processes")

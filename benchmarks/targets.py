@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from statistics import median
 from typing import Any, NamedTuple
 
-from benchmarks import alternatives, late
+from benchmarks import alternatives, late, pages
 from benchmarks.tables import table
 
 Figures = Mapping[str, Any]
@@ -75,6 +75,10 @@ def _finding_what_is_due(figures: Figures) -> float:
     return _last_beside_first(median)(figures["microseconds"])
 
 
+def _p99_of_pages(figures: Figures) -> float:
+    return median(figures[f"{pages.SHOP}, {pages.VIEWS_PER_SECOND} a second"]["p99 ms"])
+
+
 def _last_fifth(figures: Figures) -> float:
     return figures["last_to_first_fifth"]
 
@@ -121,6 +125,7 @@ TARGETS = (
         "growth", "cost of an event with 10⁷ in the log / with 10⁴", 1.1,
         _cost_when_grown, at_most=True,
     ),
+    Target("pages", "p99 ms of a page, 200 views a second, one process", 100.0, _p99_of_pages, at_most=True),
     Target("processes", "handlers over SQLAlchemy, 2 processes / 1", 1.9, _rate("2 processes", "1 process")),
     Target("memory", "memory after the last event / after 10,000", 1.1, _last_beside_first(), at_most=True),
     Target("replayed", "p50 of live purchases beside a replay / without", 1.1, _p("p50"), at_most=True),

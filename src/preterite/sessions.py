@@ -196,6 +196,11 @@ def names_async_session(annotation: Any) -> bool:
     return isinstance(annotation, type) and _has_base(annotation, "sqlalchemy.ext.asyncio", "AsyncSession")
 
 
+def names_connection(annotation: Any) -> bool:
+    """Whether a parameter asks for a SQLAlchemy Connection."""
+    return isinstance(annotation, type) and _has_base(annotation, "sqlalchemy.engine", "Connection")
+
+
 def inner_session(session: AsyncSession) -> Session:
     """The plain session inside an AsyncSession."""
     return session.sync_session

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import threading
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ import pytest
 from paper_shop import BookId, OrderId, gates, ledger, library, library_parts, names, open_shop, order_page, shelf
 
 from preterite.composition import Ask, Composed, Composer, Ids, NotThere, Page, Parts, Slice, State
-from preterite.composition.desks import THREADS, WAITING_MAX
+from preterite.composition.desks import CALLS_AT_A_TIME
 from preterite.errors import ConfigurationError, UsageError
 
 ORDER = OrderId(UUID(int=4711))
@@ -89,9 +90,9 @@ def test_a_slow_part_delays_the_page_by_its_deadline_and_not_by_what_it_takes() 
     assert took < 5, "the part would have waited for ten seconds"
 
 
-def test_a_slow_component_takes_no_threads_from_the_others_and_no_more_calls_than_it_can_bear() -> None:
+def test_a_slow_component_takes_no_threads_from_the_others() -> None:
     async def many(composer: Composer) -> list[Composed]:
-        slow = [composer.composed(shelf_page, book=BookId(UUID(int=1))) for _ in range(WAITING_MAX + 6)]
+        slow = [composer.composed(shelf_page, book=BookId(UUID(int=1))) for _ in range(50)]
         return list(await asyncio.gather(*slow, *(composer.composed(order_page, order=ORDER) for _ in range(6))))
 
     shelf_page = Page("shelf", takes={"book": BookId}, parts=[names])
@@ -101,8 +102,29 @@ def test_a_slow_component_takes_no_threads_from_the_others_and_no_more_calls_tha
         asked = [name for name, _ in gates.asked]
 
     assert {view["names"].state for view in views} == {State.LATE}
-    assert asked.count("names") <= THREADS
+    assert asked.count("names") <= CALLS_AT_A_TIME
     assert [view["lines"].state for view in views if view.page == "order"] == [State.FILLED] * 6
+
+
+def test_what_waits_for_a_slow_part_is_asked_with_the_rest_once_that_is_late() -> None:
+    parts = Parts(ledger)
+
+    @parts.part(gives=[BookId], fallback="Not now.")
+    def suggested() -> Slice:
+        gates.open.wait(10)
+        return Slice({}, gives={BookId: [BookId(UUID(int=2))]})
+
+    page = Page("book", takes={"book": BookId}, parts=[suggested, names.of("book", "suggested")])
+    with composing(3, page, optional_seconds=0.2) as composer:
+        composer.compose(page, book=BookId(UUID(int=1)))
+        gates.open.clear()
+        opening = threading.Timer(0.3, gates.open.set)
+        opening.start()
+        composed = composer.compose(page, book=BookId(UUID(int=1)))
+        opening.join()
+
+    assert (composed["suggested"].state, composed["names"].state) == (State.LATE, State.FILLED)
+    assert set(composed["names"].value) == {UUID(int=1)}
 
 
 def test_a_stopped_component_is_not_asked() -> None:

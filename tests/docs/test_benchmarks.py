@@ -17,6 +17,7 @@ from benchmarks import (
     loaded,
     memory,
     monolith,
+    pages,
     postgres,
     postgres_latency,
     processes,
@@ -35,6 +36,13 @@ def test_every_way_bills_every_purchase() -> None:
 
     assert len(measured) == 6
     assert all(one.median > 0 for pair in measured.values() for one in pair)
+
+
+def test_pages_are_viewed_while_purchases_go_on() -> None:
+    measured = pages.measure(rounds=1, seconds=0.5, rates=(20,))
+
+    assert list(measured) == [pages.NOTHING, f"{pages.SHOP}, 20 a second", pages.SHOP_BY_TWO]
+    assert all(one["p99 ms"][0] > 0 and one["purchases per second"][0] > 0 for one in measured.values())
 
 
 def test_every_way_drains_every_purchase_on_postgresql(monkeypatch: pytest.MonkeyPatch) -> None:

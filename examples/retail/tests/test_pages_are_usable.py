@@ -8,9 +8,10 @@ from __future__ import annotations
 import os
 from collections.abc import Generator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
+from axe_playwright_python.sync_playwright import Axe  # pyright: ignore[reportMissingTypeStubs]
 from playwright.sync_api import Browser, expect
 from playwright.sync_api import Page as Window
 from web_shop import OVERDUE, Served, a_visitor, be, served
@@ -23,7 +24,7 @@ SCREENSHOTS = Path(os.environ.get("PRETERITE_SCREENSHOTS", ".preterite/screensho
 WIDE = {"width": 1200, "height": 850}
 PHONE = {"width": 390, "height": 844}
 NARROW = {"width": 320, "height": 640}
-PAGES = {"ids": [page.name for page in pages]}
+PAGES = [page.name for page in pages]
 
 
 @pytest.fixture(scope="module")
@@ -48,11 +49,12 @@ def phone(browser: Browser, open_shop: Served) -> Generator[Window]:
 
 def faults(window: Window) -> list[str]:
     """What axe finds, each with where it is."""
-    found = Axe().run(window).response["violations"]
+    run: Any = Axe().run
+    found: Any = run(window).response["violations"]
     return [f"{one['id']}: {node['target']} {node.get('failureSummary', '')}" for one in found for node in one["nodes"]]
 
 
-@pytest.mark.parametrize("page", pages, **PAGES)
+@pytest.mark.parametrize("page", pages, ids=PAGES)
 def test_axe_finds_nothing(open_shop: Served, window: Window, page: Page) -> None:
     window.goto(address_of(page, open_shop))
     assert faults(window) == []
@@ -80,7 +82,7 @@ def test_axe_finds_nothing_where_something_is_missing_refused_or_not_there(open_
         assert faults(window) == []
 
 
-@pytest.mark.parametrize("page", pages, **PAGES)
+@pytest.mark.parametrize("page", pages, ids=PAGES)
 def test_a_phone_needs_no_sideways_scrolling(open_shop: Served, phone: Window, page: Page) -> None:
     with_invoices = {"invoice", "purchase"}
     if page.name in with_invoices:
@@ -95,7 +97,7 @@ def test_a_phone_needs_no_sideways_scrolling(open_shop: Served, phone: Window, p
         assert over <= 0, f"{over} pixels stick out at a width of {width['width']}"
 
 
-@pytest.mark.parametrize("page", pages, **PAGES)
+@pytest.mark.parametrize("page", pages, ids=PAGES)
 def test_a_page_has_one_heading_names_its_tables_and_lets_fields_be_told_apart(
     open_shop: Served, phone: Window, page: Page
 ) -> None:

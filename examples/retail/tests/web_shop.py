@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -80,11 +81,11 @@ def served(folder: Path, *, optional_seconds: float = PATIENT_SECONDS) -> Genera
         shutil.copy(file, folder / file.name)
     assert (folder / PEOPLE).exists()
     with opened(folder, optional_seconds=optional_seconds) as shop:
-        config = uvicorn.Config(
-            application(shop, "of this test"), host="127.0.0.1", port=0, log_level="error", timeout_graceful_shutdown=1
-        )
-        server = uvicorn.Server(config)
-        listening = config.bind_socket()
+        app = application(shop, "of this test")
+        server = uvicorn.Server(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=1))
+        # Of a socket that says that it is TCP's, small answers are not held back.
+        listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        listening.bind(("127.0.0.1", 0))
         # Whoever comes before the server is ready waits in line.
         listening.listen()
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)

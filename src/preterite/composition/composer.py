@@ -4,38 +4,32 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from datetime import datetime
 from types import TracebackType
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 from uuid import UUID
 
 from preterite.component import Component
-from preterite.composition.desks import Busy, Desk
+from preterite.composition.desks import CALLS_AT_A_TIME, Desk
 from preterite.composition.forms import Form, Invalid, Section, Submission
-from preterite.composition.pages import Page, Plan, Step, needed_for, plans
-from preterite.composition.parts import Ask, Filled, NotThere, Part, Slice
+from preterite.composition.pages import Page, Plan, needed_for, plans
+from preterite.composition.parts import Ask, Part, Slice
 from preterite.composition.slots import Composed, Slot, State
+from preterite.composition.turns import Turns, no_turns
+from preterite.composition.views import Answer, Given, View
 from preterite.errors import ConfigurationError, UsageError
 from preterite.opened import OpenSystem
 
 OPTIONAL_SECONDS = 0.25
 REQUIRED_SECONDS = 2.0
+VIEWS_MAX = 512
+"""Pages that are composed at the same time; one more is refused at once, as if all its parts were late."""
 
 _logger = logging.getLogger("preterite.composition")
-
-
-class Given(NamedTuple):
-    """What a part was given by those before it: identifiers by source and kind."""
-
-    source: str
-    kind: Any
-
-
-class _Answer(NamedTuple):
-    state: State
-    slice: Slice
-    milliseconds: float = 0.0
 
 
 class Composer:
@@ -60,11 +54,15 @@ class Composer:
         self._system = system
         self._seconds = {False: optional_seconds, True: required_seconds}
         self._troubles: dict[str, State] = {}
-        self._desks: dict[str, Desk] = {}
+        self._views = threading.Semaphore(VIEWS_MAX)
+        self.desks: dict[str, Desk] = {}
         for page in pages:
             for part in page.parts:
-                if part.component.name not in self._desks:
-                    self._desks[part.component.name] = self._desk(part.component)
+                if part.component.name not in self.desks:
+                    self.desks[part.component.name] = self._desk(part.component)
+        computes_here = all(desk.computes_here for desk in self.desks.values())
+        self._turns = Turns(self.monotonic) if computes_here else None
+        self._threads = ThreadPoolExecutor(max(len(self.desks), 1) * CALLS_AT_A_TIME, "parts of pages")
 
     def compose(self, page: Page, **asked: Any) -> Composed:
         """The same as `composed`, for code that is not asyncio's."""
@@ -92,19 +90,20 @@ class Composer:
         steps = self.plans[page.name]
         if set(identifiers) != set(page.takes):
             raise UsageError(f"Page {page.name!r} takes {', '.join(page.takes) or 'nothing'}, not {set(identifiers)}.")
-        began = self._system.clock.monotonic()
+        began = self.monotonic()
         ask = Ask(as_of or self._system.clock.now(), viewer, words or {})
         wanted = None if only is None else needed_for(steps, only)
         given = {Given(name, kind): _as_set(identifiers[name]) for name, kind in page.takes.items()}
-        answering: dict[str, asyncio.Task[_Answer]] = {}
         asked = [step for wave in steps for step in wave if wanted is None or step.part.slot in wanted]
-        for step in asked:
-            before = [answering[source] for source in step.asks if source in answering]
-            answering[step.part.slot] = asyncio.create_task(self._answer_after(before, step, given, ask))
-        answers = [(step.part, await answering[step.part.slot]) for step in asked]
-        slots = {part.slot: _slot(part, answer) for part, answer in answers}
-        calls = sum(answer.state not in (State.UNASKED, State.STOPPED) for _, answer in answers)
-        return Composed(page.name, slots, ask.as_of, calls, (self._system.clock.monotonic() - began) * 1000)
+        answers: Mapping[str, Answer] = {}
+        if self._views.acquire(blocking=False):
+            try:
+                answers = await View(self, asked, given, ask).answers()
+            finally:
+                self._views.release()
+        slots = {step.part.slot: _slot(step.part, answers.get(step.part.slot, _REFUSED)) for step in asked}
+        calls = sum(slot.state not in (State.UNASKED, State.STOPPED) for slot in slots.values())
+        return Composed(page.name, slots, ask.as_of, calls, (self.monotonic() - began) * 1000)
 
     async def submit(
         self,
@@ -143,8 +142,40 @@ class Composer:
 
     def close(self) -> None:
         """Give up threads and connections; a part that still runs ends by itself."""
-        for desk in self._desks.values():
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        for desk in self.desks.values():
             desk.close()
+
+    # what views work with
+
+    def monotonic(self) -> float:
+        """The machine's time."""
+        return self._system.clock.monotonic()
+
+    def seconds_of(self, part: Part) -> float:
+        """How long a part may take."""
+        return self._seconds[part.required] if part.seconds is None else part.seconds
+
+    def in_a_thread(self, work: Callable[[], None]) -> None:
+        """Run this in one of the threads."""
+        self._threads.submit(work)
+
+    def turn(self) -> AbstractContextManager[Callable[[], None]]:
+        """In which the parts of a view are asked."""
+        return no_turns() if self._turns is None else self._turns.one()
+
+    def note(self, part: Part, state: State, error: BaseException | None = None) -> None:
+        """Log once what is wrong with a part, and once that it is over: not at every view."""
+        if self._troubles.get(part.full_name, State.FILLED) is state:
+            return
+        self._troubles[part.full_name] = state
+        if state is State.FILLED:
+            _logger.info("%s answers again.", part.full_name)
+        elif state is State.LATE:
+            seconds = self.seconds_of(part) * 1000
+            _logger.warning("%s has not answered within %.0f ms; its slot shows the fallback.", part.full_name, seconds)
+        else:
+            _logger.warning("%s failed; its slot shows the fallback.", part.full_name, exc_info=error)
 
     def __enter__(self) -> Composer:
         return self
@@ -166,71 +197,15 @@ class Composer:
         with self._system.session(section.component) as session:
             section.write(identifier, value, session, ask)
 
-    async def _answer_after(
-        self, before: Sequence[asyncio.Task[_Answer]], step: Step, given: dict[Given, frozenset[Any]], ask: Ask
-    ) -> _Answer:
-        """What came of one part, once those have answered from which it gets identifiers; it waits for no others."""
-        if before:
-            await asyncio.wait(before)
-        answer = await self._answer(step, given, ask)
-        for kind, found in answer.slice.gives.items():
-            given[Given(step.part.slot, kind)] = frozenset(found)
-        return answer
 
-    async def _answer(self, step: Step, given: Mapping[Given, frozenset[Any]], ask: Ask) -> _Answer:
-        part, owner = step.part, step.part.component.name
-        if owner in self.stopped:
-            return _Answer(State.STOPPED, Slice({}))
-        identifiers = {
-            name: frozenset[Any]().union(*(given.get(Given(source, part.needs[name]), ()) for source in sources))
-            for name, sources in step.sources.items()
-        }
-        if identifiers and not any(identifiers.values()):
-            return _Answer(State.UNASKED, Slice({}))
-        began = self._system.clock.monotonic()
-        others = {name: ask for name, filled in part.filled.items() if filled is Filled.ASK}
-        state, answer = await self._within_its_time(part, {**identifiers, **others})
-        return _Answer(state, answer, (self._system.clock.monotonic() - began) * 1000)
-
-    async def _within_its_time(self, part: Part, arguments: Mapping[str, Any]) -> tuple[State, Slice]:
-        seconds = self._seconds[part.required] if part.seconds is None else part.seconds
-        try:
-            running = self._desks[part.component.name].ask(part, arguments)
-            answer = _checked(part, await asyncio.wait_for(asyncio.wrap_future(running), seconds))
-        except (TimeoutError, Busy) as error:
-            why = str(error) or f"has not answered within {seconds * 1000:.0f} ms"
-            self._note(part, State.LATE, f"{part.full_name} {why}; its slot shows the fallback.")
-            return State.LATE, Slice({})
-        except NotThere:
-            return State.NOT_THERE, Slice({})
-        except Exception as error:
-            self._note(part, State.FAILED, f"{part.full_name} failed; its slot shows the fallback.", error)
-            return State.FAILED, Slice({})
-        self._note(part, State.FILLED, f"{part.full_name} answers again.")
-        return State.FILLED, answer
-
-    def _note(self, part: Part, state: State, sentence: str, error: Exception | None = None) -> None:
-        """Say once what is wrong with a part, and once that it is over: not at every view."""
-        if self._troubles.get(part.full_name, State.FILLED) is not state:
-            self._troubles[part.full_name] = state
-            level = logging.INFO if state is State.FILLED else logging.WARNING
-            _logger.log(level, sentence, exc_info=error)
+_REFUSED = Answer(State.LATE, Slice({}))
 
 
 def _as_set(given: Any) -> frozenset[Any]:
     return cast("frozenset[Any]", given) if isinstance(given, frozenset) else frozenset({given})
 
 
-def _checked(part: Part, found: Any) -> Slice:
-    answer = found if isinstance(found, Slice) else Slice(found)
-    strange = [kind for kind in answer.gives if kind not in part.gives]
-    if strange:
-        names = ", ".join(kind.__name__ for kind in strange)
-        raise UsageError(f"{part.full_name} gives {names}, which it does not declare; write gives=[…] at {part.place}.")
-    return answer
-
-
-def _slot(part: Part, answer: _Answer) -> Slot:
+def _slot(part: Part, answer: Answer) -> Slot:
     return Slot(
         part.slot,
         part.full_name,

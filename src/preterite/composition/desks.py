@@ -1,27 +1,21 @@
-"""Where the parts of one component are asked: its own few threads, and read-only sessions on its own database.
+"""Where the parts of one component are asked: a few at a time, each with a read-only connection to its own database.
 
-A component that answers slowly takes no threads from the others. What did not answer in time runs to its end here, and
-its answer is dropped.
+A component that answers slowly takes no more of the threads than its few. What did not answer in time runs to its end
+here, and its answer is dropped.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 from preterite.component import Component
 from preterite.composition.parts import Filled, Part
 from preterite.opened import OpenSystem
 
-THREADS = 4
-WAITING_MAX = 256
-"""Calls of one component that run or wait for a thread; one more is refused at once."""
-
-
-class Busy(Exception):
-    """So many calls wait already that one more would only wait longer."""
+CALLS_AT_A_TIME = 4
 
 
 class Desk:
@@ -30,49 +24,84 @@ class Desk:
     def __init__(self, system: OpenSystem, component: Component) -> None:
         self._database = system.databases[component.name]
         self._binding = system.binding(component.name)
-        self._threads = ThreadPoolExecutor(THREADS, f"parts of {component.name}")
+        self.computes_here = not self._database.store.writes_at_once
+        """Whether its database is a file that this process reads, rather than a server that it waits for."""
+        self._places = threading.Semaphore(CALLS_AT_A_TIME)
         self._lock = threading.Lock()
-        self._waiting = 0
         self._engine: Any = None
+        self._free: list[Any] = []
+        """SQLAlchemy's connections that nobody uses just now, outside of a transaction."""
+        self._closed = False
 
-    def ask(self, part: Part, arguments: Mapping[str, Any]) -> Future[Any]:
-        """Begin to ask a part; what comes of it has what it answers or raises. Raises `Busy` beyond the bound."""
-        with self._lock:
-            if self._waiting >= WAITING_MAX:
-                raise Busy(f"is not asked, since {WAITING_MAX} calls of its component wait already")
-            self._waiting += 1
-        asked = self._threads.submit(self._call, part, arguments)
-        asked.add_done_callback(self._done)
-        return asked
+    def enter(self) -> bool:
+        """Take one of the few places, if one is free; `call` gives it back."""
+        return self._places.acquire(blocking=False)
+
+    def call(self, part: Part, arguments: Mapping[str, Any]) -> Any:
+        """What a part answers; whatever it raises passes through."""
+        try:
+            return self._call(part, arguments)
+        finally:
+            self._places.release()
 
     def close(self) -> None:
-        """Give threads and connections up; a part that still runs ends by itself."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        """Give the connections up; that of a part that still runs goes when it ends."""
+        with self._lock:
+            self._closed = True
+            free, self._free = self._free, []
+        for connection in free:
+            connection.close()
         if self._engine is not None:
             self._engine.dispose()
 
-    def _done(self, _asked: Future[Any]) -> None:
-        with self._lock:
-            self._waiting -= 1
-
     def _call(self, part: Part, arguments: Mapping[str, Any]) -> Any:
-        names = {filled: name for name, filled in part.filled.items()}
-        if Filled.SESSION in names:
-            from sqlalchemy.orm import Session
-
-            with Session(self._reading_engine()) as session:
-                return part.function(**arguments, **{names[Filled.SESSION]: session})
-        if Filled.CONNECTION not in names:
+        filled = next(((name, what) for name, what in part.filled.items() if what is not Filled.ASK), None)
+        if filled is None:
             return part.function(**arguments)
+        name, what = filled
+        if what is Filled.DRIVER:
+            return self._call_with_driver(part, arguments, name)
+        connection = self._connection()
+        try:
+            if what is Filled.CONNECTION:
+                found = part.function(**arguments, **{name: connection})
+            else:
+                found = self._call_with_session(part, arguments, name, connection)
+            connection.rollback()
+        except BaseException:
+            # Whatever it was, the next call begins with another connection.
+            with suppress(Exception):
+                connection.invalidate()
+            connection.close()
+            raise
+        self._keep(connection)
+        return found
+
+    def _call_with_session(self, part: Part, arguments: Mapping[str, Any], name: str, connection: Any) -> Any:
+        from sqlalchemy.orm import Session
+
+        with Session(connection) as session:
+            return part.function(**arguments, **{name: session})
+
+    def _call_with_driver(self, part: Part, arguments: Mapping[str, Any], name: str) -> Any:
         connection = self._database.connect()
         try:
             self._database.store.begin_reading(connection)
-            return part.function(**arguments, **{names[Filled.CONNECTION]: connection})
+            return part.function(**arguments, **{name: connection})
         finally:
             connection.close()
 
-    def _reading_engine(self) -> Any:
+    def _connection(self) -> Any:
         with self._lock:
+            if self._free:
+                return self._free.pop()
             if self._engine is None:
                 self._engine = self._database.reading_engine(self._binding)
-            return self._engine
+        return self._engine.connect()
+
+    def _keep(self, connection: Any) -> None:
+        with self._lock:
+            if not self._closed:
+                self._free.append(connection)
+                return
+        connection.close()

@@ -16,7 +16,7 @@ from uuid import UUID
 from preterite.component import Component
 from preterite.composition.forms import Section, place_of
 from preterite.errors import UsageError
-from preterite.sessions import names_session
+from preterite.sessions import names_connection, names_session
 
 Identifier = TypeVar("Identifier", bound=Hashable)
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -63,6 +63,7 @@ class Filled(StrEnum):
     ASK = "ask"
     SESSION = "session"
     CONNECTION = "connection"
+    DRIVER = "driver's connection"
 
 
 @dataclass(frozen=True)
@@ -124,11 +125,12 @@ class Parts:
     ) -> Callable[[Callable[..., Any]], Part]:
         """Declare that the decorated function fills the slot of its name.
 
-        Parameters are filled by annotation: `Ids[Kind]`, `Ask`, a read-only `Session` or bare connection of this
-        component. It answers with anything, usually a mapping by identifier of what it knows; or with a `Slice`,
-        where it gives identifiers. Unless it is `required` the page is shown without it after so many `seconds` (a
-        quarter of one where left out; two where required), with the `fallback`; `unknown` stands for a row that is
-        not in the mapping. It runs in a thread of its component.
+        Parameters are filled by annotation: `Ids[Kind]`, `Ask`, and, of this component and read-only, SQLAlchemy's
+        `Session` or `Connection` (which is faster), or a bare connection of the driver. It answers with anything,
+        usually a mapping by identifier of what it knows; or with a `Slice`, where it gives identifiers. Unless it is
+        `required` the page is shown without it after so many `seconds` (a quarter of one where left out; two where
+        required), with the `fallback`; `unknown` stands for a row that is not in the mapping. It runs in a thread of
+        its component.
         """
 
         def declare(function: Callable[..., Any]) -> Part:
@@ -191,8 +193,8 @@ def _parameters(function: Callable[..., Any], component: Component) -> tuple[dic
             filled[name] = what
         else:
             raise UsageError(
-                f"{subject}: nothing can fill its parameter {name!r}; known are Ids[Kind], Ask, Session and a "
-                "driver's connection."
+                f"{subject}: nothing can fill its parameter {name!r}; known are Ids[Kind], Ask, Session, "
+                "Connection and a driver's connection."
             )
     return needs, filled
 
@@ -202,5 +204,7 @@ def _filled_by(annotation: Any) -> Filled | None:
         return Filled.ASK
     if names_session(annotation):
         return Filled.SESSION
-    is_connection = isinstance(annotation, type) and hasattr(annotation, "cursor")
-    return Filled.CONNECTION if is_connection else None
+    if names_connection(annotation):
+        return Filled.CONNECTION
+    is_driver = isinstance(annotation, type) and hasattr(annotation, "cursor")
+    return Filled.DRIVER if is_driver else None

@@ -159,7 +159,7 @@ def notice(slot: Slot, region: str, address: Addresses) -> Markup:
     After that it offers a button. Without JavaScript it is the sentence, and the page can be loaded again.
     """
     if not slot.is_missing:
-        return Markup("")
+        return _NOTHING
     opening = Markup('<div class="notice" role="status" data-part="{}" data-state="{}"').format(slot.part, slot.state)
     sentence = Markup("<p>{}</p>").format(slot.fallback)
     next_one = address(region, min(address.attempt + 1, ATTEMPTS))
@@ -234,6 +234,7 @@ class Changes:
 
 
 _OWN = ("region", "attempt")
+_NOTHING = Markup()
 
 
 def _attempt(request: Request) -> int:

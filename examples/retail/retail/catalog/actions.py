@@ -44,7 +44,9 @@ def list_products(session: Session, names: Mapping[UUID, str], at: datetime) -> 
     with catalog.unit_of_work(session):
         listed = set(session.scalars(select(Product.id)))
         new = {product_id: name for product_id, name in names.items() if product_id not in listed}
-        session.add_all(Product(id=one, category=category_of(name), listed_at=at) for one, name in new.items())
+        session.add_all(
+            Product(id=one, name=name, category=category_of(name), listed_at=at) for one, name in new.items()
+        )
         session.flush()
         session.add_all(ProductName(product_id=one, valid_from=at, name=name) for one, name in new.items())
 
@@ -53,7 +55,7 @@ def list_product(session: Session, product_id: UUID, name: str, category: str, a
     """List one product in a category; one that is listed already stays as it is."""
     with catalog.unit_of_work(session):
         if session.get(Product, product_id) is None:
-            session.add(Product(id=product_id, category=category, listed_at=at))
+            session.add(Product(id=product_id, name=name, category=category, listed_at=at))
             session.flush()
             session.add(ProductName(product_id=product_id, valid_from=at, name=name))
 
@@ -61,7 +63,7 @@ def list_product(session: Session, product_id: UUID, name: str, category: str, a
 def rename(session: Session, product_id: UUID, name: str, at: datetime) -> None:
     """Call a product otherwise from an instant on; what it was called before stays on record."""
     with catalog.unit_of_work(session):
-        _listed(session, product_id)
+        _listed(session, product_id).name = name
         naming = insert_into(session, ProductName).values(product_id=product_id, valid_from=at, name=name)
         session.execute(naming.on_conflict_do_update(index_elements=["product_id", "valid_from"], set_={"name": name}))
 

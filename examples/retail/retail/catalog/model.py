@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ForeignKey
+from sqlalchemy import ForeignKey, Index
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from retail.columns import Instant
@@ -16,18 +16,24 @@ class Base(DeclarativeBase):
 
 
 class Product(Base):
-    """A product as people see it."""
+    """A product as people see it now."""
 
     __tablename__ = "product"
+    __table_args__ = (
+        Index("product_in_its_category", "category", "withdrawn_at"),
+        Index("product_by_name", "name"),
+        Index("product_by_age", "listed_at", "id"),
+    )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
-    category: Mapped[str] = mapped_column(index=True)
-    listed_at: Mapped[datetime] = mapped_column(Instant, index=True)
+    name: Mapped[str]
+    category: Mapped[str]
+    listed_at: Mapped[datetime] = mapped_column(Instant)
     withdrawn_at: Mapped[datetime | None] = mapped_column(Instant)
 
 
 class ProductName(Base):
-    """What a product is called, from an instant on."""
+    """What a product was called from an instant on, up to what it is called now."""
 
     __tablename__ = "product_name"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from sqlalchemy import Connection
 from sqlalchemy.orm import Session
 
 from preterite.composition import Ask, Ids, Invalid, NotThere, Parts, Slice
@@ -33,65 +34,67 @@ class Listing(NamedTuple):
 
 
 @parts.part(fallback="Product names are not available right now.", unknown="a product that is not listed")
-def names(products: Ids[ProductId], session: Session) -> Mapping[ProductId, str]:
+def names(products: Ids[ProductId], connection: Connection) -> Mapping[ProductId, str]:
     """What products are called now."""
-    return reports.names(session, products)  # pyright: ignore[reportReturnType]
+    return reports.names(connection, products)  # pyright: ignore[reportReturnType]
 
 
 @parts.part(fallback="Product names are not available right now.", unknown="a product that is not listed")
-def names_then(products: Ids[ProductThen], session: Session) -> Mapping[ProductThen, str]:
+def names_then(products: Ids[ProductThen], connection: Connection) -> Mapping[ProductThen, str]:
     """What products were called at the moment for which each is asked."""
-    return reports.names_then(session, products)  # pyright: ignore[reportArgumentType, reportReturnType]
+    return reports.names_then(connection, products)  # pyright: ignore[reportArgumentType, reportReturnType]
 
 
 @parts.part(required=True, fallback="The catalogue is closed for a moment; please come back soon.")
-def details(products: Ids[ProductId], session: Session) -> Listed:
+def details(products: Ids[ProductId], connection: Connection) -> Listed:
     """The one product that a page is about."""
     (product,) = products
-    found = reports.listed(session, [product]).get(product)
+    found = reports.listed(connection, [product]).get(product)
     if found is None:
         raise NotThere(f"There is no product {product}.")
     return found
 
 
 @parts.part(fallback="The names it had are not available right now.")
-def namings(products: Ids[ProductId], session: Session) -> list[Naming]:
+def namings(products: Ids[ProductId], connection: Connection) -> list[Naming]:
     """All names of one product, the latest first."""
     (product,) = products
-    return reports.namings(session, product)
+    return reports.namings(connection, product)
 
 
 @parts.part(fallback="Categories are not available right now.")
-def categories(session: Session) -> dict[str, int]:
+def categories(connection: Connection) -> dict[str, int]:
     """Categories, with how many products each has."""
-    return reports.categories(session)
+    return reports.categories(connection)
 
 
 @parts.part(gives=[ProductId], fallback="The newest products are not available right now.")
-def newest(session: Session) -> Slice:
+def newest(connection: Connection) -> Slice:
     """The products listed last."""
-    found = [ProductId(one) for one in reports.newest(session, NEWEST)]
+    found = [ProductId(one) for one in reports.newest(connection, NEWEST)]
     return Slice(found, gives={ProductId: found})
 
 
 @parts.part(gives=[ProductId], required=True, fallback="The catalogue is closed for a moment; please come back soon.")
-def listing(session: Session, ask: Ask) -> Slice:
+def listing(connection: Connection, ask: Ask) -> Slice:
     """Products of a category, or with certain words in their name: one page of them."""
     page = _page(ask)
     category, text = _category(ask), _text(ask)
     first = (page - 1) * PAGE_PRODUCTS
     withdrawn = ask.words.get("withdrawn") == "too"
-    found = reports.find(session, category=category, text=text, withdrawn=withdrawn, first=first, count=PAGE_PRODUCTS)
+    found = reports.find(
+        connection, category=category, text=text, withdrawn=withdrawn, first=first, count=PAGE_PRODUCTS
+    )
     products = [ProductId(one) for one in found.product_ids]
     pages = max(-(-found.total // PAGE_PRODUCTS), 1)
     return Slice(Listing(products, found.total, page, pages, category, text), gives={ProductId: products})
 
 
 @parts.part(gives=[Candidate], required=True, fallback="The catalogue is closed for a moment; please come back soon.")
-def candidates(session: Session, ask: Ask) -> Slice:
+def candidates(connection: Connection, ask: Ask) -> Slice:
     """All products of a category or with certain words, for another component to put in order."""
     category, text = _category(ask), _text(ask)
-    found = reports.find(session, category=category, text=text, count=CANDIDATES_MAX)
+    found = reports.find(connection, category=category, text=text, count=CANDIDATES_MAX)
     products = [ProductId(one) for one in found.product_ids]
     shown = Listing(products, found.total, _page(ask), max(-(-len(products) // PAGE_PRODUCTS), 1), category, text)
     return Slice(shown, gives={Candidate: [Candidate(one) for one in products]})

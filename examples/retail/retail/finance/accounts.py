@@ -7,11 +7,11 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, func, select
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, Integer, and_, bindparam, func, select
 
 from retail.finance.billing import Terms, net_pence
 from retail.finance.model import Agreement, BillableItem, Invoice, Payment, Price
+from retail.reading import Reading
 
 
 class Offer(NamedTuple):
@@ -98,73 +98,101 @@ _line = (
 )
 
 
-def offers(session: Session, product_ids: Iterable[UUID], terms: Terms, at: datetime) -> dict[UUID, Offer]:
+_latest = (
+    select(Price.product_id, func.max(Price.valid_from).label("valid_from"))
+    .where(Price.product_id.in_(bindparam("ids", expanding=True)), Price.valid_from <= bindparam("at"))
+    .group_by(Price.product_id)
+    .subquery()
+)
+_OFFERED = select(Price.product_id, Price.pence).join(
+    _latest, and_(Price.product_id == _latest.c.product_id, Price.valid_from == _latest.c.valid_from)
+)
+_BILLED = select(*_line).where(BillableItem.purchase_id.in_(bindparam("ids", expanding=True)))
+
+
+_LINES = (
+    select(*_line)
+    .where(BillableItem.invoice_id == bindparam("invoice_id"))
+    .order_by(BillableItem.purchased_at, BillableItem.purchase_id)
+)
+_BILLS = (
+    select(*_bill)
+    .where(Invoice.customer_id == bindparam("customer_id"))
+    .order_by(Invoice.issued_at.desc(), Invoice.id)
+    .limit(bindparam("count", type_=Integer))
+)
+_BILL = select(*_bill).where(Invoice.id == bindparam("invoice_id"), Invoice.customer_id == bindparam("customer_id"))
+
+
+def offers(reading: Reading, product_ids: Iterable[UUID], terms: Terms, at: datetime) -> dict[UUID, Offer]:
     """What products cost at an instant, as far as they have a price then."""
-    in_force = (
-        select(Price.product_id, func.max(Price.valid_from).label("valid_from"))
-        .where(Price.product_id.in_(product_ids), Price.valid_from <= at)
-        .group_by(Price.product_id)
-        .subquery()
-    )
-    joined = and_(Price.product_id == in_force.c.product_id, Price.valid_from == in_force.c.valid_from)
     discount = terms.discount(1)
     return {
         product_id: Offer(pence, net_pence(1, pence, discount.percent), discount.rule, discount.percent)
-        for product_id, pence in session.execute(select(Price.product_id, Price.pence).join(in_force, joined))
+        for product_id, pence in reading.execute(_OFFERED, {"ids": list(product_ids), "at": at})
     }
 
 
-def prices_of(session: Session, product_id: UUID) -> list[tuple[datetime, int]]:
+def prices_of(reading: Reading, product_id: UUID) -> list[tuple[datetime, int]]:
     """All prices of a product, the latest first."""
     rows = select(Price.valid_from, Price.pence).where(Price.product_id == product_id)
-    return [(valid_from, pence) for valid_from, pence in session.execute(rows.order_by(Price.valid_from.desc()))]
+    return [(valid_from, pence) for valid_from, pence in reading.execute(rows.order_by(Price.valid_from.desc()))]
 
 
-def agreements(session: Session) -> list[tuple[UUID, int, datetime]]:
+def agreements(reading: Reading) -> list[tuple[UUID, int, datetime]]:
     """Who has agreed on what, from when on; the latest first."""
     rows = select(Agreement.customer_id, Agreement.percent, Agreement.valid_from)
-    return [(*row,) for row in session.execute(rows.order_by(Agreement.valid_from.desc(), Agreement.customer_id))]
+    return [(*row,) for row in reading.execute(rows.order_by(Agreement.valid_from.desc(), Agreement.customer_id))]
 
 
-def bills(session: Session, *conditions: ColumnElement[bool], count: int) -> list[Bill]:
+def bills(reading: Reading, *conditions: ColumnElement[bool], count: int) -> list[Bill]:
     """Invoices, the latest first."""
     rows = select(*_bill).where(*conditions).order_by(Invoice.issued_at.desc(), Invoice.id).limit(count)
-    return [Bill(*row) for row in session.execute(rows)]
+    return [Bill(*row) for row in reading.execute(rows)]
 
 
-def lines_of(session: Session, invoice_id: UUID) -> list[Line]:
+def bills_of(reading: Reading, customer_id: UUID, count: int) -> list[Bill]:
+    """The invoices of a customer, the latest first."""
+    return [Bill(*row) for row in reading.execute(_BILLS, {"customer_id": customer_id, "count": count})]
+
+
+def bill_of(reading: Reading, invoice_id: UUID, customer_id: UUID | None) -> Bill | None:
+    """One invoice, if it is this customer's."""
+    row = reading.execute(_BILL, {"invoice_id": invoice_id, "customer_id": customer_id}).first()
+    return None if row is None else Bill(*row)
+
+
+def lines_of(reading: Reading, invoice_id: UUID) -> list[Line]:
     """The lines of an invoice, in the order of purchase."""
-    rows = select(*_line).where(BillableItem.invoice_id == invoice_id)
-    ordered = rows.order_by(BillableItem.purchased_at, BillableItem.purchase_id)
-    return [Line(*row) for row in session.execute(ordered)]
+    return [Line(*row) for row in reading.execute(_LINES, {"invoice_id": invoice_id})]
 
 
-def billed(session: Session, purchase_ids: Iterable[UUID]) -> dict[UUID, Line]:
+def billed(reading: Reading, purchase_ids: Iterable[UUID]) -> dict[UUID, Line]:
     """How these purchases are billed, as far as Finance has heard of them."""
-    rows = session.execute(select(*_line).where(BillableItem.purchase_id.in_(purchase_ids)))
+    rows = reading.execute(_BILLED, {"ids": list(purchase_ids)})
     return {line.purchase_id: line for line in (Line(*row) for row in rows)}
 
 
-def owed(session: Session, customer_ids: Iterable[UUID]) -> dict[UUID, Owed]:
+def owed(reading: Reading, customer_ids: Iterable[UUID]) -> dict[UUID, Owed]:
     """What these customers have overdue, as far as they have."""
     overdue = (Invoice.overdue_at.is_not(None), Invoice.paid_at.is_(None))
     rows = select(Invoice.customer_id, Invoice.id, Invoice.pence).where(*overdue, Invoice.customer_id.in_(customer_ids))
     found: dict[UUID, Owed] = {}
-    for customer_id, invoice_id, pence in session.execute(rows.order_by(Invoice.issued_at)):
+    for customer_id, invoice_id, pence in reading.execute(rows.order_by(Invoice.issued_at)):
         before = found.get(customer_id, Owed((), 0))
         found[customer_id] = Owed((*before.invoice_ids, invoice_id), before.pence + pence)
     return found
 
 
-def open_months(session: Session, count: int) -> list[OpenMonth]:
+def open_months(reading: Reading, count: int) -> list[OpenMonth]:
     """What is to be invoiced at the end of its month, by customer, the most first."""
     sums = (func.count(), func.sum(BillableItem.net_pence).label("pence"))
     rows = select(BillableItem.customer_id, BillableItem.month, *sums).where(BillableItem.invoice_id.is_(None))
     grouped = rows.group_by(BillableItem.customer_id, BillableItem.month).order_by(sums[1].desc())
-    return [OpenMonth(*row) for row in session.execute(grouped.limit(count))]
+    return [OpenMonth(*row) for row in reading.execute(grouped.limit(count))]
 
 
-def payments(session: Session, count: int) -> list[tuple[UUID, datetime, int]]:
+def payments(reading: Reading, count: int) -> list[tuple[UUID, datetime, int]]:
     """The last payments: of which invoice, when, how much."""
     rows = select(Payment.invoice_id, Payment.paid_at, Payment.pence).order_by(Payment.paid_at.desc())
-    return [(*row,) for row in session.execute(rows.limit(count))]
+    return [(*row,) for row in reading.execute(rows.limit(count))]

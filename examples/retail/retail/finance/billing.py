@@ -7,12 +7,24 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import select
-from sqlalchemy.orm import Session
+from sqlalchemy import bindparam, select
 
 from retail.finance.model import Agreement, BulkDiscount, Price
+from retail.reading import Reading
 
 LIST = "list"
+
+
+_IN_FORCE = (
+    select(Price.pence)
+    .where(Price.product_id == bindparam("product_id"), Price.valid_from <= bindparam("at"))
+    .order_by(Price.valid_from.desc())
+    .limit(1)
+)
+_BULK = select(BulkDiscount.from_quantity, BulkDiscount.percent).order_by(BulkDiscount.percent)
+_AGREED = select(Agreement.percent).where(
+    Agreement.customer_id == bindparam("customer_id"), Agreement.valid_from <= bindparam("at")
+)
 
 
 class UnknownPrice(Exception):
@@ -26,15 +38,9 @@ class Discount(NamedTuple):
     rule: str
 
 
-def price_at(session: Session, product_id: UUID, at: datetime) -> int:
+def price_at(reading: Reading, product_id: UUID, at: datetime) -> int:
     """The price that was in force at this instant, in pence."""
-    in_force = (
-        select(Price.pence)
-        .where(Price.product_id == product_id, Price.valid_from <= at)
-        .order_by(Price.valid_from.desc())
-        .limit(1)
-    )
-    price = session.scalar(in_force)
+    price = reading.scalar(_IN_FORCE, {"product_id": product_id, "at": at})
     if price is None:
         raise UnknownPrice(f"Product {product_id} had no price at {at.isoformat()}; add one valid from then.")
     return price
@@ -55,17 +61,16 @@ class Terms(NamedTuple):
         return max(discounts, key=lambda discount: discount.percent)
 
 
-def terms_of(session: Session, customer_id: UUID | None, at: datetime) -> Terms:
+def terms_of(reading: Reading, customer_id: UUID | None, at: datetime) -> Terms:
     """The terms of a customer at an instant; nobody in particular has no agreement."""
-    bulk = session.execute(select(BulkDiscount.from_quantity, BulkDiscount.percent).order_by(BulkDiscount.percent))
-    agreement = None if customer_id is None else session.get(Agreement, customer_id)
-    percent = agreement.percent if agreement is not None and agreement.valid_from <= at else 0
-    return Terms(percent, dict(bulk.all()))
+    bulk = dict(reading.execute(_BULK).all())
+    percent = None if customer_id is None else reading.scalar(_AGREED, {"customer_id": customer_id, "at": at})
+    return Terms(percent or 0, bulk)
 
 
-def best_discount(session: Session, customer_id: UUID, quantity: int, at: datetime) -> Discount:
+def best_discount(reading: Reading, customer_id: UUID, quantity: int, at: datetime) -> Discount:
     """The largest of the discounts that apply to a purchase."""
-    return terms_of(session, customer_id, at).discount(quantity)
+    return terms_of(reading, customer_id, at).discount(quantity)
 
 
 def net_pence(quantity: int, unit_pence: int, percent: int) -> int:

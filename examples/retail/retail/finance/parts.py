@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy.orm import Session
+from sqlalchemy import Connection
 
 from preterite.composition import Ask, AsOf, Ids, NotThere, Parts, Slice
 from retail.finance import accounts, reports
@@ -17,7 +17,7 @@ from retail.finance.component import finance
 from retail.finance.model import Invoice
 from retail.identifiers import BlockedId, CustomerId, InvoiceId, ProductId, ProductThen, PurchaseId
 
-SHOWN = 50
+SHOWN = 25
 
 parts = Parts(finance)
 
@@ -44,90 +44,90 @@ class TermsShown(NamedTuple):
 
 
 @parts.part(fallback="Prices cannot be told right now.", unknown="no price yet")
-def prices(products: Ids[ProductId], session: Session, ask: Ask) -> Mapping[ProductId, Offer]:
+def prices(products: Ids[ProductId], connection: Connection, ask: Ask) -> Mapping[ProductId, Offer]:
     """What products cost the viewer."""
-    terms = terms_of(session, ask.viewer, ask.as_of)
-    return accounts.offers(session, products, terms, ask.as_of)  # pyright: ignore[reportReturnType]
+    terms = terms_of(connection, ask.viewer, ask.as_of)
+    return accounts.offers(connection, products, terms, ask.as_of)  # pyright: ignore[reportReturnType]
 
 
 @parts.part(fallback="Your terms cannot be told right now; the invoice will have them right.")
-def terms(session: Session, ask: Ask) -> Terms:
+def terms(connection: Connection, ask: Ask) -> Terms:
     """What the viewer may count on besides prices."""
-    return terms_of(session, ask.viewer, ask.as_of)
+    return terms_of(connection, ask.viewer, ask.as_of)
 
 
 @parts.part(required=True, fallback="Your invoices cannot be shown right now; they are safe.")
-def invoices(customers: Ids[CustomerId], session: Session) -> list[Bill]:
+def invoices(customers: Ids[CustomerId], connection: Connection) -> list[Bill]:
     """The invoices of a customer, the latest first."""
     (customer,) = customers
-    return accounts.bills(session, Invoice.customer_id == customer, count=SHOWN)
+    return accounts.bills_of(connection, customer, SHOWN)
 
 
 @parts.part(
     gives=[ProductThen, PurchaseId], required=True, fallback="The invoice cannot be shown right now; it is safe."
 )
-def invoice(invoices: Ids[InvoiceId], session: Session, ask: Ask) -> Slice:
+def invoice(invoices: Ids[InvoiceId], connection: Connection, ask: Ask) -> Slice:
     """One invoice of the viewer's, with what was purchased, and when."""
     (invoice_id,) = invoices
-    found = accounts.bills(session, Invoice.id == invoice_id, Invoice.customer_id == ask.viewer, count=1)
-    if not found:
+    found = accounts.bill_of(connection, invoice_id, ask.viewer)
+    if found is None:
         raise NotThere(f"There is no invoice {invoice_id}.")
-    lines = accounts.lines_of(session, invoice_id)
+    lines = accounts.lines_of(connection, invoice_id)
     then = [ProductThen(AsOf(line.product_id, line.purchased_at)) for line in lines]
     gives = {ProductThen: then, PurchaseId: [PurchaseId(line.purchase_id) for line in lines]}
-    return Slice(InvoiceShown(found[0], lines), gives=gives)
+    return Slice(InvoiceShown(found, lines), gives=gives)
 
 
 @parts.part(fallback="What it costs cannot be told right now; the invoice will have it.", unknown="not billed yet")
-def billed(purchases: Ids[PurchaseId], session: Session) -> Mapping[PurchaseId, Line]:
+def billed(purchases: Ids[PurchaseId], connection: Connection) -> Mapping[PurchaseId, Line]:
     """How purchases are billed."""
-    return accounts.billed(session, purchases)  # pyright: ignore[reportReturnType]
+    return accounts.billed(connection, purchases)  # pyright: ignore[reportReturnType]
 
 
 @parts.part(fallback="Which invoices are overdue cannot be told right now.")
-def owed(customers: Ids[BlockedId], session: Session) -> Mapping[BlockedId, Owed]:
+def owed(customers: Ids[BlockedId], connection: Connection) -> Mapping[BlockedId, Owed]:
     """What blocked customers have overdue."""
-    return accounts.owed(session, customers)  # pyright: ignore[reportReturnType]
+    return accounts.owed(connection, customers)  # pyright: ignore[reportReturnType]
 
 
 @parts.part(required=True, fallback="Finance cannot be reached right now.")
-def price_history(products: Ids[ProductId], session: Session) -> list[tuple[datetime, int]]:
+def price_history(products: Ids[ProductId], connection: Connection) -> list[tuple[datetime, int]]:
     """All prices of one product, the latest first."""
     (product,) = products
-    return accounts.prices_of(session, product)
+    return accounts.prices_of(connection, product)
 
 
 @parts.part(gives=[CustomerId], required=True, fallback="Finance cannot be reached right now.")
-def all_terms(session: Session, ask: Ask) -> Slice:
+def all_terms(connection: Connection, ask: Ask) -> Slice:
     """Discounts by quantity, and all agreements."""
-    agreed = accounts.agreements(session)
-    bulk = dict(sorted(terms_of(session, None, ask.as_of).bulk.items()))
+    agreed = accounts.agreements(connection)
+    bulk = dict(sorted(terms_of(connection, None, ask.as_of).bulk.items()))
     return Slice(TermsShown(bulk, agreed), gives={CustomerId: [CustomerId(one) for one, _, _ in agreed]})
 
 
 @parts.part(required=True, fallback="Finance cannot be reached right now.")
-def months(session: Session) -> MonthsShown:
+def months(connection: Connection) -> MonthsShown:
     """What is to be invoiced, and what was."""
-    return MonthsShown(accounts.open_months(session, SHOWN), reports.months(session))
+    return MonthsShown(accounts.open_months(connection, SHOWN), reports.months(connection))
 
 
 @parts.part(gives=[CustomerId], required=True, fallback="Finance cannot be reached right now.")
-def overdue(session: Session) -> Slice:
+def overdue(connection: Connection) -> Slice:
     """Invoices that are overdue."""
     conditions = (Invoice.overdue_at.is_not(None), Invoice.paid_at.is_(None))
-    found = accounts.bills(session, *conditions, count=SHOWN)
+    found = accounts.bills(connection, *conditions, count=SHOWN)
     return Slice(found, gives={CustomerId: [CustomerId(one.customer_id) for one in found]})
 
 
 @parts.part(gives=[CustomerId], required=True, fallback="Finance cannot be reached right now.")
-def due(session: Session) -> Slice:
+def due(connection: Connection) -> Slice:
     """Invoices that are to be paid, and not overdue."""
     conditions = (Invoice.overdue_at.is_(None), Invoice.paid_at.is_(None))
-    found = accounts.bills(session, *conditions, count=SHOWN)
+    found = accounts.bills(connection, *conditions, count=SHOWN)
     return Slice(found, gives={CustomerId: [CustomerId(one.customer_id) for one in found]})
 
 
 @parts.part(required=True, fallback="Finance cannot be reached right now.")
-def payments(session: Session) -> list[tuple[UUID, datetime, int]]:
+def payments(connection: Connection) -> list[tuple[UUID, datetime, int]]:
     """The last payments."""
-    return accounts.payments(session, SHOWN)
+    return accounts.payments(connection, SHOWN)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from sqlalchemy import UniqueConstraint
+from sqlalchemy import Index, UniqueConstraint
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 
@@ -16,6 +16,7 @@ class Popularity(Base):
     """How often a product was purchased."""
 
     __tablename__ = "popularity"
+    __table_args__ = (Index("popularity_in_order", "purchases", "product_id"),)
 
     product_id: Mapped[UUID] = mapped_column(primary_key=True)
     purchases: Mapped[int]

@@ -5,41 +5,63 @@ from __future__ import annotations
 from collections.abc import Iterable
 from uuid import UUID
 
-from sqlalchemy import select
-from sqlalchemy.orm import Session
+from sqlalchemy import Integer, bindparam, select
 
 from retail.marketing.model import Pair, Popularity
+from retail.reading import Reading
+
+FEW = 200
 
 
-def popularity(session: Session) -> dict[UUID, int]:
+def popularity(reading: Reading) -> dict[UUID, int]:
     """Purchases per product."""
     counted = select(Popularity.product_id, Popularity.purchases).where(Popularity.purchases > 0)
-    return dict(session.execute(counted).all())
+    return dict(reading.execute(counted).all())
 
 
-def also_bought(session: Session, product_id: UUID) -> dict[UUID, int]:
+def also_bought(reading: Reading, product_id: UUID) -> dict[UUID, int]:
     """Other products, by how many customers bought both."""
     found: dict[UUID, int] = {}
-    for one, other in ((Pair.product_id, Pair.other_id), (Pair.other_id, Pair.product_id)):
-        rows = session.execute(select(other, Pair.customers).where(one == product_id, Pair.customers > 0))
-        found |= dict(rows.all())
+    for statement in _ALSO:
+        found |= dict(reading.execute(statement, {"product_id": product_id}).all())
     return found
 
 
-def most_popular(session: Session, count: int) -> list[tuple[UUID, int]]:
+_POPULAR = (
+    select(Popularity.product_id, Popularity.purchases)
+    .where(Popularity.purchases > 0)
+    .order_by(Popularity.purchases.desc(), Popularity.product_id.desc())
+    .limit(bindparam("count", type_=Integer))
+)
+_ALSO = (
+    select(Pair.other_id, Pair.customers).where(Pair.product_id == bindparam("product_id"), Pair.customers > 0),
+    select(Pair.product_id, Pair.customers).where(Pair.other_id == bindparam("product_id"), Pair.customers > 0),
+)
+
+
+_ALSO_FIRST = tuple(
+    side.order_by(Pair.customers.desc(), side.selected_columns[0]).limit(bindparam("count", type_=Integer))
+    for side in _ALSO
+)
+
+
+def most_popular(reading: Reading, count: int) -> list[tuple[UUID, int]]:
     """The products purchased most often, with how often."""
-    rows = select(Popularity.product_id, Popularity.purchases).where(Popularity.purchases > 0)
-    ordered = rows.order_by(Popularity.purchases.desc(), Popularity.product_id).limit(count)
-    return [(product, purchases) for product, purchases in session.execute(ordered)]
+    return [(product, purchases) for product, purchases in reading.execute(_POPULAR, {"count": count})]
 
 
-def most_also_bought(session: Session, product_id: UUID, count: int) -> list[tuple[UUID, int]]:
+def most_also_bought(reading: Reading, product_id: UUID, count: int) -> list[tuple[UUID, int]]:
     """Other products, those first of which the most customers bought both."""
-    found = also_bought(session, product_id).items()
-    return sorted(found, key=lambda one: (-one[1], str(one[0])))[:count]
+    asked = {"product_id": product_id, "count": count}
+    found = [(other, customers) for side in _ALSO_FIRST for other, customers in reading.execute(side, asked)]
+    return sorted(found, key=lambda one: (-one[1], one[0].hex))[:count]
 
 
-def popularity_of(session: Session, product_ids: Iterable[UUID]) -> dict[UUID, int]:
+def popularity_of(reading: Reading, product_ids: Iterable[UUID]) -> dict[UUID, int]:
     """How often these products were purchased, as far as they were."""
-    rows = select(Popularity.product_id, Popularity.purchases).where(Popularity.product_id.in_(product_ids))
-    return dict(session.execute(rows.where(Popularity.purchases > 0)).all())
+    wanted = set(product_ids)
+    rows = select(Popularity.product_id, Popularity.purchases).where(Popularity.purchases > 0)
+    if len(wanted) <= FEW:
+        return dict(reading.execute(rows.where(Popularity.product_id.in_(wanted))).all())
+    # Of many it is faster to read all than to look up each.
+    return {product: purchases for product, purchases in reading.execute(rows) if product in wanted}

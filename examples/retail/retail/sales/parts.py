@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 from uuid import UUID
 
+from sqlalchemy import Connection
 from sqlalchemy.orm import Session
 
 from preterite.composition import Ask, Ids, Invalid, NotThere, Parts, Slice
@@ -14,7 +15,7 @@ from retail.sales import actions, reports
 from retail.sales.component import sales
 from retail.sales.reports import Blocked, Purchased
 
-SHOWN = 50
+SHOWN = 25
 QUANTITY_MAX = 10_000
 BLOCKED = "You have an invoice overdue. As soon as it is paid you can purchase again."
 
@@ -29,43 +30,43 @@ class Item(NamedTuple):
 
 
 @parts.part(gives=[BlockedId], fallback="Whether you may purchase cannot be told right now; just try.")
-def standing(customers: Ids[CustomerId], session: Session) -> Slice:
+def standing(customers: Ids[CustomerId], connection: Connection) -> Slice:
     """Who may not purchase, and since when."""
-    found = reports.blocked_since(session, customers)
+    found = reports.blocked_since(connection, customers)
     return Slice(found, gives={BlockedId: [BlockedId(one) for one in found]})
 
 
 @parts.part(
     gives=[ProductId, PurchaseId], required=True, fallback="Your purchases cannot be shown right now; they are safe."
 )
-def purchases(customers: Ids[CustomerId], session: Session) -> Slice:
+def purchases(customers: Ids[CustomerId], connection: Connection) -> Slice:
     """What a customer purchased, the latest first."""
     (customer,) = customers
-    return _slice(reports.purchases_of(session, customer, SHOWN))
+    return _slice(reports.purchases_of(connection, customer, SHOWN))
 
 
 @parts.part(gives=[ProductId], required=True, fallback="The purchase cannot be shown right now; it is safe.")
-def purchase(purchases: Ids[PurchaseId], session: Session, ask: Ask) -> Slice:
+def purchase(purchases: Ids[PurchaseId], connection: Connection, ask: Ask) -> Slice:
     """One purchase of the viewer's."""
     (purchase_id,) = purchases
-    found = reports.purchase_of(session, purchase_id)
+    found = reports.purchase_of(connection, purchase_id)
     if found is None or found.customer_id != ask.viewer:
         raise NotThere(f"There is no purchase {purchase_id}.")
     return Slice(found, gives={ProductId: [ProductId(found.product_id)]})
 
 
 @parts.part(gives=[ProductId, CustomerId], required=True, fallback="Sales cannot be reached right now.")
-def latest_purchases(session: Session) -> Slice:
+def latest_purchases(connection: Connection) -> Slice:
     """The last purchases of all customers."""
-    found = reports.latest_purchases(session, SHOWN)
+    found = reports.latest_purchases(connection, SHOWN)
     customers = [CustomerId(one.customer_id) for one in found]
     return Slice(found, gives={ProductId: [ProductId(one.product_id) for one in found], CustomerId: customers})
 
 
 @parts.part(gives=[CustomerId], fallback="Who is blocked cannot be told right now.")
-def blocked(session: Session) -> Slice:
+def blocked(connection: Connection) -> Slice:
     """Who may not purchase, since when, and how much was refused."""
-    found: list[Blocked] = reports.blocked(session)
+    found: list[Blocked] = reports.blocked(connection)
     return Slice(found, gives={CustomerId: [CustomerId(one.customer_id) for one in found]})
 
 

@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import distinct, func, select
-from sqlalchemy.orm import Session
+from sqlalchemy import Integer, bindparam, distinct, func, select
 
+from retail.reading import Reading
 from retail.sales.actions import PACKED_AT
 from retail.sales.model import BlockedCustomer, Purchase, Refusal
 
@@ -38,27 +38,27 @@ class Blocked(NamedTuple):
     refused: int
 
 
-def purchase_count(session: Session) -> int:
+def purchase_count(reading: Reading) -> int:
     """How many purchases were accepted."""
-    return session.scalar(select(func.count()).select_from(Purchase)) or 0
+    return reading.scalar(select(func.count()).select_from(Purchase)) or 0
 
 
-def cancelled_count(session: Session) -> int:
+def cancelled_count(reading: Reading) -> int:
     """How many of them were taken back."""
-    return session.scalar(select(func.count()).where(Purchase.cancelled_at.is_not(None))) or 0
+    return reading.scalar(select(func.count()).where(Purchase.cancelled_at.is_not(None))) or 0
 
 
-def refusal_count(session: Session) -> int:
+def refusal_count(reading: Reading) -> int:
     """How many purchases were refused."""
-    return session.scalar(select(func.count()).select_from(Refusal)) or 0
+    return reading.scalar(select(func.count()).select_from(Refusal)) or 0
 
 
-def customers_refused(session: Session) -> int:
+def customers_refused(reading: Reading) -> int:
     """How many customers were ever refused."""
-    return session.scalar(select(func.count(distinct(Refusal.customer_id)))) or 0
+    return reading.scalar(select(func.count(distinct(Refusal.customer_id)))) or 0
 
 
-def customers_back_after_a_refusal(session: Session) -> int:
+def customers_back_after_a_refusal(reading: Reading) -> int:
     """How many of them have purchased something later."""
     first = (
         select(Refusal.customer_id, func.min(Refusal.refused_at).label("at")).group_by(Refusal.customer_id).subquery()
@@ -66,7 +66,7 @@ def customers_back_after_a_refusal(session: Session) -> int:
     later = select(func.count(distinct(Purchase.customer_id))).join(
         first, (first.c.customer_id == Purchase.customer_id) & (first.c.at < Purchase.purchased_at)
     )
-    return session.scalar(later) or 0
+    return reading.scalar(later) or 0
 
 
 _columns = (
@@ -79,34 +79,43 @@ _columns = (
 )
 
 
-def purchases_of(session: Session, customer_id: UUID, count: int) -> list[Purchased]:
+_OF_CUSTOMER = (
+    select(*_columns)
+    .where(Purchase.customer_id == bindparam("customer_id"))
+    .order_by(Purchase.purchased_at.desc(), Purchase.id)
+    .limit(bindparam("count", type_=Integer))
+)
+_BLOCKED = select(BlockedCustomer.customer_id, BlockedCustomer.since).where(
+    BlockedCustomer.customer_id.in_(bindparam("ids", expanding=True))
+)
+
+
+def purchases_of(reading: Reading, customer_id: UUID, count: int) -> list[Purchased]:
     """The last purchases of a customer, the latest first."""
-    own = select(*_columns).where(Purchase.customer_id == customer_id)
-    rows = session.execute(own.order_by(Purchase.purchased_at.desc(), Purchase.id).limit(count))
+    rows = reading.execute(_OF_CUSTOMER, {"customer_id": customer_id, "count": count})
     return [Purchased(*row) for row in rows]
 
 
-def latest_purchases(session: Session, count: int) -> list[Purchased]:
+def latest_purchases(reading: Reading, count: int) -> list[Purchased]:
     """The last purchases of all customers, the latest first."""
-    rows = session.execute(select(*_columns).order_by(Purchase.purchased_at.desc(), Purchase.id).limit(count))
+    rows = reading.execute(select(*_columns).order_by(Purchase.purchased_at.desc(), Purchase.id).limit(count))
     return [Purchased(*row) for row in rows]
 
 
-def purchase_of(session: Session, purchase_id: UUID) -> Purchased | None:
+def purchase_of(reading: Reading, purchase_id: UUID) -> Purchased | None:
     """One purchase, if there is such."""
-    row = session.execute(select(*_columns).where(Purchase.id == purchase_id)).first()
+    row = reading.execute(select(*_columns).where(Purchase.id == purchase_id)).first()
     return None if row is None else Purchased(*row)
 
 
-def blocked_since(session: Session, customer_ids: Iterable[UUID]) -> dict[UUID, datetime]:
+def blocked_since(reading: Reading, customer_ids: Iterable[UUID]) -> dict[UUID, datetime]:
     """Which of these customers may not purchase, and since when."""
-    rows = select(BlockedCustomer.customer_id, BlockedCustomer.since)
-    return dict(session.execute(rows.where(BlockedCustomer.customer_id.in_(customer_ids))).all())
+    return dict(reading.execute(_BLOCKED, {"ids": list(customer_ids)}).all())
 
 
-def blocked(session: Session) -> list[Blocked]:
+def blocked(reading: Reading) -> list[Blocked]:
     """Who may not purchase, the longest first."""
     refused = select(Refusal.customer_id, func.count().label("refused")).group_by(Refusal.customer_id).subquery()
     rows = select(BlockedCustomer.customer_id, BlockedCustomer.since, func.coalesce(refused.c.refused, 0))
     joined = rows.outerjoin(refused, refused.c.customer_id == BlockedCustomer.customer_id)
-    return [Blocked(*row) for row in session.execute(joined.order_by(BlockedCustomer.since))]
+    return [Blocked(*row) for row in reading.execute(joined.order_by(BlockedCustomer.since))]

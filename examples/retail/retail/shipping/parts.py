@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from sqlalchemy import Connection
 from sqlalchemy.orm import Session
 
 from preterite.composition import Ask, Ids, Invalid, Parts, Slice
@@ -19,28 +20,28 @@ parts = Parts(shipping)
 
 
 @parts.part(fallback="Where things are cannot be told right now.", unknown="not heard of yet")
-def deliveries(purchases: Ids[PurchaseId], session: Session) -> Mapping[PurchaseId, Delivery]:
+def deliveries(purchases: Ids[PurchaseId], connection: Connection) -> Mapping[PurchaseId, Delivery]:
     """How far purchases are on their way."""
-    return reports.deliveries(session, purchases)  # pyright: ignore[reportReturnType]
+    return reports.deliveries(connection, purchases)  # pyright: ignore[reportReturnType]
 
 
 @parts.part(fallback="Where it goes cannot be told right now.", unknown="no address yet")
-def addresses(customers: Ids[CustomerId], session: Session) -> Mapping[CustomerId, str]:
+def addresses(customers: Ids[CustomerId], connection: Connection) -> Mapping[CustomerId, str]:
     """Where customers live."""
-    return reports.countries(session, customers)  # pyright: ignore[reportReturnType]
+    return reports.countries(connection, customers)  # pyright: ignore[reportReturnType]
 
 
 @parts.part(gives=[ProductId], required=True, fallback="Shipping cannot be reached right now.")
-def to_pack(session: Session) -> Slice:
+def to_pack(connection: Connection) -> Slice:
     """What is to be packed, the first first."""
-    found = reports.to_pack(session, SHOWN)
+    found = reports.to_pack(connection, SHOWN)
     return Slice(found, gives={ProductId: [ProductId(one.product_id) for one in found]})
 
 
 @parts.part(fallback="What was sent cannot be told right now.")
-def shipped(session: Session) -> list[Shipped]:
+def shipped(connection: Connection) -> list[Shipped]:
     """What was sent, the last first."""
-    return reports.shipped(session, SHOWN)
+    return reports.shipped(connection, SHOWN)
 
 
 def read_country(fields: Mapping[str, str], ask: Ask) -> str | None:

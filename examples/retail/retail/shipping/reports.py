@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import func, select
-from sqlalchemy.orm import Session
+from sqlalchemy import bindparam, func, select
 
+from retail.reading import Reading
 from retail.shipping.model import Address, Shipment, WaitingItem
 
 
@@ -40,33 +40,36 @@ class Shipped(NamedTuple):
     shipped_at: datetime
 
 
-def customer_count(session: Session) -> int:
+def customer_count(reading: Reading) -> int:
     """How many customers have an address."""
-    return session.scalar(select(func.count()).select_from(Address)) or 0
+    return reading.scalar(select(func.count()).select_from(Address)) or 0
 
 
-def shipments_by_country(session: Session) -> dict[str, int]:
+def shipments_by_country(reading: Reading) -> dict[str, int]:
     """Shipments per country."""
-    rows = session.execute(select(Shipment.country, func.count()).group_by(Shipment.country))
+    rows = reading.execute(select(Shipment.country, func.count()).group_by(Shipment.country))
     return dict(sorted((country, count) for country, count in rows))
 
 
-def deliveries(session: Session, purchase_ids: Iterable[UUID]) -> dict[UUID, Delivery]:
+_ids: Any = bindparam("ids", expanding=True)  # pyright: ignore[reportUnknownVariableType]
+_WAITING = select(WaitingItem.purchase_id, WaitingItem.packed_at).where(WaitingItem.purchase_id.in_(_ids))
+_SENT = select(Shipment.purchase_id, Shipment.shipped_at).where(Shipment.purchase_id.in_(_ids))
+_COUNTRIES = select(Address.customer_id, Address.country).where(Address.customer_id.in_(_ids))
+
+
+def deliveries(reading: Reading, purchase_ids: Iterable[UUID]) -> dict[UUID, Delivery]:
     """How far these purchases are, as far as Shipping has heard of them and they were not cancelled."""
-    wanted = list(purchase_ids)
-    waiting = select(WaitingItem.purchase_id, WaitingItem.packed_at).where(WaitingItem.purchase_id.in_(wanted))
-    sent = select(Shipment.purchase_id, Shipment.shipped_at).where(Shipment.purchase_id.in_(wanted))
-    found = {purchase_id: Delivery(at, False) for purchase_id, at in session.execute(waiting)}
-    return found | {purchase_id: Delivery(at, True) for purchase_id, at in session.execute(sent)}
+    wanted = {"ids": list(purchase_ids)}
+    found = {purchase_id: Delivery(at, False) for purchase_id, at in reading.execute(_WAITING, wanted)}
+    return found | {purchase_id: Delivery(at, True) for purchase_id, at in reading.execute(_SENT, wanted)}
 
 
-def countries(session: Session, customer_ids: Iterable[UUID]) -> dict[UUID, str]:
+def countries(reading: Reading, customer_ids: Iterable[UUID]) -> dict[UUID, str]:
     """Where these customers live, as far as it is known."""
-    rows = select(Address.customer_id, Address.country).where(Address.customer_id.in_(customer_ids))
-    return dict(session.execute(rows).all())
+    return dict(reading.execute(_COUNTRIES, {"ids": list(customer_ids)}).all())
 
 
-def to_pack(session: Session, count: int) -> list[ToPack]:
+def to_pack(reading: Reading, count: int) -> list[ToPack]:
     """What is to be packed, the first first."""
     columns = (
         WaitingItem.purchase_id,
@@ -77,12 +80,12 @@ def to_pack(session: Session, count: int) -> list[ToPack]:
         Address.country,
     )
     joined = select(*columns).outerjoin(Address, Address.customer_id == WaitingItem.customer_id)
-    rows = session.execute(joined.order_by(WaitingItem.packed_at, WaitingItem.purchase_id).limit(count))
+    rows = reading.execute(joined.order_by(WaitingItem.packed_at, WaitingItem.purchase_id).limit(count))
     return [ToPack(*row) for row in rows]
 
 
-def shipped(session: Session, count: int) -> list[Shipped]:
+def shipped(reading: Reading, count: int) -> list[Shipped]:
     """What was sent, the last first."""
     columns = (Shipment.purchase_id, Shipment.customer_id, Shipment.country, Shipment.shipped_at)
     rows = select(*columns).order_by(Shipment.shipped_at.desc(), Shipment.purchase_id).limit(count)
-    return [Shipped(*row) for row in session.execute(rows)]
+    return [Shipped(*row) for row in reading.execute(rows)]

@@ -8,15 +8,17 @@ python -m retail.web --port 8001     at another port
 from __future__ import annotations
 
 import argparse
+import gc
 import logging
 import secrets
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import uvicorn
 
+from preterite import Component
 from preterite.clock import SystemRandomness
 from preterite.composition import Composer
 from preterite.errors import PreteriteError
@@ -72,8 +74,13 @@ def main() -> int:
 
 
 @contextmanager
-def opened(folder: Path, *, optional_seconds: float | None = None) -> Generator[Shop]:
-    """The shop in a folder that was prepared, all components at work; the scripted customer waits to be switched on."""
+def opened(
+    folder: Path, *, optional_seconds: float | None = None, components: Sequence[Component] = system.components
+) -> Generator[Shop]:
+    """The shop in a folder that was prepared, with `components` at work; all others run elsewhere, or not at all.
+
+    The scripted customer waits to be switched on.
+    """
     urls = urls_in(folder)
     databases = {name: url for name, url in urls.items() if name != "log"}
     deadlines = {} if optional_seconds is None else {"optional_seconds": optional_seconds}
@@ -87,7 +94,9 @@ def opened(folder: Path, *, optional_seconds: float | None = None) -> Generator[
             wanted = [product for product, _ in most_popular(session, WANTED)]
         customers = [person.customer_id for person in people.people[1:3]]
         customer = ScriptedCustomer(shop, clock, wanted, customers, SystemRandomness())
-        with Running(urls, composer) as running, customer:
+        # What is there now stays; looking through it again and again would hold up pages.
+        gc.freeze()
+        with Running(urls, composer, components) as running, customer:
             yield Shop(shop, composer, clock, running, people, customer, SystemRandomness())
 
 

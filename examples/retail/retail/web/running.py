@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 
 from preterite import Component, OpenSystem
@@ -15,7 +15,9 @@ from retail.system import system
 class Running:
     """All components at work, and the composer that asks their parts. A component that is stopped does neither."""
 
-    def __init__(self, urls: Mapping[str, str], composer: Composer) -> None:
+    def __init__(
+        self, urls: Mapping[str, str], composer: Composer, components: Sequence[Component] = system.components
+    ) -> None:
         self._urls = {name: url for name, url in urls.items() if name != "log"}
         self._log = urls["log"]
         self._composer = composer
@@ -23,7 +25,7 @@ class Running:
         self._running: dict[str, tuple[OpenSystem, Host]] = {}
         self.drill: Component | None = None
         """The component that has stopped for a drill, until somebody starts it."""
-        for component in system.components:
+        for component in components:
             self.start(component)
 
     def is_running(self, component: str) -> bool:

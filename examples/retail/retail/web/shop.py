@@ -18,6 +18,7 @@ from retail.catalog.actions import CATEGORIES, OTHER
 from retail.identifiers import CustomerId
 from retail.system import system
 from retail.web.customer import ScriptedCustomer
+from retail.web.links import links_of_office, links_of_shop
 from retail.web.people import People
 from retail.web.running import Running
 from retail.web.security import token_of
@@ -41,6 +42,8 @@ def environment() -> Environment:
     globals_of |= {
         "notice": notice,
         "live": live,
+        "links_of_shop": links_of_shop,
+        "links_of_office": links_of_office,
         "category_names": sorted({*CATEGORIES.values(), OTHER}),
         "component_names": [component.name for component in system.components],
     }

@@ -2,40 +2,48 @@
 
 from __future__ import annotations
 
+from calendar import month_name
 from datetime import datetime
-from hashlib import sha256
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
 TILES = 8
+KEPT = 4096
+"""So many wordings of each kind are kept: the same names and times stand on many pages."""
+MONTHS = tuple(month_name)
 RULES = {"list": "list price", "agreement": "agreement"}
 
 
+@lru_cache(KEPT)
 def pounds(pence: int) -> str:
     """As money: £1,234.50."""
     return f"£{pence // 100:,}.{pence % 100:02}"
 
 
+@lru_cache(KEPT)
 def day(at: datetime) -> str:
     """As a day: 2 May 2011."""
-    return f"{at.day} {at:%B %Y}"
+    return f"{at.day} {MONTHS[at.month]} {at.year}"
 
 
+@lru_cache(KEPT)
 def moment(at: datetime) -> str:
     """As a day and a time: 2 May 2011, 09:00."""
-    return f"{day(at)}, {at:%H:%M}"
+    return f"{at.day} {MONTHS[at.month]} {at.year}, {at.hour:02}:{at.minute:02}"
 
 
 def month(text: str) -> str:
     """2011-05 as May 2011."""
-    return f"{datetime.fromisoformat(text + '-01'):%B %Y}"
+    return f"{MONTHS[int(text[5:])]} {text[:4]}"
 
 
-def month_name(at: datetime) -> str:
+def month_of(at: datetime) -> str:
     """The month of an instant: May 2011."""
-    return f"{at:%B %Y}"
+    return f"{MONTHS[at.month]} {at.year}"
 
 
+@lru_cache(KEPT)
 def rule(text: str, percent: int = 0) -> str:
     """A discount rule in words: from 48 units, 5 % off."""
     words = RULES.get(text) or f"from {text.removeprefix('bulk ')} units"
@@ -47,6 +55,7 @@ def short(identifier: object) -> str:
     return str(identifier)[:8]
 
 
+@lru_cache(KEPT)
 def title(name: str) -> str:
     """A product's name as the catalogue has it, in letters that are easier to read."""
     return " ".join(word[:1].upper() + word[1:].lower() for word in name.split())
@@ -54,7 +63,7 @@ def title(name: str) -> str:
 
 def tile(identifier: UUID) -> int:
     """Which of the coloured tiles stands for a product, of which there is no picture."""
-    return sha256(identifier.bytes).digest()[0] % TILES
+    return identifier.int % TILES
 
 
 def as_uuid(text: str) -> UUID:
@@ -63,5 +72,5 @@ def as_uuid(text: str) -> UUID:
 
 
 FILTERS: dict[str, Any] = {
-    one.__name__: one for one in (pounds, day, moment, month, month_name, rule, short, title, tile, as_uuid)
+    one.__name__: one for one in (pounds, day, moment, month, month_of, rule, short, title, tile, as_uuid)
 }
