@@ -20,6 +20,9 @@ $(SETUP): requirements.lock pyproject.toml examples/retail/pyproject.toml exampl
 servers:  ## install and start PostgreSQL and PgBouncer, for tests and the demo; scripts/servers does more
 	@scripts/servers install && scripts/servers start
 
+browser:  ## install Chromium from Debian's packages, for the tests of the web shop
+	@scripts/browser install
+
 test: $(SETUP)  ## run every test; STORE=postgres runs the stories on PostgreSQL
 	$(if $(STORE),PRETERITE_TEST_STORE=$(STORE)) $(BIN)/python -m pytest $(if $(STORE),tests/stories tests/integrations)
 
@@ -64,4 +67,4 @@ lock:  ## pin the newest allowed dependencies again (needs uv)
 	uv pip compile --quiet --upgrade --generate-hashes --python-version 3.11 --custom-compile-command "make lock" \
 	  --extra sqlalchemy --extra calendar --extra postgres --extra fastapi --extra check --extra web --output-file requirements.lock pyproject.toml requirements.in
 
-.PHONY: help setup servers test check demo shop bench simulate crash mutants peers storm lock
+.PHONY: help setup servers browser test check demo shop bench simulate crash mutants peers storm lock

@@ -25,6 +25,7 @@ class ProjectSettings:
     app: str | None = None
     log: str | None = None
     databases: Mapping[str, str] | None = None
+    pages: str | None = None
 
 
 @dataclass(frozen=True)
@@ -48,10 +49,10 @@ def read_project(folder: Path) -> ProjectSettings:
         found = msgspec.convert(table, ProjectSettings)
     except (OSError, ValueError) as error:
         raise ConfigurationError(f"{file} cannot be read: {error}.") from error
-    unknown = set(table) - {"app", "log", "databases"}
+    unknown = set(table) - {"app", "log", "databases", "pages"}
     if unknown:
         raise ConfigurationError(
-            f"{file}: [tool.preterite] has no setting {sorted(unknown)[0]!r}; known are app, log, databases."
+            f"{file}: [tool.preterite] has no setting {sorted(unknown)[0]!r}; known are app, log, databases, pages."
         )
     return found
 

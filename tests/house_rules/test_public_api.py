@@ -11,7 +11,14 @@ from pathlib import Path
 from typing import Any
 
 FILE = Path(__file__).with_name("public_api.txt")
-MODULES = ("preterite", "preterite.errors", "preterite.testing", "preterite.testing.conformance")
+MODULES = (
+    "preterite",
+    "preterite.composition",
+    "preterite.composition.web",
+    "preterite.errors",
+    "preterite.testing",
+    "preterite.testing.conformance",
+)
 
 
 def listing() -> str:
@@ -32,7 +39,7 @@ def _names(module: Any) -> list[str]:
 
 def _entry(name: str, value: Any) -> list[str]:
     if not inspect.isclass(value):
-        return [f"{name}{inspect.signature(value)}" if callable(value) else name]
+        return [f"{name}{inspect.signature(value)}" if inspect.isroutine(value) else name]
     if issubclass(value, BaseException):
         bases = ", ".join(base.__name__ for base in value.__bases__)
         return [f"{name}({bases})"]

@@ -45,7 +45,7 @@ ASKS_THE_MACHINE = {
 }
 MAY_ASK = {"preterite/clock.py"}
 STARTS_THREADS = {"threading.Thread", "Thread", "ThreadPoolExecutor"}
-MAY_START_THREADS = {"preterite/host.py", "preterite/testing/conformance/log.py"}
+MAY_START_THREADS = {"preterite/host.py", "preterite/composition/composer.py", "preterite/testing/conformance/log.py"}
 VAGUE = {"manager", "helper", "helpers", "util", "utils", "common", "misc", "info", "base"}
 
 

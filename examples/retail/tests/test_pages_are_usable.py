@@ -49,8 +49,8 @@ def phone(browser: Browser, open_shop: Served) -> Generator[Window]:
 
 def faults(window: Window) -> list[str]:
     """What axe finds, each with where it is."""
-    run: Any = Axe().run
-    found: Any = run(window).response["violations"]
+    axe: Any = Axe()
+    found: Any = axe.run(window).response["violations"]
     return [f"{one['id']}: {node['target']} {node.get('failureSummary', '')}" for one in found for node in one["nodes"]]
 
 

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 from uuid import UUID
@@ -116,12 +117,23 @@ def find(words: Sequence[str]) -> tuple[Application, list[str]]:
 
 
 def load(name: str) -> Application:
-    """Import `module:attribute`; the folder one is in counts as a place for modules."""
+    """Import `module:attribute`, a system; the folder one is in counts as a place for modules."""
     module_name, _, attribute = name.partition(":")
+    module = import_module(module_name, name)
+    found = getattr(module, attribute, None)
+    if not isinstance(found, System):
+        systems = [word for word, value in vars(module).items() if isinstance(value, System)]
+        there = f"it has {', '.join(systems)}" if systems else "it has none"
+        raise ConfigurationError(f"{module_name} has no System called {attribute!r}; {there}.")
+    return Application(name, found)
+
+
+def import_module(module_name: str, name: str) -> ModuleType:
+    """Import a module that a user has named, as part of `name`; what is wrong with it is said in one sentence."""
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
     try:
-        module = importlib.import_module(module_name)
+        return importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         if error.name is not None and module_name.startswith(error.name):
             raise ConfigurationError(
@@ -131,9 +143,3 @@ def load(name: str) -> Application:
     except Exception as error:
         # Whatever the user's own module does wrong is the user's to see: in one sentence, or whole with --debug.
         raise ConfigurationError(f"{module_name} cannot be imported: {type(error).__name__}: {error}.") from error
-    found = getattr(module, attribute, None)
-    if not isinstance(found, System):
-        systems = [word for word, value in vars(module).items() if isinstance(value, System)]
-        there = f"it has {', '.join(systems)}" if systems else "it has none"
-        raise ConfigurationError(f"{module_name} has no System called {attribute!r}; {there}.")
-    return Application(name, found)

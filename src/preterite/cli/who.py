@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from preterite.cli.application import Application, add_command, find
+from preterite.cli.pages import declared_pages
 from preterite.describing.telling import tellings
 
 HELP = """\
 Who owns WHAT: a table, or table.column; a field of an event; an event, by its class or by its name on the wire; a
-handler; a module or a file. Opens nothing. Fails if nobody does.
+handler; a part of a page; a module or a file. Opens nothing. Fails if nobody does.
 
   preterite who purchase
   preterite who customer_id
@@ -45,6 +46,7 @@ def _answers(application: Application, what: str) -> Iterator[str]:
     yield from _events(application, what)
     yield from _handlers(application, what)
     yield from _tables(application, what)
+    yield from _parts(what)
     yield from _modules(application, what)
 
 
@@ -76,6 +78,18 @@ def _tables(application: Application, what: str) -> Iterator[str]:
                 yield f"{what}: a {'column' if column else 'table'} of {component.name}"
             elif what in columns and not column:
                 yield f"{name}.{what}: a column of {component.name}"
+
+
+def _parts(what: str) -> Iterator[str]:
+    """Parts of the pages that [tool.preterite] names, each with all pages on which it stands."""
+    stands_on: dict[str, list[str]] = {}
+    for page in declared_pages():
+        for part in page.parts:
+            if what in (part.name, part.full_name, part.slot):
+                stands_on.setdefault(part.full_name, []).append(page.name)
+    for full_name, pages in stands_on.items():
+        owner = full_name.partition(".")[0]
+        yield f"{full_name}: a part of {owner}, on {', '.join(dict.fromkeys(pages))}"
 
 
 def _columns(tables: Any) -> dict[str, list[str]]:
