@@ -22,6 +22,8 @@ from typing import Any
 from urllib.parse import urlencode
 
 ROUNDS = 5
+EVERY = 2
+"""Every so many-th customer has purchased before."""
 SECONDS = 6.0
 VIEWS_PER_SECOND = 200
 RATES = (50, 100, VIEWS_PER_SECOND)
@@ -46,16 +48,16 @@ MIX = {
 
 
 def measure(
-    rounds: int = ROUNDS, seconds: float = SECONDS, rates: Sequence[int] = RATES
+    rounds: int = ROUNDS, seconds: float = SECONDS, rates: Sequence[int] = RATES, every: int = EVERY
 ) -> dict[str, dict[str, list[float]]]:
     """Milliseconds of views in turns, and how many purchases were made meanwhile."""
     found: dict[str, dict[str, list[float]]] = {}
     with tempfile.TemporaryDirectory() as folder:
-        first, port = _server(folder, "0")
+        first, port = _server(folder, "--every", str(every))
         try:
             ways = {f"{SHOP}, {rate} a second": (rate, True) for rate in rates}
             asyncio.run(_rounds(port, rounds, seconds, {NOTHING: (rates[-1], False), **ways}, found))
-            second, _ = _server(folder, str(port))
+            second, _ = _server(folder, "--port", str(port))
             try:
                 asyncio.run(_rounds(port, rounds, seconds, {SHOP_BY_TWO: (rates[-1], True)}, found))
             finally:
@@ -65,9 +67,9 @@ def measure(
     return found
 
 
-def _server(folder: str, port: str) -> tuple[subprocess.Popen[str], int]:
+def _server(folder: str, *options: str) -> tuple[subprocess.Popen[str], int]:
     """A process that serves, and where; with all components if it is the first."""
-    command = [sys.executable, "-m", "benchmarks.pages", "--serve", folder, "--port", port]
+    command = [sys.executable, "-m", "benchmarks.pages", "--serve", folder, *options]
     server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     assert server.stdout is not None
     return server, next(int(line.split()[1]) for line in server.stdout if line.startswith("serving "))
@@ -76,6 +78,8 @@ def _server(folder: str, port: str) -> tuple[subprocess.Popen[str], int]:
 def _end(server: subprocess.Popen[str]) -> None:
     server.terminate()
     server.wait(20)
+    if server.stdout is not None:
+        server.stdout.close()
 
 
 async def _rounds(
@@ -187,7 +191,7 @@ class _Visitor:
         return content.decode()
 
 
-def serve(folder: Path, port: int) -> None:
+def serve(folder: Path, port: int, every: int) -> None:
     """The shop, and a page that does nothing; with all components in this process, or if a port is given, with none."""
     import uvicorn
     from starlette.requests import Request
@@ -204,7 +208,7 @@ def serve(folder: Path, port: int) -> None:
 
     first = port == 0
     if first:
-        prepare(folder)
+        prepare(folder, every=every)
     with opened(folder, components=system.components if first else ()) as shop:
         app = application(shop, "of this benchmark")
         app.router.routes.insert(0, Route("/nothing", nothing))
@@ -223,9 +227,10 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--serve", type=Path, metavar="FOLDER")
     parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--every", type=int, default=EVERY)
     options: Any = parser.parse_args()
     if options.serve is not None:
-        serve(options.serve, options.port)
+        serve(options.serve, options.port, options.every)
     else:
         print(json.dumps(measure(1), indent=2))
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from benchmarks import (
     alternatives,
     checking,
+    deadline,
     due,
     failing,
     grid,
@@ -109,6 +110,7 @@ PARTS: Mapping[str, Part] = {
         tables.pages,
         minutes=4,
     ),
+    "deadline": Part("a page of which one part never answers", deadline.measure, tables.milliseconds),
     "due": Part("files: commands that wait for their time", _due, tables.due),
     "failing": Part(
         "files: other customers' purchases beside a dead letter",

@@ -42,6 +42,15 @@ def seconds(figures: Figures) -> str:
     return table(["medians", "", "least to most"], lines)
 
 
+def milliseconds(figures: Figures) -> str:
+    """A line for each: how long it took."""
+    lines = [
+        [name, f"{median(values):.1f} ms", f"{min(values):.1f} to {max(values):.1f} ms"]
+        for name, values in figures.items()
+    ]
+    return table(["medians", "", "least to most"], lines)
+
+
 def end_to_end_and_drained(figures: Figures) -> str:
     """A line for each way: from the first purchase, and from the last."""
     lines = [[name, *spread(one["end to end"]), *spread(one["drained"])] for name, one in figures.items()]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from statistics import median
 from typing import Any, NamedTuple
 
-from benchmarks import alternatives, late, pages
+from benchmarks import alternatives, deadline, late, pages
 from benchmarks.tables import table
 
 Figures = Mapping[str, Any]
@@ -75,6 +75,10 @@ def _finding_what_is_due(figures: Figures) -> float:
     return _last_beside_first(median)(figures["microseconds"])
 
 
+def _beyond_the_deadline(figures: Figures) -> float:
+    return median(figures[deadline.BEYOND])
+
+
 def _p99_of_pages(figures: Figures) -> float:
     return median(figures[f"{pages.SHOP}, {pages.VIEWS_PER_SECOND} a second"]["p99 ms"])
 
@@ -126,6 +130,8 @@ TARGETS = (
         _cost_when_grown, at_most=True,
     ),
     Target("pages", "p99 ms of a page, 200 views a second, one process", 100.0, _p99_of_pages, at_most=True),
+    Target("deadline", "ms of a page beyond the deadline of a part that never answers", 50.0,
+           _beyond_the_deadline, at_most=True),
     Target("processes", "handlers over SQLAlchemy, 2 processes / 1", 1.9, _rate("2 processes", "1 process")),
     Target("memory", "memory after the last event / after 10,000", 1.1, _last_beside_first(), at_most=True),
     Target("replayed", "p50 of live purchases beside a replay / without", 1.1, _p("p50"), at_most=True),

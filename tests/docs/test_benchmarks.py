@@ -7,6 +7,7 @@ import pytest
 from benchmarks import (
     alternatives,
     checking,
+    deadline,
     due,
     failing,
     grid,
@@ -38,8 +39,14 @@ def test_every_way_bills_every_purchase() -> None:
     assert all(one.median > 0 for pair in measured.values() for one in pair)
 
 
+def test_a_page_of_which_a_part_never_answers_is_measured() -> None:
+    measured = deadline.measure(rounds=1)
+
+    assert measured[deadline.LATE][0] > measured[deadline.WHOLE][0]
+
+
 def test_pages_are_viewed_while_purchases_go_on() -> None:
-    measured = pages.measure(rounds=1, seconds=0.5, rates=(20,))
+    measured = pages.measure(rounds=1, seconds=0.5, rates=(20,), every=20)
 
     assert list(measured) == [pages.NOTHING, f"{pages.SHOP}, 20 a second", pages.SHOP_BY_TWO]
     assert all(one["p99 ms"][0] > 0 and one["purchases per second"][0] > 0 for one in measured.values())
