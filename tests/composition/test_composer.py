@@ -14,6 +14,8 @@ from uuid import UUID
 
 import pytest
 from paper_shop import BookId, OrderId, gates, ledger, library, library_parts, names, open_shop, order_page, shelf
+from sqlalchemy import Connection, text
+from sqlalchemy.orm import Session
 
 from preterite.composition import Ask, Composed, Composer, Ids, NotThere, Page, Parts, Slice, State
 from preterite.composition.desks import CALLS_AT_A_TIME
@@ -198,6 +200,36 @@ def test_a_part_cannot_write() -> None:
 
     assert stolen["thief"].state is State.FAILED
     assert len(left["names"].value) == 3
+
+
+def test_parts_over_sqlalchemy_read_as_well_and_cannot_write_either() -> None:
+    parts = Parts(library)
+
+    @parts.part(fallback="Not now.")
+    def by_session(session: Session) -> list[str]:
+        return list(session.scalars(text("select name from book order by name")))
+
+    @parts.part(fallback="Not now.")
+    def by_connection(connection: Connection) -> list[str]:
+        return list(connection.scalars(text("select name from book order by name")))
+
+    @parts.part(fallback="Not now.")
+    def thief_by_session(session: Session) -> None:
+        session.execute(text("delete from book"))
+        session.commit()
+
+    @parts.part(fallback="Not now.")
+    def thief_by_connection(connection: Connection) -> None:
+        connection.execute(text("delete from book"))
+        connection.commit()
+
+    page = Page("sqlalchemy", parts=[thief_by_session, thief_by_connection, by_session, by_connection])
+    with composing(2, page) as composer:
+        composer.compose(page)
+        composed = composer.compose(page)
+
+    assert [composed[slot].state for slot in ("thief_by_session", "thief_by_connection")] == [State.FAILED] * 2
+    assert composed["by_session"].value == composed["by_connection"].value == ["Book 0", "Book 1"]
 
 
 def test_what_a_part_gives_without_declaring_it_is_refused() -> None:

@@ -50,6 +50,10 @@ class StoreConformance(
             reader.cursor().execute("CREATE TABLE refused (id int)")
         reader.rollback()
         reader.close()
+        engine = database.reading_engine(None)
+        with engine.connect() as reading, pytest.raises(Exception, match="read"):
+            reading.exec_driver_sql("CREATE TABLE refused (id int)")
+        engine.dispose()
 
     def test_migrating_again_changes_nothing(self, database: Database, connection: Any) -> None:
         database.store.migrate(connection)
