@@ -15,7 +15,7 @@ from tempfile import mkdtemp
 
 import pytest
 import uvicorn
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from retail.web.__main__ import opened
 from retail.web.app import application
@@ -26,7 +26,7 @@ from retail.web.shop import Shop
 EVERY = 12
 PATIENT_SECONDS = 10.0
 """How long optional parts may take in tests: a busy machine is no reason to show a fallback."""
-WAIT_MS = 15_000
+WAIT_MS = 20_000
 CHROMIUM = os.environ.get("PRETERITE_CHROMIUM", "/usr/bin/chromium")
 QUIET = [
     "--no-sandbox",
@@ -106,6 +106,7 @@ def a_browser() -> Generator[Browser]:
         if REQUIRED:
             pytest.fail(reason)
         pytest.skip(reason)
+    expect.set_options(timeout=WAIT_MS)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
         try:

@@ -8,7 +8,7 @@ from collections.abc import Generator
 import pytest
 from playwright.sync_api import Browser, expect
 from playwright.sync_api import Page as Window
-from web_shop import OVERDUE, WAIT_MS, Served, a_visitor, be, served
+from web_shop import OVERDUE, Served, a_visitor, be, served
 
 from preterite.composition import Page
 from preterite.composition.pages import needed_for, plan
@@ -117,10 +117,10 @@ def _heals(window: Window) -> None:
     """By itself; where that was tried twice before the owner was back, by the button."""
     whole = window.locator("body:not(:has(.notice))")
     button = window.locator(".notice .button").first
-    expect(whole.or_(button)).to_be_visible(timeout=WAIT_MS)
+    expect(whole.or_(button)).to_be_visible()
     while not whole.count():
         button.click()
-        expect(whole.or_(button)).to_be_visible(timeout=WAIT_MS)
+        expect(whole.or_(button)).to_be_visible()
 
 
 def _hidden(page: Page, slot: str) -> bool:
@@ -134,7 +134,7 @@ def test_after_two_attempts_the_page_offers_a_button(away: Served, window: Windo
     away.stop("catalog")
     try:
         window.goto("/happened")
-        expect(window.locator(".notice .button")).to_be_visible(timeout=12_000)
+        expect(window.locator(".notice .button")).to_be_visible()
     finally:
         away.start("catalog")
     window.locator(".notice .button").click()

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from playwright.sync_api import Page, expect
-from web_shop import WAIT_MS, Served, buy, move_clock
+from web_shop import Served, buy, move_clock
 
 from retail.web.tour import STEPS
 
@@ -86,7 +86,7 @@ def _sell_what_has_no_price(page: Page) -> None:
     expect(page.get_by_role("heading", name="A Thing Without A Price")).to_be_visible()
     product = page.url.rpartition("/")[2]
     buy(page, f"/products/{product}")
-    expect(page.locator("[data-heard=finance]")).to_have_attribute("data-state", "set aside", timeout=WAIT_MS)
+    expect(page.locator("[data-heard=finance]")).to_have_attribute("data-state", "set aside")
     bought = page.url
     page.goto(f"/office/prices/{product}")
     page.get_by_label("Price in pounds").fill("4.00")
@@ -94,7 +94,7 @@ def _sell_what_has_no_price(page: Page) -> None:
     expect(page.locator("#history")).to_contain_text("£4.00")
     move_clock(page, "To the next morning")
     page.goto(bought)
-    expect(page.locator("#bought [data-slot=billed]")).to_contain_text("£4.00 (1 × £4.00", timeout=WAIT_MS)
+    expect(page.locator("#bought [data-slot=billed]")).to_contain_text("£4.00 (1 × £4.00")
 
 
 def _let_the_month_end(page: Page) -> None:

@@ -31,6 +31,7 @@ class Happening(NamedTuple):
 
     name: str
     publisher: str
+    partition: int
     number: int
     at: datetime
     fields: Mapping[str, str]
@@ -66,9 +67,10 @@ def happenings(shop: OpenSystem, purchase_id: UUID | None = None) -> list[Happen
         if purchase_id is None or data.get("purchase_id") == str(purchase_id):
             product = UUID(data["product_id"]) if "product_id" in data else None
             heard = _heard(shop, ears, message.type, record)
-            number = record.number
+            stream = record.stream
+            name = _short(message.type)
             found.append(
-                Happening(_short(message.type), record.stream.publisher, number, message.time, data, heard, product)
+                Happening(name, stream.publisher, stream.partition, record.number, message.time, data, heard, product)
             )
     found.sort(key=lambda one: (one.at, one.number), reverse=True)
     return found[:SHOWN]
