@@ -206,5 +206,6 @@ def _filled_by(annotation: Any) -> Filled | None:
         return Filled.SESSION
     if names_connection(annotation):
         return Filled.CONNECTION
-    is_driver = isinstance(annotation, type) and hasattr(annotation, "cursor")
+    kind = get_origin(annotation) or annotation
+    is_driver = isinstance(kind, type) and hasattr(kind, "cursor")
     return Filled.DRIVER if is_driver else None

@@ -1,0 +1,89 @@
+"""Parts on PostgreSQL: they read in a transaction that cannot write, side by side, whatever they read with."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import postgres
+import psycopg
+import pytest
+from sqlalchemy import Connection, text
+from sqlalchemy.orm import Session
+
+from preterite import Component, System
+from preterite.composition import Composer, Page, Parts, State
+from preterite.testing import StartedSystem, started
+
+library = Component("library", tables="create table book (name text)")
+system = System("books", [library])
+READ, WRITE = "select name from book order by name", "insert into book values ('Stolen')"
+
+
+@pytest.fixture
+def shop() -> Iterator[StartedSystem]:
+    with postgres.databases() as make, started(system, databases={"library": make("library")}) as opened:
+        with opened.connection(library) as connection, library.unit_of_work(connection):
+            connection.execute("insert into book values ('Emma'), ('Persuasion')")
+        yield opened
+
+
+def by_session(session: Session) -> list[str]:
+    return list(session.scalars(text(READ)))
+
+
+def by_connection(connection: Connection) -> list[str]:
+    return list(connection.scalars(text(READ)))
+
+
+def by_driver(connection: psycopg.Connection[Any]) -> list[str]:
+    return [name for (name,) in connection.execute(READ).fetchall()]
+
+
+def thief_by_session(session: Session) -> None:
+    session.execute(text(WRITE))
+    session.commit()
+
+
+def thief_by_connection(connection: Connection) -> None:
+    connection.execute(text(WRITE))
+    connection.commit()
+
+
+def thief_by_driver(connection: psycopg.Connection[Any]) -> None:
+    connection.execute(WRITE)
+    connection.commit()
+
+
+def page_of(*functions: Callable[..., Any]) -> Page:
+    parts = Parts(library)
+    return Page("books", parts=[parts.part(fallback="Not now.")(function) for function in functions])
+
+
+def test_parts_read_and_cannot_write(shop: StartedSystem) -> None:
+    page = page_of(thief_by_session, thief_by_connection, thief_by_driver, by_session, by_connection, by_driver)
+    with Composer(shop, [page], optional_seconds=10) as composer:
+        composer.compose(page)
+        composed = composer.compose(page)
+
+    assert [slot.state for slot in composed.slots.values()] == [State.FAILED] * 3 + [State.FILLED] * 3
+    assert [slot.value for slot in list(composed.slots.values())[3:]] == [["Emma", "Persuasion"]] * 3
+
+
+def test_views_whose_parts_wait_for_a_server_are_asked_side_by_side(shop: StartedSystem) -> None:
+    together = threading.Barrier(3, timeout=10)
+
+    def meeting(connection: Connection) -> int:
+        return together.wait()
+
+    page = page_of(meeting)
+
+    async def three(composer: Composer) -> list[Any]:
+        return await asyncio.gather(*(composer.composed(page) for _ in range(3)))
+
+    with Composer(shop, [page], optional_seconds=10) as composer:
+        views = asyncio.run(three(composer))
+
+    assert sorted(view["meeting"].value for view in views) == [0, 1, 2]
