@@ -31,10 +31,12 @@ class Gates:
         self.open = threading.Event()
         self.broken: set[str] = set()
         self.asked: list[tuple[str, frozenset[object]]] = []
+        self.arrived = threading.Semaphore(0)
         self.open.set()
 
     def pass_by(self, name: str, ids: frozenset[object]) -> None:
         self.asked.append((name, ids))
+        self.arrived.release()
         if name in self.broken:
             raise RuntimeError(f"{name} is broken")
 

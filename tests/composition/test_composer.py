@@ -6,9 +6,10 @@ import asyncio
 import sqlite3
 import threading
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -19,6 +20,7 @@ from sqlalchemy.orm import Session
 
 from preterite.composition import Ask, Composed, Composer, Ids, NotThere, Page, Parts, Slice, State
 from preterite.composition.desks import CALLS_AT_A_TIME
+from preterite.composition.views import HELP_SECONDS
 from preterite.errors import ConfigurationError, UsageError
 
 ORDER = OrderId(UUID(int=4711))
@@ -127,6 +129,45 @@ def test_what_waits_for_a_slow_part_is_asked_with_the_rest_once_that_is_late() -
 
     assert (composed["suggested"].state, composed["names"].state) == (State.LATE, State.FILLED)
     assert set(composed["names"].value) == {UUID(int=1)}
+
+
+def test_a_part_whose_component_is_full_is_asked_once_it_has_a_place_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def in_a_full_house(composer: Composer) -> Composed:
+        full = [asyncio.create_task(composer.composed(names_page, book=BookId(UUID(int=1)))) for _ in range(places)]
+        for _ in range(places):
+            await asyncio.to_thread(gates.arrived.acquire)
+        last = asyncio.create_task(composer.composed(slow_page))
+        await asyncio.to_thread(refused.wait, 10)
+        gates.open.set()
+        await asyncio.gather(*full)
+        return await last
+
+    refused = threading.Event()
+
+    def watched(enter: Callable[[], bool]) -> bool:
+        has_place = enter()
+        if not has_place:
+            refused.set()
+        return has_place
+
+    parts = Parts(ledger)
+
+    @parts.part(gives=[BookId], fallback="Not now.")
+    def slowly_found() -> Slice:
+        refused.wait(10 * HELP_SECONDS)
+        return Slice({}, gives={BookId: [BookId(UUID(int=1))]})
+
+    places = CALLS_AT_A_TIME
+    slow_page = Page("slow", parts=[slowly_found, names])
+    names_page = Page("names", takes={"book": BookId}, parts=[names])
+    with composing(3, names_page, slow_page, optional_seconds=5) as composer:
+        gates.open.clear()
+        desk = composer.desks["library"]
+        monkeypatch.setattr(desk, "enter", partial(watched, desk.enter))
+        composed = asyncio.run(in_a_full_house(composer))
+
+    assert composed["names"].state is State.FILLED
+    assert composed.milliseconds < 5_000, "nothing has waited until the deadline of the other part"
 
 
 def test_a_stopped_component_is_not_asked() -> None:

@@ -274,6 +274,15 @@ def test_a_form_of_another_site_or_without_its_token_changes_nothing(
     assert count(shop) == before
 
 
+@pytest.mark.parametrize("path", ["/nowhere", "/products/nonsense", "/purchases/nonsense", "/office/catalog/nonsense"])
+def test_an_address_of_nothing_is_said_so_on_a_page(shop: Served, path: str) -> None:
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(shop.address + path, timeout=10)
+    with refused.value:
+        assert refused.value.code == 404
+        assert "There is no page at this address." in refused.value.read().decode()
+
+
 def test_every_answer_forbids_what_comes_from_elsewhere(shop: Served) -> None:
     with urllib.request.urlopen(f"{shop.address}/", timeout=10) as answer:
         policy = answer.headers["Content-Security-Policy"]

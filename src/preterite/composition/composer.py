@@ -1,4 +1,4 @@
-"""The composer: asks the parts of a page wave by wave, and waits for none too long."""
+"""The composer: has the parts of a page asked, waits for none too long, and lets owners write their part of a form."""
 
 from __future__ import annotations
 

@@ -8,7 +8,6 @@ waiting. Whatever has not answered in its time is late, and the view goes on wit
 from __future__ import annotations
 
 import asyncio
-import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
@@ -23,8 +22,6 @@ from preterite.errors import UsageError
 
 HELP_SECONDS = 0.01
 """After so long another thread helps with parts that are ready."""
-
-_logger = logging.getLogger("preterite.composition")
 
 
 class Answer(NamedTuple):
@@ -102,11 +99,12 @@ class View:
 
     async def answers(self) -> dict[str, Answer]:
         """What came of each part, by slot; raises nothing for one that fails."""
-        self._loop = asyncio.get_running_loop()
-        self._all_answered: asyncio.Future[None] = self._loop.create_future()
+        self._loop, self._stopped_working = asyncio.get_running_loop(), asyncio.Event()
         try:
             while (seconds := self._look()) is not None:
-                await asyncio.wait([self._all_answered], timeout=seconds)
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._stopped_working.wait(), seconds)
+                self._stopped_working.clear()
         finally:
             self._over = True
         return {slot: asked.answer for slot, asked in self._asked.items() if asked.answer is not None}
@@ -135,7 +133,7 @@ class View:
             return max(min([*ends, HELP_SECONDS] if waiting else ends), 0.0)
 
     def _work(self) -> None:
-        """Ask whatever is ready, until nothing is."""
+        """Ask whatever is ready, until nothing is, or nothing that has a place; then let the view look again."""
         with self._house.turn() as go_on:
             while (taken := self._take()) is not None:
                 go_on()
@@ -145,14 +143,9 @@ class View:
                     if asked.answer is not None:
                         return
                     self._keep(asked, answer)
-        if all(asked.answer is not None for asked in self._asked.values()):
-            # Where the loop is closed already, nobody waits.
-            with suppress(RuntimeError):
-                self._loop.call_soon_threadsafe(self._say_all_answered)
-
-    def _say_all_answered(self) -> None:
-        if not self._all_answered.done():
-            self._all_answered.set_result(None)
+        # Where the loop is closed already, nobody waits.
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._stopped_working.set)
 
     def _take(self) -> tuple[_Asked, dict[str, Any]] | None:
         """A part that is ready, and for which its component has a place; nothing if there is none just now."""

@@ -80,17 +80,18 @@ class PageView:
         region = self.regions.get(name) if name else None
         if name and region is None:
             return await self._problem(request, 404, f"This page has no part called {name}.")
-        question = await self._asking(request)
         try:
-            identifiers = self._identifiers(request, question)
+            in_path = self._identifiers_in_path(request)
         except ValueError:
             return await self._problem(request, 404, "There is no page at this address.")
+        question = await self._asking(request)
+        given = {**in_path, **question.identifiers}
         composed = await self._composer.composed(
             self.page,
             viewer=question.viewer,
             words=question.words,
             only=None if region is None else region.slots,
-            **identifiers,
+            **{name: given[name] for name in self.page.takes},
         )
         if composed.status != 200:
             return await self._problem(request, composed.status, _why(composed))
@@ -110,12 +111,10 @@ class PageView:
         template = self._environment.get_template(self.regions[name].template)
         return "".join(template.blocks[name](template.new_context(variables)))
 
-    def _identifiers(self, request: Request, question: Question) -> dict[str, Any]:
-        """What the page takes: from what the question brings, or from the path. `ValueError` if it is none."""
-        return {
-            name: question.identifiers[name] if name in question.identifiers else _read(kind, request.path_params[name])
-            for name, kind in self.page.takes.items()
-        }
+    def _identifiers_in_path(self, request: Request) -> dict[str, Any]:
+        """What the page takes, as far as it stands in the path; `ValueError` if that is no identifier."""
+        in_path = request.path_params
+        return {name: _read(kind, in_path[name]) for name, kind in self.page.takes.items() if name in in_path}
 
 
 def regions_of(environment: Environment, page: Page) -> dict[str, Region]:
@@ -214,14 +213,17 @@ class Changes:
             self._listeners.discard(heard)
 
     async def _look(self) -> None:
-        while self._listeners:
-            with suppress(StoreUnavailable, LogError):
-                for name, version in (await asyncio.to_thread(self._now)).items():
-                    if self._versions.setdefault(name, version) != version:
-                        self._versions[name] = version
-                        self._tell(name)
-            await asyncio.sleep(LOOK_SECONDS)
-        self._looking = None
+        try:
+            while self._listeners:
+                with suppress(StoreUnavailable, LogError):
+                    for name, version in (await asyncio.to_thread(self._now)).items():
+                        if self._versions.setdefault(name, version) != version:
+                            self._versions[name] = version
+                            self._tell(name)
+                await asyncio.sleep(LOOK_SECONDS)
+        finally:
+            # Whoever listens next looks anew, whatever it was that ended this.
+            self._looking = None
 
     def _now(self) -> dict[str, int]:
         return {name: watched.version() for name, watched in self._watched.items()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, time, timedelta
 from pathlib import Path
 from uuid import UUID
@@ -12,7 +12,7 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.sessions import SessionMiddleware
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
@@ -23,8 +23,9 @@ from retail.identifiers import ProductId
 from retail.system import system
 from retail.web import pages
 from retail.web.happened import happenings
-from retail.web.posts import OLD_PAGE, sent
-from retail.web.security import Guard, fields_of
+from retail.web.links import OFFICE
+from retail.web.posts import POSTED, sent, with_fields
+from retail.web.security import Guard
 from retail.web.shop import CUSTOMER, SAID, Shop
 from retail.web.tour import STEPS
 
@@ -69,35 +70,15 @@ class _Views:
 
     def posted(self) -> list[Route]:
         """Everything that changes something."""
-        forms = [
-            ("/products/{product}", pages.purchasing, "product", "/purchases/{id}", "Thank you."),
-            ("/purchases/{purchase_id}/cancel", pages.cancelling, "purchases", "/purchases", "It is cancelled."),
-            ("/invoices/{invoice_id}/pay", pages.paying, "invoices", "/invoices", "Thank you; Sales hears of it now."),
-            (
-                "/office/prices/{product}",
-                pages.pricing,
-                "office-price",
-                "/office/prices/{product}",
-                "The price stands.",
-            ),
-            ("/office/terms/agreements", pages.agreeing, "office-terms", "/office/terms", "The agreement stands."),
-            ("/office/terms/bulk", pages.discounting, "office-terms", "/office/terms", "The discount stands."),
-            ("/office/months/close", pages.closing, "office-months", "/office/months", "The month is closed."),
-            ("/office/invoices/{invoice_id}", pages.receiving, "office-invoices", "/office/invoices", "It is paid."),
-            ("/office/catalog/new", pages.listing, "office-new-product", "/office/catalog/{id}", "It is listed."),
-            ("/office/catalog/{product}/name", pages.renaming, "office-product", _PRODUCT, "It has a new name."),
-            ("/office/catalog/{product}/category", pages.moving, "office-product", _PRODUCT, "It has moved."),
-            ("/office/catalog/{product}/offered", pages.offering, "office-product", _PRODUCT, "It is so."),
-        ]
-        own = {"/products/{product}": "id", "/office/catalog/new": "id"}
-        routes: list[Route] = []
-        for path, form, view, then, says in forms:
-            under = own.get(path) or (path.partition("{")[2].partition("}")[0] or "id")
-            endpoint = sent(self._shop, form, self._views[view], then=then, says=says, identifier=under)
-            routes.append(Route(path, endpoint, methods=["POST"]))
-        others = {"/who": self._be, "/office/clock": self._move, "/office/components": self._switch}
-        others |= {"/office/customer": self._switch_customer, "/office/drill": self._drill}
-        return [*routes, *(Route(path, endpoint, methods=["POST"]) for path, endpoint in others.items())]
+        forms = [Route(one.path, sent(self._shop, one, self._views[one.page]), methods=["POST"]) for one in POSTED]
+        own = {
+            "/who": self._be,
+            "/office/clock": self._move,
+            "/office/components": self._switch,
+            "/office/customer": self._switch_customer,
+            "/office/drill": self._drill,
+        }
+        return [*forms, *(Route(path, with_fields(act), methods=["POST"]) for path, act in own.items())]
 
     # pages that are asked with more than what stands in their address
 
@@ -136,35 +117,29 @@ class _Views:
 
     # what people do to the demo itself
 
-    async def _be(self, request: Request) -> Response:
+    async def _be(self, request: Request, fields: Mapping[str, str]) -> str:
         """Be another customer."""
-        fields = await fields_of(request)
-        if fields is None:
-            return PlainTextResponse(OLD_PAGE, 403)
         found = next((one for one in self._shop.people.people if one.customer == fields.get("customer")), None)
         if found is not None:
             request.session[CUSTOMER] = found.customer
             request.session[SAID] = f"You are now: {found.name}."
-        return RedirectResponse("/", 303)
+        return "/"
 
-    async def _move(self, request: Request) -> Response:
+    async def _move(self, request: Request, fields: Mapping[str, str]) -> str:
         """Move the clock."""
-        fields = await fields_of(request)
-        move = MOVES.get((fields or {}).get("to", ""))
-        if move is None:
-            return PlainTextResponse(OLD_PAGE, 403)
+        move = MOVES.get(fields.get("to", ""), lambda now: now)
         try:
             self._shop.clock.to(move(self._shop.clock.now()))
         except UsageError as error:
             request.session[SAID] = str(error)
-        return RedirectResponse((fields or {}).get("back", "/office") if _is_own(fields) else "/office", 303)
+        back = fields.get("back", "")
+        return back if back in OFFICE else "/office"
 
-    async def _switch(self, request: Request) -> Response:
+    async def _switch(self, request: Request, fields: Mapping[str, str]) -> str:
         """Stop a component, or start it."""
-        fields = await fields_of(request)
-        found = next((one for one in system.components if one.name == (fields or {}).get("component")), None)
-        if fields is None or found is None:
-            return PlainTextResponse(OLD_PAGE, 403)
+        found = next((one for one in system.components if one.name == fields.get("component")), None)
+        if found is None:
+            return "/office"
         running = self._shop.running
         in_drill = running.drill is not None
         await asyncio.to_thread(running.start if fields.get("to") == "start" else running.stop, found)
@@ -172,25 +147,20 @@ class _Views:
             took = self._shop.open.clock.monotonic() - self._drill_began
             ended = f"It was {found.name.capitalize()}. You have found it in {took:.0f} seconds."
             request.session[SAID] = ended if running.drill is None else "That one was running."
-        return RedirectResponse("/office", 303)
+        return "/office"
 
-    async def _drill(self, request: Request) -> Response:
+    async def _drill(self, request: Request, fields: Mapping[str, str]) -> str:
         """Stop one component, and say of none that it is the one."""
-        if await fields_of(request) is None:
-            return PlainTextResponse(OLD_PAGE, 403)
         if self._shop.running.drill is None:
             number = int(self._shop.open.randomness.fraction() * len(system.components))
             self._drill_began = self._shop.open.clock.monotonic()
             await asyncio.to_thread(self._shop.running.begin_drill, system.components[number])
-        return RedirectResponse("/office", 303)
+        return "/office"
 
-    async def _switch_customer(self, request: Request) -> Response:
+    async def _switch_customer(self, request: Request, fields: Mapping[str, str]) -> str:
         """Let the scripted customer purchase, or stop."""
-        fields = await fields_of(request)
-        if fields is None:
-            return PlainTextResponse(OLD_PAGE, 403)
         self._shop.customer.switch(on=fields.get("to") == "on")
-        return RedirectResponse("/happened" if fields.get("back") == "happened" else "/office", 303)
+        return "/happened" if fields.get("back") == "happened" else "/office"
 
     # where nothing can be shown
 
@@ -225,15 +195,6 @@ class _Views:
 
     def _customer_is_on(self) -> bool:
         return self._shop.customer.is_on
-
-
-_PRODUCT = "/office/catalog/{product}"
-
-
-def _is_own(fields: dict[str, str] | None) -> bool:
-    """Whether a form wants to lead to a page of this shop."""
-    back = (fields or {}).get("back", "")
-    return back.startswith("/") and not back.startswith("//")
 
 
 def _next(now: datetime, at: time) -> datetime:

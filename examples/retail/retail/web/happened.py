@@ -38,11 +38,6 @@ class Happening(NamedTuple):
     heard_by: Sequence[Heard]
     product_id: UUID | None
 
-    @property
-    def is_heard(self) -> bool:
-        """Whether everybody has heard it."""
-        return all(one.state == "heard" for one in self.heard_by)
-
 
 class _Ear(NamedTuple):
     """How far a component has come, and what it has set aside."""

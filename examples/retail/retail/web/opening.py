@@ -6,7 +6,6 @@ nine o'clock, and the clock stands until somebody moves it.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -65,7 +64,10 @@ def _play(urls: Mapping[str, str], folder: Path, lines: Sequence[Line], spring: 
     databases = {name: url for name, url in urls.items() if name != "log"}
     notebook = Notebook(folder / "replay.sqlite")
     with system.open(databases=databases, log=urls["log"], create_tables=True) as shop:
-        print(f"the shop is filled: {len(lines):,} lines of the sample for its lists, two months of them played")
+        print(
+            f"the shop is filled: {len(lines):,} lines of the sample for its lists, two months of them played",
+            flush=True,
+        )
         enter_lists(shop, lines)
         clock = SharedClock(shop.log)
         year = Year(shop, clock, notebook, spring, lambda: None, lambda: shop.settle(failures="park"))
@@ -76,4 +78,3 @@ def _play(urls: Mapping[str, str], folder: Path, lines: Sequence[Line], spring: 
         progress.end(done, year.refused)
         clock.to(OPENING)
     notebook.close()
-    sys.stdout.flush()

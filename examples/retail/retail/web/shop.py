@@ -16,7 +16,6 @@ from preterite.composition.web import Question, live, notice
 from preterite.shared_clock import SharedClock
 from retail.catalog.actions import CATEGORIES, OTHER
 from retail.identifiers import CustomerId
-from retail.system import system
 from retail.web.customer import ScriptedCustomer
 from retail.web.links import links_of_office, links_of_shop
 from retail.web.people import People
@@ -45,7 +44,6 @@ def environment() -> Environment:
         "links_of_shop": links_of_shop,
         "links_of_office": links_of_office,
         "category_names": sorted({*CATEGORIES.values(), OTHER}),
-        "component_names": [component.name for component in system.components],
     }
     globals_of["ui"] = made.get_template("ui.html").module
     return made
