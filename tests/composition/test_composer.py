@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 
 from preterite.composition import Ask, Composed, Composer, Ids, NotThere, Page, Parts, Slice, State
 from preterite.composition.desks import CALLS_AT_A_TIME
-from preterite.composition.views import HELP_SECONDS
+from preterite.composition.views import HELP_SECONDS, HURRY_SECONDS, NO_PLACE_SECONDS, Patience
 from preterite.errors import ConfigurationError, UsageError
 
 ORDER = OrderId(UUID(int=4711))
@@ -31,6 +31,19 @@ def composing(books: int = 3, *pages: Page, **options: Any) -> Generator[Compose
     with open_shop(ORDER, books) as shop, Composer(shop, pages or [order_page], **options) as composer:
         yield composer
         gates.open.set()
+
+
+def watched_threads(composer: Composer, monkeypatch: pytest.MonkeyPatch) -> list[Callable[[], None]]:
+    """Whatever is run in a thread from now on."""
+    sent: list[Callable[[], None]] = []
+    in_a_thread = composer.in_a_thread
+
+    def watched(work: Callable[[], None]) -> None:
+        sent.append(work)
+        in_a_thread(work)
+
+    monkeypatch.setattr(composer, "in_a_thread", watched)
+    return sent
 
 
 @pytest.mark.parametrize("books", [1, 10, 500])
@@ -92,6 +105,31 @@ def test_a_slow_part_delays_the_page_by_its_deadline_and_not_by_what_it_takes() 
     assert slow["names"].state is State.LATE
     assert slow["shelf"].state is State.FILLED
     assert took < 5, "the part would have waited for ten seconds"
+
+
+def test_the_event_loop_goes_on_while_a_part_keeps_its_page_waiting() -> None:
+    async def open_meanwhile(composer: Composer) -> Composed:
+        view = asyncio.create_task(composer.composed(order_page, order=ORDER))
+        await asyncio.to_thread(gates.arrived.acquire)
+        gates.open.set()
+        return await view
+
+    with composing(required_seconds=60, optional_seconds=60) as composer:
+        gates.open.clear()
+        composed = asyncio.run(open_meanwhile(composer))
+
+    assert composed["names"].state is State.FILLED
+    assert composed.milliseconds < 5_000, "the part would have waited for ten seconds"
+
+
+def test_the_event_loop_stands_still_for_no_page_for_which_it_has_just_in_vain() -> None:
+    patience = Patience(stands_still=True)
+    lasted = [patience.lasts(100.0)]
+    patience.lose(100.0)
+    lasted += [patience.lasts(100.0 + HURRY_SECONDS - 0.01), patience.lasts(100.0 + HURRY_SECONDS)]
+
+    assert lasted == [True, False, True]
+    assert not Patience(stands_still=False).lasts(100.0)
 
 
 def test_a_slow_component_takes_no_threads_from_the_others() -> None:
@@ -168,6 +206,24 @@ def test_a_part_whose_component_is_full_is_asked_once_it_has_a_place_again(monke
 
     assert composed["names"].state is State.FILLED
     assert composed.milliseconds < 5_000, "nothing has waited until the deadline of the other part"
+
+
+def test_a_component_that_is_full_is_not_asked_for_a_place_all_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def many(composer: Composer) -> list[Composed]:
+        return list(
+            await asyncio.gather(
+                *(composer.composed(page, book=BookId(UUID(int=1))) for _ in range(CALLS_AT_A_TIME + 1))
+            )
+        )
+
+    page = Page("names", takes={"book": BookId}, parts=[names])
+    with composing(3, page, order_page, optional_seconds=0.5) as composer:
+        sent = watched_threads(composer, monkeypatch)
+        gates.open.clear()
+        views = asyncio.run(many(composer))
+
+    assert {view["names"].state for view in views} == {State.LATE}
+    assert len(sent) <= CALLS_AT_A_TIME + 0.5 / NO_PLACE_SECONDS + 10
 
 
 def test_a_stopped_component_is_not_asked() -> None:

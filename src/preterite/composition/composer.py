@@ -7,7 +7,6 @@ import logging
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
 from datetime import datetime
 from types import TracebackType
 from typing import Any, cast
@@ -19,8 +18,7 @@ from preterite.composition.forms import Form, Invalid, Section, Submission
 from preterite.composition.pages import Page, Plan, needed_for, plans
 from preterite.composition.parts import Ask, Part, Slice
 from preterite.composition.slots import Composed, Slot, State
-from preterite.composition.turns import Turns, no_turns
-from preterite.composition.views import Answer, Given, View
+from preterite.composition.views import Answer, Given, Patience, View
 from preterite.errors import ConfigurationError, UsageError
 from preterite.opened import OpenSystem
 
@@ -61,7 +59,7 @@ class Composer:
                 if part.component.name not in self.desks:
                     self.desks[part.component.name] = self._desk(part.component)
         computes_here = all(desk.computes_here for desk in self.desks.values())
-        self._turns = Turns(self.monotonic) if computes_here else None
+        self._patience = {page.name: Patience(stands_still=computes_here) for page in pages}
         self._threads = ThreadPoolExecutor(max(len(self.desks), 1) * CALLS_AT_A_TIME, "parts of pages")
 
     def compose(self, page: Page, **asked: Any) -> Composed:
@@ -98,7 +96,7 @@ class Composer:
         answers: Mapping[str, Answer] = {}
         if self._views.acquire(blocking=False):
             try:
-                answers = await View(self, asked, given, ask).answers()
+                answers = await View(self, asked, given, ask, self._patience[page.name]).answers()
             finally:
                 self._views.release()
         slots = {step.part.slot: _slot(step.part, answers.get(step.part.slot, _REFUSED)) for step in asked}
@@ -159,10 +157,6 @@ class Composer:
     def in_a_thread(self, work: Callable[[], None]) -> None:
         """Run this in one of the threads."""
         self._threads.submit(work)
-
-    def turn(self) -> AbstractContextManager[Callable[[], None]]:
-        """In which the parts of a view are asked."""
-        return no_turns() if self._turns is None else self._turns.one()
 
     def note(self, part: Part, state: State, error: BaseException | None = None) -> None:
         """Log once what is wrong with a part, and once that it is over: not at every view."""

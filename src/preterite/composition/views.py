@@ -3,6 +3,9 @@
 A thread takes whatever part is ready, which is once all those have answered from which it gets identifiers. Handing
 over between threads costs more than most parts take; so another thread helps only where one part keeps the others
 waiting. Whatever has not answered in its time is late, and the view goes on without it.
+
+Where parts compute in this process, the event loop stands still for a moment until they have: threads of one
+interpreter that all compute hinder each other, so that views side by side take longer than one after the other.
 """
 
 from __future__ import annotations
@@ -10,8 +13,9 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
+from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple, Protocol
 
 from preterite.composition.desks import Desk
@@ -20,8 +24,12 @@ from preterite.composition.parts import Ask, Filled, NotThere, Part, Slice
 from preterite.composition.slots import State
 from preterite.errors import UsageError
 
-HELP_SECONDS = 0.01
-"""After so long another thread helps with parts that are ready."""
+HELP_SECONDS = 0.03
+"""So long after a part has begun another thread helps with those that are ready, and the loop stands still no more."""
+NO_PLACE_SECONDS = 0.005
+"""So long a view waits before it asks again a component that had no place for it."""
+HURRY_SECONDS = 0.25
+"""So long the loop does not stand still for a page for which it has in vain."""
 
 
 class Answer(NamedTuple):
@@ -54,6 +62,21 @@ class _Asked:
         return since is not None and now - since >= self.seconds
 
 
+class Patience:
+    """Whether the event loop stands still for the views of a page: not where it has just been in vain."""
+
+    def __init__(self, *, stands_still: bool) -> None:
+        self._lost_until = 0.0 if stands_still else float("inf")
+
+    def lasts(self, now: float) -> bool:
+        """Whether the loop may stand still."""
+        return now >= self._lost_until
+
+    def lose(self, now: float) -> None:
+        """It has stood still in vain."""
+        self._lost_until = max(self._lost_until, now + HURRY_SECONDS)
+
+
 class House(Protocol):
     """What all views of a composer share."""
 
@@ -76,10 +99,6 @@ class House(Protocol):
         """Run this in one of the threads."""
         ...
 
-    def turn(self) -> AbstractContextManager[Callable[[], None]]:
-        """In which parts are asked; what it gives is called before each."""
-        ...
-
     def note(self, part: Part, state: State, error: BaseException | None = None) -> None:
         """What became of a part, for the log."""
         ...
@@ -88,13 +107,27 @@ class House(Protocol):
 class View:
     """Asks the parts of a page, each once. Used once, on an event loop."""
 
-    def __init__(self, house: House, steps: Sequence[Step], given: Mapping[Given, frozenset[Any]], ask: Ask) -> None:
+    def __init__(
+        self,
+        house: House,
+        steps: Sequence[Step],
+        given: Mapping[Given, frozenset[Any]],
+        ask: Ask,
+        patience: Patience,
+    ) -> None:
         self._house = house
+        self._patience = patience
+        self._last_began_at = house.monotonic()
+        """When a part was last begun: as long as one answers soon after the other, nobody is sent to help."""
+        self._is_patient = patience.lasts(self._last_began_at)
         self._ask = ask
         self._given = dict(given)
         self._asked = {step.part.slot: _Asked(step, house.seconds_of(step.part)) for step in steps}
         self._lock = threading.Lock()
         self._working = 0
+        self._no_place_until = 0.0
+        self._stops: SimpleQueue[None] = SimpleQueue()
+        """One for each that has stopped working while the loop stood still."""
         self._over = False
 
     async def answers(self) -> dict[str, Answer]:
@@ -102,47 +135,70 @@ class View:
         self._loop, self._stopped_working = asyncio.get_running_loop(), asyncio.Event()
         try:
             while (seconds := self._look()) is not None:
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(self._stopped_working.wait(), seconds)
-                self._stopped_working.clear()
+                if not self._stands_still(seconds):
+                    with suppress(TimeoutError):
+                        await asyncio.wait_for(self._stopped_working.wait(), seconds)
+                    self._stopped_working.clear()
         finally:
             self._over = True
         return {slot: asked.answer for slot, asked in self._asked.items() if asked.answer is not None}
+
+    def _stands_still(self, seconds: float) -> bool:
+        """Whether the loop has stood still, until the next look or until somebody stopped working."""
+        if not self._is_patient:
+            return False
+        with suppress(Empty):
+            self._stops.get(timeout=seconds)
+        return True
 
     def _look(self) -> float | None:
         """Give up what is late, send help where it is needed. How long until the next look; nothing at the end."""
         now = self._house.monotonic()
         with self._lock:
-            for asked in self._asked.values():
-                if asked.answer is None and asked.is_late(now):
-                    self._house.note(asked.step.part, State.LATE)
-                    self._keep(asked, Answer(State.LATE, Slice({}), asked.seconds * 1000))
-                    # Whoever asks it still works for this view no more.
-                    self._working -= asked.began_at is not None
+            self._give_up_late(now)
             waiting = any(True for _ in self._ready(now))
             open_ones = [asked for asked in self._asked.values() if asked.answer is None]
             if not open_ones:
                 return None
-            began = [asked.began_at for asked in open_ones if asked.began_at is not None]
-            # Threads that have begun nothing wait for their turn; more of them would not help.
-            kept_waiting = self._working == len(began) and all(now - at >= HELP_SECONDS for at in began)
-            if waiting and kept_waiting:
+            helped_in = self._last_began_at + HELP_SECONDS - now
+            began = sum(asked.began_at is not None for asked in open_ones)
+            # Threads that have begun nothing wait for a place; more of them would not help.
+            may_begin = not self._working or (helped_in <= 0 and self._working == began)
+            if waiting and may_begin and now >= self._no_place_until:
                 self._working += 1
                 self._house.in_a_thread(self._work)
+            if helped_in <= 0 and self._is_patient:
+                # From now on whoever stops working wakes the loop.
+                self._is_patient = False
+                self._patience.lose(now)
             ends = [(asked.began_at or asked.ready_at or now) + asked.seconds - now for asked in open_ones]
-            return max(min([*ends, HELP_SECONDS] if waiting else ends), 0.0)
+            if waiting or self._is_patient:
+                ends += [helped_in if helped_in > 0 else HELP_SECONDS]
+            if waiting and now < self._no_place_until:
+                ends += [self._no_place_until - now]
+            return max(min(ends), 0.0)
+
+    def _give_up_late(self, now: float) -> None:
+        for asked in self._asked.values():
+            if asked.answer is None and asked.is_late(now):
+                self._house.note(asked.step.part, State.LATE)
+                self._keep(asked, Answer(State.LATE, Slice({}), asked.seconds * 1000))
+                # Whoever asks it still works for this view no more.
+                self._working -= asked.began_at is not None
 
     def _work(self) -> None:
         """Ask whatever is ready, until nothing is, or nothing that has a place; then let the view look again."""
-        with self._house.turn() as go_on:
-            while (taken := self._take()) is not None:
-                go_on()
-                asked, arguments = taken
-                answer = self._answer(asked.step.part, arguments)
-                with self._lock:
-                    if asked.answer is not None:
-                        return
-                    self._keep(asked, answer)
+        while (taken := self._take()) is not None:
+            asked, arguments = taken
+            answer = self._answer(asked.step.part, arguments)
+            with self._lock:
+                if asked.answer is not None:
+                    return
+                self._keep(asked, answer)
+        with self._lock:
+            if self._is_patient:
+                self._stops.put(None)
+                return
         # Where the loop is closed already, nobody waits.
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._stopped_working.set)
@@ -153,9 +209,10 @@ class View:
         with self._lock:
             for asked, identifiers in () if self._over else self._ready(now):
                 if self._house.desks[asked.step.part.component.name].enter():
-                    asked.began_at = now
+                    asked.began_at = self._last_began_at = now
                     filled = asked.step.part.filled.items()
                     return asked, {**identifiers, **{name: self._ask for name, what in filled if what is Filled.ASK}}
+                self._no_place_until = now + NO_PLACE_SECONDS
             self._working -= 1
             return None
 

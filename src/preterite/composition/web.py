@@ -12,6 +12,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
@@ -44,6 +45,8 @@ class Question:
     words: Mapping[str, str] = field(default_factory=dict[str, str])
     variables: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """What the template is given besides slots."""
+    as_of: datetime | None = None
+    """The moment for which it is asked; now, by the system's clock, where left out."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,7 @@ class PageView:
         composed = await self._composer.composed(
             self.page,
             viewer=question.viewer,
+            as_of=question.as_of,
             words=question.words,
             only=None if region is None else region.slots,
             **{name: given[name] for name in self.page.takes},

@@ -68,4 +68,5 @@ def _begin(connection: Connection) -> None:
 
 
 def _begin_reading(connection: Connection) -> None:
-    connection.exec_driver_sql("BEGIN")
+    # Past SQLAlchemy, whose way to the driver takes ten times as long as this statement.
+    connection.connection.cursor().execute("BEGIN")

@@ -21,6 +21,7 @@ class Product(Base):
     __tablename__ = "product"
     __table_args__ = (
         Index("product_in_its_category", "category", "withdrawn_at"),
+        Index("product_in_its_category_by_name", "category", "withdrawn_at", "name", "id"),
         Index("product_by_name", "name"),
         Index("product_by_age", "listed_at", "id"),
     )

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import NamedTuple
+from functools import cache
+from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Integer, bindparam, func, select
+from sqlalchemy import ColumnElement, Integer, Select, String, bindparam, func, select
 
 from preterite.composition import AsOf
 from retail.catalog.model import Product, ProductName
 from retail.reading import Reading
+
+WORDS_MAX = 8
+"""Words that are looked for; more are ignored."""
 
 
 class Listed(NamedTuple):
@@ -107,10 +111,26 @@ def find(
     reading: Reading, *, category: str = "", text: str = "", withdrawn: bool = False, first: int = 0, count: int
 ) -> Found:
     """Products by category and by words of their present name, in the order of the names."""
+    words = text.split()[:WORDS_MAX]
+    counting, finding = _finding(withdrawn, bool(category), len(words))
+    asked = {"category": category, "first": first, "count": count}
+    asked |= {f"word_{number}": _escaped(word) for number, word in enumerate(words)}
+    return Found(list(reading.scalars(finding, asked)), reading.scalar(counting, asked) or 0)
+
+
+@cache
+def _finding(withdrawn: bool, by_category: bool, words: int) -> tuple[Select[Any], Select[Any]]:
+    """How many there are, and some of them; made once, since that takes longer than to run them."""
     conditions: list[ColumnElement[bool]] = [] if withdrawn else [Product.withdrawn_at.is_(None)]
-    if category:
-        conditions.append(Product.category == category)
-    conditions += [Product.name.icontains(word, autoescape=True) for word in text.split()]
-    total = reading.scalar(select(func.count(Product.id)).where(*conditions)) or 0
-    ordered = select(Product.id).where(*conditions).order_by(Product.name, Product.id).offset(first).limit(count)
-    return Found(list(reading.scalars(ordered)), total)
+    if by_category:
+        conditions.append(Product.category == bindparam("category"))
+    for number in range(words):
+        conditions.append(Product.name.icontains(bindparam(f"word_{number}", type_=String), escape="/"))
+    ordered = select(Product.id).where(*conditions).order_by(Product.name, Product.id)
+    some = ordered.offset(bindparam("first", type_=Integer)).limit(bindparam("count", type_=Integer))
+    return select(func.count(Product.id)).where(*conditions), some
+
+
+def _escaped(word: str) -> str:
+    """So that what people write stands for itself in a pattern."""
+    return word.replace("/", "//").replace("%", "/%").replace("_", "/_")

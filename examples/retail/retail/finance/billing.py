@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import bindparam, null, select, union_all
 
 from retail.finance.model import Agreement, BulkDiscount, Price
 from retail.reading import Reading
@@ -21,10 +21,13 @@ _IN_FORCE = (
     .order_by(Price.valid_from.desc())
     .limit(1)
 )
-_BULK = select(BulkDiscount.from_quantity, BulkDiscount.percent).order_by(BulkDiscount.percent)
-_AGREED = select(Agreement.percent).where(
-    Agreement.customer_id == bindparam("customer_id"), Agreement.valid_from <= bindparam("at")
+_TERMS = union_all(
+    select(BulkDiscount.from_quantity, BulkDiscount.percent),
+    select(null(), Agreement.percent).where(
+        Agreement.customer_id == bindparam("customer_id"), Agreement.valid_from <= bindparam("at")
+    ),
 )
+"""Discounts by quantity, and without one, the agreement."""
 
 
 class UnknownPrice(Exception):
@@ -63,9 +66,9 @@ class Terms(NamedTuple):
 
 def terms_of(reading: Reading, customer_id: UUID | None, at: datetime) -> Terms:
     """The terms of a customer at an instant; nobody in particular has no agreement."""
-    bulk = dict(reading.execute(_BULK).all())
-    percent = None if customer_id is None else reading.scalar(_AGREED, {"customer_id": customer_id, "at": at})
-    return Terms(percent or 0, bulk)
+    found: dict[int | None, int] = dict(reading.execute(_TERMS, {"customer_id": customer_id, "at": at}).all())
+    agreement = found.pop(None, 0)
+    return Terms(agreement, {quantity: percent for quantity, percent in found.items() if quantity is not None})
 
 
 def best_discount(reading: Reading, customer_id: UUID, quantity: int, at: datetime) -> Discount:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from datetime import datetime, time, timedelta
 from pathlib import Path
 from uuid import UUID
@@ -113,7 +114,7 @@ class _Views:
     ) -> Question:
         asked = await self._shop.question(request)
         identifiers = {**asked.identifiers, **(identifiers or {})}
-        return Question(asked.viewer, identifiers, asked.words, {**asked.variables, **variables})
+        return replace(asked, identifiers=identifiers, variables={**asked.variables, **variables})
 
     # what people do to the demo itself
 

@@ -33,6 +33,7 @@ def environment() -> Environment:
         loader=PackageLoader("retail.web"),
         autoescape=select_autoescape(),
         undefined=StrictUndefined,
+        auto_reload=False,
         trim_blocks=True,
         lstrip_blocks=True,
     )
@@ -70,20 +71,22 @@ class Shop:
     async def question(self, request: Request) -> Question:
         """What a request asks any page with."""
         viewer = self.viewer(request)
+        frame = self.frame(request)
         return Question(
             viewer,
             {"customer": CustomerId(viewer)},
             dict(request.query_params),
             {
-                **self.frame(request),
+                **frame,
                 "viewer": viewer,
                 "new_id": self.randomness.uuid(),
                 "errors": getattr(request.state, "errors", {}),
                 "fields": getattr(request.state, "fields", {}),
             },
+            as_of=frame["now"],
         )
 
-    def frame(self, request: Request) -> dict[str, object]:
+    def frame(self, request: Request) -> dict[str, Any]:
         """What stands around every page."""
         return {
             "person": self.people.of(self.viewer(request)),
