@@ -30,7 +30,11 @@ class Desk:
         self._lock = threading.Lock()
         self._engine: Any = None
         self._free: list[Any] = []
-        """SQLAlchemy's connections that nobody uses just now, outside of a transaction."""
+        """SQLAlchemy's connections that nobody uses just now.
+
+        To SQLAlchemy each is in one transaction for good. Those of the database begin and end past it, since that is
+        most of what a part would take otherwise.
+        """
         self._closed = False
 
     def enter(self) -> bool:
@@ -62,12 +66,14 @@ class Desk:
         if what is Filled.DRIVER:
             return self._call_with_driver(part, arguments, name)
         connection = self._connection()
+        driver = connection.connection.driver_connection
         try:
+            self._database.store.begin_reading(driver)
             if what is Filled.CONNECTION:
                 found = part.function(**arguments, **{name: connection})
             else:
                 found = self._call_with_session(part, arguments, name, connection)
-            connection.rollback()
+            driver.rollback()
         except BaseException:
             # Whatever it was, the next call begins with another connection.
             with suppress(Exception):
@@ -97,11 +103,15 @@ class Desk:
                 return self._free.pop()
             if self._engine is None:
                 self._engine = self._database.reading_engine(self._binding)
-        return self._engine.connect()
+        connection = self._engine.connect()
+        connection.begin()
+        connection.connection.driver_connection.rollback()
+        return connection
 
     def _keep(self, connection: Any) -> None:
         with self._lock:
-            if not self._closed:
+            # A part may have ended what is SQLAlchemy's transaction.
+            if not self._closed and connection.in_transaction():
                 self._free.append(connection)
                 return
         connection.close()
