@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from retail.catalog.component import catalog
 from retail.catalog.model import Product, ProductName
+from retail.catalog.shelf import change_edition
 from retail.inserting import insert_into
 
 OTHER = "Other"
@@ -49,6 +50,8 @@ def list_products(session: Session, names: Mapping[UUID, str], at: datetime) -> 
         )
         session.flush()
         session.add_all(ProductName(product_id=one, valid_from=at, name=name) for one, name in new.items())
+        if new:
+            change_edition(session, "list", sorted(new.items()), at)
 
 
 def list_product(session: Session, product_id: UUID, name: str, category: str, at: datetime) -> None:
@@ -58,6 +61,7 @@ def list_product(session: Session, product_id: UUID, name: str, category: str, a
             session.add(Product(id=product_id, name=name, category=category, listed_at=at))
             session.flush()
             session.add(ProductName(product_id=product_id, valid_from=at, name=name))
+            change_edition(session, "list", product_id, name, category, at)
 
 
 def rename(session: Session, product_id: UUID, name: str, at: datetime) -> None:
@@ -66,12 +70,14 @@ def rename(session: Session, product_id: UUID, name: str, at: datetime) -> None:
         _listed(session, product_id).name = name
         naming = insert_into(session, ProductName).values(product_id=product_id, valid_from=at, name=name)
         session.execute(naming.on_conflict_do_update(index_elements=["product_id", "valid_from"], set_={"name": name}))
+        change_edition(session, "rename", product_id, name, at)
 
 
 def move(session: Session, product_id: UUID, category: str) -> None:
     """Put a product into another category."""
     with catalog.unit_of_work(session):
         _listed(session, product_id).category = category
+        change_edition(session, "move", product_id, category)
 
 
 def withdraw(session: Session, product_id: UUID, at: datetime) -> None:
@@ -79,12 +85,14 @@ def withdraw(session: Session, product_id: UUID, at: datetime) -> None:
     with catalog.unit_of_work(session):
         product = _listed(session, product_id)
         product.withdrawn_at = product.withdrawn_at or at
+        change_edition(session, "withdraw", product_id, at)
 
 
 def offer_again(session: Session, product_id: UUID) -> None:
     """Offer a product that was withdrawn."""
     with catalog.unit_of_work(session):
         _listed(session, product_id).withdrawn_at = None
+        change_edition(session, "offer again", product_id)
 
 
 def category_of(name: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ForeignKey, Index
+from sqlalchemy import ForeignKey
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from retail.columns import Instant
@@ -19,12 +19,6 @@ class Product(Base):
     """A product as people see it now."""
 
     __tablename__ = "product"
-    __table_args__ = (
-        Index("product_in_its_category", "category", "withdrawn_at"),
-        Index("product_in_its_category_by_name", "category", "withdrawn_at", "name", "id"),
-        Index("product_by_name", "name"),
-        Index("product_by_age", "listed_at", "id"),
-    )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
     name: Mapped[str]
@@ -41,3 +35,12 @@ class ProductName(Base):
     product_id: Mapped[UUID] = mapped_column(ForeignKey(Product.id), primary_key=True)
     valid_from: Mapped[datetime] = mapped_column(Instant, primary_key=True)
     name: Mapped[str]
+
+
+class Edition(Base):
+    """One row: how the catalogue is called as it is now. Each change calls it otherwise."""
+
+    __tablename__ = "edition"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[UUID]

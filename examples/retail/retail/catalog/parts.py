@@ -11,7 +11,8 @@ from sqlalchemy.orm import Session
 from preterite.composition import Ask, Ids, Invalid, NotThere, Parts, Slice
 from retail.catalog import actions, reports
 from retail.catalog.component import catalog
-from retail.catalog.reports import Listed, Naming
+from retail.catalog.reports import Naming
+from retail.catalog.shelf import Listed, shelf_of
 from retail.identifiers import Candidate, ProductId, ProductThen
 
 PAGE_PRODUCTS = 24
@@ -36,7 +37,8 @@ class Listing(NamedTuple):
 @parts.part(fallback="Product names are not available right now.", unknown="a product that is not listed")
 def names(products: Ids[ProductId], connection: Connection) -> Mapping[ProductId, str]:
     """What products are called now."""
-    return reports.names(connection, products)  # pyright: ignore[reportReturnType]
+    listed = shelf_of(connection).products
+    return {one: listed[one].name for one in products if one in listed}
 
 
 @parts.part(fallback="Product names are not available right now.", unknown="a product that is not listed")
@@ -49,7 +51,7 @@ def names_then(products: Ids[ProductThen], connection: Connection) -> Mapping[Pr
 def details(products: Ids[ProductId], connection: Connection) -> Listed:
     """The one product that a page is about."""
     (product,) = products
-    found = reports.listed(connection, [product]).get(product)
+    found = shelf_of(connection).products.get(product)
     if found is None:
         raise NotThere(f"There is no product {product}.")
     return found
@@ -63,15 +65,15 @@ def namings(products: Ids[ProductId], connection: Connection) -> list[Naming]:
 
 
 @parts.part(fallback="Categories are not available right now.")
-def categories(connection: Connection) -> dict[str, int]:
+def categories(connection: Connection) -> Mapping[str, int]:
     """Categories, with how many products each has."""
-    return reports.categories(connection)
+    return shelf_of(connection).categories
 
 
 @parts.part(gives=[ProductId], fallback="The newest products are not available right now.")
 def newest(connection: Connection) -> Slice:
     """The products listed last."""
-    found = [ProductId(one) for one in reports.newest(connection, NEWEST)]
+    found = [ProductId(one) for one in shelf_of(connection).newest[:NEWEST]]
     return Slice(found, gives={ProductId: found})
 
 
@@ -82,8 +84,8 @@ def listing(connection: Connection, ask: Ask) -> Slice:
     category, text = _category(ask), _text(ask)
     first = (page - 1) * PAGE_PRODUCTS
     withdrawn = ask.words.get("withdrawn") == "too"
-    found = reports.find(
-        connection, category=category, text=text, withdrawn=withdrawn, first=first, count=PAGE_PRODUCTS
+    found = shelf_of(connection).find(
+        category=category, text=text, withdrawn=withdrawn, first=first, count=PAGE_PRODUCTS
     )
     products = [ProductId(one) for one in found.product_ids]
     pages = max(-(-found.total // PAGE_PRODUCTS), 1)
@@ -94,7 +96,7 @@ def listing(connection: Connection, ask: Ask) -> Slice:
 def candidates(connection: Connection, ask: Ask) -> Slice:
     """All products of a category or with certain words, for another component to put in order."""
     category, text = _category(ask), _text(ask)
-    found = reports.find(connection, category=category, text=text, count=CANDIDATES_MAX)
+    found = shelf_of(connection).find(category=category, text=text, count=CANDIDATES_MAX)
     products = [ProductId(one) for one in found.product_ids]
     shown = Listing(products, found.total, _page(ask), max(-(-len(products) // PAGE_PRODUCTS), 1), category, text)
     return Slice(shown, gives={Candidate: [Candidate(one) for one in products]})

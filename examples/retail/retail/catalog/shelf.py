@@ -1,0 +1,106 @@
+"""The catalogue in memory. Nobody but Catalog writes its tables, so it knows whether what it remembers still holds.
+
+Each change makes another edition, in the transaction of the change. Whoever reads asks which edition there is, and
+reads the tables only where it is not the one in memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID, uuid5
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from retail.catalog.model import Edition, Product
+from retail.reading import Reading
+
+EDITIONS_KEPT = 4
+"""In memory; several, since a process may read several databases."""
+WORDS_MAX = 8
+"""Words that are looked for; more are ignored."""
+FIRST_EDITION = UUID(int=0)
+
+
+class Listed(NamedTuple):
+    """A product as the catalogue has it."""
+
+    name: str
+    category: str
+    listed_at: datetime
+    withdrawn_at: datetime | None
+
+
+class Found(NamedTuple):
+    """One page of a list of products, and how many there are in all."""
+
+    product_ids: Sequence[UUID]
+    total: int
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """All products of one edition, in the order of their names."""
+
+    products: Mapping[UUID, Listed]
+    categories: Mapping[str, int]
+    """Products that are offered, per category."""
+    newest: Sequence[UUID]
+    """What is offered, the latest first."""
+
+    def find(self, *, category: str = "", text: str = "", withdrawn: bool = False, first: int = 0, count: int) -> Found:
+        """Products by category and by words of their present name."""
+        words = [word.lower() for word in text.split()[:WORDS_MAX]]
+        found = [
+            product_id
+            for product_id, one in self.products.items()
+            if (withdrawn or one.withdrawn_at is None)
+            and (not category or one.category == category)
+            and (not words or all(word in one.name.lower() for word in words))
+        ]
+        return Found(found[first : first + count], len(found))
+
+
+_kept: dict[UUID, Shelf] = {}
+
+
+def shelf_of(reading: Reading) -> Shelf:
+    """The catalogue as it is now."""
+    edition = reading.scalar(_EDITION) or FIRST_EDITION
+    found = _kept.get(edition)
+    if found is None:
+        found = _read(reading)
+        for oldest in list(_kept)[: 1 - EDITIONS_KEPT]:
+            _kept.pop(oldest, None)
+        _kept[edition] = found
+    return found
+
+
+def change_edition(session: Session, *changes: object) -> None:
+    """Say that something has changed, in the transaction of the change.
+
+    An edition is called by what led to it, so that two databases with the same one have had the same changes.
+    """
+    present = session.get(Edition, 1, with_for_update=True)
+    if present is None:
+        present = Edition(id=1, name=FIRST_EDITION)
+        session.add(present)
+    present.name = uuid5(present.name, repr(changes))
+
+
+def _read(reading: Reading) -> Shelf:
+    rows = reading.execute(_PRODUCTS)
+    products = {row[0]: Listed(row[1], row[2], row[3], row[4]) for row in rows}
+    offered = [(one.listed_at, product_id) for product_id, one in products.items() if one.withdrawn_at is None]
+    categories = [products[product_id].category for _, product_id in offered]
+    newest = [product_id for _, product_id in sorted(offered, reverse=True)]
+    return Shelf(products, {one: categories.count(one) for one in sorted(set(categories))}, newest)
+
+
+_EDITION = select(Edition.name).where(Edition.id == 1)
+_PRODUCTS = select(Product.id, Product.name, Product.category, Product.listed_at, Product.withdrawn_at).order_by(
+    Product.name, Product.id
+)
