@@ -212,7 +212,7 @@ def serve(folder: Path, port: int, every: int) -> None:
     with opened(folder, components=system.components if first else ()) as shop:
         app = application(shop, "of this benchmark")
         app.router.routes.insert(0, Route("/nothing", nothing))
-        config = uvicorn.Config(app, log_level="warning", timeout_keep_alive=600)
+        config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_keep_alive=600)
         # Of a socket that says that it is TCP's, small answers are not held back.
         listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)

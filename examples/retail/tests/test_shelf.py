@@ -99,7 +99,7 @@ def test_a_list_is_in_the_order_of_names_and_cut_where_asked() -> None:
 
     ids = [UUID(int=number) for number in range(4)]
     listed = [of("A BAG", "Bags"), of("B BAG", "Bags"), of("B_%", "Other"), of("C", "Bags")]
-    shelf = Shelf(dict(zip(ids, listed, strict=True)), {}, ids)
+    shelf = Shelf(dict(zip(ids, listed, strict=True)))
 
     assert shelf.find(category="Bags", first=1, count=1) == ([ids[1]], 3)
     assert shelf.find(text="b bag", count=9) == ([ids[0], ids[1]], 2)

@@ -6,9 +6,11 @@ reads the tables only where it is not the one in memory.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import NamedTuple
 from uuid import UUID, uuid5
 
@@ -46,19 +48,35 @@ class Shelf:
     """All products of one edition, in the order of their names."""
 
     products: Mapping[UUID, Listed]
-    categories: Mapping[str, int]
-    """Products that are offered, per category."""
-    newest: Sequence[UUID]
-    """What is offered, the latest first."""
+
+    @cached_property
+    def by_category(self) -> Mapping[str, Mapping[UUID, Listed]]:
+        """The same, by category."""
+        found: dict[str, dict[UUID, Listed]] = {}
+        for product_id, one in self.products.items():
+            found.setdefault(one.category, {})[product_id] = one
+        return found
+
+    @cached_property
+    def categories(self) -> Mapping[str, int]:
+        """How many products are offered, per category."""
+        counted = Counter(one.category for one in self.products.values() if one.withdrawn_at is None)
+        return dict(sorted(counted.items()))
+
+    @cached_property
+    def newest(self) -> Sequence[UUID]:
+        """What is offered, the latest first."""
+        offered = [(one.listed_at, product_id) for product_id, one in self.products.items() if not one.withdrawn_at]
+        return [product_id for _, product_id in sorted(offered, reverse=True)]
 
     def find(self, *, category: str = "", text: str = "", withdrawn: bool = False, first: int = 0, count: int) -> Found:
         """Products by category and by words of their present name."""
         words = [word.lower() for word in text.split()[:WORDS_MAX]]
+        listed = self.by_category.get(category, {}) if category else self.products
         found = [
             product_id
-            for product_id, one in self.products.items()
+            for product_id, one in listed.items()
             if (withdrawn or one.withdrawn_at is None)
-            and (not category or one.category == category)
             and (not words or all(word in one.name.lower() for word in words))
         ]
         return Found(found[first : first + count], len(found))
@@ -93,11 +111,7 @@ def change_edition(session: Session, *changes: object) -> None:
 
 def _read(reading: Reading) -> Shelf:
     rows = reading.execute(_PRODUCTS)
-    products = {row[0]: Listed(row[1], row[2], row[3], row[4]) for row in rows}
-    offered = [(one.listed_at, product_id) for product_id, one in products.items() if one.withdrawn_at is None]
-    categories = [products[product_id].category for _, product_id in offered]
-    newest = [product_id for _, product_id in sorted(offered, reverse=True)]
-    return Shelf(products, {one: categories.count(one) for one in sorted(set(categories))}, newest)
+    return Shelf({row[0]: Listed(row[1], row[2], row[3], row[4]) for row in rows})
 
 
 _EDITION = select(Edition.name).where(Edition.id == 1)

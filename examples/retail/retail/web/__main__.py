@@ -63,6 +63,7 @@ def main() -> int:
                 host="127.0.0.1",
                 port=options.port,
                 log_level="warning",
+                access_log=False,
                 timeout_graceful_shutdown=STOP_SECONDS,
             )
     except PreteriteError as error:
