@@ -55,6 +55,8 @@ class GuardedConnection(sqlite3.Connection):
     flushing: bool = False
     """While a session writes what it holds back: if that fails, its rollback is of the session's making, and right."""
     binding: Any = None
+    reads_only: bool = False
+    """Whether it was told to refuse whatever writes."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)

@@ -110,10 +110,10 @@ class PageView:
             "request": request,
             "address": Addresses(self.page, request, _attempt(request) if composed.missing else 0),
         }
-        if name is None:
-            return self._environment.get_template(self.page.template).render(variables)
-        template = self._environment.get_template(self.regions[name].template)
-        return "".join(template.blocks[name](template.new_context(variables)))
+        template = self._environment.get_template(self.page.template if name is None else self.regions[name].template)
+        # Shared, so that what every template knows is not looked up one by one in Jinja's chain of it.
+        context = template.new_context({**self._environment.globals, **variables}, shared=True)
+        return "".join((template.root_render_func if name is None else template.blocks[name])(context))
 
     def _identifiers_in_path(self, request: Request) -> dict[str, Any]:
         """What the page takes, as far as it stands in the path; `ValueError` if that is no identifier."""

@@ -156,10 +156,11 @@ class SqliteStore(SqlStore):
     def begin_batch(self, connection: DbConnection, *, isolated: bool) -> None:
         self.begin(connection)
 
-    def begin_reading(self, connection: DbConnection) -> None:
-        cursor = connection.cursor()
-        cursor.execute("PRAGMA query_only = 1")
-        cursor.execute("BEGIN")
+    def begin_reading(self, connection: Any) -> None:
+        if not connection.reads_only:
+            connection.execute("PRAGMA query_only = 1")
+            connection.reads_only = True
+        connection.execute("BEGIN")
 
     def is_in_batch(self, connection: DbConnection) -> bool:
         # The connection itself has refused whatever would have ended it.

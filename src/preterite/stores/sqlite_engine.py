@@ -28,6 +28,7 @@ def engine(connect: Callable[[], sqlite_file.GuardedConnection], binding: Any, *
         connection.binding = binding
         if reading:
             connection.execute("PRAGMA query_only = 1")
+            connection.reads_only = True
         return connection
 
     made = sqlalchemy.create_engine("sqlite://", creator=connect_bound, poolclass=sqlalchemy.QueuePool)

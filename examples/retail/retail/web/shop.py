@@ -93,5 +93,5 @@ class Shop:
             "now": self.clock.now(),
             "token": token_of(request),
             "said": request.session.pop(SAID, ""),
-            "path": request.url.path,
+            "path": request.scope["path"],
         }

@@ -8,6 +8,8 @@ from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
+from markupsafe import Markup
+
 TILES = 8
 KEPT = 4096
 """So many wordings of each kind are kept: the same names and times stand on many pages."""
@@ -31,6 +33,12 @@ def day(at: datetime) -> str:
 def moment(at: datetime) -> str:
     """As a day and a time: 2 May 2011, 09:00."""
     return f"{at.day} {MONTHS[at.month]} {at.year}, {at.hour:02}:{at.minute:02}"
+
+
+@lru_cache(KEPT)
+def timed(at: datetime) -> Markup:
+    """The same for machines too."""
+    return Markup('<time datetime="{}">{}</time>').format(at.isoformat(), moment(at))
 
 
 def month(text: str) -> str:
@@ -72,5 +80,5 @@ def as_uuid(text: str) -> UUID:
 
 
 FILTERS: dict[str, Any] = {
-    one.__name__: one for one in (pounds, day, moment, month, month_of, rule, short, title, tile, as_uuid)
+    one.__name__: one for one in (pounds, day, moment, timed, month, month_of, rule, short, title, tile, as_uuid)
 }
