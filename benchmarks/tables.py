@@ -80,13 +80,15 @@ def loaded(figures: Figures) -> str:
 
 
 def pages(figures: Figures) -> str:
-    """How long views of pages take, by how many come in a second, while purchases go on."""
-    head = ["pages", "views per second", "purchases per second", "p50 ms", "p99 ms", "from to"]
+    """How long views take, by how many come in a second, while purchases go on; and beside a page that does nothing."""
+    head = ["pages", "views/s", "purchases/s", "p50 ms", "p99 ms", "from to", "beside nothing"]
+    nothing = [median(next(iter(figures.values()))[what]) for what in ("p50 ms", "p99 ms")]
     rows: list[list[str]] = []
     for name, one in figures.items():
         views, purchases, p50 = (median(one[what]) for what in ("views per second", "purchases per second", "p50 ms"))
         middle, between = spread(one["p99 ms"])
-        rows.append([name, f"{views:.0f}", f"{purchases:.1f}", f"{p50:.1f}", middle, between])
+        ratios = f"{p50 / nothing[0]:.1f}, {median(one['p99 ms']) / nothing[1]:.1f} ×"
+        rows.append([name, f"{views:.0f}", f"{purchases:.1f}", f"{p50:.1f}", middle, between, ratios])
     return table(head, rows)
 
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import bindparam, func, select
+from sqlalchemy import bindparam, false, func, select, true, union_all
 
 from retail.reading import Reading
 from retail.shipping.model import Address, Shipment, WaitingItem
@@ -52,16 +52,17 @@ def shipments_by_country(reading: Reading) -> dict[str, int]:
 
 
 _ids: Any = bindparam("ids", expanding=True)  # pyright: ignore[reportUnknownVariableType]
-_WAITING = select(WaitingItem.purchase_id, WaitingItem.packed_at).where(WaitingItem.purchase_id.in_(_ids))
-_SENT = select(Shipment.purchase_id, Shipment.shipped_at).where(Shipment.purchase_id.in_(_ids))
+_DELIVERIES = union_all(
+    select(WaitingItem.purchase_id, WaitingItem.packed_at, false()).where(WaitingItem.purchase_id.in_(_ids)),
+    select(Shipment.purchase_id, Shipment.shipped_at, true()).where(Shipment.purchase_id.in_(_ids)),
+)
 _COUNTRIES = select(Address.customer_id, Address.country).where(Address.customer_id.in_(_ids))
 
 
 def deliveries(reading: Reading, purchase_ids: Iterable[UUID]) -> dict[UUID, Delivery]:
     """How far these purchases are, as far as Shipping has heard of them and they were not cancelled."""
-    wanted = {"ids": list(purchase_ids)}
-    found = {purchase_id: Delivery(at, False) for purchase_id, at in reading.execute(_WAITING, wanted)}
-    return found | {purchase_id: Delivery(at, True) for purchase_id, at in reading.execute(_SENT, wanted)}
+    rows = reading.execute(_DELIVERIES, {"ids": list(purchase_ids)})
+    return {purchase_id: Delivery(at, bool(is_sent)) for purchase_id, at, is_sent in rows}
 
 
 def countries(reading: Reading, customer_ids: Iterable[UUID]) -> dict[UUID, str]:
