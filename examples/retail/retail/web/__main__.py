@@ -87,7 +87,8 @@ def opened(
     deadlines = {} if optional_seconds is None else {"optional_seconds": optional_seconds}
     people = People.read(folder / PEOPLE)
     with (
-        system.open(databases=databases, log=urls["log"]) as shop,
+        # Tables that a shop filled by an earlier version lacks come to be.
+        system.open(databases=databases, log=urls["log"], create_tables=True) as shop,
         Composer(shop, pages, forms, **deadlines) as composer,
     ):
         clock = SharedClock(shop.log)
