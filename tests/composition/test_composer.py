@@ -329,6 +329,31 @@ def test_parts_over_sqlalchemy_read_as_well_and_cannot_write_either() -> None:
     assert composed["by_session"].value == composed["by_connection"].value == ["Book 0", "Book 1"]
 
 
+def test_a_part_that_ends_its_transaction_harms_nobody_who_is_asked_after_it() -> None:
+    parts = Parts(library)
+
+    @parts.part(fallback="Not now.")
+    def ended(connection: Connection) -> list[str]:
+        found = list(connection.scalars(text("select name from book order by name")))
+        connection.rollback()
+        return found
+
+    @parts.part(fallback="Not now.")
+    def thief(connection: Connection) -> None:
+        connection.rollback()
+        connection.execute(text("delete from book"))
+        connection.commit()
+
+    ended_page, thief_page = Page("ended", parts=[ended]), Page("thief", parts=[thief])
+    with composing(2, ended_page, thief_page) as composer:
+        views = [composer.compose(ended_page) for _ in range(3)]
+        stolen = composer.compose(thief_page)
+        after = composer.compose(ended_page)
+
+    assert stolen["thief"].state is State.FAILED
+    assert [view["ended"].value for view in [*views, after]] == [["Book 0", "Book 1"]] * 4
+
+
 def test_what_a_part_gives_without_declaring_it_is_refused() -> None:
     parts = Parts(library)
 
