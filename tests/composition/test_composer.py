@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 
 from preterite.composition import Ask, Composed, Composer, Ids, NotThere, Page, Parts, Slice, State
 from preterite.composition.desks import CALLS_AT_A_TIME
-from preterite.composition.views import HELP_SECONDS, HURRY_SECONDS, NO_PLACE_SECONDS, Patience
+from preterite.composition.views import HURRY_SECONDS, NO_PLACE_SECONDS, PATIENCE_SECONDS, Patience
 from preterite.errors import ConfigurationError, UsageError
 
 ORDER = OrderId(UUID(int=4711))
@@ -192,7 +192,7 @@ def test_a_part_whose_component_is_full_is_asked_once_it_has_a_place_again(monke
 
     @parts.part(gives=[BookId], fallback="Not now.")
     def slowly_found() -> Slice:
-        refused.wait(10 * HELP_SECONDS)
+        refused.wait(10 * PATIENCE_SECONDS)
         return Slice({}, gives={BookId: [BookId(UUID(int=1))]})
 
     places = CALLS_AT_A_TIME

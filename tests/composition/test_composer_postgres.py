@@ -76,7 +76,7 @@ def test_views_whose_parts_wait_for_a_server_are_asked_side_by_side(
     shop: StartedSystem, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # An event loop that stood still for one of them would do so until the barrier breaks.
-    monkeypatch.setattr("preterite.composition.views.HELP_SECONDS", 60.0)
+    monkeypatch.setattr("preterite.composition.views.PATIENCE_SECONDS", 60.0)
     together = threading.Barrier(3, timeout=10)
 
     def meeting(connection: Connection) -> int:

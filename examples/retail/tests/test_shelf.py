@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from preterite.testing import StartedSystem
 from retail.catalog.actions import list_product, list_products, move, offer_again, rename, withdraw
+from retail.catalog.model import Product
 from retail.catalog.shelf import EDITIONS_KEPT, Listed, Shelf, change_edition, shelf_of
 from retail.system import catalog
 
@@ -57,6 +58,16 @@ def test_what_has_not_changed_is_not_read_again() -> None:
         third = change(shop, lambda session: list_products(session, {LANTERN: "ALREADY LISTED"}, THEN))
 
     assert first is second is third
+
+
+def test_a_catalogue_without_an_edition_is_never_taken_for_another() -> None:
+    with open_shop() as shop:
+        empty = look(shop)
+        with shop.session(catalog) as session, catalog.unit_of_work(session):
+            session.add(Product(id=LANTERN, name="LAMP", category="Home", listed_at=THEN))
+        earlier = look(shop)
+
+    assert (empty.find(count=9).total, earlier.find(count=9).total) == (0, 1)
 
 
 def test_a_change_that_was_taken_back_is_not_seen() -> None:

@@ -35,8 +35,8 @@ class Composer:
 
     Refuses pages and forms that contradict themselves (`PagesRefused`), all faults together. A part that says nothing
     about its time has `optional_seconds` or `required_seconds`. May be used by several threads. Where all parts read
-    files, the event loop stands still while they answer, as long as each does within `HELP_SECONDS`; a page of which
-    a part is slower does not hold it up again for `HURRY_SECONDS`.
+    files, the event loop stands still while they answer, as long as each does within `PATIENCE_SECONDS`; a page of
+    which a part is slower does not hold it up again for `HURRY_SECONDS`.
     """
 
     def __init__(

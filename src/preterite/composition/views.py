@@ -24,8 +24,10 @@ from preterite.composition.parts import Ask, Filled, NotThere, Part, Slice
 from preterite.composition.slots import State
 from preterite.errors import UsageError
 
-HELP_SECONDS = 0.03
-"""So long after a part has begun another thread helps with those that are ready, and the loop stands still no more."""
+HELP_SECONDS = 0.01
+"""So long after a part has begun another thread helps with those that are ready."""
+PATIENCE_SECONDS = 0.03
+"""The same where parts compute in this process; so long the event loop stands still for one of them, too."""
 NO_PLACE_SECONDS = 0.005
 """So long a view waits before it asks again a component that had no place for it."""
 HURRY_SECONDS = 0.25
@@ -66,6 +68,8 @@ class Patience:
     """Whether the event loop stands still for the views of a page: not where it has just been in vain."""
 
     def __init__(self, *, stands_still: bool) -> None:
+        self.seconds = PATIENCE_SECONDS if stands_still else HELP_SECONDS
+        """How long one part may keep the others waiting before another thread helps."""
         self._lost_until = 0.0 if stands_still else float("inf")
 
     def lasts(self, now: float) -> bool:
@@ -160,7 +164,7 @@ class View:
             open_ones = [asked for asked in self._asked.values() if asked.answer is None]
             if not open_ones:
                 return None
-            helped_in = self._last_began_at + HELP_SECONDS - now
+            helped_in = self._last_began_at + self._patience.seconds - now
             began = sum(asked.began_at is not None for asked in open_ones)
             # Threads that have begun nothing wait for a place; more of them would not help.
             may_begin = not self._working or (helped_in <= 0 and self._working == began)
@@ -173,7 +177,7 @@ class View:
                 self._patience.lose(now)
             ends = [(asked.began_at or asked.ready_at or now) + asked.seconds - now for asked in open_ones]
             if waiting or self._is_patient:
-                ends += [helped_in if helped_in > 0 else HELP_SECONDS]
+                ends += [helped_in if helped_in > 0 else self._patience.seconds]
             if waiting and now < self._no_place_until:
                 ends += [self._no_place_until - now]
             return max(min(ends), 0.0)

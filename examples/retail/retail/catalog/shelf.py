@@ -22,8 +22,6 @@ from retail.reading import Reading
 
 EDITIONS_KEPT = 4
 """In memory; several, since a process may read several databases."""
-WORDS_MAX = 8
-"""Words that are looked for; more are ignored."""
 FIRST_EDITION = UUID(int=0)
 
 
@@ -71,7 +69,7 @@ class Shelf:
 
     def find(self, *, category: str = "", text: str = "", withdrawn: bool = False, first: int = 0, count: int) -> Found:
         """Products by category and by words of their present name."""
-        words = [word.lower() for word in text.split()[:WORDS_MAX]]
+        words = [word.lower() for word in text.split()]
         listed = self.by_category.get(category, {}) if category else self.products
         found = [
             product_id
@@ -87,7 +85,10 @@ _kept: dict[UUID, Shelf] = {}
 
 def shelf_of(reading: Reading) -> Shelf:
     """The catalogue as it is now."""
-    edition = reading.scalar(_EDITION) or FIRST_EDITION
+    edition = reading.scalar(_EDITION)
+    if edition is None:
+        # It has not changed since there are editions; whatever it holds has no name yet.
+        return _read(reading)
     found = _kept.get(edition)
     if found is None:
         found = _read(reading)
