@@ -211,12 +211,13 @@ class SqlStore(SqlOutbox, SqlParking, SqlLetters, SqlTime, SqlReplay):
         self.check_fence(connection, fence, expires_at)
 
     def verify_fence(self, connection: DbConnection, fence: Fence) -> bool:
-        held = {(name, owner, epoch) for name, owner, epoch, _, _ in self.leases(connection)}
-        version = connection.cursor().execute(self.sql.HANDLERS_VERSION).fetchone()[0]
+        rows = connection.cursor().execute(self.sql.FENCE).fetchall()
+        held = {(name, owner, epoch) for name, owner, epoch, _, _ in rows}
+        _, _, _, version, any_parked = rows[0]
         self._require_fence(
             fence, sum(1 for one in fence.leases.values() if (one.name, one.owner, one.epoch) in held), version
         )
-        return connection.cursor().execute(self.sql.ANY_PARKED).fetchone() is not None
+        return bool(any_parked)
 
     def check_fence(self, connection: DbConnection, fence: Fence, expires_at: float | None) -> None:
         if expires_at is None:

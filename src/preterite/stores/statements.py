@@ -132,6 +132,11 @@ DELETE FROM preterite_later WHERE type = (SELECT event_type FROM preterite_handl
     HANDLERS_CHANGED = "UPDATE preterite_component SET handlers_version = handlers_version + 1"
     HANDLERS_VERSION = "SELECT handlers_version FROM preterite_component"
     HANDLERS_VERSION_LOCKED = HANDLERS_VERSION
+    # Everything that a batch checks before it begins, at once: a row per lease.
+    FENCE = """
+SELECT l.name, l.owner, l.epoch, c.handlers_version, EXISTS (SELECT 1 FROM preterite_parked)
+FROM preterite_component c LEFT JOIN preterite_lease l
+"""
     HANDLERS = "SELECT name, event_type, lane_group, retired_at IS NOT NULL FROM preterite_handler ORDER BY name"
 
     START_CURSOR = """

@@ -22,6 +22,7 @@ class SimulatedLog(MemoryLog):
         super().__init__(identity)
         self._scheduler = scheduler
         self.may_lose: Callable[[], bool] = lambda: True
+        self._loses = False
 
     def take_over(self, streams: Sequence[Stream], epoch: int, nonce: bytes) -> Mapping[Stream, StreamEnd]:
         self._reach("claim")
@@ -36,7 +37,9 @@ class SimulatedLog(MemoryLog):
             super().append(records[: len(records) // 2])
             raise StoreUnavailable("The log has gone away in the middle of an append.")
         confirmed = self._append(records)
-        if self.may_lose() and self._strikes(LOSES):
+        # What may be lost once may always be; asking reads every database.
+        self._loses = self._loses or self.may_lose()
+        if self._loses and self._strikes(LOSES):
             self._lose(records[-1].stream)
         self._answer("append")
         return confirmed

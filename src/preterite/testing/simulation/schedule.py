@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha256
+from typing import Any
 
 from greenlet import greenlet
 
@@ -55,12 +56,12 @@ class History:
     lines: list[str] = field(default_factory=list[str])
     count: int = 0
     marks: Counter[str] = field(default_factory=Counter[str])
-    _hash: str = ""
+    _hash: Any = field(default_factory=sha256)
 
     def note(self, line: str) -> None:
         """Add a line."""
         self.count += 1
-        self._hash = sha256(f"{self._hash}{line}".encode()).hexdigest()
+        self._hash.update(line.encode())
         self.lines.append(line)
         if len(self.lines) > 2 * HISTORY_LINES:
             del self.lines[:HISTORY_LINES]
@@ -72,7 +73,7 @@ class History:
     @property
     def hash(self) -> str:
         """The same for the same history."""
-        return self._hash[:16]
+        return self._hash.hexdigest()[:16]
 
 
 @dataclass
@@ -159,14 +160,17 @@ class Scheduler:
     def run(self, done: Callable[[], bool], seconds_max: float) -> bool:
         """Give turns until `done`, or for so many simulated seconds or turns; whether it is done."""
         end, last = self.clock.seconds + seconds_max, self.history.count + POINTS_MAX
+        chance = self._random.random
         while self.clock.seconds < end and self.history.count < last:
             if done():
                 return True
-            self._restart_due()
-            ready = [task for task in self._tasks if task.until <= self.clock.seconds]
+            if self._restarts:
+                self._restart_due()
+            now = self.clock.seconds
+            ready = [task for task in self._tasks if task.until <= now]
             if ready:
-                self._give_turn(self._random.choice(ready))
-                self.clock.pass_by(self._random.uniform(0.0, TURN_SECONDS_MAX))
+                self._give_turn(ready[int(chance() * len(ready))])
+                self.clock.seconds += chance() * TURN_SECONDS_MAX
                 continue
             waiting = [task.until for task in self._tasks] + [at for at, _ in self._restarts]
             self.clock.seconds = max(min(waiting, default=end), self.clock.seconds + 1e-6)

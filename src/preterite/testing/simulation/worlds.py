@@ -32,7 +32,7 @@ SAFETY_SECONDS = 600.0
 MORE_SAFETY_SECONDS = 40.0
 """How long things go on to fail once all is published: most of what waits comes due meanwhile."""
 LIVENESS_SECONDS = 900.0
-LOOK_SECONDS = 1.0
+LOOK_SECONDS = 3.0
 LATER_SECONDS = 300.0
 """A world ends once what is due so long after its users are done has been done; what is due later may wait."""
 SYSTEM_ID = UUID(int=5)
