@@ -21,6 +21,7 @@ from preterite.handling import Running
 from preterite.leases import LEASE_SECONDS, RENEW_SECONDS
 from preterite.log import Log
 from preterite.opened import OpenSystem
+from preterite.outbox import Relay
 from preterite.owners import new_owner
 from preterite.receiver import Receiver
 from preterite.store import Database, in_transaction, reaching
@@ -32,6 +33,8 @@ DUE_SECONDS_MIN = 0.02
 BACKOFF_SECONDS_MIN = 0.1
 BACKOFF_SECONDS_MAX = 5.0
 BEAT_SECONDS = 1.0
+BEGIN_SECONDS = 0.002
+"""How long a relay that has taken all there was waits before it looks for more, unless it is woken."""
 STOP_SECONDS = 10.0
 
 _logger = logging.getLogger("preterite")
@@ -73,6 +76,7 @@ class Host:
         self._wakes: dict[str, list[threading.Event]] = {name: [] for name in system.components}
         self._receivers_wakes: dict[str, list[threading.Event]] = {name: [] for name in system.components}
         self._threads: list[_Thread] = []
+        self._relays: dict[str, Relay] = {}
         self._receivers: dict[str, Receiver] = {}
         """By the name of their thread."""
 
@@ -82,7 +86,7 @@ class Host:
         self._system.wake_receivers = self._wake_receivers
         for name in self._system.components:
             owner = new_owner(self._system.randomness)
-            self._run(name, "relay", lambda name=name, owner=owner: self._system.relay(name, owner))
+            self._run_relay(name, owner)
             for number in range(self._receivers_each if self._system.has_handlers(name) else 0):
                 self._run_receiver(name, "receiver" if number == 0 else f"receiver {number + 1}")
         watcher = _Thread(
@@ -137,6 +141,19 @@ class Host:
         thread = _Thread(f"{component} {what}", make, self._stopping, wake)
         self._start(thread)
         return thread
+
+    def _run_relay(self, component: str, owner: str) -> None:
+        thread = self._run(component, "relay", lambda: self._relay(component, owner))
+        thread.did_something = lambda: self._let_others_begin(component, thread.wake)
+
+    def _let_others_begin(self, component: str, wake: threading.Event) -> None:
+        """Whom a relay has just told begins at once, not when the relay has looked again for what it would be told."""
+        if self._relays[component].has_taken_all:
+            wake.wait(BEGIN_SECONDS)
+
+    def _relay(self, component: str, owner: str) -> Relay:
+        made = self._relays[component] = self._system.relay(component, owner)
+        return made
 
     def _run_receiver(self, component: str, what: str) -> None:
         owner = new_owner(self._system.randomness)
@@ -290,7 +307,7 @@ class _Watcher:
         due = self._wait()
         for name in self._system.components:
             database = self._system.databases[name]
-            if database in due and (version := database.version()) != self._versions.get(name):
+            if database in due and (version := database.version(elsewhere=True)) != self._versions.get(name):
                 self._versions[name] = version
                 self._wake(name)
         if self._system.log in due and (version := self._system.log.version()) != self._log_version:

@@ -30,7 +30,7 @@ from preterite.instances import waited_for
 from preterite.items import Item, opened
 from preterite.log import Record, Stream
 from preterite.recoverability import DeadLetter, RetryLater
-from preterite.rows import DbConnection, Fence, Parked, Replaying
+from preterite.rows import Activity, DbConnection, Fence, Parked, Replaying
 from preterite.store import Store, reaching
 from preterite.topology import BoundHandler, Subscriptions
 from preterite.workplace import Batch, Workplace
@@ -93,8 +93,8 @@ class Source(Protocol):
         """Take this item for this transaction; false if it is no longer there to be run."""
         ...
 
-    def settle(self, connection: DbConnection, items: Sequence[Item]) -> None:
-        """Write that these items are done, and check everything; raises `Fenced`."""
+    def settle(self, connection: DbConnection, items: Sequence[Item], activity: Activity | None) -> None:
+        """Write that these items are done and how many were handled, and check everything; raises `Fenced`."""
         ...
 
 
@@ -323,9 +323,7 @@ class Inbox:
         wall = self._clock.wall()
         for (publisher, what), count in _passed_over(items).items() if source.mode is None else ():
             self._store.count_passed_over(connection, publisher, what, count, wall)
-        if handled:
-            self._store.count_handled(connection, int(wall // 60), handled)
-        source.settle(connection, items)
+        source.settle(connection, items, Activity(int(wall // 60), handled) if handled else None)
 
     def _fitting(self, connection: DbConnection, parked: Sequence[tuple[int, Parked]], items: int) -> int:
         """How many items, from the first on, can be settled before too much is parked; raises `ParkingFull` if none."""

@@ -71,7 +71,7 @@ class Relay:
         self._leases = Leases(self._store, clock, owner, [RELAY])
         self._streams: dict[int, StreamNumbers] = {}
         self._epoch = 0
-        self._unsaved = self._forgets = self._more = False
+        self._unsaved = self._forgets = self._has_taken_all = False
         self._healed_at = self._head_at = self._maintained_at = self._pruned_at = self._saved_at = float("-inf")
 
     def step(self) -> bool:
@@ -103,6 +103,11 @@ class Relay:
             self._epoch = 0
             return False
         return bool(numbered or sent)
+
+    @property
+    def has_taken_all(self) -> bool:
+        """Whether the last round took all that was in the outbox."""
+        return self._has_taken_all
 
     @property
     def is_broken(self) -> bool:
@@ -168,13 +173,16 @@ class Relay:
 
     def _number(self, lease: Lease) -> Fresh:
         """Give the next numbers; what has just got one need not be read from the journal."""
-        if not self._more and not self._store.has_outbox(self._connection):
-            return {}
         epoch, self._epoch = self._epoch, 0  # whatever fails from here on: take over again, and read what was committed
-        with self._under(lease):
-            if self._forgets:
+        now = self._leases.server_time()
+        if not self._forgets:
+            numbered = self._store.number_alone(self._connection, lease, now, NUMBER_EVENTS)
+        elif self._store.has_outbox(self._connection):
+            with self._under(lease):
                 self._suppress(lease)
-            numbered = self._store.number(self._connection, lease, self._leases.server_time(), NUMBER_EVENTS)
+                numbered = self._store.number(self._connection, lease, now, NUMBER_EVENTS)
+        else:
+            numbered = ()
         fresh: Fresh = {}
         for partition, run in groupby(numbered, key=itemgetter(0)):
             stream = self._stream(partition)
@@ -183,7 +191,7 @@ class Relay:
             ]
             last = fresh[partition][-1]
             self._streams[partition] = self._streams[partition]._replace(last_number=last.number, last_id=last.event_id)
-        self._epoch, self._more = epoch, len(numbered) == NUMBER_EVENTS
+        self._epoch, self._has_taken_all = epoch, len(numbered) < NUMBER_EVENTS
         return fresh
 
     def _suppress(self, lease: Lease) -> None:

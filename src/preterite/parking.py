@@ -18,6 +18,7 @@ from preterite.handling import HandlerRaised, Handling
 from preterite.items import opened
 from preterite.recoverability import DeadLetter, Decision, Recoverability, RetryBudget, RetryLater
 from preterite.rows import (
+    Activity,
     DbConnection,
     Failure,
     Fence,
@@ -157,8 +158,7 @@ class Parking:
             raise HandlerFailed(row.handler or "(none)", f"{row.type}: no such handler is declared here")
         self._handling.call(batch, bound, [item], 0, row.replay)
         self._handling.write_outbox(batch)
-        self._store.count_handled(connection, int(self._clock.wall() // 60), 1)
-        self._store.check_fence(connection, fence, renewal())
+        self._store.check_fence(connection, fence, renewal(), Activity(int(self._clock.wall() // 60), 1))
 
     def _after_failure(self, row: Parked, error: BaseException) -> Parked:
         if isinstance(error, _Unreadable):

@@ -145,6 +145,13 @@ class Fence(NamedTuple):
     handlers_version: int
 
 
+class Activity(NamedTuple):
+    """How many events a transaction has handled, in which minute of machine time."""
+
+    minute: int
+    handled: int
+
+
 @dataclass(frozen=True)
 class Failure:
     """One failed attempt, as an operator wants to see it."""

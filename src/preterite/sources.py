@@ -10,7 +10,7 @@ from preterite.contracts import Tick
 from preterite.errors import Fenced
 from preterite.items import Item
 from preterite.log import Cursor, Stream, stream_of
-from preterite.rows import DbConnection, Fence, LaterRow, Move, Renewal, Replay, ReplayCursor, Replaying
+from preterite.rows import Activity, DbConnection, Fence, LaterRow, Move, Renewal, Replay, ReplayCursor, Replaying
 from preterite.standstills import Standstill
 from preterite.store import Store
 from preterite.topology import BoundHandler
@@ -46,7 +46,7 @@ class LiveStreams:
         """It is there: the cursor is checked at the end."""
         return True
 
-    def settle(self, connection: DbConnection, items: Sequence[Item]) -> None:
+    def settle(self, connection: DbConnection, items: Sequence[Item], activity: Activity | None) -> None:
         """Move the cursors from where they were read to the last record of each stream in the batch."""
         ends = dict(self.cursors)
         for stream, run in groupby([item.record for item in items], key=stream_of):
@@ -57,7 +57,7 @@ class LiveStreams:
         for move in moves:
             if move.stream in self.stopped and move.new.number >= self.stopped[move.stream].before:
                 self.store.stop_stream(connection, move.stream, None)
-        self.store.move_cursors(connection, moves, self.fence, self.renewal())
+        self.store.move_cursors(connection, moves, self.fence, self.renewal(), activity)
 
 
 @dataclass(frozen=True)
@@ -92,9 +92,9 @@ class DueCommands:
             self.store.add_later(connection, [self.next_tick(self.handlers(item)[0], item.event)])
         return True
 
-    def settle(self, connection: DbConnection, items: Sequence[Item]) -> None:
+    def settle(self, connection: DbConnection, items: Sequence[Item], activity: Activity | None) -> None:
         """Check that the work is still this worker's."""
-        self.store.check_fence(connection, self.fence, self.renewal())
+        self.store.check_fence(connection, self.fence, self.renewal(), activity)
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ class History:
         """It is there: the replay's cursor is checked at the end."""
         return True
 
-    def settle(self, connection: DbConnection, items: Sequence[Item]) -> None:
+    def settle(self, connection: DbConnection, items: Sequence[Item], activity: Activity | None) -> None:
         """Move the replay on, and join live reading where both stand at the same number."""
         ends = {item.record.stream: item.record for item in items}
         fed = sum(1 for item in items if self.handlers(item))
@@ -142,7 +142,7 @@ class History:
                 joined = self.store.join_replay(connection, was._replace(cursor=new))
                 if not joined:
                     raise Fenced(f"Live reading of {stream} has moved on; nothing was written.")
-        self.store.check_fence(connection, self.fence, self.renewal())
+        self.store.check_fence(connection, self.fence, self.renewal(), activity)
 
     def _is_for(self, handler: str, item: Item) -> bool:
         """Whether this is history that the handler wants, or came in since the replay began."""

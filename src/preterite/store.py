@@ -17,6 +17,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 from preterite.errors import StoreUnavailable, TransactionConflict
 from preterite.log import Cursor, Stream
 from preterite.rows import (
+    Activity,
     Counts,
     CursorState,
     DbConnection,
@@ -165,9 +166,16 @@ class Store(OutboxStore, LeaseStore, TimeStore, LetterStore, ReplayStore, Protoc
         ...
 
     def move_cursors(
-        self, connection: DbConnection, moves: Sequence[Move], fence: Fence, expires_at: float | None
+        self,
+        connection: DbConnection,
+        moves: Sequence[Move],
+        fence: Fence,
+        expires_at: float | None,
+        activity: Activity | None = None,
     ) -> None:
         """The last statements of a batch: move the cursors, check everything, renew the leases if told until when.
+
+        What was handled is added to what was before in the same minute.
 
         Raises `Fenced` unless every cursor still is where it was read, every lease is held, and the set of
         handlers is the one the worker knows. The caller then rolls back.
@@ -182,16 +190,14 @@ class Store(OutboxStore, LeaseStore, TimeStore, LetterStore, ReplayStore, Protoc
         """
         ...
 
-    def check_fence(self, connection: DbConnection, fence: Fence, expires_at: float | None) -> None:
-        """The same check and renewal for work that moves no cursor; raises `Fenced`."""
+    def check_fence(
+        self, connection: DbConnection, fence: Fence, expires_at: float | None, activity: Activity | None = None
+    ) -> None:
+        """The same check, renewal and count for work that moves no cursor; raises `Fenced`."""
         ...
 
     def stop_stream(self, connection: DbConnection, stream: Stream, reason: str | None) -> None:
         """Mark a stream as standing still, with the reason; or as moving again."""
-        ...
-
-    def count_handled(self, connection: DbConnection, minute: int, handled: int) -> None:
-        """Add to the number of events handled in this minute of machine time."""
         ...
 
     def count_passed_over(self, connection: DbConnection, publisher: str, what: str, count: int, now: float) -> None:
@@ -349,8 +355,11 @@ class Database(Protocol):
         """The promise that holds under the settings found, in one sentence; raises `NotDurable` if none does."""
         ...
 
-    def version(self) -> int:
-        """A number that changes when another connection has committed; a hint for waking up."""
+    def version(self, *, elsewhere: bool = False) -> int:
+        """A number that changes when another connection has committed; a hint for waking up.
+
+        With `elsewhere` it need not change by what was announced here: whoever waits here was woken by that already.
+        """
         ...
 
     def announce(self) -> None:

@@ -37,6 +37,10 @@ class OutboxStore(Protocol):
         """
         ...
 
+    def number_alone(self, connection: DbConnection, lease: Lease, now: float, limit: int) -> Sequence[Numbered]:
+        """The same in a transaction of its own, outside of any; nothing is locked where the outbox is empty."""
+        ...
+
     def stream_numbers(self, connection: DbConnection) -> Sequence[StreamNumbers]:
         """How far each partition is numbered and confirmed. Reads only."""
         ...

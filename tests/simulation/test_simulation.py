@@ -8,15 +8,16 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
+from uuid import UUID
 
 import pytest
 
 from preterite.inbox import Inbox, Pair
 from preterite.stores.sqlite import SqliteStore
-from preterite.testing.simulation import MARKS, Outcome, shortest, simulate, unreached
+from preterite.testing.simulation import MARKS, Outcome, model, shortest, simulate, unreached
 from preterite.testing.simulation.__main__ import main
 from preterite.testing.simulation.faults import RATES
-from preterite.testing.simulation.marks import LOST_IN_LOG, RELAY_OVERTAKEN, TAKEN_BEFORE
+from preterite.testing.simulation.marks import DEAD, LOST_IN_LOG, RELAY_OVERTAKEN, TAKEN_BEFORE
 
 SEEDS = 25
 RARE = {RELAY_OVERTAKEN, TAKEN_BEFORE, LOST_IN_LOG}
@@ -82,12 +83,30 @@ def test_a_core_that_does_not_hold_up_a_lane_is_found_out(monkeypatch: pytest.Mo
 
 @pytest.mark.rule(1)
 def test_a_core_that_moves_no_cursor_with_the_effects_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    def move_cursors(self: SqliteStore, connection: Any, moves: Any, fence: Any, expires_at: Any) -> None:
-        self.check_fence(connection, fence, expires_at)
+    def move_cursors(
+        self: SqliteStore, connection: Any, moves: Any, fence: Any, expires_at: Any, activity: Any = None
+    ) -> None:
+        self.check_fence(connection, fence, expires_at, activity)
 
     monkeypatch.setattr(SqliteStore, "move_cursors", move_cursors)
 
     assert next(_first_violations("I2"), None) is not None
+
+
+def test_a_delivery_whose_end_is_dead_waits_for_a_person_and_breaks_no_promise(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def cannot_give_up(connection: Any, handler: str, cause: UUID, key: UUID) -> None:
+        if handler == "give up":
+            raise RuntimeError("cannot")
+        effect(connection, handler, cause, key)
+
+    effect: Any = vars(model)["_effect"]
+    monkeypatch.setattr(model, "_effect", cannot_give_up)
+    outcome = simulate(1)
+
+    assert outcome.violations == []
+    assert outcome.marks[DEAD] > 3
 
 
 def test_the_command_runs_so_many_worlds_and_says_what_happened_in_them(capsys: pytest.CaptureFixture[str]) -> None:
@@ -100,8 +119,10 @@ def test_the_command_runs_so_many_worlds_and_says_what_happened_in_them(capsys: 
 
 
 def test_a_failing_history_is_made_shorter(monkeypatch: pytest.MonkeyPatch) -> None:
-    def move_cursors(self: SqliteStore, connection: Any, moves: Any, fence: Any, expires_at: Any) -> None:
-        self.check_fence(connection, fence, expires_at)
+    def move_cursors(
+        self: SqliteStore, connection: Any, moves: Any, fence: Any, expires_at: Any, activity: Any = None
+    ) -> None:
+        self.check_fence(connection, fence, expires_at, activity)
 
     monkeypatch.setattr(SqliteStore, "move_cursors", move_cursors)
     whole = next(one for seed in range(1, SEEDS + 1) if (one := simulate(seed, purchases=40)).violations)

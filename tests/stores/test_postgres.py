@@ -1,22 +1,27 @@
 """The PostgreSQL store passes the suite of all stores."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 import postgres
 import psycopg
 import pytest
+from processes import PATIENCE_SECONDS, until
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from preterite.clock import SystemClock, SystemRandomness
+from preterite.errors import Fenced
+from preterite.log import Record, Stream
 from preterite.postgres_server import GuardedConnection
 from preterite.rows import Fence
 from preterite.sessions import Binding
 from preterite.store import Database
 from preterite.stores.postgres import PostgresDatabase
 from preterite.testing.conformance import StoreConformance
-from preterite.testing.conformance.store_steps import IDENTITY, take, transaction
+from preterite.testing.conformance.store_steps import IDENTITY, LATER, outbox_row, publish, take, transaction
 
 
 class TidyDatabase(PostgresDatabase):
@@ -90,6 +95,82 @@ def test_nobody_takes_over_from_whoever_has_checked_its_leases_and_not_committed
 
     with pytest.raises(psycopg.errors.LockNotAvailable):
         take(database.store, taker, "partition/0", "somebody else")
+
+
+@pytest.fixture
+def sales(database: Database) -> GuardedConnection:
+    """A connection to the migrated and identified database."""
+    connection = database.connect()
+    database.store.migrate(connection)
+    with transaction(database.store, connection):
+        database.store.identify(connection, IDENTITY)
+    return connection
+
+
+def test_whoever_numbers_while_its_lease_is_taken_waits_and_numbers_nothing(
+    database: Database, sales: GuardedConnection
+) -> None:
+    """Its statement saw the outbox before it waited for the lease; so it must not go by what it saw."""
+    lease, taker = take(database.store, sales), database.connect()
+    publish(database.store, sales, [outbox_row("a")])
+    with ThreadPoolExecutor(1) as pool:
+        with transaction(database.store, taker):
+            state = next(one for one in database.store.leases(taker) if one.name == lease.name)
+            database.store.take_lease(taker, state, "somebody else", LATER)
+            numbering = pool.submit(database.store.number_alone, sales, lease, 0.0, 100)
+            until(lambda: waits_for_a_lock(database), "the lease is waited for")
+        with pytest.raises(Fenced):
+            numbering.result(PATIENCE_SECONDS)
+
+    assert database.store.outbox(sales) == [b"a"]
+    assert database.store.stream_numbers(sales)[0].last_number == 0
+
+
+def test_numbers_go_on_from_where_a_stream_is_once_it_is_locked(database: Database, sales: GuardedConnection) -> None:
+    lease, other = take(database.store, sales), database.connect()
+    publish(database.store, sales, [outbox_row("a")])
+    with ThreadPoolExecutor(1) as pool:
+        with transaction(database.store, other):
+            database.store.adopt(other, [Record(Stream("sales", 0), "void", 1, 1, b"", b"lost")], 0.0)
+            numbering = pool.submit(database.store.number_alone, sales, lease, 0.0, 100)
+            until(lambda: waits_for_a_lock(database), "the stream is waited for")
+        numbered = numbering.result(PATIENCE_SECONDS)
+
+    assert [(number, envelope) for _, number, _, envelope in numbered] == [(2, b"a")]
+    assert database.store.stream_numbers(sales)[0].last_number == 2
+
+
+def test_numbers_wait_for_the_disk_whatever_the_session_says(database: Database, sales: GuardedConnection) -> None:
+    lease = take(database.store, sales)
+    sales.execute("SET synchronous_commit TO off")
+    publish(database.store, sales, [outbox_row("a")])
+    written = sales.execute("SELECT pg_current_wal_insert_lsn()").fetchone()
+    database.store.number_alone(sales, lease, 0.0, 100)
+    flushed = sales.execute("SELECT pg_current_wal_flush_lsn() > %s::pg_lsn", written).fetchone()
+
+    assert flushed == (True,)
+
+
+def waits_for_a_lock(database: Database) -> bool:
+    """Whether any session of this database does; asked outside of transactions, which see one moment only."""
+    query = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    with closing(database.connect()) as connection:
+        return connection.execute(query).fetchone() is not None
+
+
+@pytest.mark.parametrize("database", ["direct"], indirect=True)
+def test_whoever_waits_is_not_woken_twice_by_what_its_own_process_announces(database: Database) -> None:
+    assert isinstance(database, PostgresDatabase)
+    other = PostgresDatabase(database.place.conninfo)
+    heard, heard_elsewhere, heard_by_other = database.version(), database.version(elsewhere=True), other.version()
+    database.announce()
+    until(lambda: other.version() != heard_by_other, "the own hint is out")
+    other.announce()
+    until(lambda: database.version(elsewhere=True) != heard_elsewhere, "the other's is heard")
+    other.close()
+
+    assert database.version(elsewhere=True) == heard_elsewhere + 1
+    assert database.version() == heard + 2
 
 
 def test_the_transactions_of_a_batch_are_isolated_and_those_of_users_are_not(database: Database) -> None:

@@ -49,7 +49,7 @@ def test_history_does_not_join_where_live_reading_stood_by_what_a_worker_remembe
             )
             store.begin(connection)
             with pytest.raises(Fenced, match="Live reading of sales/"):
-                history.settle(connection, items)
+                history.settle(connection, items, None)
             connection.rollback()
             still = [one.stream for one in store.replay_cursors(connection)]
 

@@ -18,7 +18,7 @@ from psycopg.errors import DuplicateObject, DuplicateSchema, DuplicateTable, Inv
 
 from preterite import postgres_server
 from preterite.errors import NotMigrated, UsageError
-from preterite.rows import DbConnection, Fence, Lease, Move, Numbered, OutboxRow
+from preterite.rows import Activity, DbConnection, Fence, Lease, Move, Numbered, OutboxRow
 from preterite.store import Database, TableChange
 from preterite.stores.postgres_floor import Floor, raised
 from preterite.stores.postgres_statements import PostgresStatements
@@ -48,6 +48,7 @@ class PostgresDatabase:
         self._listener = postgres_server.Listener(self.place, CHANNEL)
         self._lock = threading.Lock()
         self._teller: postgres_server.GuardedConnection | None = None
+        self._told = 0
         self._vacuum_at = 0.0
         self._vacuum_seconds = VACUUM_SECONDS_MIN
 
@@ -110,8 +111,8 @@ class PostgresDatabase:
         finally:
             connection.close()
 
-    def version(self) -> int:
-        return self._listener.version()
+    def version(self, *, elsewhere: bool = False) -> int:
+        return self._listener.version() + (0 if elsewhere else self._told)
 
     def fileno(self) -> int | None:
         return self._listener.fileno()
@@ -119,9 +120,11 @@ class PostgresDatabase:
     def announce(self) -> None:
         """Hints are worth no failure."""
         with self._lock:
+            self._told += 1
             try:
                 if self._teller is None:
                     self._teller = self.connect()
+                    self._listener.own_backend = self._teller.info.backend_pid
                 postgres_server.notify(self._teller, CHANNEL)
             except Exception:
                 self._close_teller()
@@ -238,19 +241,28 @@ class PostgresStore(SqlStore):
         self._require_fence(fence, held, version)
         return any_parked
 
-    def check_fence(self, connection: DbConnection, fence: Fence, expires_at: float | None) -> None:
-        self.move_cursors(connection, [], fence, expires_at)
+    def check_fence(
+        self, connection: DbConnection, fence: Fence, expires_at: float | None, activity: Activity | None = None
+    ) -> None:
+        self.move_cursors(connection, [], fence, expires_at, activity)
 
     def move_cursors(
-        self, connection: DbConnection, moves: Sequence[Move], fence: Fence, expires_at: float | None
+        self,
+        connection: DbConnection,
+        moves: Sequence[Move],
+        fence: Fence,
+        expires_at: float | None,
+        activity: Activity | None = None,
     ) -> None:
         rows = [(*move.stream, move.read.number, move.read.event_id, *move.new) for move in moves]
         renewing = () if expires_at is None else (expires_at,)
         statement = self.own.MOVE_CURSORS if expires_at is None else self.own.MOVE_CURSORS_AND_RENEW
-        values = (*_columns(rows, 7), *renewing, *_lease_columns(fence.leases.values()))
-        moved, held, version = connection.cursor().execute(statement, values).fetchone()
+        values = (*_columns(rows, 7), *renewing, *_lease_columns(fence.leases.values()), *(activity or (0, 0)))
+        moved, held, version, counted = connection.cursor().execute(statement, values).fetchone()
         self._require_moved(moved, moves)
         self._require_fence(fence, held, version)
+        if activity is not None:
+            self._forget_activity(connection, activity, counted)
 
     # outbox
 
@@ -272,12 +284,13 @@ class PostgresStore(SqlStore):
         return partial(connection.cursor().execute, self.sql.ADD_TO_OUTBOX)
 
     def number(self, connection: DbConnection, lease: Lease, now: float, limit: int) -> Sequence[Numbered]:
-        cursor = connection.cursor()
-        held, _ = cursor.execute(self.own.LOCK_STREAMS, (lease.name, lease.owner, lease.epoch)).fetchone()
-        self._require_held(lease, held == 1)
-        return sorted(
-            cursor.execute(self.own.MOVE_TO_JOURNAL, (_floor_of(connection), limit, now), binary=True).fetchall()
-        )
+        values = (_floor_of(connection), limit, lease.name, lease.owner, lease.epoch, now)
+        rows = connection.cursor().execute(self.own.MOVE_TO_JOURNAL, values, binary=True).fetchall()
+        self._require_held(lease, (None, None, None, None) not in rows)
+        return sorted(rows)
+
+    def number_alone(self, connection: DbConnection, lease: Lease, now: float, limit: int) -> Sequence[Numbered]:
+        return self.number(connection, lease, now, limit)
 
 
 def _floor_of(connection: Any) -> int:

@@ -37,23 +37,27 @@ SELECT partition, event_id, envelope
 FROM unnest(%b::int[], %b::bytea[], %b::bytea[]) WITH ORDINALITY AS o (partition, event_id, envelope, place)
 ORDER BY place
 """
-    # Locked here, read in the next statement (rule R6).
-    LOCK_STREAMS = """
-WITH held AS (SELECT 1 FROM preterite_lease WHERE name = ? AND owner = ? AND epoch = ? FOR NO KEY UPDATE),
-locked AS (SELECT 1 FROM preterite_stream ORDER BY partition FOR UPDATE)
-SELECT (SELECT count(*) FROM held), (SELECT count(*) FROM locked)
-"""
     # Rows that are committed are moved, whatever their ids, in the order of these: the floor is not a place to go on
-    # from (rule R5) but an id below which nobody can commit any more.
+    # from (rule R5) but an id below which nobody can commit any more. One statement, one round trip, one commit that
+    # waits for the disk; nothing is locked where there is nothing to move. The lease's row decides who moves: whoever
+    # takes it over waits for this statement, so nobody else has numbered since its snapshot (rule R6), and a stream's
+    # number is read as it is once it is locked. Without the lease nothing is moved, and a row of nulls says so.
     MOVE_TO_JOURNAL = """
-WITH moved AS (
-    DELETE FROM preterite_outbox WHERE id = ANY (ARRAY(
-        SELECT id FROM preterite_outbox WHERE id > ? ORDER BY id LIMIT ?))
+WITH due AS MATERIALIZED (
+    SELECT id FROM preterite_outbox WHERE id > ? ORDER BY id LIMIT ?
+), held AS MATERIALIZED (
+    SELECT set_config('synchronous_commit', 'on', true) FROM preterite_lease
+    WHERE name = ? AND owner = ? AND epoch = ? AND EXISTS (SELECT 1 FROM due) FOR NO KEY UPDATE
+), moved AS (
+    DELETE FROM preterite_outbox WHERE id = ANY (ARRAY(SELECT id FROM due)) AND EXISTS (SELECT 1 FROM held)
     RETURNING id, partition, event_id, envelope
+), locked AS MATERIALIZED (
+    SELECT partition, last_number FROM preterite_stream
+    WHERE partition IN (SELECT partition FROM moved) ORDER BY partition FOR UPDATE
 ), numbered AS (
     SELECT m.partition, s.last_number + row_number() OVER (PARTITION BY m.partition ORDER BY m.id) AS number,
         m.event_id, m.envelope
-    FROM moved m JOIN preterite_stream s USING (partition)
+    FROM moved m JOIN locked s USING (partition)
 ), journaled AS (
     INSERT INTO preterite_journal (partition, number, event_id, numbered_at, envelope)
     SELECT partition, number, event_id, ?, envelope FROM numbered
@@ -63,6 +67,7 @@ WITH moved AS (
     WHERE s.partition = n.partition
 )
 SELECT partition, number, event_id, envelope FROM numbered
+UNION ALL SELECT NULL, NULL, NULL, NULL WHERE EXISTS (SELECT 1 FROM due) AND NOT EXISTS (SELECT 1 FROM held)
 """
     VACUUM_OUTBOX = "VACUUM (SKIP_LOCKED, INDEX_CLEANUP on) preterite_outbox"
     HOLDS_LEASE = Statements.HOLDS_LEASE + " FOR NO KEY UPDATE"
@@ -89,9 +94,16 @@ WITH moved AS (
         AS m (publisher, partition, was_number, was_id, number, event_id, epoch)
     WHERE (c.publisher, c.partition, c.number, c.event_id) = (m.publisher, m.partition, m.was_number, m.was_id)
     RETURNING 1
-), held AS ({held})
+), held AS ({held}), counted AS (
+    INSERT INTO preterite_activity (minute, session, handled)
+    SELECT minute, pg_backend_pid(), handled FROM (VALUES (%b::bigint, %b::bigint)) AS a (minute, handled)
+    WHERE handled > 0
+    ON CONFLICT (minute, session) DO UPDATE SET handled = preterite_activity.handled + excluded.handled
+    RETURNING handled
+)
 SELECT (SELECT count(*) FROM moved), (SELECT count(*) FROM held),
-    (SELECT handlers_version FROM (SELECT handlers_version FROM preterite_component FOR SHARE) AS locked)
+    (SELECT handlers_version FROM (SELECT handlers_version FROM preterite_component FOR SHARE) AS locked),
+    (SELECT handled FROM counted)
 """
     _LOCK_LEASES = """
 SELECT 1 FROM preterite_lease l JOIN unnest(%b::text[], %b::text[], %b::bigint[]) AS f (name, owner, epoch)
@@ -103,10 +115,6 @@ USING (name, owner, epoch) FOR NO KEY UPDATE OF l
 WITH held AS (SELECT 1 FROM preterite_lease WHERE name = ? AND owner = ? AND epoch = ? FOR NO KEY UPDATE)
 UPDATE preterite_stream s SET confirmed = c.number FROM unnest(%b::int[], %b::bigint[]) AS c (partition, number)
 WHERE s.partition = c.partition AND EXISTS (SELECT 1 FROM held)
-"""
-    COUNT_HANDLED = """
-INSERT INTO preterite_activity (minute, session, handled) VALUES (?, pg_backend_pid(), ?)
-ON CONFLICT (minute, session) DO UPDATE SET handled = preterite_activity.handled + excluded.handled RETURNING handled
 """
     FORGET_ACTIVITY = """
 DELETE FROM preterite_activity WHERE (minute, session) IN (

@@ -10,6 +10,7 @@ from preterite.errors import Fenced, WrongDatabase
 from preterite.log import Cursor, Stream
 from preterite.rows import (
     LATER,
+    Activity,
     Counts,
     CursorState,
     DbConnection,
@@ -200,7 +201,12 @@ class SqlStore(SqlOutbox, SqlParking, SqlLetters, SqlTime, SqlReplay):
         connection.cursor().execute(self.sql.SET_CURSOR, (*cursor, *stream))
 
     def move_cursors(
-        self, connection: DbConnection, moves: Sequence[Move], fence: Fence, expires_at: float | None
+        self,
+        connection: DbConnection,
+        moves: Sequence[Move],
+        fence: Fence,
+        expires_at: float | None,
+        activity: Activity | None = None,
     ) -> None:
         cursor = connection.cursor()
         cursor.executemany(
@@ -208,7 +214,7 @@ class SqlStore(SqlOutbox, SqlParking, SqlLetters, SqlTime, SqlReplay):
             [(*move.new, *move.stream, move.read.number, move.read.event_id) for move in moves],
         )
         self._require_moved(cursor.rowcount if moves else 0, moves)
-        self.check_fence(connection, fence, expires_at)
+        self.check_fence(connection, fence, expires_at, activity)
 
     def verify_fence(self, connection: DbConnection, fence: Fence) -> bool:
         rows = connection.cursor().execute(self.sql.FENCE).fetchall()
@@ -219,7 +225,12 @@ class SqlStore(SqlOutbox, SqlParking, SqlLetters, SqlTime, SqlReplay):
         )
         return bool(any_parked)
 
-    def check_fence(self, connection: DbConnection, fence: Fence, expires_at: float | None) -> None:
+    def check_fence(
+        self, connection: DbConnection, fence: Fence, expires_at: float | None, activity: Activity | None = None
+    ) -> None:
+        if activity is not None:
+            counted = connection.cursor().execute(self.sql.COUNT_HANDLED, activity).fetchone()[0]
+            self._forget_activity(connection, activity, counted)
         if expires_at is None:
             self.verify_fence(connection, fence)
             return
@@ -243,11 +254,10 @@ class SqlStore(SqlOutbox, SqlParking, SqlLetters, SqlTime, SqlReplay):
     def stop_stream(self, connection: DbConnection, stream: Stream, reason: str | None) -> None:
         connection.cursor().execute(self.sql.STOP_STREAM, (reason, *stream))
 
-    def count_handled(self, connection: DbConnection, minute: int, handled: int) -> None:
-        cursor = connection.cursor()
-        first = cursor.execute(self.sql.COUNT_HANDLED, (minute, handled)).fetchone()[0] == handled
-        if first:
-            cursor.execute(self.sql.FORGET_ACTIVITY, (minute - ACTIVITY_MINUTES_KEPT,))
+    def _forget_activity(self, connection: DbConnection, activity: Activity, counted: int) -> None:
+        """Forget what is too old, where these were the first of their minute."""
+        if counted == activity.handled:
+            connection.cursor().execute(self.sql.FORGET_ACTIVITY, (activity.minute - ACTIVITY_MINUTES_KEPT,))
 
     def count_passed_over(self, connection: DbConnection, publisher: str, what: str, count: int, now: float) -> None:
         connection.cursor().execute(self.sql.COUNT_PASSED_OVER, (publisher, what, count, now, now))

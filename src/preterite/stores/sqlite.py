@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from preterite import sqlite_file
-from preterite.rows import DbConnection
-from preterite.store import Database, TableChange
+from preterite.rows import DbConnection, Lease, Numbered
+from preterite.store import Database, TableChange, in_transaction
 from preterite.stores.sql_store import SqlStore
 from preterite.stores.statements import Statements
 
@@ -106,7 +106,7 @@ class SqliteDatabase:
         finally:
             connection.close()
 
-    def version(self) -> int:
+    def version(self, *, elsewhere: bool = False) -> int:
         return sqlite_file.changes(self.path)
 
     def announce(self) -> None:
@@ -171,6 +171,13 @@ class SqliteStore(SqlStore):
 
     def server_time(self, connection: DbConnection, wall: float) -> float:
         return wall
+
+    # outbox
+
+    def number_alone(self, connection: DbConnection, lease: Lease, now: float, limit: int) -> Sequence[Numbered]:
+        if not self.has_outbox(connection):
+            return []
+        return in_transaction(self, connection, lambda: self.number(connection, lease, now, limit))
 
     # whose database this is
 

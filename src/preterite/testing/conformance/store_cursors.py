@@ -8,7 +8,7 @@ import pytest
 
 from preterite.errors import Fenced
 from preterite.log import Cursor, Stream
-from preterite.rows import Fence, HandlerRegistration, Move
+from preterite.rows import Activity, Fence, HandlerRegistration, Move
 from preterite.store import Database
 from preterite.testing.conformance.store_steps import (
     FINANCE,
@@ -214,12 +214,23 @@ class CursorConformance:
         assert database.store.counts(connection, NOW, NOW).passed_over == 5
 
     def test_handled_events_are_counted_by_the_minute(self, database: Database, connection: Any) -> None:
-        with transaction(database.store, connection):
-            database.store.count_handled(connection, 99, 4)
-            database.store.count_handled(connection, 100, 2)
+        fence = self._ready(database, connection)
+        for minute, handled, expires_at in ((99, 3, None), (99, 1, LATER), (100, 2, None)):
+            with transaction(database.store, connection):
+                database.store.check_fence(connection, fence, expires_at, Activity(minute, handled))
+        with pytest.raises(Fenced), transaction(database.store, connection):
+            database.store.check_fence(connection, fence._replace(handlers_version=99), None, Activity(100, 9))
 
         counts = database.store.counts(connection, NOW, 100 * 60 + 30.0)
         assert (counts.handled, counts.handled_last_minute) == (6, 4)
+
+    def test_how_much_was_done_an_hour_ago_is_forgotten(self, database: Database, connection: Any) -> None:
+        fence = self._ready(database, connection)
+        for minute, handled in ((39, 5), (40, 3), (100, 2)):
+            with transaction(database.store, connection):
+                database.store.check_fence(connection, fence, None, Activity(minute, handled))
+
+        assert database.store.counts(connection, NOW, 100 * 60 + 30.0).handled == 5
 
     def _register(self, database: Database, connection: Any, *handlers: HandlerRegistration) -> None:
         with transaction(database.store, connection):

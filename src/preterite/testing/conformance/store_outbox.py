@@ -152,8 +152,24 @@ class OutboxConformance:
         ):
             with pytest.raises(Fenced), transaction(database.store, connection):
                 act()
+        with pytest.raises(Fenced):
+            database.store.number_alone(connection, lost, NOW, 100)
         assert database.store.has_outbox(connection)
         assert database.store.stream_numbers(connection)[0][1:] == (0, b"", 0, 0)
+
+    def test_numbering_alone_commits_by_itself(self, database: Database, connection: Any) -> None:
+        lease = take(database.store, connection)
+        before = database.store.number_alone(connection, lease, NOW, 100)
+        publish(database.store, connection, [outbox_row("a"), outbox_row("b", 1), outbox_row("c")])
+        numbered = database.store.number_alone(connection, lease, NOW, 2)
+        rest = database.store.number_alone(connection, lease, NOW, 2)
+
+        assert not database.store.in_transaction(connection)
+        assert before == []
+        assert numbered == [(0, 1, id_of("a"), b"a"), (1, 1, id_of("b"), b"b")]
+        assert rest == [(0, 2, id_of("c"), b"c")]
+        journal = database.store.journal(database.connect(), Stream("sales", 0), 0, 5, 100)
+        assert [record.body for record in journal] == [b"a", b"c"]
 
     def test_the_journal_gives_records_of_the_epoch_asked_for(self, database: Database, connection: Any) -> None:
         self._number(database, connection, "abc")

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from preterite.errors import Fenced
-from preterite.rows import DbConnection, Fence, Lease, LeaseState, Parked, SagaRow
+from preterite.rows import Activity, DbConnection, Fence, Lease, LeaseState, Parked, SagaRow
 from preterite.stores.sqlite import SqliteStore
 from preterite.testing.simulation.schedule import History
 
@@ -51,9 +51,11 @@ class MarkingStore(SqliteStore):
             self._history.mark(OVERTAKEN)
             raise
 
-    def check_fence(self, connection: DbConnection, fence: Fence, expires_at: float | None) -> None:
+    def check_fence(
+        self, connection: DbConnection, fence: Fence, expires_at: float | None, activity: Activity | None = None
+    ) -> None:
         try:
-            super().check_fence(connection, fence, expires_at)
+            super().check_fence(connection, fence, expires_at, activity)
         except Fenced:
             self._history.mark(OVERTAKEN)
             raise

@@ -212,6 +212,7 @@ def _deliveries(folder: Path, told: Mapping[str, Told]) -> Iterator[str]:
     ends = Counter(one.cause for one in effects if one.handler in ("deliver", "give up"))
     aside = [one for one in set_aside(folder, "shipping") if one.handler.startswith("Delivery.")]
     excused = {told[one.id].data["purchase_id"] for one in aside if one.id in told}
+    excused |= {one.key.removeprefix("Delivery/") for one in aside if one.key is not None}
     purchases = {one.data["purchase_id"] for one in told.values() if one.type == "sales.ItemPurchased"}
     for purchase in purchases:
         if ends[purchase] > 1 or (ends[purchase] == 0 and purchase not in excused):
