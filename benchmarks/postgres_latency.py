@@ -50,13 +50,14 @@ def with_preterite(count: int) -> Latency:
 def pushed(count: int) -> Latency:
     """Every commit notifies whoever works next, in the same transaction; each listens on a connection of its own."""
     with databases("sales", "finance", "log") as urls, closing(by_hand(urls)) as shop:
-        stopping = threading.Event()
+        stopping, listening = threading.Event(), threading.Barrier(3)
         threads = [
-            threading.Thread(target=_whenever_told, args=(urls["sales"], "outbox", shop.send, stopping)),
-            threading.Thread(target=_whenever_told, args=(urls["log"], "log", shop.bill, stopping)),
+            threading.Thread(target=_whenever_told, args=(urls["sales"], "outbox", shop.send, listening, stopping)),
+            threading.Thread(target=_whenever_told, args=(urls["log"], "log", shop.bill, listening, stopping)),
         ]
         for thread in threads:
             thread.start()
+        listening.wait(TIMEOUT_SECONDS)
         with closing(_Bills(urls["finance"])) as bills:
             found = each(count, lambda number: shop.purchase(purchases(1, number)), bills)
         stopping.set()
@@ -65,9 +66,12 @@ def pushed(count: int) -> Latency:
         return found
 
 
-def _whenever_told(url: str, channel: str, act: Callable[[], int], stopping: threading.Event) -> None:
+def _whenever_told(
+    url: str, channel: str, act: Callable[[], int], listening: threading.Barrier, stopping: threading.Event
+) -> None:
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(f"LISTEN {channel}")  # pyright: ignore[reportArgumentType, reportCallIssue]
+        listening.wait(TIMEOUT_SECONDS)
         while not stopping.is_set():
             for _ in connection.notifies(timeout=LISTEN_SECONDS, stop_after=1):
                 act()
