@@ -106,6 +106,18 @@ def test_what_is_committed_is_in_the_log_after_a_step_in_order(bench: Bench) -> 
     assert bench.announced() == texts("a", "b", "c")
 
 
+def test_a_relay_says_whether_it_has_taken_all_there_was(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outbox, "NUMBER_EVENTS", 2)
+    relay = bench.relay()
+    bench.publish("a", "b", "c")
+    taken: list[bool] = []
+    while relay.step():
+        taken.append(relay.has_taken_all)
+
+    assert taken == [False, True]
+    assert bench.announced() == texts("a", "b", "c")
+
+
 def test_an_idle_step_does_nothing(bench: Bench) -> None:
     relay = bench.relay()
     relay.step()
