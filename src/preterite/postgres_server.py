@@ -44,7 +44,7 @@ _SETTINGS = """
 SELECT current_setting('fsync'), current_setting('full_page_writes'), current_setting('synchronous_commit'),
     pg_is_in_recovery(), current_setting('server_version'), current_setting('server_version_num')::int / 10000
 """
-_SAME_BACKEND = "SELECT pg_backend_pid()"
+_SESSION = "SELECT pg_backend_pid(), current_setting('default_transaction_isolation') = 'read committed'"
 _WAL_POSITION = "SELECT (pg_current_wal_insert_lsn() - '0/0')::bigint"
 
 # Connection gone or refused, shutting down, out of resources, disk trouble, read-only, or waited too long for a lock.
@@ -70,6 +70,8 @@ class _Guard:
     flushing: bool = False
     """While a session writes what it holds back: if that fails, its rollback is of the session's making, and right."""
     pooled: bool = False
+    reads_committed: bool = False
+    """Whether a statement alone, outside of a transaction begun in words, sees what was committed before it."""
     binding: Any = None
     outbox_floor: Any = None
     """Where the store begins to look in the outbox on this connection."""
@@ -188,8 +190,7 @@ def connect(place: Place) -> GuardedConnection:
     except psycopg.OperationalError as error:
         raise StoreUnavailable(f"{place.shown} cannot be reached: {first_line(error)}. Nothing was written.") from error
     connection.cursor_factory = GuardedCursor
-    if _one(connection, _SAME_BACKEND)[0] != connection.info.backend_pid:
-        _be_pooled(connection)
+    _settle_in(connection, _one(connection, _SESSION))
     return connection
 
 
@@ -200,14 +201,16 @@ async def connect_async(place: Place) -> GuardedAsyncConnection:
     except psycopg.OperationalError as error:
         raise StoreUnavailable(f"{place.shown} cannot be reached: {first_line(error)}. Nothing was written.") from error
     connection.cursor_factory = GuardedAsyncCursor
-    found: Any = await (await connection.execute(_SAME_BACKEND)).fetchone()
-    if found[0] != connection.info.backend_pid:
-        _be_pooled(connection)
+    _settle_in(connection, await (await connection.execute(_SESSION)).fetchone())
     return connection
 
 
-def _be_pooled(connection: GuardedConnection | GuardedAsyncConnection) -> None:
-    """Nothing may be left on a server's session that the next client would find."""
+def _settle_in(connection: GuardedConnection | GuardedAsyncConnection, session: Any) -> None:
+    """Behind a pooler nothing may be left on a server's session that the next client would find, or relied upon."""
+    backend, reads_committed = session
+    if backend == connection.info.backend_pid:
+        connection.reads_committed = reads_committed
+        return
     connection.pooled = True
     connection.prepare_threshold = None
 

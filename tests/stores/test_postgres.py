@@ -8,6 +8,7 @@ import postgres
 import psycopg
 import pytest
 from processes import PATIENCE_SECONDS, until
+from psycopg import sql
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
@@ -126,8 +127,15 @@ def test_whoever_numbers_while_its_lease_is_taken_waits_and_numbers_nothing(
     assert database.store.stream_numbers(sales)[0].last_number == 0
 
 
-def test_numbers_go_on_from_where_a_stream_is_once_it_is_locked(database: Database, sales: GuardedConnection) -> None:
-    lease, other = take(database.store, sales), database.connect()
+@pytest.mark.parametrize("isolation", ["read committed", "serializable"])
+def test_numbers_go_on_from_where_a_stream_is_once_it_is_locked(
+    database: Database, sales: GuardedConnection, isolation: str
+) -> None:
+    """Whatever isolation a database or a role has by default."""
+    name, setting = sql.Identifier(sales.info.dbname), sql.Literal(isolation)
+    sales.execute(sql.SQL("ALTER DATABASE {} SET default_transaction_isolation TO {}").format(name, setting))
+    sales, other = database.connect(), database.connect()
+    lease = take(database.store, sales)
     publish(database.store, sales, [outbox_row("a")])
     with ThreadPoolExecutor(1) as pool:
         with transaction(database.store, other):

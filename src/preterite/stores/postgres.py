@@ -19,7 +19,7 @@ from psycopg.errors import DuplicateObject, DuplicateSchema, DuplicateTable, Inv
 from preterite import postgres_server
 from preterite.errors import NotMigrated, UsageError
 from preterite.rows import Activity, DbConnection, Fence, Lease, Move, Numbered, OutboxRow
-from preterite.store import Database, TableChange
+from preterite.store import Database, TableChange, in_transaction
 from preterite.stores.postgres_floor import Floor, raised
 from preterite.stores.postgres_statements import PostgresStatements
 from preterite.stores.sql_store import SqlStore
@@ -289,8 +289,10 @@ class PostgresStore(SqlStore):
         self._require_held(lease, (None, None, None, None) not in rows)
         return sorted(rows)
 
-    def number_alone(self, connection: DbConnection, lease: Lease, now: float, limit: int) -> Sequence[Numbered]:
-        return self.number(connection, lease, now, limit)
+    def number_alone(self, connection: Any, lease: Lease, now: float, limit: int) -> Sequence[Numbered]:
+        if connection.reads_committed:
+            return self.number(connection, lease, now, limit)
+        return in_transaction(self, connection, lambda: self.number(connection, lease, now, limit))
 
 
 def _floor_of(connection: Any) -> int:
