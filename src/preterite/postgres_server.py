@@ -190,7 +190,7 @@ def connect(place: Place) -> GuardedConnection:
     except psycopg.OperationalError as error:
         raise StoreUnavailable(f"{place.shown} cannot be reached: {first_line(error)}. Nothing was written.") from error
     connection.cursor_factory = GuardedCursor
-    _settle_in(connection, _one(connection, _SESSION))
+    _note_session(connection, _one(connection, _SESSION))
     return connection
 
 
@@ -201,12 +201,12 @@ async def connect_async(place: Place) -> GuardedAsyncConnection:
     except psycopg.OperationalError as error:
         raise StoreUnavailable(f"{place.shown} cannot be reached: {first_line(error)}. Nothing was written.") from error
     connection.cursor_factory = GuardedAsyncCursor
-    _settle_in(connection, await (await connection.execute(_SESSION)).fetchone())
+    _note_session(connection, await (await connection.execute(_SESSION)).fetchone())
     return connection
 
 
-def _settle_in(connection: GuardedConnection | GuardedAsyncConnection, session: Any) -> None:
-    """Behind a pooler nothing may be left on a server's session that the next client would find, or relied upon."""
+def _note_session(connection: GuardedConnection | GuardedAsyncConnection, session: Any) -> None:
+    """Note what may be relied upon: behind a pooler nothing, where nothing may be left for the next client either."""
     backend, reads_committed = session
     if backend == connection.info.backend_pid:
         connection.reads_committed = reads_committed
