@@ -13,7 +13,7 @@ from math import ceil
 from preterite import owners
 from preterite.clock import Clock
 from preterite.rows import DbConnection, Lease, LeaseState
-from preterite.store import Store
+from preterite.store import Store, in_transaction
 
 LEASE_SECONDS = 6.0
 RENEW_SECONDS = 1.5
@@ -124,11 +124,13 @@ class Leases:
         """Give everything back, clean."""
         if not self.held and not self._shared:
             return
-        self._store.begin(connection)
-        self._store.release(connection, self.held.values())
-        if self._shared:
-            self._store.leave(connection, self._owner)
-        connection.commit()
+
+        def act() -> None:
+            self._store.release(connection, self.held.values())
+            if self._shared:
+                self._store.leave(connection, self._owner)
+
+        in_transaction(self._store, connection, act)
         self.held = {}
 
     def _holds_all(self) -> bool:

@@ -194,7 +194,7 @@ class Log(Protocol):
         ...
 
     def first_number(self, stream: Stream) -> int:
-        """The lowest number that the log still holds, or the one after the end if it holds none."""
+        """The number after the last one that retention has dropped. What is not there from here on was lost: a gap."""
         ...
 
     def ask_again(self, stream: Stream, number: int) -> None:

@@ -26,7 +26,7 @@ from preterite.rows import (
     ParkedState,
     Renewal,
 )
-from preterite.store import Store, reaching
+from preterite.store import Store, in_transaction, reaching
 from preterite.topology import Subscriptions
 from preterite.workplace import Batch, Workplace
 
@@ -136,15 +136,11 @@ class Parking:
         return 1
 
     def _start(self, row: Parked, fence: Fence, renewal: Renewal) -> bool:
-        self._store.begin(self._connection)
-        try:
+        def fenced() -> bool:
             self._store.check_fence(self._connection, fence, renewal())
-            started = self._store.start_attempt(self._connection, row)
-            self._connection.commit()
-        except BaseException:
-            self._roll_back()
-            raise
-        return started
+            return self._store.start_attempt(self._connection, row)
+
+        return in_transaction(self._store, self._connection, fenced)
 
     def _apply(self, batch: Batch, row: Parked, fence: Fence, renewal: Renewal) -> None:
         connection = batch.work.connection
@@ -190,24 +186,18 @@ class Parking:
         """Write the ends of attempts that are known and not written yet."""
         if not self._unsettled:
             return
-        self._store.begin(self._connection)
-        try:
+
+        def fenced() -> None:
             self._store.check_fence(self._connection, fence, renewal())
             for row, attempts in self._unsettled:
                 self._store.settle_attempt(self._connection, row, attempts)
-            self._connection.commit()
-        except BaseException:
-            self._roll_back()
-            raise
+
+        in_transaction(self._store, self._connection, fenced)
         self._unsettled = []
 
     def forget_unsettled(self) -> None:
         """Leave unfinished rows to the next holder, who finds them interrupted."""
         self._unsettled = []
-
-    def _roll_back(self) -> None:
-        if self._store.in_transaction(self._connection):
-            self._connection.rollback()
 
 
 class _Unreadable(PreteriteError):

@@ -24,7 +24,7 @@ from preterite.rows import Fence, HandlerRegistration, StoreIdentity
 from preterite.sessions import Binding
 from preterite.sources import LiveStreams
 from preterite.standstills import Asking, Standstill
-from preterite.store import Database, reaching
+from preterite.store import Database, in_transaction, reaching
 from preterite.timekeeper import Timekeeper
 from preterite.topology import Subscriptions
 from preterite.workplace import workplace_for
@@ -338,13 +338,7 @@ class Receiver:
             for number in range(self._identity.partitions)
         ]
         starts = {stream: self._beginning(stream) for stream in streams if stream not in known}
-        self._store.begin(self._connection)
-        try:
-            self._store.start_cursors(self._connection, starts)
-            self._connection.commit()
-        except BaseException:
-            self._roll_back()
-            raise
+        in_transaction(self._store, self._connection, lambda: self._store.start_cursors(self._connection, starts))
 
     def _beginning(self, stream: Stream) -> Cursor:
         """Where this component begins with a stream: with the earliest event there is, or with the next one."""
@@ -384,15 +378,8 @@ class Receiver:
         )
 
     def _write(self, act: Callable[[], None]) -> None:
-        self._store.begin(self._connection)
-        try:
+        def fenced() -> None:
             self._store.check_fence(self._connection, self._fence, self._leases.renewal())
             act()
-            self._connection.commit()
-        except BaseException:
-            self._roll_back()
-            raise
 
-    def _roll_back(self) -> None:
-        if self._store.in_transaction(self._connection):
-            self._connection.rollback()
+        in_transaction(self._store, self._connection, fenced)

@@ -108,7 +108,7 @@ def _run(stage: Stage, copy: Database, wanted: Wanted, progress: Callable[[int],
         fence = Fence({names[name]: lease for name, lease in leases.held.items()}, store.handlers(connection)[0])
         live = {stream: state.cursor for stream, state in store.cursors(connection).items()}
         replayer.take_over(fence)
-        # A pause, where the log has a gap, fences whoever goes on: then it is over here.
+        # A pause, where the log holds another history, fences whoever goes on: then it is over here.
         with suppress(Fenced):
             idle = 0
             while idle < IDLE_ROUNDS:

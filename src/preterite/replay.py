@@ -8,7 +8,7 @@ So nothing is handled twice, and what came in meanwhile comes after what came be
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from preterite.clock import Clock
@@ -17,7 +17,8 @@ from preterite.inbox import BATCH_EVENTS, Inbox, ParkingFull
 from preterite.log import Cursor, Log, LogReader, Record, Stream, Verdict, accept
 from preterite.rows import DbConnection, Fence, Renewal, Replay, ReplayCursor
 from preterite.sources import History
-from preterite.store import Store
+from preterite.standstills import Asking
+from preterite.store import Store, in_transaction
 
 FEED_SECONDS = 0.05
 BURST_SECONDS = 0.1
@@ -35,6 +36,11 @@ class _Feed:
     reader: LogReader | None = None
     read: dict[Stream, Cursor] = field(default_factory=dict[Stream, Cursor])
     waiting: list[Record] = field(default_factory=list[Record])
+    missing: dict[Stream, int] = field(default_factory=dict[Stream, int])
+    """What the log has lost, by stream; their publishers send it again."""
+    gone_back: str | None = None
+    says_why: bool = False
+    """Whether people may be told why it stands still."""
     allowed: float = 1.0
     allowed_at: float = 0.0
 
@@ -49,6 +55,7 @@ class Replayer:
         self._inbox = inbox
         self._clock = clock
         self._feeds: list[_Feed] = []
+        self._asking = Asking(log, clock)
         self._starts: Mapping[tuple[str, Stream], int] = {}
         self.behind: Mapping[Stream, frozenset[str]] = {}
         """Handlers that get nothing live, by stream."""
@@ -64,7 +71,7 @@ class Replayer:
         now = self._clock.monotonic()
         for replay in active:
             mine = {one.stream: one for one in cursors if one.replay_id == replay.id}
-            self._feeds.append(_Feed(replay, mine, allowed_at=now))
+            self._feeds.append(_Feed(replay, mine, says_why=replay.reason != "", allowed_at=now))
         self._note_behind()
 
     def step(self, fence: Fence, live: Mapping[Stream, Cursor], renewal: Renewal) -> int:
@@ -95,6 +102,10 @@ class Replayer:
         self._skip_what_was_handled(feed, fence, live, renewal)
         limit = self._allowance(feed)
         records = self._next_records(feed, live, limit) if limit > 0 else []
+        if feed.gone_back is not None:
+            self._pause(feed, feed.gone_back, fence, renewal)
+            return 0
+        self._ask_for_missing(feed, fence, renewal)
         if not records:
             return 0
         source = History(self._store, fence, feed.replay, feed.cursors, self._starts, live, renewal)
@@ -102,7 +113,7 @@ class Replayer:
             done = records[: self._inbox.handle(records, source).records]
         except ParkingFull as error:
             feed.waiting = records + feed.waiting
-            self._pause(feed, str(error))
+            self._pause(feed, str(error), fence, renewal)
             return 0
         feed.waiting = records[len(done) :] + feed.waiting
         feed.allowed -= len(done)
@@ -147,18 +158,34 @@ class Replayer:
         """Those of these records that come next; the same decision as in live reading."""
         accepted: list[Record] = []
         for record in records:
-            cursor = feed.read.get(record.stream)
-            if cursor is None or record.stream not in feed.cursors:
+            stream, cursor = record.stream, feed.read.get(record.stream)
+            if cursor is None or stream not in feed.cursors:
                 continue
             verdict = accept(cursor, cursor.epoch, record)
             if verdict is Verdict.APPLY:
-                feed.read[record.stream] = cursor.at(record)
+                feed.read[stream] = cursor.at(record)
+                if feed.missing.pop(stream, None) is not None:
+                    self._asking.is_over(stream)
                 accepted.append(record)
-            elif verdict in (Verdict.GAP, Verdict.GONE_BACK):
-                wanted = f"number {cursor.number + 1} of {record.stream}"
-                self._pause(feed, f"{wanted} is not in the log as it was; there is {record.number}")
-                break
+            elif verdict is Verdict.GAP:
+                feed.missing[stream] = cursor.number + 1
+            elif verdict is Verdict.GONE_BACK:
+                feed.gone_back = f"{stream} is not in the log as it was: {record.number} is another event by now"
         return accepted
+
+    def _ask_for_missing(self, feed: _Feed, fence: Fence, renewal: Renewal) -> None:
+        """Ask publishers for what the log has lost, and say so where people see it; other streams go on meanwhile."""
+        asked = [stream for stream, number in feed.missing.items() if self._asking.ask(stream, number)]
+        if asked:
+            number, stream = feed.missing[asked[0]], asked[0]
+            told = f"number {number} of {stream} is not in the log; it is fed once its publisher has sent it again"
+            _logger.error("replay %s: %s", feed.replay.id, told)
+        elif feed.says_why and not feed.missing:
+            told = ""
+        else:
+            return
+        self._write(fence, renewal, lambda: self._store.note_replay(self._connection, feed.replay.id, told))
+        feed.says_why = told != ""
 
     def _skip_what_was_handled(
         self, feed: _Feed, fence: Fence, live: Mapping[Stream, Cursor], renewal: Renewal
@@ -171,9 +198,8 @@ class Replayer:
         }
         if not jumps:
             return
-        self._store.begin(self._connection)
-        try:
-            self._store.check_fence(self._connection, fence, renewal())
+
+        def jump_all() -> None:
             for stream, one in jumps.items():
                 jump = one
                 if one.cursor.number < one.live_number and self._handled_the_rest(feed.replay, one):
@@ -182,11 +208,8 @@ class Replayer:
                 feed.cursors[stream] = jump
                 if jump.cursor.number == live[stream].number and not self._store.join_replay(self._connection, jump):
                     raise Fenced(f"Live reading of {stream} has moved on; nothing was written.")
-            self._connection.commit()
-        except BaseException:
-            if self._store.in_transaction(self._connection):
-                self._connection.rollback()
-            raise
+
+        self._write(fence, renewal, jump_all)
         self._leave_out_joined(feed, live)
         if feed.reader is not None:
             feed.reader.close()
@@ -202,7 +225,10 @@ class Replayer:
         joined = [stream for stream, one in feed.cursors.items() if one.cursor.number == live[stream].number]
         for stream in joined:
             del feed.cursors[stream]
+            feed.missing.pop(stream, None)
         if joined:
+            # What was read of them beyond where they joined came in since, and is handled live.
+            feed.waiting = [record for record in feed.waiting if record.stream in feed.cursors]
             self._note_behind()
 
     def _note_behind(self) -> None:
@@ -212,9 +238,20 @@ class Replayer:
                 behind[stream] = behind.get(stream, frozenset()) | frozenset(feed.replay.handlers)
         self.behind = behind
 
-    def _pause(self, feed: _Feed, reason: str) -> None:
+    def _pause(self, feed: _Feed, reason: str, fence: Fence, renewal: Renewal) -> None:
         _logger.error("replay %s is paused: %s", feed.replay.id, reason)
-        self._store.begin(self._connection)
-        self._store.set_replay_state(self._connection, feed.replay.id, "paused", reason)
-        self._connection.commit()
+        self._write(
+            fence,
+            renewal,
+            lambda: self._store.set_replay_state(self._connection, feed.replay.id, "paused", reason),
+        )
         feed.replay = feed.replay._replace(state="paused", reason=reason)
+
+    def _write(self, fence: Fence, renewal: Renewal, act: Callable[[], object]) -> None:
+        """Do this in a transaction under the leases; whatever fails, nothing was written."""
+
+        def fenced() -> None:
+            self._store.check_fence(self._connection, fence, renewal())
+            act()
+
+        in_transaction(self._store, self._connection, fenced)

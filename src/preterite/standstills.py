@@ -26,13 +26,14 @@ class Asking:
         self._clock = clock
         self._asked: dict[Stream, tuple[float, float]] = {}
 
-    def ask(self, stream: Stream, number: int) -> None:
-        """Ask for this number of a stream, and what follows it, if it is time to."""
+    def ask(self, stream: Stream, number: int) -> bool:
+        """Ask for this number of a stream, and what follows it, if it is time to; whether it was."""
         now = self._clock.monotonic()
         due, wait = self._asked.get(stream, (now, ASK_SECONDS_MIN))
         if now >= due:
             self._log.ask_again(stream, number)
             self._asked[stream] = (now + wait, min(wait * 2, ASK_SECONDS_MAX))
+        return now >= due
 
     def is_over(self, stream: Stream) -> None:
         """It moves again; what is missing next is asked for at once."""

@@ -42,6 +42,10 @@ class ReplayStore(Protocol):
         """Pause a replay or let it run on; false if it is neither running nor paused."""
         ...
 
+    def note_replay(self, connection: DbConnection, replay_id: int, reason: str) -> None:
+        """Say why a replay that runs does not get on; or, with nothing, that it does again."""
+        ...
+
     def cancel_replay(self, connection: DbConnection, replay_id: int) -> bool:
         """Leave out the rest of the history; what came in since the replay began is still fed. False if it is over."""
         ...

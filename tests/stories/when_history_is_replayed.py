@@ -172,6 +172,43 @@ def test_live_events_of_a_key_wait_for_its_history(office: Office) -> None:
         assert [what for what in office.mails(shop) if what != texts("d")[0]] == texts("a", "b", "c", "e")
 
 
+@sqlite_only
+@pytest.mark.rule(5)
+@pytest.mark.parametrize("lost", [[1], [2], [3], [1, 2, 3]])
+def test_what_the_log_has_lost_of_the_history_is_sent_again_and_fed(office: Office, lost: list[int]) -> None:
+    with office.open(mails=True) as shop:
+        shop.settle()
+        lossy_logs.lose(shop.log, Stream("sales", 0), lost)
+        office.start(shop, office.wanted(shop))
+        shop.settle()
+
+        assert [what for what in office.mails(shop) if what != texts("d")[0]] == texts("a", "b", "c")
+
+
+@sqlite_only
+def test_while_history_is_missing_people_see_why_and_other_streams_go_on(office: Office) -> None:
+    """Also those that come in meanwhile, of streams that have caught up: they were read ahead, and are handled live."""
+    with office.open(mails=True) as shop:
+        receiver = shop.receiver("finance")
+        receiver.step()
+        office.buy(shop, *(f"ben {number}" for number in range(100)), customer="ben")
+        relay = shop.relay("sales")
+        while relay.step():
+            pass
+        relay.close()
+        lossy_logs.lose(shop.log, Stream("sales", 0), [2])
+        office.start(shop, office.wanted(shop))
+        steps = [receiver.step() for _ in range(20)]
+        receiver.close()
+        with shop.connection(office.finance) as connection:
+            replay = shop.databases["finance"].store.replays(connection, active=True)[0]
+
+        assert steps[-1] is False
+        assert replay.state == "running"
+        assert replay.reason.startswith("number 2 of sales/0 is not in the log; ")
+        assert office.mails(shop) == texts("a", "d", *(f"ben {number}" for number in range(100)))
+
+
 def test_a_cancelled_replay_loses_nothing_that_came_in_meanwhile(office: Office) -> None:
     with office.open(mails=True) as shop:
         shop.settle()

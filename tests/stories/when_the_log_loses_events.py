@@ -60,6 +60,17 @@ def stopped(opened: StartedSystem) -> Mapping[Stream, str]:
 
 
 @pytest.mark.rule(5)
+@pytest.mark.parametrize("lost", [(1,), (1, 2), (1, 2, 3)])
+def test_what_the_log_lost_before_a_component_came_is_sent_again(
+    opened: StartedSystem, shop: Shop, lost: tuple[int, ...]
+) -> None:
+    lose(opened, announce(opened, shop, "a", "b", "c"), *lost)
+    opened.settle()
+
+    assert bills(opened, shop.finance) == texts("a", "b", "c")
+
+
+@pytest.mark.rule(5)
 def test_nothing_beyond_a_gap_is_applied_and_the_reason_is_visible(opened: StartedSystem, shop: Shop) -> None:
     stream = announce(opened, shop, "a", "b", "c")
     lose(opened, stream, 2)

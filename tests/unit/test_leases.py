@@ -54,6 +54,23 @@ def test_what_is_free_is_taken_once(bench: Bench) -> None:
     assert bench.keep(second) == []
 
 
+def test_a_release_that_fails_leaves_no_transaction_open(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, store = bench.holder("first"), bench.database.store
+    bench.keep(first)
+
+    def full(*_: Any) -> None:
+        raise OSError("disk full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(store, "release", full)
+        with pytest.raises(OSError, match="disk full"):
+            first.release(bench.connection)
+
+    assert not store.in_transaction(bench.connection)
+    first.release(bench.connection)
+    assert {owner for owner, _ in state(bench).values()} == {None}
+
+
 @pytest.mark.rule(1)
 def test_what_another_took_since_the_look_is_theirs(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     first, late = bench.holder("first"), bench.holder("late")

@@ -76,10 +76,7 @@ SELECT s.publisher, s.partition, s.last_number, r.event_id, s.epoch FROM preteri
 JOIN unnest(%s::text[], %s::int[]) AS wanted (publisher, partition) USING (publisher, partition)
 LEFT JOIN preterite_log.record r ON r.stream = s.id AND r.number = s.last_number
 """
-_FIRST = """
-SELECT coalesce((SELECT min(number) FROM preterite_log.record r WHERE r.stream = s.id), s.last_number + 1)
-FROM preterite_log.stream s WHERE s.publisher = %s AND s.partition = %s
-"""
+_FIRST = "SELECT forgotten + 1 FROM preterite_log.stream WHERE publisher = %s AND partition = %s"
 _RANGE = """
 SELECT s.forgotten, min(r.number), max(r.number), count(r.number) FROM preterite_log.stream s
 LEFT JOIN preterite_log.record r ON r.stream = s.id WHERE s.id = %s GROUP BY s.forgotten

@@ -152,13 +152,8 @@ class SqliteLog:
 
     def first_number(self, stream: Stream) -> int:
         with self._lock, _translated():
-            cursor = self._connection.cursor()
-            found = cursor.execute(_STREAM, stream).fetchone()
-            if found is None:
-                return 1
-            first = cursor.execute(_RANGE, (found[0],)).fetchone()[0]
-            tail = cursor.execute("SELECT last_number FROM log_stream WHERE id = ?", (found[0],)).fetchone()[0]
-            return tail + 1 if first is None else first
+            found = self._connection.execute(_STREAM, stream).fetchone()
+            return 1 if found is None else self._forgotten(found[0]) + 1
 
     def ask_again(self, stream: Stream, number: int) -> None:
         with self._writing() as cursor:
@@ -300,13 +295,16 @@ class SqliteLog:
         if found is None:
             return EMPTY
         stream_id, epoch, _ = found
-        forgotten = cursor.execute(_FORGOTTEN_UP_TO, (stream_id,)).fetchone()[0]
+        forgotten = self._forgotten(stream_id)
         first, last, count = cursor.execute(_RANGE, (stream_id,)).fetchone()
         if first is None or first > forgotten + 1:
             return StreamEnd(forgotten, b"", epoch)
         if count != last - first + 1:
             last = cursor.execute(_FIRST_HOLE, (stream_id,)).fetchone()[0]
         return StreamEnd(last, cursor.execute(_ID_UNDER, (stream_id, last)).fetchone()[0], epoch)
+
+    def _forgotten(self, stream_id: int) -> int:
+        return self._connection.execute(_FORGOTTEN_UP_TO, (stream_id,)).fetchone()[0]
 
     @contextmanager
     def _writing(self) -> Generator[sqlite3.Cursor]:

@@ -8,6 +8,8 @@ from preterite.log import Cursor, Stream
 from preterite.rows import DbConnection, Replay, ReplayCursor
 from preterite.stores.statements import Statements
 
+CANCELLED = "cancelled; what came in meanwhile is still fed"
+
 
 class SqlReplay:
     """Replays and where they stand."""
@@ -65,11 +67,12 @@ class SqlReplay:
         cursor.execute(self.sql.HANDLERS_CHANGED)
         return True
 
+    def note_replay(self, connection: DbConnection, replay_id: int, reason: str) -> None:
+        connection.cursor().execute(self.sql.NOTE_REPLAY, (reason, replay_id))
+
     def cancel_replay(self, connection: DbConnection, replay_id: int) -> bool:
         cursor = connection.cursor()
-        cursor.execute(
-            self.sql.SET_REPLAY_STATE, ("running", "cancelled; what came in meanwhile is still fed", replay_id)
-        )
+        cursor.execute(self.sql.SET_REPLAY_STATE, ("running", CANCELLED, replay_id))
         if cursor.rowcount != 1:
             return False
         cursor.execute(self.sql.SKIP_REPLAY, (replay_id,))

@@ -298,12 +298,17 @@ DELETE FROM preterite_replay_cursor AS r WHERE replay_id = ? AND publisher = ? A
 AND number = (SELECT number FROM preterite_cursor c WHERE c.publisher = r.publisher AND c.partition = r.partition)
 """
     END_REPLAY = """
-UPDATE preterite_replay SET state = CASE WHEN reason = '' THEN 'done' ELSE 'cancelled' END WHERE id = ?
-AND NOT EXISTS (SELECT 1 FROM preterite_replay_cursor WHERE replay_id = ?)
+UPDATE preterite_replay SET
+    state = CASE WHEN substr(reason, 1, 9) = 'cancelled' THEN 'cancelled' ELSE 'done' END,
+    reason = CASE WHEN substr(reason, 1, 9) = 'cancelled' THEN reason ELSE '' END
+WHERE id = ? AND NOT EXISTS (SELECT 1 FROM preterite_replay_cursor WHERE replay_id = ?)
 """
     SET_REPLAY_STATE = (
         "UPDATE preterite_replay SET state = ?, reason = ? WHERE id = ? AND state IN ('running', 'paused')"
     )
+    NOTE_REPLAY = """
+UPDATE preterite_replay SET reason = ? WHERE id = ? AND state = 'running' AND substr(reason, 1, 9) <> 'cancelled'
+"""
     SKIP_REPLAY = """
 UPDATE preterite_replay_cursor SET number = live_number, event_id = x'' WHERE replay_id = ? AND number < live_number
 """

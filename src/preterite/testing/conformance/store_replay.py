@@ -76,6 +76,33 @@ class ReplayConformance:
         assert (paused.state, paused.reason, replaying) == ("paused", "gap", 0)
         assert store.replays(connection, active=True)[0].state == "running"
 
+    def test_why_it_does_not_get_on_is_said_while_it_runs_and_no_longer(
+        self, database: Database, connection: Any
+    ) -> None:
+        store = database.store
+        number = begin(store, connection, REPLAY._replace(handlers=("bill",)))
+        with transaction(store, connection):
+            store.note_replay(connection, number, "number 3 is missing")
+        running = store.replays(connection, active=True)[0]
+        with transaction(store, connection):
+            at = store.replay_cursors(connection)[0]
+            store.move_replay(connection, at, Cursor(LIVE, id_of(LIVE), 1), 9)
+            store.join_replay(connection, store.replay_cursors(connection)[0])
+        done = store.replays(connection, active=False)[0]
+
+        assert (running.state, running.reason) == ("running", "number 3 is missing")
+        assert (done.state, done.reason) == ("done", "")
+
+    def test_a_cancelled_one_stays_cancelled_whatever_is_missing(self, database: Database, connection: Any) -> None:
+        store = database.store
+        number = begin(store, connection)
+        with transaction(store, connection):
+            store.cancel_replay(connection, number)
+            store.note_replay(connection, number, "number 3 is missing")
+            store.join_replay(connection, store.replay_cursors(connection)[0])
+
+        assert store.replays(connection, active=False)[0].state == "cancelled"
+
     def test_a_cancelled_one_skips_to_where_live_reading_stood(self, database: Database, connection: Any) -> None:
         store = database.store
         number = begin(store, connection)
