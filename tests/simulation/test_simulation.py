@@ -13,14 +13,16 @@ from uuid import UUID
 import pytest
 
 from preterite.inbox import Inbox, Pair
+from preterite.receiver import Receiver
+from preterite.sources import LiveStreams
 from preterite.stores.sqlite import SqliteStore
 from preterite.testing.simulation import MARKS, Outcome, model, shortest, simulate, unreached
 from preterite.testing.simulation.__main__ import main
 from preterite.testing.simulation.faults import RATES
-from preterite.testing.simulation.marks import DEAD, LOST_IN_LOG, RELAY_OVERTAKEN, TAKEN_BEFORE
+from preterite.testing.simulation.marks import DEAD, LOST_IN_LOG, RELAY_OVERTAKEN, REPLAY_ASKED, TAKEN_BEFORE
 
 SEEDS = 25
-RARE = {RELAY_OVERTAKEN, TAKEN_BEFORE, LOST_IN_LOG}
+RARE = {RELAY_OVERTAKEN, TAKEN_BEFORE, LOST_IN_LOG, REPLAY_ASKED}
 ONE = "from preterite.testing.simulation import simulate; print(simulate(7).hash)"
 
 
@@ -91,6 +93,28 @@ def test_a_core_that_moves_no_cursor_with_the_effects_is_found_out(monkeypatch: 
     monkeypatch.setattr(SqliteStore, "move_cursors", move_cursors)
 
     assert next(_first_violations("I2"), None) is not None
+
+
+@pytest.mark.rule(7)
+def test_a_core_that_tells_late_handlers_live_events_before_their_history_is_found_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def handlers(_self: LiveStreams, item: Any) -> Any:
+        return item.subscription.handlers if item.subscription is not None else ()
+
+    monkeypatch.setattr(LiveStreams, "handlers", handlers)
+
+    assert next(_first_violations("I2"), None) is not None
+
+
+@pytest.mark.rule(6)
+def test_an_older_program_that_goes_on_beside_newer_handlers_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(_self: Receiver, _registered: Any) -> bool:
+        return False
+
+    monkeypatch.setattr(Receiver, "_stands_back_for", never)
+
+    assert next(_first_violations("I1: audit"), None) is not None
 
 
 def test_a_delivery_whose_end_is_dead_waits_for_a_person_and_breaks_no_promise(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from preterite.errors import LogFenced, StoreUnavailable
@@ -21,8 +21,6 @@ class SimulatedLog(MemoryLog):
     def __init__(self, identity: LogIdentity, scheduler: Scheduler) -> None:
         super().__init__(identity)
         self._scheduler = scheduler
-        self.may_lose: Callable[[], bool] = lambda: True
-        self._loses = False
 
     def take_over(self, streams: Sequence[Stream], epoch: int, nonce: bytes) -> Mapping[Stream, StreamEnd]:
         self._reach("claim")
@@ -37,9 +35,7 @@ class SimulatedLog(MemoryLog):
             super().append(records[: len(records) // 2])
             raise StoreUnavailable("The log has gone away in the middle of an append.")
         confirmed = self._append(records)
-        # What may be lost once may always be; asking reads every database.
-        self._loses = self._loses or self.may_lose()
-        if self._loses and self._strikes(LOSES):
+        if self._strikes(LOSES):
             self._lose(records[-1].stream)
         self._answer("append")
         return confirmed

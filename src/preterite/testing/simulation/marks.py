@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from preterite.errors import Fenced
-from preterite.rows import Activity, DbConnection, Fence, Lease, LeaseState, Parked, SagaRow
+from preterite.log import Cursor
+from preterite.rows import Activity, DbConnection, Fence, Lease, LeaseState, Parked, ReplayCursor, SagaRow
 from preterite.stores.sqlite import SqliteStore
 from preterite.testing.simulation.schedule import History
 
@@ -24,10 +25,14 @@ INTERRUPTED = "attempt of a dead worker counted"
 TAKEN_BEFORE = "command or row taken by another before"
 SAGA_ENDED = "saga ended"
 RAN_AGAIN = "handler ran again after a rollback"
+STOOD_BACK = "older program stood back"
+FED = "replay fed what was told before"
+JOINED = "replay caught up with live reading"
+REPLAY_ASKED = "replay asked for what was lost"
 
 MARKS = (
     LEASE_TAKEN, OVERTAKEN, RELAY_OVERTAKEN, RELAY_TAKEN, SENT_AGAIN, LOST_IN_LOG, ASKED_AGAIN, PARKED, DEAD, RETRIED,
-    INTERRUPTED, TAKEN_BEFORE, SAGA_ENDED, RAN_AGAIN,
+    INTERRUPTED, TAKEN_BEFORE, SAGA_ENDED, RAN_AGAIN, STOOD_BACK, FED, JOINED, REPLAY_ASKED,
 )  # fmt: skip
 """All of them; so many worlds as a push runs reach each."""
 
@@ -86,6 +91,23 @@ class MarkingStore(SqliteStore):
         if ended:
             self._history.mark(SAGA_ENDED)
         return ended
+
+    def move_replay(self, connection: DbConnection, was: ReplayCursor, new: Cursor, fed: int) -> bool:
+        moved = super().move_replay(connection, was, new, fed)
+        if moved and fed:
+            self._history.mark(FED)
+        return moved
+
+    def join_replay(self, connection: DbConnection, at: ReplayCursor) -> bool:
+        joined = super().join_replay(connection, at)
+        if joined:
+            self._history.mark(JOINED)
+        return joined
+
+    def note_replay(self, connection: DbConnection, replay_id: int, reason: str) -> None:
+        if reason:
+            self._history.mark(REPLAY_ASKED)
+        super().note_replay(connection, replay_id, reason)
 
     def _unless(self, taken: bool) -> bool:
         if not taken:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from hashlib import sha256
 from uuid import UUID
@@ -84,8 +84,8 @@ def declare(
 ) -> Model:
     """The shop, declared anew; `audits` with a handler in Finance that comes late."""
     sales = Component("sales", publishes=[ItemPurchased], tables="CREATE TABLE purchase (id TEXT PRIMARY KEY)")
-    finance = Component("finance", publishes=[ItemBilled], tables=EFFECTS, recoverability=PATIENT)
     shipping = Component("shipping", tables=EFFECTS, recoverability=PATIENT)
+    finance = _finance()
     model = Model(System(system, [sales, finance, shipping]), sales, finance, shipping, fails)
     _let_finance_bill(model)
     _let_shipping_ship(model)
@@ -93,6 +93,20 @@ def declare(
     if audits:
         _let_finance_audit(model)
     return model
+
+
+def newer(model: Model) -> Model:
+    """The same shop in its next version, of which Finance audits too; it counts attempts in the same place."""
+    finance = _finance()
+    system = System(model.system.name, [model.sales, finance, model.shipping])
+    later = replace(model, system=system, finance=finance)
+    _let_finance_bill(later)
+    _let_finance_audit(later)
+    return later
+
+
+def _finance() -> Component:
+    return Component("finance", publishes=[ItemBilled], tables=EFFECTS, recoverability=PATIENT)
 
 
 def _let_finance_bill(model: Model) -> None:
@@ -160,6 +174,7 @@ def _let_finance_audit(model: Model) -> None:
     @model.finance.handles(ItemPurchased)
     def audit(event: ItemPurchased, envelope: Envelope, connection: sqlite3.Connection) -> None:
         _effect(connection, "audit", envelope.id, event.customer_id)
+        _fail_perhaps(model, "audit", event.purchase_id)
 
 
 def _effect(connection: sqlite3.Connection, handler: str, cause: UUID, key: UUID) -> None:

@@ -57,10 +57,12 @@ def violations(
     acknowledged: Sequence[str],
     unknown: Sequence[str],
     heard: Mapping[str, tuple[str, str]] = HEARD,
+    asked: Mapping[tuple[str, int], int] | None = None,
 ) -> list[str]:
     """What does not hold; nothing if all is well. The purchases are those that Sales committed, or may have.
 
-    `heard` says which handler of which component hears which event.
+    `heard` says which handler of which component hears which event. Where a handler came late, `asked` says how far its
+    component had read each stream, at most, when its history was asked for.
     """
     told = {one.id: one for publisher in PUBLISHERS for one in _journal(folder, publisher)}
     found = [*_purchases(told, acknowledged, unknown), *_numbers(told.values())]
@@ -69,19 +71,11 @@ def violations(
         aside = set_aside(folder, component)
         hears = {handler: wire_name for handler, (where, wire_name) in heard.items() if where == component}
         found += _handled_once(hears, told, effects, aside)
-        found += _in_order(hears, told, effects)
+        starts = {} if asked is None else _starts(folder, component)
+        found += _in_order(hears, told, effects, starts, asked or {})
         found += _left_over(folder, component)
     found += [*_answers(folder, told), *_commands(folder, told), *_deliveries(folder, told)]
     return found + _left_over(folder, "sales")
-
-
-def have_begun(folder: Path, hearing: Sequence[str]) -> bool:
-    """Whether every component that hears anything has stored where it begins."""
-    for component in hearing:
-        with _open(folder, component) as connection:
-            if connection.execute("SELECT 1 FROM preterite_cursor").fetchone() is None:
-                return False
-    return True
 
 
 def events_told(folder: Path, components: Sequence[str]) -> int:
@@ -163,22 +157,37 @@ def _handled_once(
                 yield f"I3: {handler} handled {effect.cause}, which nobody told"
 
 
-def _in_order(hears: Mapping[str, str], told: Mapping[str, Told], effects: Sequence[Effect]) -> Iterator[str]:
-    """Of one key the numbers of a handler's effects grow (I4)."""
+def _in_order(
+    hears: Mapping[str, str],
+    told: Mapping[str, Told],
+    effects: Sequence[Effect],
+    starts: Mapping[tuple[str, str, int], int],
+    asked: Mapping[tuple[str, int], int],
+) -> Iterator[str]:
+    """Of one key the numbers of a handler's effects grow (I4).
+
+    So do those of its history, which is what lies before its start; what came in since that was asked for comes after.
+    """
     places = {
         (handler, _cause_of(handler, one)): one
         for handler, wire_name in hears.items()
         for one in told.values()
         if one.type == wire_name
     }
-    last: dict[tuple[str, str, int, str], int] = {}
+    last: dict[tuple[str, str, int, str, bool], int] = {}
     for effect in effects:
         one = places.get((effect.handler, effect.cause))
         if one is None:
             continue
-        lane = (effect.handler, one.publisher, one.partition, one.key)
-        if last.get(lane, 0) >= one.number:
-            yield f"I4: {effect.handler} handled number {one.number} of key {one.key} after {last[lane]}"
+        stream = (one.publisher, one.partition)
+        is_history = one.number < starts.get((effect.handler, *stream), 0)
+        lane = (effect.handler, *stream, one.key, is_history)
+        before = last.get(lane, 0)
+        since = last.get((*lane[:-1], False), 0) if is_history else 0
+        if since > asked.get(stream, inf):
+            before = since
+        if before >= one.number:
+            yield f"I4: {effect.handler} handled number {one.number} of key {one.key} after {before}"
         last[lane] = one.number
 
 
@@ -237,11 +246,15 @@ def _left_over(folder: Path, component: str, until: float = inf) -> list[str]:
         running = connection.execute("SELECT count(*) FROM preterite_parked WHERE running = 1").fetchone()[0]
         stopped = connection.execute("SELECT stopped FROM preterite_cursor WHERE stopped IS NOT NULL").fetchall()
         relay = connection.execute("SELECT relay_stopped FROM preterite_component").fetchone()[0]
+        replays = connection.execute(
+            "SELECT count(*) FROM preterite_replay WHERE state IN ('running', 'paused')"
+        ).fetchone()[0]
     later = commands_to_come(folder, component, until)
     found = [f"{component}: a stream stands still: {row[0]}" for row in stopped]
     if relay is not None:
         found.append(f"{component}: the relay stands still: {relay}")
-    counts = (("unnumbered", unnumbered), ("running for ever", running), ("commands never due", later))
+    counts = (("unnumbered", unnumbered), ("running for ever", running), ("commands never due", later),
+              ("replays not done", replays))  # fmt: skip
     return found + [f"{component}: {count} {what}" for what, count in counts if count]
 
 
@@ -264,6 +277,15 @@ def _journal(folder: Path, component: str) -> Iterator[Told]:
 def _effects(folder: Path, component: str) -> list[Effect]:
     with _open(folder, component) as connection:
         return [Effect(*row) for row in connection.execute("SELECT handler, cause, key FROM effect ORDER BY id")]
+
+
+def _starts(folder: Path, component: str) -> dict[tuple[str, str, int], int]:
+    """From which number of each stream each handler has been in force."""
+    with _open(folder, component) as connection:
+        rows = connection.execute(
+            "SELECT handler, publisher, partition, number FROM preterite_handler_start"
+        ).fetchall()
+    return {(handler, publisher, partition): number for handler, publisher, partition, number in rows}
 
 
 def set_aside(folder: Path, component: str) -> list[SetAside]:

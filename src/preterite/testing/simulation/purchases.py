@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from random import Random
 from uuid import UUID
 
 from preterite.opened import OpenSystem
 from preterite.testing.simulation import model, oracle
-from preterite.testing.simulation.scenario import Scenario
+from preterite.testing.simulation.scenario import Newer, Scenario
 
 CUSTOMERS = 30
 UNIT_EVENTS_MAX = 5
+HEARD = {**oracle.HEARD, **oracle.LATE}
 
 
 class Purchases:
@@ -19,6 +22,7 @@ class Purchases:
     def __init__(self, count: int) -> None:
         self._count = count
         self._model = model.declare()
+        self._newer = Newer(model.newer(self._model).system, "finance", "audit")
         self._acknowledged: list[str] = []
         self._unknown: list[str] = []
 
@@ -28,9 +32,13 @@ class Purchases:
             self._model.system,
             self._purchase,
             lambda: len(self._acknowledged) < self._count,
-            lambda folder, _opened, _until: oracle.violations(folder, self._acknowledged, self._unknown),
+            self._violations,
             self._ran_again,
+            self._newer,
         )
+
+    def _violations(self, folder: Path, _opened: OpenSystem, _until: float) -> Sequence[str]:
+        return oracle.violations(folder, self._acknowledged, self._unknown, HEARD, self._newer.asked)
 
     def _ran_again(self) -> int:
         """How many handlers ran again though they had not failed: what they did was rolled back with something else."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
@@ -18,6 +18,18 @@ Check = Callable[[OpenSystem], Sequence[str]]
 
 
 @dataclass
+class Newer:
+    """A version that is rolled out while the older one is in use, over the same databases."""
+
+    system: System
+    component: str
+    handler: str
+    """What is new in the component, and is fed what was told before it came."""
+    asked: dict[tuple[str, int], int] = field(default_factory=dict[tuple[str, int], int])
+    """How far the component had read each stream, at most, when that was asked for; noted by whoever asks."""
+
+
+@dataclass
 class Scenario:
     """A system and its use. Made anew for every world."""
 
@@ -29,6 +41,8 @@ class Scenario:
     """Reads the databases in this folder once all is at rest; what is due after this time may wait."""
     attempts: Callable[[], int] = lambda: 0
     """How many handlers were run more than once."""
+    newer: Newer | None = None
+    """What is rolled out meanwhile, if anything."""
 
 
 def _checked(check: Check | None, opened: OpenSystem) -> Sequence[str]:

@@ -86,6 +86,8 @@ class Worker:
     closers: list[Callable[[], None]] = field(default_factory=list[Callable[[], None]])
     tasks: list[Task] = field(default_factory=list["Task"])
     dead: bool = False
+    ends: bool = False
+    """Whether its loops are to end once their rounds are done; it starts again when all have."""
 
 
 @dataclass(eq=False)
@@ -215,11 +217,16 @@ class Scheduler:
             self._current = None
         if task.run.dead and task in self._tasks:
             self._tasks.remove(task)
+            if task.worker.ends and all(other.run.dead for other in task.worker.tasks):
+                self._start_again(task.worker)
 
     def _restart_due(self) -> None:
         for at, worker in list(self._restarts):
             if at <= self.clock.seconds:
                 self._restarts.remove((at, worker))
-                fresh = Worker(worker.name, worker.start, worker.restarts)
-                self.history.note(f"{worker.name} starts again")
-                fresh.start(fresh)
+                self._start_again(worker)
+
+    def _start_again(self, worker: Worker) -> None:
+        fresh = Worker(worker.name, worker.start, worker.restarts)
+        self.history.note(f"{worker.name} starts again")
+        fresh.start(fresh)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import tempfile
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,14 @@ from preterite.log import LogIdentity
 from preterite.opened import OpenSystem
 from preterite.rows import Counts
 from preterite.sqlite_file import is_unavailable
+from preterite.system import System
 from preterite.testing import SeededRandomness
 from preterite.testing.simulation import oracle
 from preterite.testing.simulation.databases import SimulatedDatabase
+from preterite.testing.simulation.deployment import WHO, Rollout
 from preterite.testing.simulation.faults import RATES, Faults
 from preterite.testing.simulation.log import SimulatedLog
-from preterite.testing.simulation.marks import RAN_AGAIN
+from preterite.testing.simulation.marks import RAN_AGAIN, STOOD_BACK
 from preterite.testing.simulation.purchases import Purchases
 from preterite.testing.simulation.scenario import Scenario
 from preterite.testing.simulation.schedule import Scheduler, SimulatedClock, Worker
@@ -71,7 +74,13 @@ class World:
         self._until = float("inf")
         self._owners = 0
         self._broken: list[str] = []
-        self._opened = self._open()
+        self._randomness = SeededRandomness(seed)
+        system = scenario.system
+        self._log = SimulatedLog(LogIdentity(system.name, SYSTEM_ID, system.partitions), self.scheduler)
+        self._versions = [self._open(system)]
+        self._workers: dict[str, Worker] = {}
+        self._renewed: set[str] = set()
+        self._rollout = self._plan_rollout()
 
     def run(self) -> Outcome:
         """The time with faults, the time without, the verdict."""
@@ -80,6 +89,9 @@ class World:
             worker.start(worker)
         client = Worker("client", self._start_client)
         client.start(client)
+        if self._rollout is not None:
+            person = Worker(WHO, self._start_rollout)
+            person.start(person)
         told = self.scheduler.run(lambda: not self._scenario.wants_more(), SAFETY_SECONDS)
         self._until = self.scheduler.clock.wall() + LATER_SECONDS
         self.scheduler.run(self._is_at_rest, MORE_SAFETY_SECONDS)
@@ -92,7 +104,7 @@ class World:
             found.append(f"who uses the system was not done after {SAFETY_SECONDS:.0f} s")
         if not rested:
             found.append(f"I8: not at rest after {LIVENESS_SECONDS:.0f} s, or so many turns, without faults")
-        found += self._scenario.violations(self.folder, self._opened, self._until)
+        found += self._scenario.violations(self.folder, self._versions[-1], self._until)
         history = self.scheduler.history
         if self._scenario.attempts():
             history.mark(RAN_AGAIN)
@@ -105,37 +117,57 @@ class World:
     def close(self) -> None:
         """End what still runs."""
         self.scheduler.end()
-        self._opened.close()
+        for opened in self._versions:
+            opened.close()
 
-    def _open(self) -> OpenSystem:
-        system = self._scenario.system
-        log = SimulatedLog(LogIdentity(system.name, SYSTEM_ID, system.partitions), self.scheduler)
-        # What is lost before a component has ever read is not there for it: it begins with what the log holds.
-        hearing = [name for name, one in system.verify().subscriptions.items() if one.publishers]
-        log.may_lose = lambda: oracle.have_begun(self.folder, hearing)
+    def _open(self, system: System) -> OpenSystem:
         return OpenSystem(
             system.name,
             system.components,
             system.verify(),
             self._databases,
-            log,
+            self._log,
             self.scheduler.clock,
-            SeededRandomness(self.seed),
+            self._randomness,
             create_tables=True,
         )
 
+    def _plan_rollout(self) -> Rollout | None:
+        newer = self._scenario.newer
+        if newer is None:
+            return None
+
+        def open_newer() -> OpenSystem:
+            self._versions.append(self._open(newer.system))
+            return self._versions[-1]
+
+        return Rollout(newer, self.scheduler, random.Random(f"rollout {self.seed}"), open_newer, self._renew)
+
+    def _start_rollout(self, worker: Worker) -> None:
+        assert self._rollout is not None, "there is something to roll out"
+        self.scheduler.spawn(WHO, worker, self._rollout.act)
+
+    def _renew(self) -> None:
+        """Let one worker after the other end and start again, with the newest version."""
+        for name, worker in list(self._workers.items()):
+            if name not in self._renewed:
+                self._renewed.add(name)
+                worker.ends = True
+            while worker.ends and self._workers[name] is worker:
+                self.scheduler.sleep(IDLE_SECONDS)
+
     def _start_worker(self, worker: Worker) -> None:
-        for component in self._opened.components:
+        self._workers[worker.name] = worker
+        opened = self._versions[-1 if worker.name in self._renewed else 0]
+        for component in opened.components:
             relay = self._owner(worker, component)
-            self._spawn(
-                worker, f"{component} relay", lambda name=component, owner=relay: self._opened.relay(name, owner)
-            )
-            if self._opened.has_handlers(component):
+            self._spawn(worker, f"{component} relay", lambda name=component, owner=relay: opened.relay(name, owner))
+            if opened.has_handlers(component):
                 receiver = self._owner(worker, component)
                 self._spawn(
                     worker,
                     f"{component} receiver",
-                    lambda name=component, owner=receiver: self._opened.receiver(name, owner),
+                    lambda name=component, owner=receiver: opened.receiver(name, owner),
                 )
 
     def _owner(self, worker: Worker, component: str) -> str:
@@ -144,12 +176,12 @@ class World:
         return f"simulated/{worker.name}/{component}/{self._owners}"
 
     def _spawn(self, worker: Worker, what: str, make: Callable[[], Loop]) -> None:
-        self.scheduler.spawn(f"{worker.name} {what}", worker, lambda: self._loop(f"{worker.name} {what}", make))
+        self.scheduler.spawn(f"{worker.name} {what}", worker, lambda: self._loop(f"{worker.name} {what}", worker, make))
 
-    def _loop(self, name: str, make: Callable[[], Any]) -> None:
+    def _loop(self, name: str, worker: Worker, make: Callable[[], Any]) -> None:
         """What the host's thread does, with the scheduler's time."""
         loop: Any = None
-        while True:
+        while not worker.ends:
             try:
                 if loop is None:
                     loop = make()
@@ -161,8 +193,14 @@ class World:
                 self._broken.append(f"{name} raised {type(error).__name__}: {error}")
                 self.scheduler.sleep(IDLE_SECONDS)
             else:
+                if getattr(loop, "stands_back", None) is not None:
+                    self.scheduler.history.mark(STOOD_BACK)
                 if not busy:
                     self.scheduler.sleep(IDLE_SECONDS if due is None else min(IDLE_SECONDS, max(due, 0.02)))
+        if loop is not None:
+            # As in the host: where the database is out of reach leases stay, and run out.
+            with suppress(Exception):
+                loop.close()
 
     def _start_client(self, worker: Worker) -> None:
         worker.closers += [database.dispose for database in self._databases.values()]
@@ -171,7 +209,7 @@ class World:
     def _use(self) -> None:
         while self._scenario.wants_more():
             try:
-                self._scenario.use(self._opened, self._random)
+                self._scenario.use(self._versions[0], self._random)
             except Exception as error:
                 if not isinstance(error, StoreUnavailable) and not is_unavailable(error):
                     self._broken.append(f"who uses the system met {type(error).__name__}: {error}")
@@ -179,10 +217,10 @@ class World:
 
     def _is_at_rest(self) -> bool:
         """Nothing unsent, unread, due, or to come before long. Looked at seldom: it reads everything."""
-        if self.scheduler.clock.seconds < self._next_look:
+        if self.scheduler.clock.seconds < self._next_look or (self._rollout is not None and not self._rollout.done):
             return False
         self._next_look = self.scheduler.clock.seconds + LOOK_SECONDS
-        standings = self._opened.look().values()
+        standings = self._versions[-1].look().values()
         return all(one.is_quiet and not self._comes(one.counts) for one in standings)
 
     def _comes(self, counts: Counts) -> bool:
