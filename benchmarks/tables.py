@@ -202,7 +202,7 @@ def spread(values: Sequence[float]) -> tuple[str, str]:
 
 
 def storm(figures: Figures) -> str:
-    """A line for each kind of fault: how long it was until a purchase made after it had its effects."""
+    """A line for each kind of fault: how long it was until a purchase made after it had its effects; then the books."""
     names = {"kill": "worker killed", "pause": "worker paused beyond its lease", "crash": "PostgreSQL crashed",
              "cut": "connection cut", "all": "all"}  # fmt: skip
     recovered = figures["recovery_seconds"]
@@ -210,7 +210,11 @@ def storm(figures: Figures) -> str:
         [called, str(recovered[name]["count"]), *(f"{recovered[name][what]:.1f} s" for what in ("p50", "p99", "max"))]
         for name, called in names.items()
     ]
-    return table(["fault", "times", "recovered, p50", "p99", "at most"], lines)
+    books = {"purchases": "purchases", "lost": "lost", "doubled": "doubled",
+             "out_of_order": "out of their customer's order", "set_aside": "set aside"}  # fmt: skip
+    recovery = table(["fault", "times", "recovered, p50", "p99", "at most"], lines)
+    said = table(["what the books say", ""], [[called, f"{figures[name]:,}"] for name, called in books.items()])
+    return f"{recovery}\n{said}"
 
 
 def worlds(figures: Figures) -> str:
