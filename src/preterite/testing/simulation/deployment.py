@@ -19,7 +19,7 @@ from preterite.testing.simulation.schedule import Scheduler
 
 AFTER_SECONDS = (0.0, 8.0)
 """When the newer version comes: some of its history has been told by then, and some has not."""
-RATES = (None, None, 20.0, 60.0)
+REPLAY_RATES = (None, None, 20.0, 60.0)
 """Events a second that a replay may feed: as fast as it goes, or throttled."""
 LOOK_SECONDS = 1.0
 WHO = "whoever deploys"
@@ -75,7 +75,7 @@ class Rollout:
         store, subscriptions = opened.databases[name].store, opened.topology.subscriptions[name]
         with opened.connection(opened.components[name]) as connection:
             if not store.replays(connection, active=False):
-                wanted = Wanted((self.newer.handler,), rate=self.chance.choice(RATES))
+                wanted = Wanted((self.newer.handler,), rate=self.chance.choice(REPLAY_RATES))
                 person = Person(WHO, "what the new handler missed", self.scheduler.clock.wall())
                 start(store, connection, opened.log, subscriptions, wanted, person)
             read = store.cursors(connection)
