@@ -67,6 +67,7 @@ TABLES: Mapping[str, Callable[[Any], str]] = {
     **{name: part.table for name, part in PARTS.items()},
     "crash": tables.crash,
     "mutants": tables.mutants,
+    "rollouts": tables.worlds,
     "storm": tables.storm,
     "worlds": tables.worlds,
 }
