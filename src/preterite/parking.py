@@ -26,7 +26,7 @@ from preterite.rows import (
     ParkedState,
     Renewal,
 )
-from preterite.store import Store, in_transaction, reaching
+from preterite.store import Store, reaching, under
 from preterite.topology import Subscriptions
 from preterite.workplace import Batch, Workplace
 
@@ -136,11 +136,8 @@ class Parking:
         return 1
 
     def _start(self, row: Parked, fence: Fence, renewal: Renewal) -> bool:
-        def fenced() -> bool:
-            self._store.check_fence(self._connection, fence, renewal())
-            return self._store.start_attempt(self._connection, row)
-
-        return in_transaction(self._store, self._connection, fenced)
+        store, connection = self._store, self._connection
+        return under(store, connection, fence, renewal, lambda: store.start_attempt(connection, row))
 
     def _apply(self, batch: Batch, row: Parked, fence: Fence, renewal: Renewal) -> None:
         connection = batch.work.connection
@@ -187,12 +184,11 @@ class Parking:
         if not self._unsettled:
             return
 
-        def fenced() -> None:
-            self._store.check_fence(self._connection, fence, renewal())
+        def settle() -> None:
             for row, attempts in self._unsettled:
                 self._store.settle_attempt(self._connection, row, attempts)
 
-        in_transaction(self._store, self._connection, fenced)
+        under(self._store, self._connection, fence, renewal, settle)
         self._unsettled = []
 
     def forget_unsettled(self) -> None:

@@ -24,7 +24,7 @@ from preterite.rows import Fence, HandlerRegistration, StoreIdentity
 from preterite.sessions import Binding
 from preterite.sources import LiveStreams
 from preterite.standstills import Asking, Standstill
-from preterite.store import Database, in_transaction, reaching
+from preterite.store import Database, in_transaction, reaching, under
 from preterite.timekeeper import Timekeeper
 from preterite.topology import Subscriptions
 from preterite.workplace import workplace_for
@@ -378,8 +378,4 @@ class Receiver:
         )
 
     def _write(self, act: Callable[[], None]) -> None:
-        def fenced() -> None:
-            self._store.check_fence(self._connection, self._fence, self._leases.renewal())
-            act()
-
-        in_transaction(self._store, self._connection, fenced)
+        under(self._store, self._connection, self._fence, self._leases.renewal, act)

@@ -18,7 +18,7 @@ from preterite.log import Cursor, Log, LogReader, Record, Stream, Verdict, accep
 from preterite.rows import DbConnection, Fence, Renewal, Replay, ReplayCursor
 from preterite.sources import History
 from preterite.standstills import Asking
-from preterite.store import Store, in_transaction
+from preterite.store import Store, under
 
 FEED_SECONDS = 0.05
 BURST_SECONDS = 0.1
@@ -248,10 +248,4 @@ class Replayer:
         feed.replay = feed.replay._replace(state="paused", reason=reason)
 
     def _write(self, fence: Fence, renewal: Renewal, act: Callable[[], object]) -> None:
-        """Do this in a transaction under the leases; whatever fails, nothing was written."""
-
-        def fenced() -> None:
-            self._store.check_fence(self._connection, fence, renewal())
-            act()
-
-        in_transaction(self._store, self._connection, fenced)
+        under(self._store, self._connection, fence, renewal, act)

@@ -25,6 +25,7 @@ from preterite.rows import (
     HandlerRegistration,
     Move,
     Parked,
+    Renewal,
     Script,
     StoreIdentity,
 )
@@ -269,6 +270,16 @@ def in_transaction(store: Store, connection: DbConnection, act: Callable[[], Res
             connection.rollback()
         raise
     return result
+
+
+def under(store: Store, connection: DbConnection, fence: Fence, renewal: Renewal, act: Callable[[], Result]) -> Result:
+    """The same under the leases of a receiver; raises `Fenced`, and writes nothing, where they are somebody else's."""
+
+    def fenced() -> Result:
+        store.check_fence(connection, fence, renewal())
+        return act()
+
+    return in_transaction(store, connection, fenced)
 
 
 @contextmanager

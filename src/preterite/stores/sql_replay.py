@@ -6,9 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from preterite.log import Cursor, Stream
 from preterite.rows import DbConnection, Replay, ReplayCursor
-from preterite.stores.statements import Statements
-
-CANCELLED = "cancelled; what came in meanwhile is still fed"
+from preterite.stores.statements import CANCELLED, Statements
 
 
 class SqlReplay:

@@ -5,6 +5,9 @@ Another dialect overrides what it says differently, and translates names and mar
 
 from __future__ import annotations
 
+CANCELLED = "cancelled; what came in meanwhile is still fed"
+"""Why a replay that runs leaves out the rest of its history; such a one ends as cancelled."""
+
 
 class Statements:
     """Statements with `?` for each value, on tables called `preterite_…`."""
@@ -297,17 +300,17 @@ WHERE replay_id = ? AND publisher = ? AND partition = ? AND number = ?
 DELETE FROM preterite_replay_cursor AS r WHERE replay_id = ? AND publisher = ? AND partition = ? AND number = ?
 AND number = (SELECT number FROM preterite_cursor c WHERE c.publisher = r.publisher AND c.partition = r.partition)
 """
-    END_REPLAY = """
+    END_REPLAY = f"""
 UPDATE preterite_replay SET
-    state = CASE WHEN substr(reason, 1, 9) = 'cancelled' THEN 'cancelled' ELSE 'done' END,
-    reason = CASE WHEN substr(reason, 1, 9) = 'cancelled' THEN reason ELSE '' END
+    state = CASE WHEN reason = '{CANCELLED}' THEN 'cancelled' ELSE 'done' END,
+    reason = CASE WHEN reason = '{CANCELLED}' THEN reason ELSE '' END
 WHERE id = ? AND NOT EXISTS (SELECT 1 FROM preterite_replay_cursor WHERE replay_id = ?)
 """
     SET_REPLAY_STATE = (
         "UPDATE preterite_replay SET state = ?, reason = ? WHERE id = ? AND state IN ('running', 'paused')"
     )
-    NOTE_REPLAY = """
-UPDATE preterite_replay SET reason = ? WHERE id = ? AND state = 'running' AND substr(reason, 1, 9) <> 'cancelled'
+    NOTE_REPLAY = f"""
+UPDATE preterite_replay SET reason = ? WHERE id = ? AND state = 'running' AND reason <> '{CANCELLED}'
 """
     SKIP_REPLAY = """
 UPDATE preterite_replay_cursor SET number = live_number, event_id = x'' WHERE replay_id = ? AND number < live_number
