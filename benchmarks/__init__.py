@@ -1,1 +1,1 @@
-"""Measurements: the same work with Preterite and by hand, side by side in one run."""
+"""Measurements: the same work with Preterite and in hand-written SQL, side by side in one run."""

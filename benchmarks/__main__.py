@@ -1,8 +1,8 @@
-"""`make bench`: throughput, latency and memory beside the same rows by hand, history and time, as ratios in one run.
+"""`make bench`: throughput, latency and memory beside the same rows in hand-written SQL, as ratios in one run.
 
 python -m benchmarks                     what needs no server; ten minutes
 python -m benchmarks throughput latency  only these
-python -m benchmarks --write peers       and keep the figures in docs/reference, and docs/benchmarks.md with them
+python -m benchmarks --write pages       and keep the figures in benchmarks/results, and the documents' tables with them
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from benchmarks.parts import EMBEDDED, PARTS
 
 
 def main() -> int:
-    """Measure, show, and keep the figures if told to."""
+    """Measure, show, and keep the figures if asked to."""
     parser = argparse.ArgumentParser(
         prog="make bench",
         description=__doc__,

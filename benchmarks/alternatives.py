@@ -23,13 +23,13 @@ from benchmarks.processes import with_processes
 from benchmarks.shop import FINANCE_TABLES, PURCHASE_TABLE, ItemPurchased, per_event_over_sqlalchemy, purchases
 from benchmarks.shop_postgres import databases, enter_prices, in_batches
 from preterite import Component, System
-from preterite.host import Host
+from preterite.hosting.host import Host
 
 PYTHON = Path(__file__).parents[1] / ".venv-peers" / "bin" / "python"
 PEERS = ("celery", "dramatiq", "faststream", "procrastinate", "pgqueuer", "dbos", "eventsourcing")
 OURS = "Preterite, per event over SQLAlchemy"
 IN_BATCHES = "Preterite, batch handler"
-ALONE = "the purchase alone, nobody told"
+ALONE = "the purchase alone, nothing published"
 ROUNDS = 5
 LIVE_EVENTS = 500
 BATCHED_EVENTS = 60_000
@@ -146,9 +146,9 @@ def _row(event: ItemPurchased) -> Purchase:
 
 
 def _work(urls: dict[str, str], log: str, ready: Event, stop: Event) -> None:
-    """Relay and receivers of both components, until told to stop."""
+    """Relay and receivers of both components, until asked to stop."""
     _, _, system = _declared()
-    with system.open(databases=urls, log=log) as opened, Host(opened):
+    with system.open(databases=urls, log=log) as opened, Host(opened.runtime):
         ready.set()
         stop.wait()
 

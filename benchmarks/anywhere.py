@@ -13,7 +13,7 @@ from benchmarks import shop as on_sqlite
 from benchmarks import shop_postgres as on_postgres
 from benchmarks.shop import FINANCE_TABLES, ItemPurchased
 from preterite import Component, OpenSystem, System
-from preterite.host import Host
+from preterite.hosting.host import Host
 
 STORES = ("sqlite", "postgres")
 HANDLERS = ("batch handler", "per event")
@@ -68,9 +68,9 @@ def publish(shop: OpenSystem, sales: Component, events: Sequence[ItemPurchased],
 
 
 def work(store: str, handler: str, place: Places, components: Sequence[str], ready: Event, stop: Event) -> None:
-    """What a worker process does: everything that these components have to do, until told to stop."""
+    """What a worker process does: everything that these components have to do, until asked to stop."""
     _, _, system = declared(store, handler)
     urls = {name: getattr(place, name) for name in components}
-    with system.open(databases=urls, log=place.log, only=components) as opened, Host(opened):
+    with system.open(databases=urls, log=place.log, only=components) as opened, Host(opened.runtime):
         ready.set()
         stop.wait()

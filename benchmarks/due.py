@@ -13,9 +13,9 @@ from uuid import UUID
 from benchmarks.measure import Measured, in_turns, percentile
 from benchmarks.shop import Shop, in_batches, open_shop, publish, purchases
 from preterite import Command, Component
-from preterite.host import Host
-from preterite.rows import LaterRow
-from preterite.store import Store
+from preterite.hosting.host import Host
+from preterite.store.contract import Store
+from preterite.store.rows import ScheduledRow
 
 FEW, MANY = 1_000, 1_000_000
 QUERIES = 500
@@ -67,7 +67,7 @@ def lateness(seconds: float = LOAD_SECONDS, commands: int = COMMANDS) -> Latenes
 
     with TemporaryDirectory() as folder:
         shop = open_shop(Path(folder), declare)
-        with shop.opened, Host(shop.opened), shop.opened.connection(shop.sales) as connection:
+        with shop.opened, Host(shop.opened.runtime), shop.opened.connection(shop.sales) as connection:
             first = shop.opened.clock.now() + timedelta(seconds=1)
             _ask_for(shop, [first + timedelta(seconds=seconds) * number / commands for number in range(commands)])
             until, published = time.perf_counter() + 1 + seconds, 0
@@ -93,27 +93,27 @@ def _pending(folder: Path, count: int) -> tuple[Store, Any]:
     for first in range(0, count, INSERTED_AT_ONCE):
         store.begin(connection)
         numbers = range(first, min(first + INSERTED_AT_ONCE, count))
-        store.add_later(connection, [_row(number) for number in numbers])
+        store.add_scheduled(connection, [_row(number) for number in numbers])
         connection.commit()
     shop.opened.close()
     return store, connection
 
 
-def _row(number: int) -> LaterRow:
+def _row(number: int) -> ScheduledRow:
     due_at = NOW - number if number < DUE else NOW + number
-    return LaterRow(UUID(int=number).bytes, number % 8, due_at, None, None, "finance.Remind", b"{}" * 100)
+    return ScheduledRow(UUID(int=number).bytes, number % 8, due_at, None, None, "finance.Remind", b"{}" * 100)
 
 
 def _ask(store: Store, connection: Any) -> float:
     partitions: Sequence[int] = range(8)
-    assert len(store.due_later(connection, partitions, NOW, 2 * DUE)) == DUE, "exactly those that are due"
+    assert len(store.due_scheduled(connection, partitions, NOW, 2 * DUE)) == DUE, "exactly those that are due"
     began = time.perf_counter()
     for _ in range(QUERIES):
-        store.due_later(connection, partitions, NOW, 2 * DUE)
+        store.due_scheduled(connection, partitions, NOW, 2 * DUE)
     return (time.perf_counter() - began) / QUERIES * 1e6
 
 
 def _ask_for(shop: Shop, times: Sequence[datetime]) -> None:
     with shop.opened.connection(shop.finance) as connection, shop.finance.unit_of_work(connection) as unit_of_work:
         for at in times:
-            unit_of_work.later(Remind(at=at), at=at)
+            unit_of_work.schedule(Remind(at=at), at=at)

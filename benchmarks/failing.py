@@ -10,7 +10,7 @@ from benchmarks.latency import Bills, Latency, each
 from benchmarks.measure import Measured, both_in_turns
 from benchmarks.shop import CUSTOMERS, ItemPurchased, open_shop, publish, purchases
 from preterite import Component, Recoverability
-from preterite.host import Host
+from preterite.hosting.host import Host
 
 PURCHASES = 200
 FOLLOWERS = 1_000
@@ -54,11 +54,11 @@ def _live(count: int, followers: int) -> Latency:
         events = followers + 1 if followers else 0
         of_one_customer = [purchases(1, number * len(CUSTOMERS))[0] for number in range(events)]
         of_others = [one for one in purchases(2 * count) if one.customer_id != CUSTOMERS[0]]
-        with shop.opened, Host(shop.opened), shop.opened.connection(shop.sales) as connection:
+        with shop.opened, Host(shop.opened.runtime), shop.opened.connection(shop.sales) as connection:
             if of_one_customer:
                 publish(shop, connection, of_one_customer)
             shop.opened.wait_settled()
-            counts = shop.opened.look()["finance"].counts
+            counts = shop.opened.status()["finance"].counts
             expected = (1, followers) if followers else (0, 0)
             assert (counts.dead, counts.parked) == expected, "one is dead, the rest wait behind it"
             bills = Bills(Path(folder) / "finance.sqlite")

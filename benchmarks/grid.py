@@ -1,4 +1,4 @@
-"""Every store with every log: what was committed drained by one worker process and by two, and by hand.
+"""Every store with every log: what was committed drained by one worker process and by two, and by hand-written code.
 
 Workers have their share of the partitions before the relay begins; it runs in the measuring process.
 """
@@ -14,9 +14,9 @@ from itertools import product
 from typing import Any
 
 from benchmarks.anywhere import HANDLERS, STORES, Places, declared, enter_prices, places, publish, work
-from benchmarks.by_hand import ByHand
-from benchmarks.by_hand_postgres import PostgresFinance, PostgresLog, PostgresSales
-from benchmarks.by_hand_sqlite import SqliteFinance, SqliteLog, SqliteSales
+from benchmarks.handwritten import Handwritten
+from benchmarks.handwritten_postgres import PostgresFinance, PostgresLog, PostgresSales
+from benchmarks.handwritten_sqlite import SqliteFinance, SqliteLog, SqliteSales
 from benchmarks.measure import Measured, in_turns
 from benchmarks.shop import purchases
 
@@ -34,7 +34,7 @@ def measure(rounds: int = ROUNDS) -> list[Measured]:
     """Events per second of every combination, in turns."""
     ways: dict[str, Callable[[], float]] = {}
     for store, log in product(STORES, STORES):
-        ways[name(store, log, "by hand")] = partial(drained_by_hand, store, log)
+        ways[name(store, log, "hand-written")] = partial(drained_handwritten, store, log)
         for handler, count in product(HANDLERS, PROCESSES):
             ways[name(store, log, handler, count)] = partial(drained, store, log, handler, count)
     return in_turns(ways, rounds)
@@ -45,10 +45,10 @@ def name(store: str, log: str, way: str, processes: int = 1) -> str:
     return f"{store}, log {log}: {way}{'' if processes == 1 else f', {processes} processes'}"
 
 
-def drained_by_hand(store: str, log: str) -> float:
-    """By hand, in one process."""
+def drained_handwritten(store: str, log: str) -> float:
+    """Hand-written, in one process."""
     events = purchases(EVENTS["batch handler"])
-    with places(store, log) as place, closing(_by_hand(store, log, place)) as shop:
+    with places(store, log) as place, closing(_handwritten(store, log, place)) as shop:
         for first in range(0, len(events), UNIT_EVENTS):
             shop.purchase(events[first : first + UNIT_EVENTS])
         started = time.perf_counter()
@@ -78,7 +78,7 @@ def drained(store: str, log: str, handler: str, processes: int) -> float:
                 shared = _SHARED.format(schema="preterite." if store == "postgres" else "preterite_")
                 _until(connection, shared, processes)
                 started = time.perf_counter()
-                relay = shop.relay("sales")
+                relay = shop.runtime.relay("sales")
                 while relay.step():
                     pass
                 relay.close()
@@ -90,11 +90,11 @@ def drained(store: str, log: str, handler: str, processes: int) -> float:
     return events / took
 
 
-def _by_hand(store: str, log: str, place: Places) -> ByHand:
+def _handwritten(store: str, log: str, place: Places) -> Handwritten:
     kept = PostgresLog(place.log) if log == "postgres" else SqliteLog(place.folder)
     if store == "postgres":
-        return ByHand(PostgresSales(place.sales), kept, PostgresFinance(place.finance))
-    return ByHand(SqliteSales(place.folder), kept, SqliteFinance(place.folder))
+        return Handwritten(PostgresSales(place.sales), kept, PostgresFinance(place.finance))
+    return Handwritten(SqliteSales(place.folder), kept, SqliteFinance(place.folder))
 
 
 def _until(connection: Any, statement: str, wanted: int) -> None:

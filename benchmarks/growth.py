@@ -1,6 +1,6 @@
 """What an event costs as the log grows: the same backlog drained where the log holds little, and where much.
 
-Neither component's own tables grow with it: ten million rows under random identifiers cost whoever writes them more
+Neither component's own tables grow with it: ten million rows under random identifiers cost their writer more
 and more, with or without events.
 """
 

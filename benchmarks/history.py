@@ -12,9 +12,9 @@ from benchmarks.latency import LOOK_SECONDS, PAUSE_SECONDS, Bills, Latency, each
 from benchmarks.measure import Measured, both_in_turns, in_turns
 from benchmarks.shop import ItemPurchased, Shop, in_batches, open_shop, publish, purchases
 from preterite import Component
-from preterite.history import Wanted, start
-from preterite.host import Host
-from preterite.letters import Person
+from preterite.hosting.host import Host
+from preterite.operations.dead_letters import Operator
+from preterite.operations.replays import Wanted, start
 
 EVENTS = 20_000
 UNIT_EVENTS = 100
@@ -37,13 +37,13 @@ def catch_up(rounds: int = ROUNDS, events: int = EVENTS) -> list[Measured]:
     )
 
 
-def latency(rounds: int = ROUNDS, count: int = LIVE_PURCHASES) -> dict[str, tuple[Measured, Measured]]:
+def live(rounds: int = ROUNDS, count: int = LIVE_PURCHASES) -> dict[str, tuple[Measured, Measured]]:
     """Milliseconds from commit to effect of live purchases, without and with a throttled replay beside them."""
     history = int(RATE * (count * (PAUSE_SECONDS + 0.01) + 3))
     return both_in_turns(
         {
-            "live": lambda: _live(count, history, replayed=False),
-            f"live, beside a replay of {RATE:g} a second": lambda: _live(count, history, replayed=True),
+            "live": lambda: _live_latency(count, history, replayed=False),
+            f"live, beside a replay of {RATE:g} a second": lambda: _live_latency(count, history, replayed=True),
         },
         rounds,
     )
@@ -63,7 +63,7 @@ def _new_component(events: int) -> float:
     with TemporaryDirectory() as folder, open_shop(Path(folder), in_batches).opened as opened:
         shop = Shop(opened, opened.components["sales"], opened.components["finance"])
         _publish(shop, events)
-        relay = opened.relay("sales")
+        relay = opened.runtime.relay("sales")
         while relay.step():
             pass
         relay.close()
@@ -84,18 +84,18 @@ def _late_handler(events: int) -> float:
             return events / (time.perf_counter() - began)
 
 
-def _live(count: int, history: int, *, replayed: bool) -> Latency:
+def _live_latency(count: int, history: int, *, replayed: bool) -> Latency:
     with TemporaryDirectory() as folder:
         _past(Path(folder), history)
         shop = open_shop(Path(folder), _with_late_handler)
-        with shop.opened, Host(shop.opened), shop.opened.connection(shop.sales) as connection:
+        with shop.opened, Host(shop.opened.runtime), shop.opened.connection(shop.sales) as connection:
             shop.opened.wait_settled()
             if replayed:
                 _start(shop, RATE)
             bills = Bills(Path(folder) / "finance.sqlite", history)
             found = each(count, lambda number: publish(shop, connection, purchases(1, history + number)), bills)
             if replayed:
-                assert shop.opened.look()["finance"].counts.replaying > 0, "the replay has gone on all the while"
+                assert shop.opened.status()["finance"].counts.replaying > 0, "the replay has gone on all the while"
             return found
 
 
@@ -122,7 +122,7 @@ def _start(shop: Shop, rate: float | None) -> None:
         while LATE not in {handler for handler, _ in store.handler_starts(connection)}:
             time.sleep(LOOK_SECONDS)
         wanted = Wanted((LATE,), rate=rate)
-        start(store, connection, shop.opened.log, subscriptions, wanted, Person("bench", "", 0.0))
+        start(store, connection, shop.opened.log, subscriptions, wanted, Operator("bench", "", 0.0))
 
 
 def _publish(shop: Shop, events: int) -> None:

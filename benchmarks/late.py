@@ -19,7 +19,7 @@ LIVE, LATE = "batch handler, as events come in", "a component that comes late"
 
 
 def measure(rounds: int = ROUNDS, events: int = EVENTS) -> list[Measured]:
-    """Events per second drained as they come in, and read by whoever comes late."""
+    """Events per second drained as they come in, and read by a late subscriber."""
     live, late = both_in_turns({LIVE: lambda: _once(events)}, rounds)[LIVE]
     return [live, Measured(LATE, late.values)]
 

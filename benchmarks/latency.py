@@ -1,4 +1,4 @@
-"""Milliseconds from the commit of a purchase to the commit of its bill, one at a time, with Preterite and by hand."""
+"""Milliseconds from the commit of a purchase to that of its bill, one at a time; also in hand-written SQL."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple, Protocol
 
-from benchmarks.by_hand_sqlite import by_hand
+from benchmarks.handwritten_sqlite import handwritten
 from benchmarks.measure import Measured, both_in_turns, percentile
 from benchmarks.shop import Shop, in_batches, open_shop, publish, purchases
-from preterite.host import Host
+from preterite.hosting.host import Host
 
 PURCHASES = 200
 PAUSE_SECONDS = 0.005
@@ -32,7 +32,7 @@ class Latency(NamedTuple):
 
 def measure(rounds: int = ROUNDS, count: int = PURCHASES) -> dict[str, tuple[Measured, Measured]]:
     """Medians and 99th percentiles of every round, by way."""
-    runs = {"by hand, woken by a signal": lambda: woken(count), "with Preterite": lambda: with_preterite(count)}
+    runs = {"hand-written, woken by a signal": lambda: woken(count), "with Preterite": lambda: with_preterite(count)}
     return both_in_turns(runs, rounds)
 
 
@@ -40,16 +40,16 @@ def with_preterite(count: int) -> Latency:
     """A host in this process; each purchase is committed when everything before it is done."""
     with TemporaryDirectory() as folder:
         shop = open_shop(Path(folder), in_batches)
-        with shop.opened, Host(shop.opened), shop.opened.connection(shop.sales) as connection:
+        with shop.opened, Host(shop.opened.runtime), shop.opened.connection(shop.sales) as connection:
             shop.opened.wait_settled()
             waiting = Bills(Path(folder) / "finance.sqlite")
             return each(count, lambda number: _purchase(shop, connection, number), waiting)
 
 
 def woken(count: int) -> Latency:
-    """The best push by hand: the committing thread wakes the relay, the relay wakes Finance."""
+    """The best hand-written push: the committing thread wakes the relay, the relay wakes Finance."""
     with TemporaryDirectory() as folder:
-        shop = by_hand(Path(folder))
+        shop = handwritten(Path(folder))
         to_relay: queue.SimpleQueue[bool] = queue.SimpleQueue()
         to_finance: queue.SimpleQueue[bool] = queue.SimpleQueue()
 

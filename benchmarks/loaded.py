@@ -1,4 +1,4 @@
-"""Milliseconds from commit to effect at half of what the system can bear, on files and on PostgreSQL.
+"""Milliseconds from commit to effect at half of the highest rate, on files and on PostgreSQL.
 
 First as many purchases as go, one unit of work each, by one publisher; then half as many, each at its time. A watcher
 sees bills as soon as they are committed. Relay and receiver run in a process of their own.
@@ -61,7 +61,7 @@ def loaded(store: str, full_seconds: float = FULL_SECONDS, half_seconds: float =
             worker.start()
             assert ready.wait(TIMEOUT_SECONDS), "the worker has started"
             events = purchases(PURCHASES_MAX)
-            with closing(_Watcher(store, place)) as watcher:
+            with closing(ChangeWatcher(store, place)) as watcher:
                 began = time.perf_counter()
                 made = len(_purchase(shop, sales, events, full_seconds, 0.0))
                 watcher.wait_for(made)
@@ -92,7 +92,7 @@ def _purchase(
     return committed
 
 
-class _Watcher:
+class ChangeWatcher:
     """Notes when each bill is seen to be committed."""
 
     def __init__(self, store: str, place: Places) -> None:

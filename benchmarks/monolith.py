@@ -2,7 +2,7 @@
 
 The monolith does everything in the purchase's transaction, as it is usually written: it locks the customer to see
 whether they are blocked, writes the purchase and its bill, takes the stock, counts what is popular. The month is closed
-over the same tables. Partitioned, each of these is a component with its own database, told by an event.
+over the same tables. Partitioned, each of these is a component with its own database, notified by an event.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import psycopg
 from benchmarks.measure import percentile
 from benchmarks.shop_postgres import databases
 from preterite import Component, Event, OpenSystem, System
-from preterite.host import Host
+from preterite.hosting.host import Host
 
 CUSTOMERS = 3_000
 PRODUCTS = 500
@@ -214,7 +214,7 @@ def _count(connection: psycopg.Connection, update: str, table: str, events: Sequ
 
 def _work(urls: dict[str, str], log: str, ready: ProcessEvent, stop: ProcessEvent) -> None:
     _, system = _declared()
-    with system.open(databases=urls, log=log) as opened, Host(opened):
+    with system.open(databases=urls, log=log) as opened, Host(opened.runtime):
         ready.set()
         stop.wait()
 

@@ -35,7 +35,7 @@ from benchmarks.measure import Measured
 
 
 class Part(NamedTuple):
-    """One measurement."""
+    """One measurement, called as the module that takes it; where a module takes several, `module.function`."""
 
     title: str
     measure: Callable[[], Mapping[str, Any]]
@@ -85,12 +85,12 @@ PARTS: Mapping[str, Part] = {
         tables.latencies,
     ),
     "memory": Part("files: memory over a million events", _in_a_process_of_its_own, tables.memory),
-    "history": Part(
+    "history.catch_up": Part(
         f"files: catching up with {history.EVENTS:,} events while nothing else runs",
         lambda: _rates(history.catch_up()),
         tables.rates,
     ),
-    "replayed": Part("files: live purchases beside a replay", lambda: _latencies(history.latency()), tables.latencies),
+    "history.live": Part("files: live purchases beside a replay", lambda: _latencies(history.live()), tables.latencies),
     "late": Part(
         f"files: a component that comes late reads {late.EVENTS:,} events",
         lambda: _rates(late.measure()),
@@ -103,7 +103,7 @@ PARTS: Mapping[str, Part] = {
         tables.rates,
         minutes=15,
     ),
-    "check": Part("preterite check", lambda: _rates(checking.measure()), tables.seconds),
+    "checking": Part("preterite check", lambda: _rates(checking.measure()), tables.seconds),
     "pages": Part(
         "the shop's pages, all components in one process, while purchases go on",
         pages.measure,
@@ -117,8 +117,8 @@ PARTS: Mapping[str, Part] = {
         lambda: _latencies(failing.measure()),
         tables.latencies,
     ),
-    "load": Part(
-        "at half of what can be borne, one purchase per unit of work, a handler per event",
+    "loaded": Part(
+        "at half of the highest rate, one purchase per unit of work, a handler per event",
         lambda: _several(loaded.measure(), "purchases per second", "p50 ms", "p99 ms"),
         tables.loaded,
         server=True,
@@ -138,7 +138,7 @@ PARTS: Mapping[str, Part] = {
         server=True,
         minutes=2,
     ),
-    "push": Part(
+    "postgres_latency": Part(
         f"PostgreSQL: {latency.PURCHASES} purchases, one at a time, nothing else happens",
         lambda: _latencies(postgres_latency.measure()),
         tables.latencies,
@@ -151,21 +151,23 @@ PARTS: Mapping[str, Part] = {
         server=True,
         minutes=2,
     ),
-    "relay": Part("PostgreSQL: the relay for long", lambda: relaying.for_long()._asdict(), tables.relay, server=True),
-    "beside": Part(
-        "PostgreSQL: from commit to log, beside a transaction that somebody leaves open",
+    "relaying.for_long": Part(
+        "PostgreSQL: the relay for long", lambda: relaying.for_long()._asdict(), tables.relay, server=True
+    ),
+    "relaying.undisturbed": Part(
+        "PostgreSQL: from commit to log, beside a transaction left open",
         lambda: {name: one._asdict() for name, one in relaying.undisturbed().items()},
         tables.beside,
         server=True,
     ),
-    "long": Part(
+    "ten_million": Part(
         f"PostgreSQL: {ten_million.EVENTS:,} events through one pair of components",
         lambda: {str(one.events): one._asdict() for one in ten_million.measure()},
         tables.long,
         server=True,
         minutes=12,
     ),
-    "peers": Part(
+    "alternatives": Part(
         "PostgreSQL: what others do with the same work item (make peers)",
         alternatives.measure,
         tables.peers,
@@ -181,4 +183,4 @@ PARTS: Mapping[str, Part] = {
     ),
 }
 EMBEDDED = tuple(name for name, part in PARTS.items() if not part.server and part.minutes <= 2)
-"""What is measured if nobody says what: files alone, a few minutes."""
+"""What is measured by default: files alone, a few minutes."""

@@ -1,7 +1,7 @@
-"""PostgreSQL: what was committed to the outbox drained end to end, with Preterite and by hand.
+"""PostgreSQL: what was committed to the outbox drained end to end, with Preterite and in hand-written SQL.
 
-By hand numbers the outbox set-wise into a journal, copies it to a log table in another database, and bills set-wise,
-with cursors: the same rows and envelopes in batches of the same size, each commit durable, and nothing else.
+The hand-written way numbers the outbox set-wise into a journal, copies it to a log table in another database, and
+bills set-wise, with cursors: the same rows and envelopes in batches of the same size, each commit durable.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ import psycopg
 import sqlalchemy
 from sqlalchemy.orm import Session
 
-from benchmarks.by_hand_postgres import FINANCE, by_hand
+from benchmarks.handwritten_postgres import FINANCE, handwritten
 from benchmarks.measure import Measured, in_turns
 from benchmarks.shop import FINANCE_TABLES, ItemPurchased, bill_by_orm, per_event_over_sqlalchemy, purchases
 from benchmarks.shop_postgres import databases, enter_prices, in_batches, per_event
 from preterite import Component, System
-from preterite.inbox import BATCH_EVENTS
-from preterite.postgres_server import run
+from preterite.drivers.postgres import run
+from preterite.handling.batch import BATCH_EVENTS
 
 EVENTS = 60_000
 EVENTS_OVER_SQLALCHEMY = 5_000
@@ -34,12 +34,12 @@ def measure(rounds: int = ROUNDS) -> list[Measured]:
     some, few = many[:EVENTS_OVER_SQLALCHEMY], many[:EVENTS_SINGLY]
     return in_turns(
         {
-            "by hand, set-wise": lambda: drained_by_hand(many),
+            "hand-written, set-wise": lambda: drained_handwritten(many),
             "batch handler": lambda: with_preterite(many, in_batches),
             "per event, psycopg": lambda: with_preterite(some, per_event),
             "per event, SQLAlchemy": lambda: with_preterite(some, per_event_over_sqlalchemy),
             "the handler over SQLAlchemy alone": lambda: handler_alone(some),
-            "by hand, SQLAlchemy, one transaction per event": lambda: singly_by_orm(few),
+            "hand-written, SQLAlchemy, one transaction per event": lambda: singly_by_orm(few),
         },
         rounds,
     )
@@ -55,7 +55,7 @@ def with_preterite(events: Sequence[ItemPurchased], declare: Callable[[Component
         log = urls.pop("log")
         with system.open(databases=urls, log=log, create_tables=True) as shop:
             enter_prices(urls["finance"])
-            shop.settle()  # everything is open, as by hand
+            shop.settle()  # everything is open, as hand-written code does
             with shop.session(sales) as session, sales.unit_of_work(session) as unit_of_work:
                 for event in events:
                     unit_of_work.publish(event)
@@ -64,9 +64,9 @@ def with_preterite(events: Sequence[ItemPurchased], declare: Callable[[Component
             return len(events) / (time.perf_counter() - started)
 
 
-def drained_by_hand(events: Sequence[ItemPurchased]) -> float:
-    """The same by hand."""
-    with databases("sales", "finance", "log") as urls, closing(by_hand(urls)) as shop:
+def drained_handwritten(events: Sequence[ItemPurchased]) -> float:
+    """The same, hand-written."""
+    with databases("sales", "finance", "log") as urls, closing(handwritten(urls)) as shop:
         shop.purchase(events)
         started = time.perf_counter()
         while shop.send():
@@ -92,7 +92,7 @@ def handler_alone(events: Sequence[ItemPurchased]) -> float:
 
 
 def singly_by_orm(events: Sequence[ItemPurchased]) -> float:
-    """The handler over SQLAlchemy by hand, each event in a transaction of its own, cursor included; no log to read."""
+    """The handler over SQLAlchemy, each event in a transaction of its own, cursor included; no log to read."""
     move = sqlalchemy.text("UPDATE cursor SET number = number + 1 WHERE partition = 0")
     with databases("finance") as urls:
         engine = _finance(urls["finance"])

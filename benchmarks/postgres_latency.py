@@ -1,4 +1,4 @@
-"""Milliseconds from commit to effect on PostgreSQL while nothing else happens, beside a NOTIFY push by hand."""
+"""Milliseconds from commit to effect on PostgreSQL while nothing else happens, beside a hand-written NOTIFY push."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from contextlib import closing
 
 import psycopg
 
-from benchmarks.by_hand_postgres import by_hand
+from benchmarks.handwritten_postgres import handwritten
 from benchmarks.latency import PURCHASES, TIMEOUT_SECONDS, Latency, each
 from benchmarks.measure import Measured, both_in_turns
 from benchmarks.shop import FINANCE_TABLES, ItemPurchased, purchases
 from benchmarks.shop_postgres import databases, enter_prices, in_batches
 from preterite import Component, System
-from preterite.host import Host
+from preterite.hosting.host import Host
 
 ROUNDS = 5
 LOOK_SECONDS = 0.0005
@@ -24,7 +24,7 @@ LISTEN_SECONDS = 0.5
 
 def measure(rounds: int = ROUNDS, count: int = PURCHASES) -> dict[str, tuple[Measured, Measured]]:
     """Medians and 99th percentiles of every round, by way."""
-    runs = {"by hand, pushed by NOTIFY": lambda: pushed(count), "with Preterite": lambda: with_preterite(count)}
+    runs = {"hand-written, pushed by NOTIFY": lambda: pushed(count), "with Preterite": lambda: with_preterite(count)}
     return both_in_turns(runs, rounds)
 
 
@@ -37,7 +37,7 @@ def with_preterite(count: int) -> Latency:
         log = urls.pop("log")
         with System("bench", [sales, finance]).open(databases=urls, log=log, create_tables=True) as shop:
             enter_prices(urls["finance"])
-            with Host(shop), shop.connection(sales) as connection, closing(_Bills(urls["finance"])) as bills:
+            with Host(shop.runtime), shop.connection(sales) as connection, closing(_Bills(urls["finance"])) as bills:
                 shop.wait_settled()
 
                 def purchase(number: int) -> None:
@@ -48,12 +48,12 @@ def with_preterite(count: int) -> Latency:
 
 
 def pushed(count: int) -> Latency:
-    """Every commit notifies whoever works next, in the same transaction; each listens on a connection of its own."""
-    with databases("sales", "finance", "log") as urls, closing(by_hand(urls)) as shop:
+    """Every commit notifies the next worker, in the same transaction; each listens on a connection of its own."""
+    with databases("sales", "finance", "log") as urls, closing(handwritten(urls)) as shop:
         stopping, listening = threading.Event(), threading.Barrier(3)
         threads = [
-            threading.Thread(target=_whenever_told, args=(urls["sales"], "outbox", shop.send, listening, stopping)),
-            threading.Thread(target=_whenever_told, args=(urls["log"], "log", shop.bill, listening, stopping)),
+            threading.Thread(target=_whenever_notified, args=(urls["sales"], "outbox", shop.send, listening, stopping)),
+            threading.Thread(target=_whenever_notified, args=(urls["log"], "log", shop.bill, listening, stopping)),
         ]
         for thread in threads:
             thread.start()
@@ -66,7 +66,7 @@ def pushed(count: int) -> Latency:
         return found
 
 
-def _whenever_told(
+def _whenever_notified(
     url: str, channel: str, act: Callable[[], int], listening: threading.Barrier, stopping: threading.Event
 ) -> None:
     with psycopg.connect(url, autocommit=True) as connection:

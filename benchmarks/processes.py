@@ -11,7 +11,7 @@ from benchmarks.measure import Measured, in_turns
 from benchmarks.shop import FINANCE_TABLES, ItemPurchased, per_event_over_sqlalchemy, purchases
 from benchmarks.shop_postgres import databases, enter_prices
 from preterite import Component, System
-from preterite.host import Host
+from preterite.hosting.host import Host
 
 EVENTS = 10_000
 ROUNDS = 5
@@ -44,7 +44,7 @@ def with_processes(count: int) -> float:
             with shop.connection(finance) as connection:
                 _until(lambda: connection.execute(_SHARED).fetchone()[0] == count)
                 started = time.perf_counter()
-                relay = shop.relay("sales")
+                relay = shop.runtime.relay("sales")
                 while relay.step():
                     pass
                 relay.close()
@@ -64,9 +64,9 @@ def _declared() -> tuple[Component, Component, System]:
 
 
 def _work(database: str, log: str, stop: Event) -> None:
-    """What a worker process does: it handles what Finance hears, until told to stop."""
+    """What a worker process does: it handles what Finance subscribes to, until asked to stop."""
     _, _, system = _declared()
-    with system.open(databases={"finance": database}, log=log, only=["finance"]) as opened, Host(opened):
+    with system.open(databases={"finance": database}, log=log, only=["finance"]) as opened, Host(opened.runtime):
         stop.wait()
 
 

@@ -1,4 +1,4 @@
-"""The relay on PostgreSQL: over many events, and beside a transaction that somebody leaves open.
+"""The relay on PostgreSQL: over many events, and beside a transaction left open.
 
 What it deletes from the outbox stays in the table until it is vacuumed; a transaction that stays open keeps all of it.
 """
@@ -18,8 +18,8 @@ from benchmarks.measure import percentile
 from benchmarks.shop import ItemPurchased, purchases
 from benchmarks.shop_postgres import databases
 from preterite import Component, System
-from preterite.opened import OpenSystem
-from preterite.outbox import Relay
+from preterite.open_system import OpenSystem
+from preterite.publishing.relay import Relay
 
 EVENTS = int(os.environ.get("BENCH_RELAYED_EVENTS", "1000000"))
 EACH = 5_000
@@ -39,7 +39,7 @@ class Relayed(NamedTuple):
 
 
 class _Publisher(NamedTuple):
-    """Sales and its relay, stepped by hand."""
+    """Sales and its relay, stepped by the measurement."""
 
     opened: OpenSystem
     sales: Component
@@ -51,7 +51,7 @@ class _Publisher(NamedTuple):
             for event in events:
                 unit_of_work.publish(event)
 
-    def announce(self) -> float:
+    def send_all(self) -> float:
         """Until nothing is left to send; how many seconds that took."""
         started = time.perf_counter()
         while self.relay.step():
@@ -64,7 +64,7 @@ def _publisher() -> Generator[_Publisher]:
     sales = Component("sales", publishes=[ItemPurchased])
     with databases("sales", "log") as urls:
         with System("bench", [sales]).open(databases={"sales": urls["sales"]}, log=urls["log"]) as opened:
-            relay = opened.relay("sales")
+            relay = opened.runtime.relay("sales")
             relay.step()
             yield _Publisher(opened, sales, relay, urls["sales"])
             relay.close()
@@ -82,7 +82,7 @@ def for_long(events: int = EVENTS) -> Relayed:
         connection.execute("CREATE TABLE inserted (body bytea)")
         for _ in range(events // EACH):
             publisher.publish(batch)
-            rates.append(EACH / publisher.announce())
+            rates.append(EACH / publisher.send_all())
             inserts.append(EACH / _insert(connection))
         time.sleep(VACUUM_SECONDS)
         publisher.relay.step()
@@ -118,7 +118,7 @@ def _latency(publisher: _Publisher, seconds: float, beside: Callable[[], Abstrac
         until = time.perf_counter() + seconds
         while time.perf_counter() < until:
             publisher.publish(events)
-            milliseconds.append(publisher.announce() * 1000)
+            milliseconds.append(publisher.send_all() * 1000)
     return Latency(percentile(milliseconds, 0.5), percentile(milliseconds, 0.99))
 
 

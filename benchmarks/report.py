@@ -1,7 +1,7 @@
-"""Turns kept figures into the tables and pictures of docs/benchmarks.md: `python -m benchmarks.report`.
+"""Writes the kept figures into two documents and their pictures: `python -m benchmarks.report`.
 
-Between `<!-- figures: NAME -->` and `<!-- end -->` the document holds what `docs/reference/NAME.json` says, and nothing
-written by hand.
+Between `<!-- figures: NAME -->` and `<!-- end -->` a document holds the table of `benchmarks/results/NAME.json`, and
+nothing else. Two tables are made from several results: `targets` and `expectations`.
 """
 
 from __future__ import annotations
@@ -15,19 +15,20 @@ from statistics import median
 from typing import Any
 
 from benchmarks import tables
+from benchmarks.expectations import expectations_table
 from benchmarks.parts import PARTS
 from benchmarks.targets import targets_table
 
 DOCS = Path(__file__).parents[1] / "docs"
-DOCUMENT = DOCS / "benchmarks.md"
-FIGURES = DOCS / "reference"
+DOCUMENTS = (Path(__file__).parent / "README.md", DOCS / "benchmarks.md")
+FIGURES = Path(__file__).parent / "results"
 PICTURES = DOCS / "pictures"
 BAR_HEIGHT, BAR_GAP, NAMES_WIDTH, BARS_WIDTH, VALUE_WIDTH = 22, 8, 290, 420, 90
-_SECTION = re.compile(r"(<!-- figures: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+_SECTION = re.compile(r"(<!-- figures: ([\w.]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def keep(name: str, figures: Mapping[str, Any]) -> None:
-    """Keep the figures of one measurement, and write the document anew."""
+    """Keep the figures of one measurement, and write the documents anew."""
     (FIGURES / f"{name}.json").write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
     write()
 
@@ -40,9 +41,9 @@ def write() -> None:
 
 
 def written() -> dict[Path, str]:
-    """The document and its pictures as the kept figures have them."""
+    """The documents and their pictures as the kept figures have them."""
     files = {PICTURES / f"{name}.svg": bars(title, values) for name, (title, values) in pictures().items()}
-    return {DOCUMENT: _SECTION.sub(_filled, DOCUMENT.read_text(encoding="utf-8")), **files}
+    return {**{path: _SECTION.sub(_filled, path.read_text(encoding="utf-8")) for path in DOCUMENTS}, **files}
 
 
 def kept(name: str) -> dict[str, Any]:
@@ -52,8 +53,8 @@ def kept(name: str) -> dict[str, Any]:
 
 def _filled(found: re.Match[str]) -> str:
     name = found[2]
-    if name == "targets":
-        return f"{found[1]}{targets_table(_kept_if_any)}{found[3]}"
+    if name in ACROSS:
+        return f"{found[1]}{ACROSS[name](_kept_if_any)}{found[3]}"
     figures = _kept_if_any(name)
     table = "Not measured yet.\n" if figures is None else TABLES[name](figures)
     return f"{found[1]}{table}{found[3]}"
@@ -63,6 +64,10 @@ def _kept_if_any(name: str) -> dict[str, Any] | None:
     return kept(name) if (FIGURES / f"{name}.json").exists() else None
 
 
+ACROSS: Mapping[str, Callable[[Callable[[str], Any]], str]] = {
+    "expectations": expectations_table,
+    "targets": targets_table,
+}
 TABLES: Mapping[str, Callable[[Any], str]] = {
     **{name: part.table for name, part in PARTS.items()},
     "crash": tables.crash,
@@ -75,7 +80,7 @@ TABLES: Mapping[str, Callable[[Any], str]] = {
 
 def pictures() -> dict[str, tuple[str, dict[str, float]]]:
     """Every picture: its title and its bars."""
-    peers, monolith = kept("peers"), kept("monolith")
+    peers, monolith = kept("alternatives"), kept("monolith")
     return {
         "peers-drained": (
             "Backlog drained, events per second, one handler per event over SQLAlchemy",

@@ -103,7 +103,7 @@ def per_event_over_sqlalchemy(finance: Component) -> None:
 
 
 def bill_by_orm(session: Session, event: ItemPurchased) -> None:
-    """What the handler over SQLAlchemy does; the same by hand."""
+    """What the handler over SQLAlchemy does; the same, hand-written."""
     price = session.scalars(select(Price).where(Price.product == str(event.product_id))).one()
     session.add(Billable(purchase=str(event.purchase_id), customer=str(event.customer_id), pence=price.pence))
 

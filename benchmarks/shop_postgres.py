@@ -33,7 +33,7 @@ def databases(*names: str) -> Generator[dict[str, str]]:
 
 
 def in_batches(finance: Component) -> None:
-    """A batch handler that works set-wise, as by hand."""
+    """A batch handler that works set-wise, as hand-written code does."""
 
     @finance.handles(ItemPurchased)
     def bill(events: Sequence[ItemPurchased], connection: psycopg.Connection) -> None:

@@ -1,4 +1,4 @@
-"""Figures as tables: the same on the terminal and, as Markdown, in docs/benchmarks.md."""
+"""Figures as tables: the same on the terminal and, as Markdown, in the documents."""
 
 from __future__ import annotations
 
@@ -93,13 +93,20 @@ def pages(figures: Figures) -> str:
 
 
 def grid(figures: Figures) -> str:
-    """A line for each store and log: by hand, and each handler with one process and two, beside it."""
-    ways = ("by hand", "batch handler", "batch handler, 2 processes", "per event", "per event, 2 processes")
+    """A line for each store and log: hand-written, and each handler with one process and two, beside it."""
+    ways = ("hand-written", "batch handler", "batch handler, 2 processes", "per event", "per event, 2 processes")
     lines: list[list[str]] = []
     for place in dict.fromkeys(name.partition(": ")[0] for name in figures):
         medians = [median(figures[f"{place}: {way}"]) for way in ways]
         lines.append([place, f"{medians[0]:,.0f}", *(f"{one:,.0f} ({one / medians[0]:.2f})" for one in medians[1:])])
-    head = ["events per second, drained (of by hand)", "by hand", "batch", "2 processes", "per event", "2 processes"]
+    head = [
+        "events per second, drained (of hand-written)",
+        "hand-written",
+        "batch",
+        "2 processes",
+        "per event",
+        "2 processes",
+    ]
     return table(head, lines)
 
 
@@ -127,7 +134,7 @@ def monolith(figures: Figures) -> str:
 
 
 def memory(figures: Figures) -> str:
-    """A line for each look."""
+    """A line for each number of events."""
     lines = [[f"after {int(events):,} events", f"{mib:.1f} MiB"] for events, mib in figures.items()]
     return table(["one process that publishes and handles", "memory"], lines)
 
@@ -190,7 +197,7 @@ def crash(figures: Figures) -> str:
 
 def mutants(figures: Sequence[Mapping[str, Any]]) -> str:
     """A line for each fault."""
-    lines = [[one["what"], one["rule"], ", ".join(one["noticed by"]) or "nobody"] for one in figures]
+    lines = [[one["what"], one["rule"], ", ".join(one["noticed by"]) or "none"] for one in figures]
     return table(["fault put into the core", "rule or trap", "noticed by"], lines)
 
 

@@ -10,8 +10,8 @@ from benchmarks import alternatives, deadline, late, pages
 from benchmarks.tables import table
 
 Figures = Mapping[str, Any]
-_SET_WISE = "by hand, set-wise"
-_SINGLY = "by hand, SQLAlchemy, one transaction per event"
+_SET_WISE = "hand-written, set-wise"
+_SINGLY = "hand-written, SQLAlchemy, one transaction per event"
 
 
 class Target(NamedTuple):
@@ -88,10 +88,10 @@ def _last_fifth(figures: Figures) -> float:
 
 
 TARGETS = (
-    Target("throughput", "batch handler / by hand, drained, files", 0.9, _drained("batch handler", _SET_WISE)),
-    Target("postgres", "batch handler / by hand, drained, PostgreSQL", 0.9, _rate("batch handler", _SET_WISE)),
+    Target("throughput", "batch handler / hand-written, drained, files", 0.9, _drained("batch handler", _SET_WISE)),
+    Target("postgres", "batch handler / hand-written, drained, PostgreSQL", 0.9, _rate("batch handler", _SET_WISE)),
     Target(
-        "throughput", "per event on the plain driver / by hand, drained, files", 0.8,
+        "throughput", "per event on the plain driver / hand-written, drained, files", 0.8,
         _drained("per event, sqlite3", _SET_WISE),
     ),
     Target(
@@ -107,19 +107,22 @@ TARGETS = (
         _rate("per event, SQLAlchemy", "the handler over SQLAlchemy alone"),
     ),
     Target(
-        "peers", "per event over SQLAlchemy / best other package, drained", 7.0,
+        "alternatives", "per event over SQLAlchemy / best other package, drained", 7.0,
         _beside_the_best(alternatives.OURS, "drained"),
     ),
     Target(
-        "peers", "per event over SQLAlchemy / best other package, live", 2.5,
+        "alternatives", "per event over SQLAlchemy / best other package, live", 2.5,
         _beside_the_best(alternatives.OURS, "live"),
     ),
     Target(
-        "peers", "batch handler / best other package, drained", 80.0,
+        "alternatives", "batch handler / best other package, drained", 80.0,
         _beside_the_best(alternatives.IN_BATCHES, "drained"),
     ),
-    Target("latency", "idle p50, commit to effect / best push by hand, files", 1.3, _p("p50"), at_most=True),
-    Target("push", "idle p50, commit to effect / best push by hand, PostgreSQL", 1.3, _p("p50"), at_most=True),
+    Target("latency", "idle p50, commit to effect / best hand-written push, files", 1.3, _p("p50"), at_most=True),
+    Target(
+        "postgres_latency", "idle p50, commit to effect / best hand-written push, PostgreSQL", 1.3,
+        _p("p50"), at_most=True,
+    ),
     Target(
         "monolith", "p99 of a purchase while the month closes: monolith / partitioned", 5.0,
         _while_closing,
@@ -141,16 +144,16 @@ TARGETS = (
            _beyond_the_deadline, at_most=True),
     Target("processes", "handlers over SQLAlchemy, 2 processes / 1", 1.9, _rate("2 processes", "1 process")),
     Target("memory", "memory after the last event / after 10,000", 1.1, _last_beside_first(), at_most=True),
-    Target("replayed", "p50 of live purchases beside a replay / without", 1.1, _p("p50"), at_most=True),
-    Target("replayed", "p99 of live purchases beside a replay / without", 1.5, _p("p99"), at_most=True),
+    Target("history.live", "p50 of live purchases beside a replay / without", 1.1, _p("p50"), at_most=True),
+    Target("history.live", "p99 of live purchases beside a replay / without", 1.5, _p("p99"), at_most=True),
     Target(
         "due", "finding what is due, a million pending / a thousand", 1.2,
         _finding_what_is_due, at_most=True,
     ),
-    Target("relay", "the relay's last fifth / first, a million events", 0.95, _last_fifth),
-    Target("beside", "p99 to the log beside an open transaction / alone", 2.0,
+    Target("relaying.for_long", "the relay's last fifth / first, a million events", 0.95, _last_fifth),
+    Target("relaying.undisturbed", "p99 to the log beside an open transaction / alone", 2.0,
            _last_beside_first(lambda one: one["p99"]), at_most=True),
-    Target("long", "last million of ten / first", 0.8, _last_beside_first(lambda one: one["per_second"])),
+    Target("ten_million", "last million of ten / first", 0.8, _last_beside_first(lambda one: one["per_second"])),
 )  # fmt: skip
 
 

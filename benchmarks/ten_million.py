@@ -20,7 +20,7 @@ import psycopg
 from benchmarks.shop import FINANCE_TABLES, ItemPurchased, purchases
 from benchmarks.shop_postgres import databases, enter_prices, in_batches
 from preterite import Component, System
-from preterite.host import Host
+from preterite.hosting.host import Host
 
 EVENTS = int(os.environ.get("BENCH_LONG_EVENTS", "10000000"))
 UNIT_EVENTS = 500
@@ -77,7 +77,7 @@ def measure(events: int = EVENTS) -> Iterator[Tenth]:
                         with sales.unit_of_work(connection) as unit_of_work:
                             for event in purchases(min(UNIT_EVENTS, wanted - published), published):
                                 unit_of_work.publish(event)
-                        shop.tell("sales")
+                        shop.runtime.notify("sales")
                         published += min(UNIT_EVENTS, wanted - published)
                         _wait_until(looking, published - WAITING_EVENTS_MAX)
                     _wait_until(looking, wanted)
@@ -123,7 +123,7 @@ def _declared() -> tuple[Component, Component, System]:
 
 
 def _work(own: dict[str, str], log: str, stop: Event) -> None:
-    """What the worker does: relay and bill, until told to stop."""
+    """What the worker does: relay and bill, until asked to stop."""
     _, _, system = _declared()
-    with system.open(databases=own, log=log, retention=RETENTION) as opened, Host(opened):
+    with system.open(databases=own, log=log, retention=RETENTION) as opened, Host(opened.runtime):
         stop.wait()

@@ -1,4 +1,4 @@
-"""Events per second in SQLite files, with Preterite and by hand, in turns: end to end, and drained."""
+"""Events per second in SQLite files, with Preterite and in hand-written SQL, in turns: end to end, and drained."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from tempfile import TemporaryDirectory
 import sqlalchemy
 from sqlalchemy.orm import Session
 
-from benchmarks.by_hand import ByHand
-from benchmarks.by_hand_sqlite import BillingByOrm, by_hand
+from benchmarks.handwritten import Handwritten
+from benchmarks.handwritten_sqlite import BillingByOrm, handwritten
 from benchmarks.measure import Measured, both_in_turns
 from benchmarks.shop import (
     FINANCE_TABLES,
@@ -29,7 +29,7 @@ from benchmarks.shop import (
     purchases,
 )
 from preterite import Component
-from preterite.inbox import BATCH_EVENTS
+from preterite.handling.batch import BATCH_EVENTS
 
 UNIT_EVENTS = 100
 EVENTS = 60_000
@@ -46,12 +46,12 @@ def measure(rounds: int = ROUNDS, events: int = EVENTS) -> dict[str, tuple[Measu
     some, few = many[:EVENTS_OVER_SQLALCHEMY], many[:EVENTS_SINGLY]
     return both_in_turns(
         {
-            "by hand, set-wise": lambda: without(many, _bill_set_wise),
+            "hand-written, set-wise": lambda: without(many, _bill_set_wise),
             "batch handler": lambda: with_preterite(many, in_batches),
             "per event, sqlite3": lambda: with_preterite(many, per_event),
             "per event, SQLAlchemy": lambda: with_preterite(some, per_event_over_sqlalchemy),
             "the handler over SQLAlchemy alone": lambda: handler_alone(some),
-            "by hand, SQLAlchemy, one transaction per event": lambda: without(few, _bill_singly),
+            "hand-written, SQLAlchemy, one transaction per event": lambda: without(few, _bill_singly),
         },
         rounds,
     )
@@ -72,9 +72,9 @@ def with_preterite(events: Sequence[ItemPurchased], declare: Callable[[Component
     return len(events) / (done - started), len(events) / (done - committed)
 
 
-def without(events: Sequence[ItemPurchased], bill: Callable[[ByHand, Path], None]) -> Rates:
+def without(events: Sequence[ItemPurchased], bill: Callable[[Handwritten, Path], None]) -> Rates:
     """The same without any framework."""
-    with TemporaryDirectory() as folder, closing(by_hand(Path(folder))) as shop:
+    with TemporaryDirectory() as folder, closing(handwritten(Path(folder))) as shop:
         started = time.perf_counter()
         for start in range(0, len(events), UNIT_EVENTS):
             shop.purchase(events[start : start + UNIT_EVENTS])
@@ -106,12 +106,12 @@ def handler_alone(events: Sequence[ItemPurchased]) -> Rates:
     return rate, rate
 
 
-def _bill_set_wise(shop: ByHand, _folder: Path) -> None:
+def _bill_set_wise(shop: Handwritten, _folder: Path) -> None:
     while shop.bill():
         pass
 
 
-def _bill_singly(shop: ByHand, folder: Path) -> None:
+def _bill_singly(shop: Handwritten, folder: Path) -> None:
     with closing(BillingByOrm(shop.log, folder)) as billing:
         while billing.bill_singly():
             pass

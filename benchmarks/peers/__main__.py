@@ -38,7 +38,7 @@ def main() -> None:
     parser.add_argument("--drained", type=int, default=DRAINED)
     parser.add_argument("--live", type=int, default=LIVE)
     options = parser.parse_args()
-    # Consumers end with whoever started them.
+    # Consumers end with the process that started them.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     for _ in range(options.rounds):
         for peer in options.peers:

@@ -20,7 +20,7 @@ EFFECTS = "SELECT count(*) FROM finance_events"
 
 
 class Purchase(Aggregate):
-    """A purchase, told by its first event."""
+    """A purchase, stated by its first event."""
 
     @event("Purchased")
     def __init__(self, purchase_id: str, product_id: str, customer_id: str, purchased_at: str) -> None:

@@ -1,4 +1,4 @@
-"""FastStream on RabbitMQ, with an outbox and an inbox written by hand: nothing lost, nothing doubled, no order."""
+"""FastStream on RabbitMQ, with a hand-written outbox and inbox: nothing lost, nothing doubled, no order."""
 
 from __future__ import annotations
 

@@ -85,7 +85,7 @@ def async_finance_engine() -> Any:
 
 
 def messages(count: int, first: int = 0) -> Iterator[Message]:
-    """What is told of so many purchases."""
+    """The events of so many purchases."""
     for number in range(first, first + count):
         yield {
             "purchase_id": str(uuid5(NAMESPACE, f"purchase/{number}")),

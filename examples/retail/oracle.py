@@ -1,8 +1,9 @@
 """The retail year computed straight from the file: one process, no Preterite, nothing shared with the example.
 
-    python oracle.py data/online-retail-sample.csv.gz
+    python oracle.py data/online-retail-sample.csv.gz [LINES]
 
-Everything happens in dictionaries, line by line, by the rules of RULES.md. Where the example's figures differ
+Everything happens in dictionaries, line by line, by the rules of RULES.md. With LINES the
+figures are those after so many lines in time order, at the time of the last of them. Where the example's figures differ
 from these, one of the two is wrong.
 """
 
@@ -13,7 +14,7 @@ import gzip
 import json
 import sys
 from collections import Counter, defaultdict
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
 from decimal import Decimal, InvalidOperation
 from itertools import combinations
 from pathlib import Path
@@ -23,6 +24,8 @@ COLUMNS = ["invoice", "stock_code", "description", "quantity", "purchased_at", "
 PAYMENT_DAYS = 14
 LATE_DAYS = 40
 CANCELLED_LINES = 100
+CANCELLED_AFTER = timedelta(minutes=10)
+PACKED_AFTER = timedelta(hours=22)
 AGREEMENT_FROM = datetime(2011, 4, 1)
 TOP = 10
 ALSO = 5
@@ -84,8 +87,10 @@ def month_after(at: datetime) -> datetime:
 class Year:
     """What has happened so far."""
 
-    def __init__(self, lines: list[dict[str, Any]], unreadable: int) -> None:
+    def __init__(self, lines: list[dict[str, Any]], unreadable: int, count: int | None = None) -> None:
         self.lines = lines
+        self.played = lines[:count]
+        self.end = None if count is None else max((line["at"] for line in self.played), default=None)
         self.reasons: Counter[str] = Counter({"unreadable": unreadable} if unreadable else {})
         self.names: dict[str, str] = {}
         self.prices: dict[str, list[tuple[datetime, int]]] = defaultdict(list)
@@ -120,25 +125,28 @@ class Year:
                     prices.append((line["at"], line["pence"]))
 
     def play(self) -> None:
-        """Line by line, with Finance's midnights between them, to the last day of the month after the last line."""
-        if not self.lines:
+        """Line by line, with Finance's midnights between them, to the last day of the month after the last line.
+
+        Where only some lines are played, to the last of these.
+        """
+        if not self.played:
             return
-        first, last = self.lines[0]["at"], self.lines[-1]["at"]
+        first, last = self.played[0]["at"], self.played[-1]["at"]
         midnight = datetime(first.year, first.month, 1)
-        end = month_after(month_after(last)) - timedelta(days=1)
+        end = self.end or month_after(month_after(last)) - timedelta(days=1)
         position = 0
         while midnight <= end:
             self.finance_acts(midnight)
             midnight += timedelta(days=1)
-            while position < len(self.lines) and self.lines[position]["at"] < midnight:
+            while position < len(self.played) and self.played[position]["at"] < midnight:
                 position = self.basket(position)
 
     def basket(self, start: int) -> int:
         """One basket: consecutive lines of an invoice number and time; refused whole if its customer is blocked."""
-        first = self.lines[start]
+        first = self.played[start]
         stop = start
-        while stop < len(self.lines) and all(self.lines[stop][what] == first[what] for what in ("invoice", "at")):
-            line = self.lines[stop]
+        while stop < len(self.played) and all(self.played[stop][what] == first[what] for what in ("invoice", "at")):
+            line = self.played[stop]
             stop += 1
             reason = set_aside(line)
             if reason is not None:
@@ -164,13 +172,17 @@ class Year:
             key=lambda one: one[0],
         )
         hundredths = line["quantity"] * price * (100 - percent)
-        if line["line"] % CANCELLED_LINES == 0:
-            # Taken back ten minutes later: long before it is packed, invoiced or anything is decided by it.
+        if line["line"] % CANCELLED_LINES == 0 and self.has_come(line["at"] + CANCELLED_AFTER):
+            # Cancelled ten minutes later: long before it is packed, invoiced or anything is decided by it.
             self.cancelled += 1
             return
         billed = {**line, "rule": rule, "net": (hundredths + 50) // 100, "half": hundredths % 100 == 50}
         self.bought.append(billed)
         self.unbilled[line["customer"]].append(billed)
+
+    def has_come(self, at: datetime) -> bool:
+        """Whether this time is not after the last line that is played."""
+        return self.end is None or at <= self.end
 
     def finance_acts(self, midnight: datetime) -> None:
         """At one midnight: payments, then overdue, then invoicing."""
@@ -211,6 +223,9 @@ class Year:
     def figures(self) -> dict[str, Any]:
         """Everything that is compared."""
         popular = Counter(item["code"] for item in self.bought)
+        shipped = [
+            item for item in self.bought if self.has_come(datetime.combine(item["at"].date(), time.min) + PACKED_AFTER)
+        ]
         top = sorted(popular, key=lambda code: (-popular[code], code))[:TOP]
         months: dict[str, list[int]] = defaultdict(lambda: [0, 0])
         for invoice in self.invoices:
@@ -218,7 +233,7 @@ class Year:
             months[invoice["month"]][1] += invoice["total"]
         overdue_customers = {invoice["customer"] for invoice in self.invoices if invoice["overdue"]}
         return {
-            "lines": len(self.lines) + self.reasons["unreadable"],
+            "lines": len(self.played) + self.reasons["unreadable"],
             "set aside": {reason: count for reason, count in sorted(self.reasons.items()) if count},
             "refused as blocked": self.refused,
             "accepted": self.accepted,
@@ -237,8 +252,8 @@ class Year:
             "customers ever overdue": len(overdue_customers),
             "customers ever refused": len(self.ever_refused),
             "of these with a later purchase": len(self.later_purchase),
-            "ItemShipped": len(self.bought),
-            "shipped to": dict(sorted(Counter(self.country[item["customer"]] for item in self.bought).items())),
+            "ItemShipped": len(shipped),
+            "shipped to": dict(sorted(Counter(self.country[item["customer"]] for item in shipped).items())),
             "billed by rule": dict(sorted(Counter(item["rule"] for item in self.bought).items())),
             "lines that end in half a penny": sum(1 for item in self.bought if item["half"]),
             "invoiced, pence": sum(invoice["total"] for invoice in self.invoices),
@@ -262,12 +277,12 @@ class Year:
         return [[other, self.names.get(other, ""), pairs[other]] for other in top]
 
 
-def figures(path: Path) -> dict[str, Any]:
-    """All figures of the file."""
-    year = Year(*read(path))
+def figures(path: Path, count: int | None = None) -> dict[str, Any]:
+    """All figures of the file, or those after so many lines."""
+    year = Year(*read(path), count)
     year.play()
     return year.figures()
 
 
 if __name__ == "__main__":
-    print(json.dumps(figures(Path(sys.argv[1])), indent=2))
+    print(json.dumps(figures(Path(sys.argv[1]), *map(int, sys.argv[2:])), indent=2))

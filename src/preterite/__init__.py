@@ -1,21 +1,21 @@
-"""Partition a business system through events: components own their databases and tell each other what has happened."""
+"""Components of a business own their databases and publish durable events to each other."""
 
 from preterite.component import Component
-from preterite.contracts import Command, Event, Fact, OwnKey, Tick
+from preterite.contracts import Command, Event, Justified, OwnKey, Tick
 from preterite.envelope import Envelope
 from preterite.errors import PreteriteError
-from preterite.opened import OpenSystem
+from preterite.open_system import OpenSystem
+from preterite.publishing.unit_of_work import UnitOfWork
 from preterite.recoverability import Recoverability
 from preterite.saga import Saga, joined_by, started_by, timeout
 from preterite.system import System
-from preterite.unit_of_work import UnitOfWork
 
 __all__ = [
     "Command",
     "Component",
     "Envelope",
     "Event",
-    "Fact",
+    "Justified",
     "OpenSystem",
     "OwnKey",
     "PreteriteError",

@@ -1,7 +1,7 @@
-"""Where time, waiting and random values come from; nothing else in the package asks the machine.
+"""Where time, waiting and random values come from; nothing else in the package reads them.
 
-Business time (`now`) may be moved by hand in demos and tests.
-Machine time (`wall`, `monotonic`) never is: leases, epochs and time limits rest on it.
+Business time (`now`) can be moved in demos and tests.
+Machine time (`wall`, `monotonic`) cannot: leases, epochs and time limits use it.
 """
 
 from __future__ import annotations
@@ -73,6 +73,24 @@ class SystemRandomness:
 
     def fraction(self) -> float:
         return random.random()
+
+
+class Backoff:
+    """Waits that double, from `min` seconds up to `max`."""
+
+    def __init__(self, min: float, max: float) -> None:
+        self._min = min
+        self._max = max
+        self._seconds = min
+
+    def next(self) -> float:
+        """The seconds to wait now; the next time twice as many."""
+        seconds, self._seconds = self._seconds, min(self._seconds * 2, self._max)
+        return seconds
+
+    def reset(self) -> None:
+        """Start again from `min`."""
+        self._seconds = self._min
 
 
 class DerivedIds:

@@ -1,14 +1,18 @@
-"""Messages from and for the world outside: JSON and XML documents of one or more events.
+"""JSON and XML documents of one or more events, from and for other systems.
 
-Names in XML match without regard to case and underscores, because that is how the field's messages vary.
-A document with a DTD is refused before anything in it is read: no entity bombs, no external entities.
+Names in XML match without regard to case and underscores, because messages of other systems vary in them.
+A document with a DTD is refused before anything in it is read: no entity bombs, no external entities. Nothing is read
+that another reader could read in another way: names that come twice, numbers that are none, documents that are nested
+deeper than events may be.
 """
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from math import isfinite
 from typing import Any
 from uuid import UUID
 from xml.parsers import expat
@@ -16,12 +20,19 @@ from xml.sax.saxutils import escape
 
 import msgspec
 
-from preterite.contracts import Event, own_key_field
+from preterite.contracts import DEPTH_MAX, Event, is_deeper, nested_fault, own_key_field
 from preterite.errors import InvalidEvent, Undecodable
+from preterite.printing.text import printable
 
 DOCUMENT_BYTES_MAX = 8 * 1024 * 1024
+"""Size of an XML or JSON document from which events are published."""
+FIELDS_MAX = 1_000
+"""Fields of one message in an XML document, known or not."""
+NAME_CHARACTERS_SHOWN = 100
+"""Characters of a foreign name in an error."""
 _MESSAGE_DEPTH = 2
 _FIELD_DEPTH = 3
+_ENVELOPES = 2
 _NOT_ALLOWED_IN_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 
 
@@ -33,13 +44,14 @@ class _Message(msgspec.Struct, frozen=True):
 def read_json(document: bytes, event_types: Mapping[str, type[Event]], make_key: Callable[[], UUID]) -> list[Event]:
     """The events in a JSON document `{"type": …, "data": {…}}` or a list of such; one bad message refuses all."""
     _refuse_oversize(document)
+    _refuse_ambiguous(document)
     try:
         decoded: _Message | list[_Message] = msgspec.json.decode(document, type=_Message | list[_Message])
         messages = decoded if isinstance(decoded, list) else [decoded]
         fields = [msgspec.json.decode(message.data, type=dict[str, Any]) for message in messages]
         types = [_known(event_types, message.type) for message in messages]
         return [_event(kind, given, make_key, strict=True) for kind, given in zip(types, fields, strict=True)]
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Undecodable(f"This JSON document cannot be read: {error}. Nothing was published.") from error
 
 
@@ -93,10 +105,17 @@ def _event(event_type: type[Event], fields: dict[str, Any], make_key: Callable[[
         fields = {**fields, names[own_key]: str(make_key())}
     try:
         event = msgspec.convert(fields, event_type, strict=strict)
-    except msgspec.ValidationError as error:
+    except (msgspec.ValidationError, ValueError, ArithmeticError, RecursionError) as error:
         raise Undecodable(f"{event_type.__name__}: {error}. Nothing was published.") from error
-    if strict:
-        return event
+    if not strict:
+        event = _in_utc(event, names)
+    fault = nested_fault(event)
+    if fault is not None:
+        raise Undecodable(f"{event_type.__name__} holds a value that {fault} Nothing was published.")
+    return event
+
+
+def _in_utc(event: Event, names: Iterable[str]) -> Event:
     naive = {
         name: value for name in names if isinstance(value := getattr(event, name), datetime) and value.tzinfo is None
     }
@@ -106,7 +125,8 @@ def _event(event_type: type[Event], fields: dict[str, Any], make_key: Callable[[
 def _known(event_types: Mapping[str, type[Event]], name: str) -> type[Event]:
     if name not in event_types:
         raise Undecodable(
-            f"No event is called {name!r}; known are {', '.join(sorted(event_types)) or 'none'}. Nothing was published."
+            f"No event is called {_cut(name)!r}; known are {', '.join(sorted(event_types)) or 'none'}. "
+            "Nothing was published."
         )
     return event_types[name]
 
@@ -116,6 +136,33 @@ def _refuse_oversize(document: bytes) -> None:
         raise Undecodable(
             f"The document has {len(document):,} bytes; at most {DOCUMENT_BYTES_MAX:,} are read. Nothing was published."
         )
+
+
+def _refuse_ambiguous(document: bytes) -> None:
+    """Refuse a document that is nested too deep, names a field twice, or holds what is no number."""
+    if is_deeper(document, DEPTH_MAX + _ENVELOPES):
+        raise Undecodable(f"This JSON document is nested deeper than {DEPTH_MAX}. Nothing was published.")
+    try:
+        json.loads(document, object_pairs_hook=_once, parse_float=_finite, parse_constant=_finite)
+    except (ValueError, RecursionError) as error:
+        raise Undecodable(f"This JSON document cannot be read: {error}. Nothing was published.") from error
+
+
+def _once(pairs: list[tuple[str, Any]]) -> None:
+    names: set[str] = set()
+    for name, _ in pairs:
+        if name in names:
+            raise ValueError(f"it names {_cut(name)!r} twice")
+        names.add(name)
+
+
+def _finite(text: str) -> None:
+    if not isfinite(float(text)):
+        raise ValueError(f"{_cut(text)} is no number")
+
+
+def _cut(name: str) -> str:
+    return printable(name, limit=NAME_CHARACTERS_SHOWN)
 
 
 def _folded(name: str) -> str:
@@ -129,6 +176,7 @@ class _Messages:
         self._depth = 0
         self._messages: list[tuple[str, list[tuple[str, str]]]] = []
         self._text: list[str] = []
+        self._fields: set[str] = set()
 
     def parse(self, document: bytes) -> list[tuple[str, list[tuple[str, str]]]]:
         parser = expat.ParserCreate()
@@ -153,16 +201,21 @@ class _Messages:
         self._text.clear()
         if self._depth == _MESSAGE_DEPTH:
             self._messages.append((name, []))
+            self._fields.clear()
         elif self._depth > _FIELD_DEPTH:
             raise Undecodable(
-                f"Element {name!r} stands inside a field; a message holds plain fields only. Nothing was published."
+                f"Element {_cut(name)!r} stands inside a field; a message holds plain fields only. "
+                "Nothing was published."
             )
 
     def _end(self, name: str) -> None:
         if self._depth == _FIELD_DEPTH:
             message, fields = self._messages[-1]
-            if any(_folded(known) == _folded(name) for known, _ in fields):
-                raise Undecodable(f"{message} names {name!r} twice. Nothing was published.")
+            if _folded(name) in self._fields:
+                raise Undecodable(f"{_cut(message)} names {_cut(name)!r} twice. Nothing was published.")
+            if len(fields) == FIELDS_MAX:
+                raise Undecodable(f"{_cut(message)} has more than {FIELDS_MAX:,} fields. Nothing was published.")
+            self._fields.add(_folded(name))
             fields.append((name, "".join(self._text).strip()))
         self._depth -= 1
         self._text.clear()

@@ -12,21 +12,31 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
-from preterite.calendars import DAILY, MONTHLY, Schedule
-from preterite.contracts import Checked, Command, Event, Message, Tick, wire_name
+from preterite.contracts import (
+    Checked,
+    Command,
+    Event,
+    Message,
+    Tick,
+    require_expression,
+    require_message_type,
+    wire_name,
+)
 from preterite.envelope import Envelope
+from preterite.publishing.transaction import names_async_session, names_session
+from preterite.publishing.unit_of_work import CommandType, EventType, UnitOfWork, UnitOfWorkContext
 from preterite.recoverability import Recoverability
 from preterite.saga import Reaction, Saga, reactions
-from preterite.sessions import names_async_session, names_session
-from preterite.unit_of_work import Deferrable, OwnUnitOfWork, Published, UnitOfWork
+from preterite.schedules import DAILY, MONTHLY, Schedule
 
 TIME_LIMIT_SECONDS = 30.0
+"""How long a handler may run where its component sets no `time_limit_seconds`."""
 SagaType = TypeVar("SagaType", bound=type[Saga])
 Upcasting = TypeVar("Upcasting", bound=Callable[[Any], Event])
 Function = TypeVar("Function", bound=Callable[..., Awaitable[None] | None])
 
 
-class Given(StrEnum):
+class ParameterKind(StrEnum):
     """What fills a handler's parameter."""
 
     EVENT = "event"
@@ -44,8 +54,8 @@ class Handler:
     name: str
     message_type: type[Message]
     function: Callable[..., Any]
-    lane_group: str = ""
-    formerly: str | None = None
+    lane: str = ""
+    renamed_from: str | None = None
     recoverability: Recoverability | None = None
     saga: type[Saga] | None = None
     reaction: Reaction | None = None
@@ -64,7 +74,7 @@ class Upcast:
 class Call:
     """How a handler is called: what fills its parameters, and whether it takes a whole run of events."""
 
-    given: tuple[Given, ...]
+    given: tuple[ParameterKind, ...]
     batch: bool
 
 
@@ -73,9 +83,10 @@ class Component:
 
     `tables` is what it owns, as SQL text or SQLAlchemy metadata; demos and tests create them from it.
     A handler that runs beyond the time limit has its process ended by `preterite run`, and the event is set aside
-    if that happens again and again. A component that is new `begins` with the earliest event in the log, or now.
+    if that happens again and again. A new component starts from the earliest event in the log, or, with
+    `start_from="latest"`, from the next one.
     Handlers see one moment of the database and are run again on a conflict (`isolation`, where the database has it);
-    "read committed" spares hot rows that, at the price that two workers may overwrite what the other has read.
+    "read committed" spares hot rows that, at the price that one worker may overwrite what another has read.
     """
 
     def __init__(
@@ -86,11 +97,11 @@ class Component:
         tables: Any = None,
         recoverability: Recoverability | None = None,
         time_limit_seconds: float = TIME_LIMIT_SECONDS,
-        begins: Literal["earliest", "now"] = "earliest",
+        start_from: Literal["earliest", "latest"] = "earliest",
         isolation: Literal["repeatable read", "read committed"] = "repeatable read",
     ) -> None:
         self.name = name
-        # Where its code is: `preterite check` tells by it whose module a module is.
+        # Where its code is: `preterite check` finds by it which modules belong to the component.
         caller = sys._getframe(1)  # pyright: ignore[reportPrivateUsage]
         self.module: str | None = caller.f_globals.get("__name__")
         self.line = caller.f_lineno
@@ -98,14 +109,14 @@ class Component:
         self.tables = tables
         self.recoverability = recoverability
         self.time_limit_seconds = time_limit_seconds
-        self.begins = begins
+        self.start_from = start_from
         self.isolation = isolation
         self.handlers: list[Handler] = []
         self.sagas: list[type[Saga]] = []
-        self.commands: dict[type[Command], Deferrable] = {}
+        self.commands: dict[type[Command], CommandType] = {}
         self.upcasters: dict[tuple[type[Event], int], Upcast] = {}
         self.published = {
-            event_type: Published(wire_name(event_type, name), Checked(event_type)) for event_type in self.publishes
+            event_type: EventType(wire_name(event_type, name), Checked(event_type)) for event_type in self.publishes
         }
         self.in_use: set[int] = set()
 
@@ -114,20 +125,23 @@ class Component:
         message_type: type[Event] | type[Command],
         *,
         name: str | None = None,
-        apart: str = "",
-        formerly: str | None = None,
+        lane: str = "",
+        renamed_from: str | None = None,
         recoverability: Recoverability | None = None,
     ) -> Callable[[Function], Function]:
         """Run the decorated function for every event of this type, exactly once in this component's database.
 
-        Also for a command that this component has asked for by `unit_of_work.later`.
-        `name` is its identity on disk (the function's name where left out), `formerly` the name it had before.
-        Handlers declared `apart` under a word keep an order of their own and do not wait for the others.
-        `recoverability` says what follows a failure, where that is not the component's own.
+        Also for a command that this component has asked for by `unit_of_work.schedule`.
+        `name` is its identity on disk (the function's name where left out), `renamed_from` the name it had before.
+        Handlers with a `lane` of their own keep their own order and do not wait for handlers in other lanes.
+        `recoverability` replaces the component's own.
         """
+        require_message_type(message_type, f"{self.name}.handles")
 
         def declare(function: Function) -> Function:
-            self._declare(Handler(name or function.__name__, message_type, function, apart, formerly, recoverability))
+            self._declare(
+                Handler(name or function.__name__, message_type, function, lane, renamed_from, recoverability)
+            )
             return function
 
         return declare
@@ -135,8 +149,8 @@ class Component:
     def upcasts(self, old: type[Event], *, to: type[Event]) -> Callable[[Upcasting], Upcasting]:
         """Read what was written in an older version of an event through the decorated function.
 
-        `old` is the class as it was, with its `version=`, published by nobody any more; the function makes of it what
-        this component's handlers take. One that raises has the event set aside, as one that cannot be decoded.
+        `old` is the class as it was, with its `version=`, no longer published; the function makes of it what
+        this component's handlers take. If it raises, the event becomes a dead letter, as one that cannot be decoded.
         """
 
         def declare(function: Upcasting) -> Upcasting:
@@ -155,17 +169,20 @@ class Component:
         return saga
 
     def cron(
-        self, expression: str, *, timezone: str = "UTC", name: str | None = None, formerly: str | None = None
+        self, expression: str, *, timezone: str = "UTC", name: str | None = None, renamed_from: str | None = None
     ) -> Callable[[Function], Function]:
         """Run the decorated function at every moment of a calendar, from the first start of the component on.
 
-        Its first parameter is the `Tick`. Each moment is handled once, in order; those missed while nobody was there
-        come late, each with the time it was meant for. Needs the extra `preterite[calendar]`.
+        Its first parameter is the `Tick`. Each moment is handled once, in order; those missed while the component did
+        not run come late, each with the time it was meant for. Needs the extra `preterite[calendar]`.
         """
+        require_expression(expression, f"{self.name}.cron")
 
         def declare(function: Function) -> Function:
             schedule = Schedule(expression, timezone)
-            self._declare(Handler(name or function.__name__, Tick, function, formerly=formerly, schedule=schedule))
+            self._declare(
+                Handler(name or function.__name__, Tick, function, renamed_from=renamed_from, schedule=schedule)
+            )
             return function
 
         return declare
@@ -178,13 +195,13 @@ class Component:
         """Run the decorated function at the start of every day, as `cron` does."""
         return self.cron(DAILY, timezone=timezone)
 
-    def unit_of_work(self, session: Any) -> OwnUnitOfWork:
+    def unit_of_work(self, session: Any) -> UnitOfWorkContext:
         """One transaction on your session or connection: business rows and events commit together at exit.
 
         Takes a SQLAlchemy Session, an AsyncSession (`async with`), or a bare connection; joins an open
         transaction; refuses nesting. An exception rolls everything back and passes through.
         """
-        return OwnUnitOfWork(self.name, self.published, self.commands, session, self.in_use)
+        return UnitOfWorkContext(self.name, self.published, self.commands, session, self.in_use)
 
     def _declare(self, handler: Handler) -> None:
         self.handlers.append(handler)
@@ -193,7 +210,7 @@ class Component:
             is_timeout = handler.reaction is not None and handler.reaction.kind == "times out"
             saga = handler.saga.__saga__.name if handler.saga is not None and is_timeout else None
             self.commands.setdefault(
-                message_type, Deferrable(wire_name(message_type, self.name), Checked(message_type), saga)
+                message_type, CommandType(wire_name(message_type, self.name), Checked(message_type), saga)
             )
 
     def __repr__(self) -> str:
@@ -204,7 +221,7 @@ def call_of(handler: Handler, connection_type: type) -> Call:
     """Read from its annotations how a handler wants to be called; raises TypeError with the fault in one sentence."""
     parameters = list(inspect.signature(handler.function).parameters.values())[0 if handler.saga is None else 1 :]
     try:
-        # The event may be a class inside a function, whose names nobody else can see.
+        # The event may be a class inside a function, whose names are visible only there.
         hints = get_type_hints(handler.function, localns={handler.message_type.__name__: handler.message_type})
     except NameError as error:
         raise TypeError(f"an annotation cannot be read ({error}); import what it names at run time") from None
@@ -219,25 +236,29 @@ def call_of(handler: Handler, connection_type: type) -> Call:
     if inspect.isgeneratorfunction(handler.function) or inspect.isasyncgenfunction(handler.function):
         raise TypeError("it yields, so nothing would run it to its end; a handler returns")
     others = tuple(_given(parameter.name, hints.get(parameter.name), connection_type) for parameter in parameters[1:])
-    if batch and Given.ENVELOPE in others:
+    if batch and ParameterKind.ENVELOPE in others:
         raise TypeError("a batch handler has no single envelope")
     if batch and (handler.saga is not None or issubclass(handler.message_type, Command)):
         raise TypeError("sagas and commands are handled one by one, not as a Sequence")
-    return Call((Given.EVENT, *others), batch)
+    return Call((ParameterKind.EVENT, *others), batch)
 
 
-def _given(name: str, annotation: Any, connection_type: type) -> Given:
+def _given(name: str, annotation: Any, connection_type: type) -> ParameterKind:
     if annotation is UnitOfWork:
-        return Given.UNIT_OF_WORK
+        return ParameterKind.UNIT_OF_WORK
     if annotation is Envelope:
-        return Given.ENVELOPE
+        return ParameterKind.ENVELOPE
     if names_session(annotation):
-        return Given.SESSION
+        return ParameterKind.SESSION
     if names_async_session(annotation):
-        return Given.ASYNC_SESSION
+        return ParameterKind.ASYNC_SESSION
     if isinstance(annotation, type) and issubclass(connection_type, annotation) and annotation is not object:
-        return Given.CONNECTION
-    raise TypeError(
-        f"nothing can fill its parameter {name!r}; known are UnitOfWork, Envelope, Session, AsyncSession "
-        f"and a {connection_type.__mro__[1].__name__}"
-    )
+        return ParameterKind.CONNECTION
+    drivers = next(base for base in connection_type.__mro__ if not base.__module__.startswith("preterite"))
+    takes = f"UnitOfWork, Envelope, Session, AsyncSession and {drivers.__module__}.{drivers.__qualname__}"
+    if annotation is None:
+        raise TypeError(
+            f"its parameter {name!r} has no annotation, which decides what it gets; write one, as in "
+            f"session: Session; a handler takes {takes}"
+        )
+    raise TypeError(f"nothing can fill its parameter {name!r}; a handler takes {takes}")

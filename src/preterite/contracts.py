@@ -4,17 +4,19 @@ An event is a frozen, keyword-only struct. Class keywords say how it travels:
 
     class ItemPurchased(Event, key="customer_id"): ...
 
-`key` names the field that orders and partitions it, `name` its chosen word on the wire
+`key` names the field that orders and partitions it, inherited where left out; `name` its chosen name on the wire
 (component + class name where left out), `version` its version, 1 where left out.
 A command is a component's message to its own future; it never leaves the component.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
+from enum import Enum
 from functools import lru_cache
 from hashlib import sha256
 from math import isfinite
@@ -23,17 +25,24 @@ from uuid import UUID
 
 import msgspec
 
-from preterite.errors import EventTooLarge, InvalidEvent
+from preterite.errors import EventTooLarge, InvalidEvent, UsageError
 
 EVENT_BYTES_MAX = 256 * 1024
+"""Size of an event or command as JSON."""
+DEPTH_MAX = 64
+"""Lists and objects inside each other in an event or command, its own object among them."""
+DECIMAL_DIGITS_MAX = 100
+"""Digits of a decimal number before its point, and after it."""
 PARTITIONS_CACHED = 8192
+"""Keys whose partition is remembered."""
 _MINUTE = timedelta(minutes=1)
+_BRACKET_OR_STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"|[\[\]{}]', re.DOTALL)
 _PLAIN_TYPES = (str, int, bool, float, bytes, UUID, Decimal, datetime)
 
 
 @dataclass(frozen=True)
-class Fact:
-    """Why a field that is neither an identifier nor a time must travel: `Annotated[int, Fact("…")]`."""
+class Justified:
+    """Why a field that is neither an identifier nor a time must travel: `Annotated[int, Justified("…")]`."""
 
     reason: str
 
@@ -67,8 +76,13 @@ class MessageMeta(msgspec.StructMeta):
         version: int = 1,
     ) -> MessageMeta:
         cls = super().__new__(mcls, class_name, bases, namespace, frozen=True, kw_only=True)
-        type.__setattr__(cls, "__contract__", Contract(key, name, version))
+        type.__setattr__(cls, "__contract__", Contract(key or _inherited_key(bases), name, version))
         return cast(MessageMeta, cls)
+
+
+def _inherited_key(bases: tuple[type, ...]) -> str | None:
+    contracts: list[Contract | None] = [getattr(base, "__contract__", None) for base in bases]
+    return next((contract.key for contract in contracts if contract is not None and contract.key is not None), None)
 
 
 class Message(msgspec.Struct, metaclass=MessageMeta):
@@ -82,7 +96,7 @@ class Event(Message):
 
 
 class Command(Message):
-    """What a component tells itself to do later: imperative; handled by the component that asked for it, only."""
+    """What a component is to do at a later time: imperative; handled only by the component that scheduled it."""
 
 
 class Tick(Command):
@@ -92,13 +106,32 @@ class Tick(Command):
     at: datetime
 
 
+def require_message_type(given: Any, decorator: str) -> None:
+    """Raise `UsageError` where a decorator was given no event or command, as where its parentheses were left out."""
+    if not (isinstance(given, type) and issubclass(given, Message)):
+        raise _without_parentheses(given, decorator, "an event or a command", "ItemPurchased")
+
+
+def require_expression(given: Any, decorator: str) -> None:
+    """Raise `UsageError` where a decorator was given no cron expression, as where its parentheses were left out."""
+    if not isinstance(given, str):
+        raise _without_parentheses(given, decorator, "a cron expression", "'0 6 * * *'")
+
+
+def _without_parentheses(given: Any, decorator: str, takes: str, example: str) -> UsageError:
+    return UsageError(
+        f"@{decorator} takes {takes} in parentheses, as in @{decorator}({example}), and was given "
+        f"{getattr(given, '__qualname__', repr(given))!r}; nothing was declared."
+    )
+
+
 def wire_name(message_type: type[Message], component: str) -> str:
-    """The message's word on the wire: the chosen one, or component and class name."""
+    """The message's name on the wire: the chosen one, or component and class name."""
     return message_type.__contract__.name or f"{component}.{message_type.__name__}"
 
 
 def key_fault(event_type: type[Event]) -> str | None:
-    """Say what is wrong with the event's key, or nothing."""
+    """What is wrong with the event's key, or nothing."""
     key = event_type.__contract__.key
     if key is None or key in event_type.__struct_fields__:
         return None
@@ -112,6 +145,11 @@ def own_key_field(event_type: type[Event]) -> str | None:
         if get_origin(hint) is Annotated and any(isinstance(note, OwnKey) for note in get_args(hint)):
             return field
     return None
+
+
+def key_text(value: object) -> str:
+    """The text of a key: of an Enum its value, whatever its class is called."""
+    return str(value.value if isinstance(value, Enum) else value)
 
 
 @lru_cache(maxsize=PARTITIONS_CACHED)
@@ -140,8 +178,16 @@ class Checked:
         """The message in these bytes; raises msgspec's error where they are not one."""
 
     def key_of(self, message: Message) -> str | None:
-        """The text of the message's key, or nothing where its type declares none."""
-        return None if self._key is None else str(getattr(message, self._key))
+        """The text of the message's key, or nothing where its type declares none; raises `InvalidEvent` for None."""
+        if self._key is None:
+            return None
+        value: object = getattr(message, self._key)
+        if value is None:
+            raise InvalidEvent(
+                f"{self.message_type.__name__}.{self._key} is None, and it is the key; an event needs a key to have a "
+                "place in an order. Nothing was written. Publish an event without this key under another type."
+            )
+        return key_text(value)
 
     def encode(self, message: Message) -> bytes:
         """The message as JSON; raises before anything is written if it does not fit its declaration."""
@@ -158,28 +204,30 @@ class Checked:
                 raise InvalidEvent(f"{self._of(index)} {fault}")
         try:
             body = self._encode(message)
-        except (TypeError, ValueError, OverflowError) as error:
+        except (TypeError, ValueError, OverflowError, RecursionError) as error:
             raise InvalidEvent(f"{self.message_type.__name__} is no JSON: {error}; nothing was written.") from error
         if not self._all_plain:
-            self._check_by_decoding(message, body)
+            self._check_nested(message, body)
         if len(body) > EVENT_BYTES_MAX:
             raise EventTooLarge(
                 f"{self.message_type.__name__} is {len(body):,} bytes; at most {EVENT_BYTES_MAX:,} may travel. "
-                "Nothing was written. Events carry identifiers and times; leave the rest at home."
+                "Nothing was written. Events carry identifiers and times; other columns stay in the database."
             )
         return body
 
-    def _check_by_decoding(self, message: Message, body: bytes) -> None:
+    def _check_nested(self, message: Message, body: bytes) -> None:
+        if is_deeper(body, DEPTH_MAX):
+            raise InvalidEvent(
+                f"{self.message_type.__name__} is nested deeper than {DEPTH_MAX}; nothing was written. "
+                "A reader could not read it back; keep such a document in the database."
+            )
+        fault = nested_fault(message)
+        if fault is not None:
+            raise InvalidEvent(f"{self.message_type.__name__} holds a value that {fault}")
         try:
             same = self.decode(body) == message
-        except msgspec.ValidationError as error:
+        except (msgspec.ValidationError, RecursionError) as error:
             raise InvalidEvent(f"{self.message_type.__name__}: {error}; nothing was written.") from error
-        naive = _first_naive(message)
-        if naive is not None:
-            raise InvalidEvent(
-                f"{self.message_type.__name__} holds a time without zone ({naive}); "
-                "give it one, as in datetime.now(UTC)."
-            )
         if not same:
             raise InvalidEvent(
                 f"{self.message_type.__name__} does not read back as it was written; check the types of its fields."
@@ -190,15 +238,15 @@ class Checked:
 
 
 def _plain_type(hint: Any) -> type | None:
-    """The one class a value must have for a quick check, or nothing where only decoding can tell."""
+    """The one class a value must have for a quick check, or nothing where only decoding checks it."""
     if get_origin(hint) is Annotated:
         bare, *notes = get_args(hint)
-        return _plain_type(bare) if all(isinstance(note, (Fact, OwnKey)) for note in notes) else None
+        return _plain_type(bare) if all(isinstance(note, (Justified, OwnKey)) for note in notes) else None
     return hint if hint in _PLAIN_TYPES else None
 
 
 def _value_fault(plain: type, value: Any) -> str | None:
-    """Why a value of the right type would not read back the same."""
+    """Why a value of the right type would not read back the same, or could not be counted with."""
     if plain is datetime:
         offset = value.utcoffset()
         if offset is None:
@@ -207,16 +255,49 @@ def _value_fault(plain: type, value: Any) -> str | None:
             return f"is {value}, in a zone that is not whole minutes from UTC; nothing was written."
     elif plain is float and not isfinite(value):
         return f"is {value}, which is no number in JSON; nothing was written."
+    elif plain is Decimal and not _is_countable(value):
+        return (
+            f"is {value}, which is no number of at most {DECIMAL_DIGITS_MAX} digits before its point and as many "
+            "after it; nothing was written."
+        )
     return None
 
 
-def _first_naive(value: Any) -> datetime | None:
-    if isinstance(value, datetime):
-        return value if value.tzinfo is None else None
-    if isinstance(value, msgspec.Struct):
-        value = [getattr(value, field) for field in value.__struct_fields__]
-    elif isinstance(value, dict):
-        value = list(cast(dict[Any, Any], value).values())
-    if isinstance(value, (list, tuple, set, frozenset)):
-        return next(filter(None, map(_first_naive, cast(list[Any], value))), None)
+def _is_countable(value: Decimal) -> bool:
+    exponent = value.as_tuple().exponent
+    return isinstance(exponent, int) and exponent >= -DECIMAL_DIGITS_MAX and value.adjusted() < DECIMAL_DIGITS_MAX
+
+
+def nested_fault(value: Any) -> str | None:
+    """What is wrong with a time or number anywhere in a value, or nothing; however deep the value is."""
+    left: list[Any] = [value]
+    while left:
+        one = left.pop()
+        if isinstance(one, msgspec.Struct):
+            left += [getattr(one, field) for field in one.__struct_fields__]
+        elif isinstance(one, dict):
+            left += [*cast(dict[Any, Any], one).keys(), *cast(dict[Any, Any], one).values()]
+        elif isinstance(one, (list, tuple, set, frozenset)):
+            left += cast(list[Any], one)
+        else:
+            kind = next((plain for plain in (datetime, float, Decimal) if isinstance(one, plain)), None)
+            fault = None if kind is None else _value_fault(kind, one)
+            if fault is not None:
+                return fault
     return None
+
+
+def is_deeper(document: bytes, limit: int) -> bool:
+    """Whether lists and objects of a JSON document stand inside each other more than `limit` times; never recurses."""
+    if document.count(b"[") + document.count(b"{") <= limit:
+        return False
+    depth = 0
+    for found in _BRACKET_OR_STRING.finditer(document):
+        token = found[0]
+        if token in (b"[", b"{"):
+            depth += 1
+            if depth > limit:
+                return True
+        elif token in (b"]", b"}"):
+            depth -= 1
+    return False

@@ -54,8 +54,8 @@ def to_bytes(envelope: Envelope) -> bytes:
 
 
 def from_bytes(document: bytes) -> Envelope:
-    """The envelope in these bytes; raises Undecodable where they are not one."""
+    """The envelope in these bytes; raises Undecodable where they are not one, or are nested too deep to be read."""
     try:
         return _decode(document)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Undecodable(f"This is not an envelope: {error}.") from error

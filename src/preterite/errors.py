@@ -1,7 +1,7 @@
 """The exceptions of Preterite, one tree.
 
     PreteriteError
-    ├── UsageError                     you called it wrong; nothing was written
+    ├── UsageError                     the call is not allowed; nothing was written
     │   ├── InvalidEvent               a field is missing, of the wrong type, or a time without zone
     │   ├── EventTooLarge              an event over the size limit
     │   ├── ForeignEvent               a component published what it does not own
@@ -12,36 +12,66 @@
     ├── ConfigurationError             a setting, URL or project cannot be read
     ├── Undecodable                    bytes that are not the message they claim to be
     ├── HandlerFailed                  a handler raised; carries event and handler
-    ├── SagaMissing                    an event for an instance of a saga that there is not, or not yet
-    ├── Fenced                         somebody else holds the lease now; nothing was written
+    ├── SagaMissing                    an event for an instance of a saga that does not exist, or not yet
+    ├── Fenced                         another worker holds the lease now; nothing was written
     ├── StoreError                     a component's database
     │   ├── WrongDatabase              the database of another component or system
     │   ├── NotMigrated                tables of an older version of Preterite
     │   ├── NotDurable                 settings under which a commit may be lost
     │   └── StoreUnavailable           locked, full, read-only or unreachable
-    │       └── TransactionConflict    somebody else has changed the same rows; it is run again
+    │       └── TransactionConflict    another transaction changed the same rows; it is run again
     │           └── SagaChanged        the same instance of a saga
     └── LogError                       the log
         ├── WrongLog                   the log of another system, or another number of partitions
-        ├── LogConflict                another event stands under this number
-        ├── LogFenced                  a newer writer has claimed the stream
+        ├── LogConflict                another event has this number
+        ├── LogFenced                  a newer writer claimed the stream
         ├── LogAhead                   the log holds numbers that the journal does not know
-        └── RecordRefused              the log refuses this record for ever
+        └── RecordRefused              the log never accepts this record
 
-Every message says what happened and to whom, what state things are in, and what to do.
+Every message says what happened and to which component, in what state it is, and what to do.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+__all__ = [
+    "ConfigurationError",
+    "EventTooLarge",
+    "Fenced",
+    "ForeignEvent",
+    "HandlerEndedTransaction",
+    "HandlerFailed",
+    "InvalidEvent",
+    "LogAhead",
+    "LogConflict",
+    "LogError",
+    "LogFenced",
+    "NotDurable",
+    "NotMigrated",
+    "PreteriteError",
+    "RecordRefused",
+    "SagaChanged",
+    "SagaMissing",
+    "StoreError",
+    "StoreUnavailable",
+    "SystemRefused",
+    "TransactionConflict",
+    "Undecodable",
+    "UnitOfWorkNested",
+    "UnitOfWorkSealed",
+    "UsageError",
+    "WrongDatabase",
+    "WrongLog",
+]
+
 
 class PreteriteError(Exception):
-    """Root of everything that Preterite raises on purpose."""
+    """The base class of every exception that Preterite raises."""
 
 
 class UsageError(PreteriteError):
-    """The caller asked for something that is not allowed; nothing was written."""
+    """The call is not allowed; nothing was written."""
 
 
 class InvalidEvent(UsageError):
@@ -49,7 +79,7 @@ class InvalidEvent(UsageError):
 
 
 class EventTooLarge(UsageError):
-    """An event is larger than what may travel; nothing was written."""
+    """An event is larger than the size limit; nothing was written."""
 
 
 class ForeignEvent(UsageError):
@@ -57,11 +87,11 @@ class ForeignEvent(UsageError):
 
 
 class UnitOfWorkSealed(UsageError):
-    """Something was published after the unit of work had ended; it was not announced."""
+    """An event was published after the unit of work had ended; it was not published."""
 
 
 class UnitOfWorkNested(UsageError):
-    """A unit of work was opened inside another one; the outer one is untouched."""
+    """A unit of work was opened inside another one; the outer one is not affected."""
 
 
 class HandlerEndedTransaction(UsageError):
@@ -69,7 +99,7 @@ class HandlerEndedTransaction(UsageError):
 
     @classmethod
     def refused(cls, what: str) -> HandlerEndedTransaction:
-        """Say what was tried; nothing was changed by it."""
+        """The error for an attempt to do this; the attempt changed nothing."""
         return cls(
             f"A handler tried to {what}; the transaction belongs to the batch and commits after the handler. "
             "Nothing was changed by the attempt. Use a savepoint to undo a part."
@@ -77,7 +107,7 @@ class HandlerEndedTransaction(UsageError):
 
 
 class SystemRefused(UsageError):
-    """The system as declared contradicts itself; nothing was opened."""
+    """The declaration of the system contradicts itself; nothing was opened."""
 
     def __init__(self, system: str, faults: Sequence[str]) -> None:
         self.system = system
@@ -87,11 +117,11 @@ class SystemRefused(UsageError):
 
 
 class ConfigurationError(PreteriteError):
-    """A setting, a URL or the project itself cannot be read."""
+    """A setting, a URL or the project cannot be read."""
 
 
 class Undecodable(PreteriteError):
-    """Bytes are not the message they claim to be; they were kept as they are."""
+    """Bytes are not the message that they claim to be; they were kept unchanged."""
 
 
 class HandlerFailed(PreteriteError):
@@ -104,18 +134,18 @@ class HandlerFailed(PreteriteError):
 
 
 class SagaMissing(PreteriteError):
-    """An event joins an instance of a saga that there is not; it waits until there is one, or for a person."""
+    """An event joins an instance of a saga that does not exist; it waits for the instance, or for an operator."""
 
     def __init__(self, saga: str, correlation: str) -> None:
         super().__init__(f"There is no instance of saga {saga} for {correlation}; the event waits until there is one.")
 
 
 class Fenced(PreteriteError):
-    """Another worker holds the lease, or newer code has registered other handlers; nothing was written."""
+    """Another worker holds the lease, or newer code registered other handlers; nothing was written."""
 
 
 class StoreError(PreteriteError):
-    """A component's database cannot be used as it is."""
+    """A component's database cannot be used in its present state."""
 
 
 class WrongDatabase(StoreError):
@@ -128,7 +158,7 @@ class NotMigrated(StoreError):
     def __init__(self, component: str) -> None:
         super().__init__(
             f"The database of {component!r} has tables of an older version of Preterite; nothing was written. "
-            "preterite run brings them up to date."
+            "Run preterite migrate up, or preterite run."
         )
 
 
@@ -137,19 +167,19 @@ class NotDurable(StoreError):
 
 
 class StoreUnavailable(StoreError):
-    """The database is locked, full, read-only or out of reach; nothing was written, it is tried again."""
+    """The database is locked, full, read-only or unreachable; nothing was written, the work is retried."""
 
 
 class TransactionConflict(StoreUnavailable):
-    """Two transactions were in each other's way; nothing of this one was written, it is run again."""
+    """Two transactions conflicted; nothing of this one was written, it is run again."""
 
 
 class SagaChanged(TransactionConflict):
-    """Somebody else has changed the same instance of a saga; nothing was written, it is run again."""
+    """Another transaction changed the same instance of a saga; nothing was written, it is run again."""
 
 
 class LogError(PreteriteError):
-    """The log cannot be used as it is."""
+    """The log cannot be used in its present state."""
 
 
 class WrongLog(LogError):
@@ -157,11 +187,11 @@ class WrongLog(LogError):
 
 
 class LogConflict(LogError):
-    """Another event already stands in the log under this number; the stream stands still."""
+    """Another event already has this number in the log; the stream is stalled."""
 
 
 class LogFenced(LogError):
-    """A newer writer has claimed the stream; this one must claim again before it writes."""
+    """A newer writer claimed the stream; this one must claim it again before it writes."""
 
     def __init__(self, stream: str, epoch: int) -> None:
         self.epoch = epoch
@@ -169,11 +199,11 @@ class LogFenced(LogError):
 
 
 class LogAhead(LogError):
-    """The log holds numbers that this publisher's journal does not know; nothing is numbered."""
+    """The log holds numbers that are not in this publisher's journal; nothing is numbered."""
 
 
 class RecordRefused(LogError):
-    """The log refuses one record for ever; a void record takes its number."""
+    """The log never accepts this record; a void record takes its number."""
 
     def __init__(self, stream: object, number: int, reason: str) -> None:
         self.stream = stream

@@ -2,22 +2,83 @@
 
 Expiry is judged by the database's clock; a holder trusts itself by its monotonic clock, with a margin.
 Every change made under a lease checks owner and epoch in the same transaction, so a worker that was
-paused and overtaken can change nothing when it wakes. The owner is random per process start.
+paused and overtaken can change nothing when it wakes. The owner's name is random per process start, and
+names machine, process and loop: a lease of a process that is gone for certain is free at once. Where that
+cannot be known (another machine, a system without /proc) the lease expires.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import os
+import socket
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import contextmanager
+from functools import lru_cache
 from math import ceil
+from pathlib import Path
 
-from preterite import owners
-from preterite.clock import Clock
-from preterite.rows import DbConnection, Lease, LeaseState
-from preterite.store import Store, in_transaction
+from preterite.clock import Clock, Randomness
+from preterite.store.contract import Store, run_in_transaction
+from preterite.store.rows import Activity, DbConnection, Fence, Lease, LeaseState, Move
 
 LEASE_SECONDS = 6.0
+"""How long a lease is valid after its last renewal; then another worker may take it."""
 RENEW_SECONDS = 1.5
+"""How often a worker renews its leases and takes free ones."""
 TRUST_SECONDS = 4.5
+"""How long after the last renewal a worker may act outside its database; less than `LEASE_SECONDS`."""
+_PROC = Path("/proc")
+
+
+def new_owner(randomness: Randomness) -> str:
+    """A name for a loop of this process that no other loop, anywhere and ever, has."""
+    pid = os.getpid()
+    return f"{_machine(pid)}/{pid}/{_started(pid) or ''}/{randomness.uuid()}/{socket.gethostname()}"
+
+
+def host_and_process(owner: str) -> str:
+    """The host and the process of an owner, for people."""
+    _, pid, _, _, host = (*owner.split("/"), "", "", "", "", "")[:5]
+    return f"{host}:{pid}" if host else owner
+
+
+def is_gone(owner: str) -> bool:
+    """Whether the process of this name ran on this machine and has ended. False where that cannot be known."""
+    machine, _, rest = owner.partition("/")
+    pid, _, rest = rest.partition("/")
+    started = rest.partition("/")[0]
+    if not machine or not pid.isdigit() or not started or machine != _machine(os.getpid()):
+        return False
+    return _started(int(pid)) != started
+
+
+@lru_cache(maxsize=1)
+def _machine(_asking: int) -> str:
+    """This run of this machine, and the part of it whose process numbers are ours; empty where there is no /proc.
+
+    Read once by each process that asks: a forked child may be in another part.
+    """
+    try:
+        boot = (_PROC / "sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot}:{(_PROC / 'self/ns/pid').readlink()}"
+    except OSError:
+        return ""
+
+
+def _started(pid: int) -> str | None:
+    """When a process was started, in the kernel's ticks; None if it has ended, waited for or not."""
+    try:
+        text = (_PROC / str(pid) / "stat").read_text()
+    except OSError:
+        return None
+    # The name in parentheses may hold anything; what follows it is: state, then 18 fields, then the start.
+    fields = text.rpartition(")")[2].split()
+    return None if fields[0] == "Z" else fields[19]
+
+
+def partition_leases(partitions: int) -> list[str]:
+    """The names of the leases of so many partitions."""
+    return [f"partition/{number}" for number in range(partitions)]
 
 
 class Leases:
@@ -32,7 +93,7 @@ class Leases:
         clock: Clock,
         owner: str,
         names: Sequence[str],
-        is_gone: Callable[[str], bool] = owners.is_gone,
+        is_gone: Callable[[str], bool] = is_gone,
         *,
         shared: bool = False,
     ) -> None:
@@ -66,7 +127,7 @@ class Leases:
             return False
         for state in free:
             if state.owner not in (None, self._owner):
-                self._store.evict(connection, state.owner)
+                self._store.terminate_sessions(connection, state.owner)
         self._store.begin(connection)
         try:
             self._renew(connection)
@@ -87,7 +148,7 @@ class Leases:
         return self.held != before
 
     def renewed(self) -> None:
-        """Note that the leases were renewed just now, inside somebody's transaction."""
+        """Note that the leases were renewed just now, inside the caller's transaction."""
         self._renewed_at = self._clock.monotonic()
 
     def renewal(self) -> float | None:
@@ -128,19 +189,19 @@ class Leases:
         def act() -> None:
             self._store.release(connection, self.held.values())
             if self._shared:
-                self._store.leave(connection, self._owner)
+                self._store.deregister(connection, self._owner)
 
-        in_transaction(self._store, connection, act)
+        run_in_transaction(self._store, connection, act)
         self.held = {}
 
     def _holds_all(self) -> bool:
         return len(self.held) == len(self._names) and not self._shared
 
     def _share(self, connection: DbConnection) -> int:
-        """How many leases are this loop's to hold: as many as anybody's, rounded up."""
+        """How many leases are this loop's to hold: as many as any other's, rounded up."""
         if not self._shared:
             return len(self._names)
-        there = self._store.attend(connection, self._owner, self.expires_at(), self.server_time())
+        there = self._store.heartbeat(connection, self._owner, self.expires_at(), self.server_time())
         alive = sum(1 for owner in there if owner == self._owner or not self._is_gone(owner))
         return ceil(len(self._names) / alive)
 
@@ -184,3 +245,47 @@ class Leases:
             self._seen[state.name] = (state, now)
             return False
         return now - since > LEASE_SECONDS
+
+
+class Tenure:
+    """What a worker holds from one takeover to the next: leases of partitions, and the set of handlers it knows.
+
+    Every transaction of that time is made under it: the database must still have both, or nothing is written (protocol
+    rules 1 and 6). Where it is time to, the same transaction renews the leases. Raises `Fenced` otherwise.
+    """
+
+    def __init__(self, store: Store, leases: Leases, handlers_version: int) -> None:
+        self._store = store
+        self._leases = leases
+        held = {int(name.rpartition("/")[2]): lease for name, lease in leases.held.items()}
+        self._fence = Fence(held, handlers_version)
+        self.partitions = sorted(held)
+        self.handlers_version = handlers_version
+
+    def __contains__(self, partition: int) -> bool:
+        return partition in self._fence.leases
+
+    def peek(self, connection: DbConnection) -> bool:
+        """Check at a transaction's start, which does not replace the check at its end; whether anything is parked."""
+        return self._store.peek_fence(connection, self._fence)
+
+    def check(self, connection: DbConnection, activity: Activity | None = None) -> None:
+        """Check and renew in the open transaction, and count what it handled."""
+        self._store.enforce_fence(connection, self._fence, self._leases.renewal(), activity)
+
+    def move_cursors(self, connection: DbConnection, moves: Sequence[Move], activity: Activity | None) -> None:
+        """The same, after moving these cursors from where they were read."""
+        self._store.move_cursors(connection, moves, self._fence, self._leases.renewal(), activity)
+
+    @contextmanager
+    def transaction(self, connection: DbConnection) -> Generator[None]:
+        """A transaction of its own that is checked first and commits at the end; an exception rolls it back."""
+        self._store.begin(connection)
+        try:
+            self.check(connection)
+            yield
+            connection.commit()
+        except BaseException:
+            if self._store.in_transaction(connection):
+                connection.rollback()
+            raise

@@ -1,7 +1,7 @@
 """What happens when handling fails: a failure and its history become a decision. Pure; it acts on nothing.
 
 While other events wait, retries get a tenth of what succeeds, and at least one a second: a component whose every
-event fails does not spend its time on failing again.
+event fails does not spend its time on retries.
 """
 
 from __future__ import annotations
@@ -9,8 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 BUDGET_FRACTION = 0.1
+"""Retries that each handled event earns while other events wait."""
 BUDGET_RETRIES_MAX = 10.0
+"""Retries that a component can have saved up."""
 BUDGET_FLOOR_SECONDS = 1.0
+"""Time after which one retry is allowed even if none was earned."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,7 @@ class RetryLater:
 
 @dataclass(frozen=True)
 class DeadLetter:
-    """Set it aside for a person."""
+    """Set it aside for an operator."""
 
 
 Decision = RetryNow | RetryLater | DeadLetter
@@ -37,17 +40,24 @@ Decision = RetryNow | RetryLater | DeadLetter
 class Recoverability:
     """How often and when a failed handler is run again.
 
-    `give_up_on` names exceptions after which running it again is pointless. The number of attempts of one event is
+    `unrecoverable` names exceptions after which running it again is pointless. The number of attempts of one event is
     bounded by immediate and delayed retries together.
     """
 
     immediate_retries: int = 2
+    """Retries at once after the first attempt."""
     delayed_retries: int = 4
+    """Retries after a wait, once the immediate ones have failed; then the event becomes a dead letter."""
     first_delay_seconds: float = 5.0
+    """The longest wait before the first delayed retry; the wait is drawn at random from 0 up to it."""
     delay_growth: float = 4.0
+    """Factor by which the longest wait grows with each delayed retry."""
     delay_seconds_max: float = 3600.0
+    """The longest wait before any retry."""
     process_deaths_max: int = 3
-    give_up_on: tuple[type[BaseException], ...] = ()
+    """Attempts after which an event whose handler ended its process becomes a dead letter."""
+    unrecoverable: tuple[type[BaseException], ...] = ()
+    """Exceptions that make the event a dead letter at once."""
 
     def decide(
         self, attempts: int, fraction: float, *, error: BaseException | None = None, process_died: bool = False
@@ -58,7 +68,7 @@ class Recoverability:
         so that what failed together does not return together.
         An event that ended the process is never run again at once.
         """
-        if isinstance(error, self.give_up_on):
+        if isinstance(error, self.unrecoverable):
             return DeadLetter()
         if process_died and attempts >= self.process_deaths_max:
             return DeadLetter()
@@ -72,7 +82,7 @@ class Recoverability:
 
 
 class RetryBudget:
-    """How many retries a component may make while others wait. Told of successes; asked before each retry."""
+    """The retries of a component while other events wait. A success earns a part of one; a retry spends one."""
 
     def __init__(self) -> None:
         self._left = BUDGET_RETRIES_MAX

@@ -15,8 +15,8 @@
         @timeout(Pack)
         def pack(self, command: Pack, session: Session) -> None: ...
 
-One instance lives for each value of the field named by `by`; it begins with nothing but that. What it asks for by
-`unit_of_work.later` is its own timeout, and goes when it completes.
+One instance lives for each value of the field named by `by`; it begins with nothing but that. A command that it
+schedules is its own timeout, and is cancelled when it completes.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from typing import Any, ClassVar, Literal, TypeVar, cast, dataclass_transform
 
 import msgspec
 
-from preterite.contracts import Command, Event, Message
+from preterite.contracts import Command, Event, Message, require_message_type
 from preterite.errors import UsageError
 
 Missing = Literal["park", "ignore"]
@@ -102,6 +102,7 @@ def started_by(message_type: type[Event] | type[Command], *, by: str | None = No
 
     `by` names the message's field that finds the instance; where left out it is called as in the saga.
     """
+    require_message_type(message_type, "started_by")
     return _mark(Reaction("starts", message_type, by))
 
 
@@ -111,13 +112,15 @@ def joined_by(
     """Run the decorated function for this event, or command of its own component, in the instance there is.
 
     Where there is none the message is parked with that reason, and runs once there is one; with `missing="ignore"` it
-    is passed over and counted.
+    is skipped and counted.
     """
+    require_message_type(message_type, "joined_by")
     return _mark(Reaction("joins", message_type, by, missing))
 
 
 def timeout(command_type: type[Command]) -> Callable[[Function], Function]:
-    """Run the decorated function when this command is due that the instance asked for."""
+    """Run the decorated function when this command, which the instance scheduled, is due."""
+    require_message_type(command_type, "timeout")
     return _mark(Reaction("times out", command_type))
 
 
@@ -130,7 +133,7 @@ def _mark(reaction: Reaction) -> Callable[[Function], Function]:
 
 
 def reactions(saga: type[Saga]) -> dict[str, tuple[Callable[..., Any], Reaction]]:
-    """The functions of a saga that are run by messages, in the order in which they stand."""
+    """The functions of a saga that are run by messages, in the order of declaration."""
     members = {name: value for cls in reversed(saga.__mro__) for name, value in vars(cls).items()}
     return {name: (value, getattr(value, _REACTION)) for name, value in members.items() if hasattr(value, _REACTION)}
 

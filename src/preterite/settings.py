@@ -1,10 +1,13 @@
 """Where databases and log are.
 
-What code says counts before PRETERITE_… in the environment, before [tool.preterite], before files in `.preterite/`.
+Arguments in code go before PRETERITE_… in the environment, that before [tool.preterite], that before files in
+`.preterite/`.
 """
 
 from __future__ import annotations
 
+import os
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -13,24 +16,29 @@ from typing import Any
 
 import msgspec
 
+from preterite.drivers.private_folder import DEFAULT_FOLDER
 from preterite.errors import ConfigurationError
 
-DEFAULT_FOLDER = ".preterite"
+_IS_URL = re.compile(r"PRETERITE_[A-Z0-9_]*_URL")
 
 
 @dataclass(frozen=True)
 class ProjectSettings:
-    """What [tool.preterite] in pyproject.toml says."""
+    """The settings in [tool.preterite] of pyproject.toml."""
 
     app: str | None = None
-    log: str | None = None
-    databases: Mapping[str, str] | None = None
+    """The system that commands work on, as MODULE:ATTR; `--app` goes before it."""
+    log: str | None = field(default=None, repr=False)
+    """The URL of the log; default: `sqlite:///.preterite/SYSTEM/log.sqlite`."""
+    databases: Mapping[str, str] | None = field(default=None, repr=False)
+    """The URLs of the databases by component; default: `sqlite:///.preterite/SYSTEM/COMPONENT.sqlite`."""
     pages: str | None = None
+    """The composed pages, as MODULE:ATTR, for `preterite pages` and `preterite owner`."""
 
 
 @dataclass(frozen=True)
 class _Project:
-    """The part of pyproject.toml that is looked at."""
+    """The part of pyproject.toml that is read."""
 
     tool: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
@@ -43,6 +51,11 @@ def read_project(folder: Path) -> ProjectSettings:
     )
     if file is None:
         return ProjectSettings()
+    if not is_trusted(file.stat().st_uid, folder.stat().st_uid, os.geteuid()):
+        raise ConfigurationError(
+            f"{file} belongs to another user, who could decide in it which code runs here; it was not read. "
+            "Work in a folder with a pyproject.toml of your own, or make this file yours."
+        )
     try:
         content = tomllib.loads(file.read_text(encoding="utf-8"))
         table = msgspec.convert(content, _Project).tool.get("preterite", {})
@@ -55,6 +68,11 @@ def read_project(folder: Path) -> ProjectSettings:
             f"{file}: [tool.preterite] has no setting {sorted(unknown)[0]!r}; known are app, log, databases, pages."
         )
     return found
+
+
+def is_trusted(owner: int, folder_owner: int, user: int) -> bool:
+    """Whether a user takes settings from a file of this owner: its own, root's, or that of the folder's owner. Pure."""
+    return owner in (user, 0, folder_owner)
 
 
 def database_urls(
@@ -82,13 +100,26 @@ def database_urls(
 
 
 def url_variable(component: str) -> str:
-    """Where the environment says where a component's database is."""
+    """The environment variable with the URL of a component's database."""
     return f"PRETERITE_{_upper(component)}_URL"
 
 
 def owner_variable(component: str) -> str:
-    """Where it says how the owner of the component's tables reaches it."""
+    """The environment variable with the URL for the owner of the component's tables."""
     return f"PRETERITE_{_upper(component)}_OWNER_URL"
+
+
+def log_variable(component: str) -> str:
+    """The environment variable with the log's URL for one component's worker: with rights to its own streams only."""
+    return f"PRETERITE_{_upper(component)}_LOG_URL"
+
+
+def worker_environment(component: str, environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a component's worker: of the URLs only its own, and the log's with its own rights. Pure."""
+    own = {url_variable(component), "PRETERITE_LOG_URL"}
+    found = {name: value for name, value in environment.items() if name in own or not _IS_URL.fullmatch(name)}
+    log = environment.get(log_variable(component))
+    return found if log is None else {**found, "PRETERITE_LOG_URL": log}
 
 
 def log_url(system: str, given: str | None, environment: Mapping[str, str], project: ProjectSettings) -> str:

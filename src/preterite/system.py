@@ -8,28 +8,33 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
-from preterite import logs, settings, stores
+from preterite import log as logs
+from preterite import settings
+from preterite import store as stores
 from preterite.clock import Clock, Randomness, SystemClock, SystemRandomness
-from preterite.component import Component, Given
+from preterite.component import Component, ParameterKind
+from preterite.demo_clock import SharedClock
 from preterite.errors import ConfigurationError, SystemRefused, UsageError
-from preterite.log import LogIdentity
-from preterite.opened import OpenSystem
+from preterite.hosting.runtime import Runtime, closed_on_failure
+from preterite.log.contract import LogIdentity
+from preterite.open_system import OpenSystem
 from preterite.recoverability import Recoverability
-from preterite.shared_clock import SharedClock
-from preterite.store import Database
+from preterite.store.contract import Database
 from preterite.topology import Topology, verify
 
 PARTITIONS_DEFAULT = 8
+"""Partitions of each component's events where a system names no number."""
 PARTITIONS_MAX = 1024
+"""Partitions of each component's events."""
 Opened = TypeVar("Opened", bound=OpenSystem)
 
 
 class System:
     """`System("retail", [sales, finance])`: pure declaration.
 
-    `partitions` is fixed when the log is made; another number is refused from then on. `recoverability` says what
-    follows a failure, where neither component nor handler says it. The business clock of a `demo` is kept beside its
-    log, and may be moved by hand: `preterite clock`.
+    `partitions` is fixed when the log is made; another number is refused from then on. `recoverability` applies
+    where neither component nor handler has its own. The business clock of a `demo` is kept beside its
+    log and can be moved: `preterite clock`.
     """
 
     def __init__(
@@ -85,7 +90,7 @@ class System:
         `databases` and `log` are URLs; what is left out comes from the environment, [tool.preterite], or files
         in `.preterite/<system>/`. `only` names the components that are run here. `create_tables` makes the
         components' own tables where they are missing: for demos and tests. The log keeps everything unless
-        `retention` says less. Raises `SystemRefused` with all faults together, or what makes a database or the log
+        `retention` is given. Raises `SystemRefused` with all faults together, or what makes a database or the log
         unusable.
         """
         return open_as(
@@ -101,7 +106,7 @@ class System:
         )
 
     def begin_clock(self, at: datetime, *, log: str | None = None) -> None:
-        """Let a demo's business clock stand still at an instant, before anything was started.
+        """Stop a demo's business clock at an instant, before anything was started.
 
         Raises `UsageError` if the system is no demo, or if its clock was set before.
         """
@@ -133,26 +138,30 @@ def open_as(
     randomness: Randomness,
     retention: timedelta | None = None,
 ) -> Opened:
-    """What `System.open` does; returns a system of the given kind."""
+    """What `System.open` does; returns a system of the given kind. If that fails, nothing stays open."""
     project = settings.read_project(Path.cwd())
     names = [c.name if isinstance(c, Component) else system.component(c).name for c in only]
     all_names = [component.name for component in system.components]
     all_urls = settings.database_urls(system.name, all_names, databases, os.environ, project)
     urls = {name: all_urls[name] for name in dict.fromkeys(names)}
-    connected = {name: stores.connect(url) for name, url in urls.items()}
-    topology = system.verify(connected)
-    faults = [*_shared_database_faults(urls), *_driver_faults(topology, urls)]
-    if faults:
-        raise SystemRefused(system.name, faults)
-    identity = LogIdentity(system.name, randomness.uuid(), system.partitions)
     log_url = settings.log_url(system.name, log, os.environ, project)
-    opened_log = logs.connect(log_url, identity, clock or SystemClock(), retention)
-    ticking = clock or (SharedClock(opened_log) if system.demo else SystemClock())
-    try:
-        return kind(system.name, system.components, topology, connected, opened_log, ticking, randomness, create_tables)
-    except BaseException:
-        opened_log.close()
-        raise
+    with closed_on_failure() as closers:
+        connected: dict[str, Database] = {}
+        for name, url in urls.items():
+            connected[name] = stores.connect(url)
+            closers.append(connected[name].close)
+        topology = system.verify(connected)
+        faults = [*_shared_database_faults(urls), *_driver_faults(topology, urls)]
+        if faults:
+            raise SystemRefused(system.name, faults)
+        identity = LogIdentity(system.name, randomness.uuid(), system.partitions)
+        opened_log = logs.connect(log_url, identity, clock or SystemClock(), retention)
+        closers.append(opened_log.close)
+        ticking = clock or (SharedClock(opened_log) if system.demo else SystemClock())
+        kept = (connected, opened_log, ticking, randomness)
+        runtime = Runtime(system.name, system.components, topology, *kept, create_tables=create_tables)
+        closers.insert(0, runtime.sessions.close)
+        return kind(runtime)
 
 
 def _shared_database_faults(urls: Mapping[str, str]) -> list[str]:
@@ -178,12 +187,12 @@ def _driver_faults(topology: Topology, urls: Mapping[str, str]) -> list[str]:
     for name, subscriptions in topology.subscriptions.items():
         given: set[Any] = subscriptions.given
         driver = urls[name].partition(":")[0].partition("+")[2]
-        if Given.ASYNC_SESSION in given and driver not in ("", "aiosqlite", "psycopg"):
+        if ParameterKind.ASYNC_SESSION in given and driver not in ("", "aiosqlite", "psycopg"):
             faults.append(
                 f"{name!r} has a handler that takes an AsyncSession, but its database is opened by {driver!r}, "
                 "which is not asyncio's."
             )
-        if Given.ASYNC_SESSION in given and Given.CONNECTION in given:
+        if ParameterKind.ASYNC_SESSION in given and ParameterKind.CONNECTION in given:
             faults.append(
                 f"{name!r} has handlers that take an AsyncSession and handlers that take a bare connection; choose one."
             )

@@ -1,4 +1,4 @@
-"""Who publishes what and who listens: read from the declarations, verified before anything is opened. Pure."""
+"""Publishers and subscribers of each event: read from the declarations, verified before anything is opened. Pure."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 
-from preterite.calendars import Schedule, schedule_fault
-from preterite.component import Call, Component, Given, Handler, Upcast, call_of
+from preterite.component import Call, Component, Handler, ParameterKind, Upcast, call_of
 from preterite.contracts import Checked, Command, Event, Message, key_fault
 from preterite.envelope import Envelope
 from preterite.errors import SystemRefused
-from preterite.log import Kind
+from preterite.log.contract import Kind
 from preterite.recoverability import Recoverability
-from preterite.rows import LATER, TICK, HandlerRegistration, tick_name
 from preterite.saga import saga_faults
+from preterite.schedules import Schedule, schedule_fault
+from preterite.store.rows import SCHEDULED, TICK, HandlerRegistration, tick_name
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]*")
 
@@ -33,7 +33,7 @@ class BoundHandler:
 
 @dataclass(frozen=True)
 class Subscription:
-    """One event type as one component hears it; or a command or a calendar of its own, whose publisher is `LATER`."""
+    """One event type as one component consumes it; or its own command or calendar, whose publisher is `SCHEDULED`."""
 
     publisher: str
     wire_name: str
@@ -57,7 +57,7 @@ class Subscription:
 
 @dataclass(frozen=True)
 class Subscriptions:
-    """Everything one component hears."""
+    """Everything that one component subscribes to."""
 
     component: Component
     by_wire_name: Mapping[str, Subscription]
@@ -71,7 +71,7 @@ class Subscriptions:
         """The handlers as the component's database registers them."""
         return [
             HandlerRegistration(
-                bound.name, TICK if bound.handler.schedule else subscription.wire_name, bound.handler.lane_group
+                bound.name, TICK if bound.handler.schedule else subscription.wire_name, bound.handler.lane
             )
             for subscription in self._all
             for bound in subscription.handlers
@@ -85,22 +85,22 @@ class Subscriptions:
     @property
     def renamed(self) -> dict[str, str]:
         """Former names of handlers, to present ones."""
-        return {h.formerly: h.name for h in self.component.handlers if h.formerly is not None}
+        return {h.renamed_from: h.name for h in self.component.handlers if h.renamed_from is not None}
 
     @property
-    def given(self) -> set[Given]:
+    def given(self) -> set[ParameterKind]:
         """All that the handlers' parameters ask for."""
         bound = [bound for subscription in self._all for bound in subscription.handlers]
         return {given for handler in bound for given in handler.call.given}
 
     @property
     def _all(self) -> list[Subscription]:
-        # A calendar that was renamed is known by both words.
+        # A calendar that was renamed is known by both names.
         commands = {id(subscription): subscription for subscription in self.commands.values()}
         return [*self.by_wire_name.values(), *commands.values()]
 
     def find(self, kind: Kind, wire_name: str) -> Subscription | None:
-        """What this component does with records of this kind and type; nothing if it does not hear it."""
+        """What this component does with records of this kind and type; nothing if it does not subscribe."""
         return (self.commands if kind == "command" else self.by_wire_name).get(wire_name)
 
     def handler(self, kind: Kind, wire_name: str, name: str) -> BoundHandler | None:
@@ -111,7 +111,7 @@ class Subscriptions:
 
 @dataclass(frozen=True)
 class Topology:
-    """All event types by wire name, and what each component hears."""
+    """All event types by wire name, and what each component subscribes to."""
 
     events: Mapping[str, tuple[str, type[Event]]]
     subscriptions: Mapping[str, Subscriptions]
@@ -125,7 +125,7 @@ def verify(
 ) -> Topology:
     """Read the declarations; raises `SystemRefused` with every fault found.
 
-    `connection_types` says what a bare connection is, for each component that is run here.
+    `connection_types` is the type of a bare connection, for each component that is run here.
     """
     faults = [*_name_faults(system, components), *_event_faults(components), *_future_faults(components)]
     events: dict[str, tuple[str, type[Event]]] = {}
@@ -231,7 +231,7 @@ def _subscriptions(
     by_type: dict[type[Message], tuple[str, str]] = {
         event_type: (publisher, wire_name) for wire_name, (publisher, event_type) in events.items()
     }
-    heard: dict[str, list[BoundHandler]] = {}
+    subscribed: dict[str, list[BoundHandler]] = {}
     commands: dict[str, Subscription] = {}
     for handler in component.handlers:
         bound = _bound(component, handler, connection_type, recoverability, faults)
@@ -239,18 +239,20 @@ def _subscriptions(
             continue
         name = _command_name(component, handler)
         if name is not None:
-            commands[name] = Subscription(LATER, name, Checked(handler.message_type), (bound,))
-            if handler.schedule is not None and handler.formerly is not None:
-                commands[tick_name(handler.formerly)] = commands[name]
+            commands[name] = Subscription(SCHEDULED, name, Checked(handler.message_type), (bound,))
+            if handler.schedule is not None and handler.renamed_from is not None:
+                commands[tick_name(handler.renamed_from)] = commands[name]
         elif handler.message_type in by_type:
-            heard.setdefault(by_type[handler.message_type][1], []).append(bound)
+            subscribed.setdefault(by_type[handler.message_type][1], []).append(bound)
         else:
             faults.append(
                 f"{component.name}.{handler.name} handles {handler.message_type.__name__}, which no component "
                 "publishes; add it to its owner's publishes=[…], and the owner to the system."
             )
-    by_wire_name = {name: _subscription(component, name, *events[name], handlers) for name, handlers in heard.items()}
-    faults += _upcast_faults(component, {events[wire_name][1] for wire_name in heard})
+    by_wire_name = {
+        name: _subscription(component, name, *events[name], handlers) for name, handlers in subscribed.items()
+    }
+    faults += _upcast_faults(component, {events[wire_name][1] for wire_name in subscribed})
     return Subscriptions(
         component,
         by_wire_name,
@@ -268,11 +270,11 @@ def _subscription(
     return Subscription(publisher, wire_name, Checked(event_type), tuple(handlers), upcasts)
 
 
-def _upcast_faults(component: Component, heard: set[type[Event]]) -> Iterator[str]:
+def _upcast_faults(component: Component, subscribed: set[type[Event]]) -> Iterator[str]:
     for (to, version), upcast in component.upcasters.items():
         old = upcast.checked.message_type.__name__
-        if to not in heard:
-            yield f"{component.name!r} upcasts {old} to {to.__name__}, which it does not hear."
+        if to not in subscribed:
+            yield f"{component.name!r} upcasts {old} to {to.__name__}, to which it does not subscribe."
         elif version >= to.__contract__.version:
             yield (
                 f"{component.name!r} upcasts {old} of version {version} to {to.__name__} of version "

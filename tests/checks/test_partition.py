@@ -1,4 +1,4 @@
-"""Whose module and whose table something is."""
+"""Which component owns a module or a table."""
 
 from __future__ import annotations
 
@@ -8,10 +8,14 @@ from uuid import UUID
 from sqlalchemy import Column, Integer, MetaData, Table
 
 from preterite import Component, Event, System
-from preterite.checks.code import Code, check_code, read_code
-from preterite.checks.data import check_data, where
-from preterite.checks.partition import Partition, homes_of
-from preterite.checks.sql import Name
+from preterite.checks.code.codebase import read_codebase
+from preterite.checks.code.imports import check_imports
+from preterite.checks.findings import NOWHERE
+from preterite.checks.partition import Partition, packages_of
+from preterite.checks.sql.access import access_violations, check_table_access
+from preterite.checks.sql.databases import check_databases, database_of
+from preterite.checks.sql.statements import table_access
+from preterite.checks.sql.tables import TableName
 
 
 class Sold(Event, key="purchase_id"):
@@ -25,36 +29,40 @@ def declared(name: str, module: str, tables: object = None) -> Component:
     return component
 
 
-def test_a_component_is_at_home_in_the_package_of_the_module_that_declares_it() -> None:
-    homes = homes_of([declared("sales", "shop.sales.component"), declared("finance", "shop.finance.component")])
+def test_a_component_owns_the_package_of_the_module_that_declares_it() -> None:
+    packages = packages_of([declared("sales", "shop.sales.component"), declared("finance", "shop.finance.component")])
 
-    assert homes == {"sales": "shop.sales", "finance": "shop.finance"}
+    assert packages == {"sales": "shop.sales", "finance": "shop.finance"}
 
 
-def test_where_packages_are_shared_the_module_is_its_home() -> None:
-    assert homes_of([declared("sales", "shop.sales"), declared("finance", "shop.finance")]) == {
+def test_a_component_in_a_shared_package_owns_its_module() -> None:
+    assert packages_of([declared("sales", "shop.sales"), declared("finance", "shop.finance")]) == {
         "sales": "shop.sales",
         "finance": "shop.finance",
     }
 
 
-def test_where_even_the_module_is_shared_nobody_can_tell() -> None:
-    assert homes_of([declared("sales", "shop"), declared("finance", "shop")]) == {"sales": None, "finance": None}
+def test_a_component_in_a_shared_module_owns_no_module() -> None:
+    assert packages_of([declared("sales", "shop"), declared("finance", "shop")]) == {"sales": None, "finance": None}
 
 
-def test_a_table_is_first_ones_own_then_whoever_has_declared_it() -> None:
+def test_a_table_name_is_resolved_to_the_components_own_table_first_then_to_another() -> None:
     sales = declared("sales", "a", "create table note (id int); create table purchase (id int)")
     finance = declared("finance", "b", "create table note (id int); create table finance.bill (id int)")
     partition = Partition(System("shop", [sales, finance]), {})
-    ours, theirs = partition.territory("sales"), partition.territory("finance")
+    sales_owns, finance_owns = partition.ownership("sales"), partition.ownership("finance")
 
-    assert partition.owner(Name("note"), ours) is ours
-    assert partition.owner(Name("note"), theirs) is theirs
-    assert partition.owner(Name("purchase"), theirs) is ours
-    assert partition.owner(Name("purchase", "sales"), theirs) is ours, "a schema named as the component is its own"
-    assert partition.owner(Name("bill"), ours, path=("finance",)) is theirs
-    assert partition.owner(Name("note"), ours, path=("finance",)) is theirs, "the search path comes first"
-    assert partition.owner(Name("moon"), ours) is None
+    assert partition.owner(TableName("note"), sales_owns) is sales_owns
+    assert partition.owner(TableName("note"), finance_owns) is finance_owns
+    assert partition.owner(TableName("purchase"), finance_owns) is sales_owns
+    assert partition.owner(TableName("purchase", "sales"), finance_owns) is sales_owns, (
+        "a schema with the name of the component is its own"
+    )
+    assert partition.owner(TableName("bill"), sales_owns, path=("finance",)) is finance_owns
+    assert partition.owner(TableName("note"), sales_owns, path=("finance",)) is finance_owns, (
+        "the search path comes first"
+    )
+    assert partition.owner(TableName("moon"), sales_owns) is None
 
 
 def test_two_components_with_the_same_metadata_own_every_table_twice() -> None:
@@ -62,16 +70,16 @@ def test_two_components_with_the_same_metadata_own_every_table_twice() -> None:
     Table("purchase", metadata, Column("id", Integer, primary_key=True))
     partition = Partition(System("shop", [declared("sales", "a", metadata), declared("finance", "b", metadata)]), {})
 
-    assert [one.key for one in check_data(partition, Code({}, None))] == ["table-owned-twice:finance:metadata:sales"]
+    assert [one.key for one in check_databases(partition)] == ["table-owned-twice:finance:metadata:sales"]
 
 
-def test_a_server_is_the_same_however_it_is_called() -> None:
-    assert where("postgresql://a:b@localhost/shop") == where("postgresql+psycopg://c@127.0.0.1:5432/shop")
-    assert where("postgresql://a@localhost/shop") != where("postgresql://a@localhost/other")
-    assert where("sqlite:///a.sqlite") != where("sqlite:///b.sqlite")
+def test_urls_of_the_same_database_are_equal() -> None:
+    assert database_of("postgresql://a:b@localhost/shop") == database_of("postgresql+psycopg://c@127.0.0.1:5432/shop")
+    assert database_of("postgresql://a@localhost/shop") != database_of("postgresql://a@localhost/other")
+    assert database_of("sqlite:///a.sqlite") != database_of("sqlite:///b.sqlite")
 
 
-def test_of_components_that_one_module_declares_the_handlers_are_looked_at_and_the_rest_is_said() -> None:
+def test_of_components_in_a_shared_module_the_handlers_are_checked_and_the_rest_is_reported() -> None:
     sales = Component("sales", publishes=[Sold], tables="create table purchase (id int)")
     finance = Component("finance", tables="create table bill (id int)")
 
@@ -80,7 +88,32 @@ def test_of_components_that_one_module_declares_the_handlers_are_looked_at_and_t
         connection.execute("insert into bill select id from purchase")
 
     partition = Partition(System("shop", [sales, finance]), {})
-    code = read_code(partition)
+    codebase = read_codebase(partition)
 
-    assert [one.key for one in check_data(partition, code)] == ["touches-foreign-table:finance:sales.purchase:read"]
-    assert [one.rule for one in check_code(partition, code)] == ["code-untold"]
+    assert [one.key for one in check_table_access(partition, codebase)] == [
+        "cross-component-sql:finance:sales.purchase:read"
+    ]
+    assert [one.rule for one in check_imports(partition, codebase)] == ["module-shared"]
+
+
+def test_a_file_or_role_of_another_component_is_not_attached_or_assumed() -> None:
+    sales, finance = (declared(name, name, f"create table {name}_row (id int)") for name in ("sales", "finance"))
+    files = Partition(
+        System("shop", [sales, finance]), {one: f"sqlite:///{one}.sqlite" for one in ("sales", "finance")}
+    )
+    roles = Partition(
+        System("shop", [sales, finance]),
+        {one: f"postgresql://{one}_app@localhost/{one}" for one in ("sales", "finance")},
+    )
+
+    def keys(partition: Partition, text: str) -> list[str]:
+        by = partition.ownership("sales")
+        access = table_access(text, by.dialect)
+        return [one.key for one in access_violations(partition, by, access, "cross-component-sql", NOWHERE)]
+
+    assert keys(files, "attach 'finance.sqlite' as f") == ["cross-component-sql:sales:finance.database:attach"]
+    assert keys(files, "attach 'sales.sqlite' as s; attach 'cache.sqlite' as c") == []
+    assert keys(files, "select * from f.finance_row") == ["cross-component-sql:sales:finance.finance_row:read"]
+    assert keys(roles, "set role finance_app") == ["cross-component-sql:sales:finance.finance_app:set role"]
+    assert keys(roles, "set role sales_app; set role none") == []
+    assert keys(roles, "select * from public.finance_row") == ["cross-component-sql:sales:finance.finance_row:read"]

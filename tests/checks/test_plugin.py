@@ -1,20 +1,24 @@
-"""The pytest plugin: a test that crosses a boundary fails, and given-when-then says what was told."""
+"""The pytest plugin: a test that violates a boundary fails, and given-when-then compares what was published."""
 
 from __future__ import annotations
 
-from datetime import timedelta
+import sys
+from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
-from small_shop import AT, ItemBilled, ItemPurchased, Shop, declare, id_of, publish, purchased
+from support.small_shop import AT, ItemBilled, ItemPurchased, Shop, declare, id_of, publish, purchased
 
 from preterite import Command, Component, Event, System, UnitOfWork
+from preterite.checks import baseline
+from preterite.checks.baseline import Entry
+from preterite.cli import main
 from preterite.errors import UsageError
 from preterite.testing.pytest_plugin import Given
 
 pytest_plugins = ["pytester"]
 
-CROSSING = """
+SHOP = """
 import sqlite3
 from contextlib import closing
 from uuid import UUID, uuid4
@@ -55,34 +59,90 @@ def test_other_again(given):
 """
 
 
-def run(pytester: pytest.Pytester, accepted: str = "") -> pytest.RunResult:
+def run(pytester: pytest.Pytester, baseline: str = "") -> pytest.RunResult:
     pytester.makeini("[pytest]\npreterite_boundaries = shop:system\naddopts = -p no:randomly\n")
-    pytester.makepyfile(shop=CROSSING, test_shop=TESTS)
-    if accepted:
-        Path(pytester.path / "accepted.toml").write_text(accepted)
+    pytester.makepyfile(shop=SHOP, test_shop=TESTS)
+    if baseline:
+        Path(pytester.path / "baseline.toml").write_text(baseline)
     return pytester.runpytest_subprocess()
 
 
-def test_the_test_that_first_crosses_a_boundary_fails_with_what_it_has_crossed(pytester: pytest.Pytester) -> None:
+def test_the_first_test_that_violates_a_boundary_fails_with_its_findings(pytester: pytest.Pytester) -> None:
     result = run(pytester)
 
     result.assert_outcomes(passed=2, failed=1)
-    result.stdout.fnmatch_lines(["*test_other crosses a boundary:*"])
-    result.stdout.fnmatch_lines(["*error[[]touched-foreign-table[]] finance reads purchase, a table of sales.*"])
+    result.stdout.fnmatch_lines(["*test_other violates a boundary:*"])
+    result.stdout.fnmatch_lines(
+        ["*error[[]cross-component-sql-at-runtime[]] finance reads purchase, a table of sales.*"]
+    )
     result.stdout.fnmatch_lines(["*error[[]waits-while-handling[]] finance connects to the database of sales *"])
 
 
-def test_what_is_accepted_does_not_fail(pytester: pytest.Pytester) -> None:
-    key = "touched-foreign-table:finance:sales.purchase:read"
-    result = run(pytester, f'[[accepted]]\nkey = "{key}"\nreason = "as it was"\nsince = 2026-01-01\n')
+def test_a_violation_in_the_baseline_does_not_fail(pytester: pytest.Pytester) -> None:
+    key = "cross-component-sql-at-runtime:finance:sales.purchase:read"
+    result = run(pytester, f'[[violation]]\nkey = "{key}"\nreason = "as it was"\nsince = 2026-01-01\n')
 
-    assert "touched-foreign-table" not in result.stdout.str()
+    assert "cross-component-sql-at-runtime" not in result.stdout.str()
     result.stdout.fnmatch_lines(["*error[[]waits-while-handling[]]*"])
 
 
-def test_a_system_that_is_not_there_is_said_in_one_sentence(pytester: pytest.Pytester) -> None:
+KEYS = {
+    "cross-component-sql-at-runtime:finance:sales.purchase:read",
+    "waits-while-handling:finance:sales:bill",
+}
+STALE = "waits-while-handling:finance:sales:removed"
+
+
+def check(folder: Path, monkeypatch: pytest.MonkeyPatch, *options: str) -> int:
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(sys, "path", [str(folder), *sys.path])
+    return main(["check", "-A", "shop:system", *options])
+
+
+def accepted(folder: Path) -> set[str]:
+    return {entry.key for entry in baseline.read(folder / "baseline.toml")}
+
+
+def test_violations_of_every_source_share_the_baseline(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(pytester)
+    monkeypatch.delitem(sys.modules, "shop", raising=False)
+    first = Entry("excess-rights:finance:sales:connect", "no server here", date(2026, 1, 1))
+    baseline.write(pytester.path / "baseline.toml", [first])
+
+    check(pytester.path, monkeypatch, "--recorded", "--accept", "as it was")
+    assert accepted(pytester.path) > KEYS | {first.key}
+    assert check(pytester.path, monkeypatch) == 0, "entries of what did not run are not stale"
+    assert check(pytester.path, monkeypatch, "--recorded") == 0
+    check(pytester.path, monkeypatch, "--shrink")
+    assert accepted(pytester.path) > KEYS | {first.key}, "entries of what did not run are kept"
+    result = pytester.runpytest_subprocess()
+    result.assert_outcomes(passed=3)
+    monkeypatch.delitem(sys.modules, "shop", raising=False)
+
+
+@pytest.mark.parametrize("selection", [(), ("-k", "other"), ("test_shop.py::test_own",)])
+def test_an_entry_is_stale_only_after_a_whole_run_of_the_tests(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, selection: tuple[str, ...]
+) -> None:
+    run(pytester)
+    monkeypatch.delitem(sys.modules, "shop", raising=False)
+    check(pytester.path, monkeypatch, "--recorded", "--accept", "as it was")
+    entries = [*baseline.read(pytester.path / "baseline.toml"), Entry(STALE, "was removed", date(2026, 1, 1))]
+    baseline.write(pytester.path / "baseline.toml", entries)
+    pytester.runpytest_subprocess(*selection)
+
+    assert check(pytester.path, monkeypatch, "--recorded") == (0 if selection else 1)
+    check(pytester.path, monkeypatch, "--recorded", "--shrink")
+    assert (STALE in accepted(pytester.path)) == bool(selection)
+    assert accepted(pytester.path) >= KEYS
+    monkeypatch.delitem(sys.modules, "shop", raising=False)
+
+
+def test_an_unknown_system_is_reported_in_one_sentence(pytester: pytest.Pytester) -> None:
     pytester.makeini("[pytest]\npreterite_boundaries = shop:sytem\n")
-    pytester.makepyfile(shop=CROSSING, test_shop=TESTS)
+    pytester.makepyfile(shop=SHOP, test_shop=TESTS)
     result = pytester.runpytest_subprocess()
 
     assert result.ret == pytest.ExitCode.USAGE_ERROR
@@ -97,25 +157,25 @@ def shop() -> Shop:
     return declare()
 
 
-def test_what_is_told_since_is_compared_and_what_was_before_is_not(given: Given, shop: Shop) -> None:
+def test_only_events_published_since_given_are_compared(given: Given, shop: Shop) -> None:
     billed = ItemBilled(purchase_id=id_of("b"), customer_id=id_of("anna"), billed_at=AT)
 
     given(shop.system, purchased("a")).when(purchased("b")).then(billed)
     given(shop.system, purchased("a")).when(purchased("b"), purchased("c")).then(ItemBilled, billed)
 
 
-def test_what_is_not_told_and_what_is_told_as_well_are_said(given: Given, shop: Shop) -> None:
-    with pytest.raises(AssertionError, match=r"told as well: ItemBilled\(") as told:
+def test_missing_and_unexpected_events_are_reported(given: Given, shop: Shop) -> None:
+    with pytest.raises(AssertionError, match=r"not expected: ItemBilled\(") as told:
         given(shop.system).when(purchased("a")).then(ItemPurchased)
 
-    assert "not told: ItemPurchased" in str(told.value)
+    assert "not published: ItemPurchased" in str(told.value)
 
 
-def test_anything_may_be_done_to_the_system(given: Given, shop: Shop) -> None:
+def test_a_scenario_may_call_functions_on_the_system(given: Given, shop: Shop) -> None:
     given(shop.system).when(lambda opened: publish(opened, shop.sales, purchased("a"))).then(ItemPurchased, ItemBilled)
 
 
-def test_an_event_that_nobody_publishes_cannot_be_given(given: Given, shop: Shop) -> None:
+def test_an_event_without_a_publisher_cannot_be_given(given: Given, shop: Shop) -> None:
     class Moved(Event):
         pass
 
@@ -123,7 +183,7 @@ def test_an_event_that_nobody_publishes_cannot_be_given(given: Given, shop: Shop
         given(shop.system, Moved())
 
 
-def test_time_passes_and_what_is_due_is_done(given: Given) -> None:
+def test_time_passes_and_due_commands_run(given: Given) -> None:
     class Remind(Command):
         pass
 
@@ -131,12 +191,12 @@ def test_time_passes_and_what_is_due_is_done(given: Given) -> None:
 
     @finance.handles(ItemPurchased)
     def bill(event: ItemPurchased, unit_of_work: UnitOfWork) -> None:
-        unit_of_work.later(Remind(), after=timedelta(days=30))
+        unit_of_work.schedule(Remind(), after=timedelta(days=30))
 
     @finance.handles(Remind)
     def remind(command: Remind, unit_of_work: UnitOfWork) -> None:
         unit_of_work.publish(ItemBilled(purchase_id=id_of("a"), customer_id=id_of("anna"), billed_at=AT))
 
     scenario = given(System("shop", [sales, finance])).when(purchased("a"))
-    scenario.later(timedelta(days=29)).then()
-    scenario.later(timedelta(days=1)).then(ItemBilled)
+    scenario.advance(timedelta(days=29)).then()
+    scenario.advance(timedelta(days=1)).then(ItemBilled)

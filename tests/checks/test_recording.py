@@ -1,4 +1,4 @@
-"""What ran: statements, connections and events, with the component that is to answer for them."""
+"""What ran: statements, connections and events, with the component that ran them."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def keys(findings: list[Finding]) -> list[str]:
     return sorted(one.key for one in findings)
 
 
-def test_a_handler_that_keeps_to_its_own_tables_crosses_nothing(tmp_path: Path) -> None:
+def test_a_handler_that_accesses_its_own_tables_has_no_findings(tmp_path: Path) -> None:
     def handle(session: Session, _: Path) -> None:
         session.execute(text("insert into bill values ('a')"))
         session.execute(text("with purchase as (select id from bill) select * from purchase"))
@@ -64,25 +64,28 @@ def test_a_handler_that_keeps_to_its_own_tables_crosses_nothing(tmp_path: Path) 
     assert found(tmp_path, handle) == []  # pyright: ignore[reportArgumentType]
 
 
-def test_another_components_database_is_seen_by_statement_and_by_connection(tmp_path: Path) -> None:
+def test_another_components_database_is_detected_by_statement_and_by_connection(tmp_path: Path) -> None:
     def handle(_: object, sales: Path) -> None:
         with closing(sqlite3.connect(sales)) as connection:
             connection.execute("select count(*) from " + "purchase").fetchone()
 
     assert keys(found(tmp_path, handle)) == [
-        "touched-foreign-table:finance:sales.purchase:read",
+        "cross-component-sql-at-runtime:finance:sales.purchase:read",
         "waits-while-handling:finance:sales:bill",
     ]
 
 
-def test_a_statement_that_was_put_together_is_seen_where_it_ran(tmp_path: Path) -> None:
+def test_a_statement_that_is_built_at_run_time_is_detected(tmp_path: Path) -> None:
     def handle(session: Session, sales: Path) -> None:
         session.connection().exec_driver_sql(f"attach '{sales}' as theirs")
         session.execute(text("".join(["delete ", "from ", "purchase"])))
 
     findings = found(tmp_path, handle)  # pyright: ignore[reportArgumentType]
 
-    assert keys(findings) == ["touched-foreign-table:finance:sales.purchase:write"]
+    assert keys(findings) == [
+        "cross-component-sql-at-runtime:finance:sales.database:attach",
+        "cross-component-sql-at-runtime:finance:sales.purchase:write",
+    ]
 
 
 @pytest.fixture
@@ -91,21 +94,21 @@ def server() -> Iterator[tuple[str, int]]:
         yield listening.getsockname()[:2]
 
 
-def test_a_handler_that_calls_somebody_waits_for_them(tmp_path: Path, server: tuple[str, int]) -> None:
+def test_a_handler_that_connects_to_a_server_is_found(tmp_path: Path, server: tuple[str, int]) -> None:
     def call(_session: object, _path: Path) -> None:
         socket.create_connection(server).close()
 
     assert keys(found(tmp_path, call)) == [f"waits-while-handling:finance:{server[0]}:{server[1]}:bill"]
 
 
-def test_whom_a_handler_may_call_is_said(tmp_path: Path, server: tuple[str, int]) -> None:
+def test_a_handler_may_connect_to_an_allowed_server(tmp_path: Path, server: tuple[str, int]) -> None:
     def call(_session: object, _path: Path) -> None:
         socket.create_connection(server).close()
 
     assert found(tmp_path, call, allowed=[f"{server[0]}:{server[1]}"]) == []
 
 
-def test_nothing_is_said_of_calls_outside_of_handlers(tmp_path: Path, server: tuple[str, int]) -> None:
+def test_connections_outside_handlers_are_not_findings(tmp_path: Path, server: tuple[str, int]) -> None:
     sales = Component("sales", publishes=[ItemPurchased])
     with recording(System("shop", [sales])) as recorder:
         socket.create_connection(server).close()
@@ -113,13 +116,13 @@ def test_nothing_is_said_of_calls_outside_of_handlers(tmp_path: Path, server: tu
     assert recorder.findings() == []
 
 
-def test_identifiers_that_were_seen_to_mean_something_are_found(tmp_path: Path) -> None:
+def test_published_identifiers_that_carry_meaning_are_found(tmp_path: Path) -> None:
     found_ones = found(tmp_path, lambda _session, _path: None, count=6)
 
     assert keys(found_ones) == ["identifier-has-meaning:sales:ItemPurchased.order_id:observed"]
 
 
-def test_nothing_is_recorded_once_it_has_ended(tmp_path: Path) -> None:
+def test_nothing_is_recorded_after_the_recording_has_ended(tmp_path: Path) -> None:
     finance = Component("finance")
     with recording(System("shop", [finance])) as recorder:
         pass

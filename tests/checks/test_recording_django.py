@@ -1,4 +1,4 @@
-"""What Django runs is recorded too, on connections that are open and on those to come."""
+"""Django's statements are recorded, on open connections and on new ones."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 
 class Listening(Recorder):
-    """Keeps what it is told."""
+    """Keeps the statements."""
 
     def __init__(self) -> None:
         super().__init__(System("shop", [SALES, FINANCE]), {})
-        self.told: list[str] = []
+        self.texts: list[str] = []
 
     def ran(self, statement: str, connection: object = None) -> None:
-        self.told.append(statement)
+        self.texts.append(statement)
 
 
 @pytest.mark.parametrize("opened_before", [False, True])
-def test_statements_of_django_are_seen(database: Any, opened_before: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_statements_of_django_are_recorded(database: Any, opened_before: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     from preterite.checks import recording as module
 
     database.close()
@@ -51,10 +51,10 @@ def test_statements_of_django_are_seen(database: Any, opened_before: bool, monke
         patched.setattr(module, "_recorders", [listening])
         with database.cursor() as cursor:
             cursor.execute("select 1 as one")
-    before = len(listening.told)
+    before = len(listening.texts)
     with database.cursor() as cursor:
         cursor.execute("select 2 as two")
 
-    assert any("select 1 as one" in text for text in listening.told)
-    assert len(listening.told) == before, "nothing is seen once the recording has ended"
+    assert any("select 1 as one" in text for text in listening.texts)
+    assert len(listening.texts) == before, "nothing is recorded after the recording has ended"
     assert Path(database.settings_dict["NAME"]).exists()

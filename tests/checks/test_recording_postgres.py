@@ -1,4 +1,4 @@
-"""What handlers on PostgreSQL run and connect to, through psycopg and through SQLAlchemy."""
+"""What handlers on PostgreSQL run and connect to, with psycopg and with SQLAlchemy."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
-import postgres
 import psycopg
 import pytest
 from sqlalchemy import text
 from sqlalchemy.orm import Session
+from support import postgres
 
 from preterite import Component, Event, System
 from preterite.checks.recording import recording
@@ -41,12 +41,12 @@ def keys(urls: dict[str, str], sales: Component, finance: Component) -> list[str
     return sorted(one.key for one in recorder.findings())
 
 
-def made_for_sales() -> Component:
+def sales_component() -> Component:
     return Component("sales", publishes=[ItemPurchased], tables="create table purchase (id text)")
 
 
-def test_a_handler_over_psycopg_that_asks_the_others_database(urls: dict[str, str]) -> None:
-    sales = made_for_sales()
+def test_a_psycopg_handler_that_reads_another_database_is_found(urls: dict[str, str]) -> None:
+    sales = sales_component()
     finance = Component("finance", tables="create table bill (id text)")
 
     @finance.handles(ItemPurchased)
@@ -57,12 +57,12 @@ def test_a_handler_over_psycopg_that_asks_the_others_database(urls: dict[str, st
 
     found = keys(urls, sales, finance)
 
-    assert "touched-foreign-table:finance:sales.purchase:read" in found
+    assert "cross-component-sql-at-runtime:finance:sales.purchase:read" in found
     assert "waits-while-handling:finance:sales:bill" in found
 
 
-def test_a_handler_over_sqlalchemy_that_keeps_to_its_own(urls: dict[str, str]) -> None:
-    sales = made_for_sales()
+def test_a_sqlalchemy_handler_that_accesses_its_own_tables_has_no_findings(urls: dict[str, str]) -> None:
+    sales = sales_component()
     finance = Component("finance", tables="create table bill (id text)")
 
     @finance.handles(ItemPurchased)
@@ -72,7 +72,7 @@ def test_a_handler_over_sqlalchemy_that_keeps_to_its_own(urls: dict[str, str]) -
     assert keys(urls, sales, finance) == []
 
 
-def test_the_search_path_that_a_handler_has_set_decides_whose_a_table_is(urls: dict[str, str]) -> None:
+def test_the_search_path_of_a_handler_decides_which_table_a_name_means(urls: dict[str, str]) -> None:
     sales = Component("sales", publishes=[ItemPurchased], tables="create table note (id text)")
     finance = Component("finance", tables="create table note (id text)")
 
@@ -85,5 +85,5 @@ def test_the_search_path_that_a_handler_has_set_decides_whose_a_table_is(urls: d
 
     found = keys(urls, sales, finance)
 
-    assert "touched-foreign-table:finance:sales.note:write" in found
-    assert "touched-foreign-table:finance:sales.note:read" not in found
+    assert "cross-component-sql-at-runtime:finance:sales.note:write" in found
+    assert "cross-component-sql-at-runtime:finance:sales.note:read" not in found

@@ -1,14 +1,14 @@
-"""Rights on PostgreSQL: what a component's role reaches of another's is found by trying."""
+"""Rights on PostgreSQL: what a component's role may access in other databases is found by trying."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from uuid import uuid4
 
-import postgres
 import psycopg
 import pytest
 from psycopg import sql
+from support import postgres
 
 from preterite import Component, System
 from preterite.checks.partition import Partition
@@ -21,7 +21,7 @@ FINANCE = Component("finance", tables="create table bill (id text)")
 
 @pytest.fixture
 def urls() -> Iterator[dict[str, str]]:
-    """A database and a role for each, and nobody else may connect."""
+    """A database and a role for each component; no other role may connect."""
     postgres.require()
     names = {one.name: f"rights_{one.name}_{uuid4().hex[:8]}" for one in (SALES, FINANCE)}
     with psycopg.connect(postgres.ADMIN_URL, autocommit=True) as admin:
@@ -48,11 +48,11 @@ def keys(urls: dict[str, str]) -> list[str]:
     return sorted(one.key for one in check_rights(Partition(System("shop", [SALES, FINANCE]), urls)))
 
 
-def test_what_is_refused_is_no_finding(urls: dict[str, str]) -> None:
+def test_refused_access_is_not_a_finding(urls: dict[str, str]) -> None:
     assert keys(urls) == []
 
 
-def test_a_door_that_was_left_open_is_found_and_how_wide(urls: dict[str, str]) -> None:
+def test_excess_rights_are_found_with_their_extent(urls: dict[str, str]) -> None:
     sales, finance = (urls[name].rpartition("/")[2] for name in ("sales", "finance"))
     with psycopg.connect(postgres.ADMIN_URL, autocommit=True) as admin:
         admin.execute(
@@ -62,11 +62,11 @@ def test_a_door_that_was_left_open_is_found_and_how_wide(urls: dict[str, str]) -
     with psycopg.connect(urls["sales"], autocommit=True) as own:
         own.execute(sql.SQL("GRANT SELECT ON purchase TO {}").format(sql.Identifier(finance)))
 
-    assert connected == ["rights-reach:finance:sales:connect"]
-    assert keys(urls) == ["rights-reach:finance:sales.purchase:read", "rights-reach:finance:sales:connect"]
+    assert connected == ["excess-rights:finance:sales:connect"]
+    assert keys(urls) == ["excess-rights:finance:sales.purchase:read", "excess-rights:finance:sales:connect"]
 
 
-def test_a_role_that_cannot_log_in_is_not_taken_for_one_that_is_refused(urls: dict[str, str]) -> None:
+def test_a_role_that_cannot_log_in_stops_the_check(urls: dict[str, str]) -> None:
     with pytest.raises(StoreUnavailable, match="finance cannot log in to its own database"):
         keys({**urls, "finance": urls["finance"].replace(":secret@", ":forgotten@")})
 
@@ -75,5 +75,5 @@ def test_a_superuser_is_found(urls: dict[str, str]) -> None:
     admin = f"{postgres.ADMIN_URL.rpartition('/')[0]}/{urls['sales'].rpartition('/')[2]}"
     found = keys({**urls, "sales": admin})
 
-    assert "rights-reach:sales:everything:superuser" in found
-    assert "rights-reach:sales:finance.bill:write" in found
+    assert "excess-rights:sales:everything:superuser" in found
+    assert "excess-rights:sales:finance.bill:write" in found

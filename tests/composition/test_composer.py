@@ -5,50 +5,65 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
-import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 from uuid import UUID
 
 import pytest
-from paper_shop import BookId, OrderId, gates, ledger, library, library_parts, names, open_shop, order_page, shelf
 from sqlalchemy import Connection, text
 from sqlalchemy.orm import Session
+from support.paper_shop import (
+    BookId,
+    OrderId,
+    gates,
+    ledger,
+    library,
+    library_parts,
+    lines,
+    names,
+    open_shop,
+    order_page,
+    shelf,
+)
 
-from preterite.composition import Ask, Composed, Composer, Ids, NotThere, Page, Parts, Slice, State
-from preterite.composition.desks import CALLS_AT_A_TIME
-from preterite.composition.views import HURRY_SECONDS, NO_PLACE_SECONDS, PATIENCE_SECONDS, Patience
+from preterite.composition import ComposedPage, Composer, Ids, NotFound, Page, PageRequest, PartResult, Parts, State
+from preterite.composition.context import INLINE_PAUSE_SECONDS, InlineBudget
+from preterite.composition.execution import FULL_SECONDS
+from preterite.composition.pools import CALLS_AT_A_TIME
 from preterite.errors import ConfigurationError, UsageError
 
 ORDER = OrderId(UUID(int=4711))
+AMPLE_SECONDS = 60.0
+"""No part is late because the machine is slow; a part that is to be late has its own `seconds`."""
 
 
 @contextmanager
 def composing(books: int = 3, *pages: Page, **options: Any) -> Generator[Composer]:
+    options = {"optional_seconds": AMPLE_SECONDS, "required_seconds": AMPLE_SECONDS, **options}
     with open_shop(ORDER, books) as shop, Composer(shop, pages or [order_page], **options) as composer:
         yield composer
         gates.open.set()
 
 
-def watched_threads(composer: Composer, monkeypatch: pytest.MonkeyPatch) -> list[Callable[[], None]]:
-    """Whatever is run in a thread from now on."""
-    sent: list[Callable[[], None]] = []
-    in_a_thread = composer.in_a_thread
+def calls_of(function: Callable[..., Any]) -> tuple[list[Any], Callable[..., Any]]:
+    """What this function has returned from now on, and the function that keeps it."""
+    returned: list[Any] = []
 
-    def watched(work: Callable[[], None]) -> None:
-        sent.append(work)
-        in_a_thread(work)
+    def watched(*arguments: Any) -> Any:
+        found = function(*arguments)
+        returned.append(found)
+        return found
 
-    monkeypatch.setattr(composer, "in_a_thread", watched)
-    return sent
+    return returned, watched
 
 
 @pytest.mark.parametrize("books", [1, 10, 500])
 def test_a_page_makes_as_many_calls_as_it_has_parts_however_many_lines_it_shows(books: int) -> None:
-    with composing(books, optional_seconds=5) as composer:
+    with composing(books) as composer:
         composed = composer.compose(order_page, order=ORDER)
 
     assert (composed.calls, len(gates.asked), composed.status) == (3, 3, 200)
@@ -56,16 +71,16 @@ def test_a_page_makes_as_many_calls_as_it_has_parts_however_many_lines_it_shows(
     assert {name: len(ids) for name, ids in gates.asked} == {"lines": 1, "names": books, "shelf": 0}
 
 
-def test_every_part_sees_the_question_and_its_own_component_only() -> None:
+def test_every_part_sees_the_request_and_its_own_component_only() -> None:
     viewer = UUID(int=7)
     with composing() as composer:
-        composed = composer.compose(order_page, order=ORDER, viewer=viewer, words={"page": "2"})
+        composed = composer.compose(order_page, order=ORDER, viewer=viewer, params={"page": "2"})
 
     assert composed["shelf"].value == {"viewer": str(viewer), "page": "2"}
     assert composed["names"].of(BookId(UUID(int=1))) == "Book 0"
 
 
-def test_a_broken_part_leaves_its_sentence_and_every_other_slot_as_it_would_be() -> None:
+def test_a_broken_part_leaves_its_fallback_and_every_other_slot_unchanged() -> None:
     with composing() as composer:
         whole = composer.compose(order_page, order=ORDER)
         gates.broken = {"names"}
@@ -80,7 +95,7 @@ def test_a_broken_part_leaves_its_sentence_and_every_other_slot_as_it_would_be()
     assert (broken.status, healed.missing) == (200, [])
 
 
-def test_a_part_that_fails_is_said_once_and_its_recovery_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_part_that_fails_is_logged_once_and_its_recovery_once(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", "preterite.composition")
     with composing() as composer:
         gates.broken = {"names"}
@@ -90,55 +105,90 @@ def test_a_part_that_fails_is_said_once_and_its_recovery_once(caplog: pytest.Log
         for _ in range(2):
             composer.compose(order_page, order=ORDER)
 
-    said = [record.getMessage() for record in caplog.records]
-    assert said == ["library.names failed; its slot shows the fallback.", "library.names answers again."]
+    logged = [record.getMessage() for record in caplog.records]
+    assert logged == ["library.names failed; its slot shows the fallback.", "library.names has recovered."]
 
 
-def test_a_slow_part_delays_the_page_by_its_deadline_and_not_by_what_it_takes() -> None:
-    with composing(optional_seconds=0.1) as composer:
-        composer.compose(order_page, order=ORDER)
+@pytest.mark.parametrize("inline", [False, True])
+def test_a_slow_part_delays_the_page_by_its_deadline_and_not_by_what_it_takes(inline: bool) -> None:
+    page = replace(order_page, parts=[lines, replace(names, seconds=0.1), shelf])
+    with composing(3, page, inline=inline) as composer:
         gates.open.clear()
-        began = time.monotonic()
-        slow = composer.compose(order_page, order=ORDER)
-        took = time.monotonic() - began
+        slow = composer.compose(page, order=ORDER)
 
     assert slow["names"].state is State.LATE
-    assert slow["shelf"].state is State.FILLED
-    assert took < 5, "the part would have waited for ten seconds"
+    assert (slow["lines"].state, slow["shelf"].state) == (State.FILLED, State.FILLED)
 
 
-def test_the_event_loop_goes_on_while_a_part_keeps_its_page_waiting() -> None:
-    async def open_meanwhile(composer: Composer) -> Composed:
-        view = asyncio.create_task(composer.composed(order_page, order=ORDER))
+@pytest.mark.parametrize("inline", [False, True])
+def test_the_event_loop_goes_on_while_a_slow_part_delays_its_page(inline: bool) -> None:
+    async def open_meanwhile(composer: Composer) -> ComposedPage:
+        view = asyncio.create_task(composer.compose_async(order_page, order=ORDER))
         await asyncio.to_thread(gates.arrived.acquire)
         gates.open.set()
         return await view
 
-    with composing(required_seconds=60, optional_seconds=60) as composer:
+    with composing(inline=inline) as composer:
         gates.open.clear()
         composed = asyncio.run(open_meanwhile(composer))
 
     assert composed["names"].state is State.FILLED
-    assert composed.milliseconds < 5_000, "the part would have waited for ten seconds"
 
 
-def test_the_event_loop_stands_still_for_no_page_for_which_it_has_just_in_vain() -> None:
-    patience = Patience(stands_still=True)
-    lasted = [patience.lasts(100.0)]
-    patience.lose(100.0)
-    lasted += [patience.lasts(100.0 + HURRY_SECONDS - 0.01), patience.lasts(100.0 + HURRY_SECONDS)]
+@pytest.mark.parametrize("inline", [False, True])
+def test_the_event_loop_is_blocked_while_a_part_runs_only_if_the_application_chose_so(
+    inline: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("preterite.composition.context.INLINE_SECONDS", 2 * AMPLE_SECONDS)
+    parts = Parts(ledger)
 
-    assert lasted == [True, False, True]
-    assert not Patience(stands_still=False).lasts(100.0)
+    @parts.part(fallback="Not now.")
+    def has_run() -> bool:
+        """Whether the event loop has run while this part did."""
+        loop.call_soon_threadsafe(turn.set)
+        return turn.is_set() if inline else turn.wait(AMPLE_SECONDS)
+
+    async def composed(composer: Composer) -> ComposedPage:
+        nonlocal loop
+        loop = asyncio.get_running_loop()
+        return await composer.compose_async(page)
+
+    loop: Any = None
+    turn = threading.Event()
+    page = Page("page", parts=[has_run])
+    with composing(1, page, inline=inline) as composer:
+        slot = asyncio.run(composed(composer))["has_run"]
+
+    assert (slot.state, slot.value) == (State.FILLED, not inline)
+
+
+def test_a_page_with_a_slow_part_is_not_inline_for_a_while() -> None:
+    budget = InlineBudget(inline=True)
+    available = [budget.is_available(100.0)]
+    budget.exhaust(100.0)
+    available += [budget.is_available(100.0 + pause) for pause in (INLINE_PAUSE_SECONDS - 0.01, INLINE_PAUSE_SECONDS)]
+
+    assert available == [True, False, True]
+    assert not InlineBudget(inline=False).is_available(100.0)
+
+
+def test_parts_that_answer_at_once_are_called_one_after_another_in_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("preterite.composition.context.OVERLAP_SECONDS", 2 * AMPLE_SECONDS)
+    with composing() as composer:
+        threads, watched = calls_of(composer.context.run_in_thread)
+        monkeypatch.setattr(composer.context, "run_in_thread", watched)
+        composed = composer.compose(order_page, order=ORDER)
+
+    assert (composed.calls, len(threads)) == (3, 1)
 
 
 def test_a_slow_component_takes_no_threads_from_the_others() -> None:
-    async def many(composer: Composer) -> list[Composed]:
-        slow = [composer.composed(shelf_page, book=BookId(UUID(int=1))) for _ in range(50)]
-        return list(await asyncio.gather(*slow, *(composer.composed(order_page, order=ORDER) for _ in range(6))))
+    async def many(composer: Composer) -> list[ComposedPage]:
+        slow = [composer.compose_async(shelf_page, book=BookId(UUID(int=1))) for _ in range(50)]
+        return list(await asyncio.gather(*slow, *(composer.compose_async(order_page, order=ORDER) for _ in range(6))))
 
     shelf_page = Page("shelf", takes={"book": BookId}, parts=[names])
-    with composing(3, shelf_page, order_page, optional_seconds=1) as composer:
+    with composing(3, shelf_page, order_page, optional_seconds=0.5) as composer:
         gates.open.clear()
         views = asyncio.run(many(composer))
         asked = [name for name, _ in gates.asked]
@@ -148,39 +198,38 @@ def test_a_slow_component_takes_no_threads_from_the_others() -> None:
     assert [view["lines"].state for view in views if view.page == "order"] == [State.FILLED] * 6
 
 
-def test_what_waits_for_a_slow_part_is_asked_with_the_rest_once_that_is_late() -> None:
-    parts = Parts(ledger)
+@pytest.mark.parametrize("inline", [False, True])
+def test_what_depends_on_a_late_part_is_called_with_the_identifiers_of_its_other_sources(inline: bool) -> None:
+    held = threading.Event()
 
-    @parts.part(gives=[BookId], fallback="Not now.")
-    def suggested() -> Slice:
-        gates.open.wait(10)
-        return Slice({}, gives={BookId: [BookId(UUID(int=2))]})
+    @Parts(ledger).part(provides=[BookId], fallback="Not now.", seconds=0.1)
+    def suggested() -> PartResult:
+        held.wait(AMPLE_SECONDS)
+        return PartResult({}, provides={BookId: [BookId(UUID(int=2))]})
 
     page = Page("book", takes={"book": BookId}, parts=[suggested, names.of("book", "suggested")])
-    with composing(3, page, optional_seconds=0.2) as composer:
-        composer.compose(page, book=BookId(UUID(int=1)))
-        gates.open.clear()
-        opening = threading.Timer(0.3, gates.open.set)
-        opening.start()
+    with composing(3, page, inline=inline) as composer:
         composed = composer.compose(page, book=BookId(UUID(int=1)))
-        opening.join()
+        held.set()
 
     assert (composed["suggested"].state, composed["names"].state) == (State.LATE, State.FILLED)
     assert set(composed["names"].value) == {UUID(int=1)}
 
 
-def test_a_part_whose_component_is_full_is_asked_once_it_has_a_place_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def in_a_full_house(composer: Composer) -> Composed:
-        full = [asyncio.create_task(composer.composed(names_page, book=BookId(UUID(int=1)))) for _ in range(places)]
-        for _ in range(places):
+@pytest.mark.parametrize("inline", [False, True])
+def test_a_part_whose_component_is_full_is_called_once_it_has_a_place_again(
+    inline: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def beside_a_full_component(composer: Composer) -> ComposedPage:
+        views = [composer.compose_async(names_page, book=BookId(UUID(int=1))) for _ in range(CALLS_AT_A_TIME)]
+        full = [asyncio.create_task(view) for view in views]
+        for _ in range(CALLS_AT_A_TIME):
             await asyncio.to_thread(gates.arrived.acquire)
-        last = asyncio.create_task(composer.composed(slow_page))
-        await asyncio.to_thread(refused.wait, 10)
+        last = asyncio.create_task(composer.compose_async(last_page))
+        await asyncio.to_thread(refused.wait, AMPLE_SECONDS)
         gates.open.set()
         await asyncio.gather(*full)
         return await last
-
-    refused = threading.Event()
 
     def watched(enter: Callable[[], bool]) -> bool:
         has_place = enter()
@@ -188,45 +237,42 @@ def test_a_part_whose_component_is_full_is_asked_once_it_has_a_place_again(monke
             refused.set()
         return has_place
 
-    parts = Parts(ledger)
+    @Parts(ledger).part(provides=[BookId], fallback="Not now.")
+    def found() -> PartResult:
+        return PartResult({}, provides={BookId: [BookId(UUID(int=1))]})
 
-    @parts.part(gives=[BookId], fallback="Not now.")
-    def slowly_found() -> Slice:
-        refused.wait(10 * PATIENCE_SECONDS)
-        return Slice({}, gives={BookId: [BookId(UUID(int=1))]})
-
-    places = CALLS_AT_A_TIME
-    slow_page = Page("slow", parts=[slowly_found, names])
+    refused = threading.Event()
+    last_page = Page("last", parts=[found, names])
     names_page = Page("names", takes={"book": BookId}, parts=[names])
-    with composing(3, names_page, slow_page, optional_seconds=5) as composer:
+    with composing(3, names_page, last_page, inline=inline) as composer:
         gates.open.clear()
-        desk = composer.desks["library"]
-        monkeypatch.setattr(desk, "enter", partial(watched, desk.enter))
-        composed = asyncio.run(in_a_full_house(composer))
+        pool = composer.context.pools["library"]
+        monkeypatch.setattr(pool, "enter", partial(watched, pool.enter))
+        composed = asyncio.run(beside_a_full_component(composer))
 
     assert composed["names"].state is State.FILLED
-    assert composed.milliseconds < 5_000, "nothing has waited until the deadline of the other part"
 
 
-def test_a_component_that_is_full_is_not_asked_for_a_place_all_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def many(composer: Composer) -> list[Composed]:
-        return list(
-            await asyncio.gather(
-                *(composer.composed(page, book=BookId(UUID(int=1))) for _ in range(CALLS_AT_A_TIME + 1))
-            )
-        )
+def test_a_full_component_is_tried_again_after_a_pause_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def many(composer: Composer) -> list[ComposedPage]:
+        views = [composer.compose_async(page, book=BookId(UUID(int=1))) for _ in range(CALLS_AT_A_TIME + 1)]
+        return list(await asyncio.gather(*views))
 
+    seconds = 0.5
     page = Page("names", takes={"book": BookId}, parts=[names])
-    with composing(3, page, order_page, optional_seconds=0.5) as composer:
-        sent = watched_threads(composer, monkeypatch)
+    with composing(3, page, order_page, optional_seconds=seconds) as composer:
+        pool = composer.context.pools["library"]
+        places, watched = calls_of(pool.enter)
+        monkeypatch.setattr(pool, "enter", watched)
         gates.open.clear()
         views = asyncio.run(many(composer))
 
     assert {view["names"].state for view in views} == {State.LATE}
-    assert len(sent) <= CALLS_AT_A_TIME + 0.5 / NO_PLACE_SECONDS + 10
+    assert places.count(True) == CALLS_AT_A_TIME
+    assert 1 <= places.count(False) <= seconds / FULL_SECONDS + 1
 
 
-def test_a_stopped_component_is_not_asked() -> None:
+def test_a_stopped_component_is_not_called() -> None:
     with composing() as composer:
         composer.stopped.add("library")
         composed = composer.compose(order_page, order=ORDER)
@@ -235,24 +281,24 @@ def test_a_stopped_component_is_not_asked() -> None:
     assert [name for name, _ in gates.asked] == ["lines"]
 
 
-@pytest.mark.parametrize(("trouble", "status"), [("not there", 404), ("broken", 503), ("stopped", 503)])
+@pytest.mark.parametrize(("trouble", "status"), [("not found", 404), ("broken", 503), ("stopped", 503)])
 def test_a_required_part_decides_the_status(trouble: str, status: int) -> None:
     with composing() as composer:
         gates.broken = {"lines"} if trouble == "broken" else set()
         composer.stopped |= {"ledger"} if trouble == "stopped" else set()
-        order = OrderId(UUID(int=1)) if trouble == "not there" else ORDER
+        order = OrderId(UUID(int=1)) if trouble == "not found" else ORDER
         composed = composer.compose(order_page, order=order)
 
     assert composed.status == status
-    assert composed["names"].state is State.UNASKED
+    assert composed["names"].state is State.NOT_CALLED
     assert composed["names"].value == {}
 
 
-def test_an_identifier_that_one_owner_does_not_know_harms_one_row() -> None:
+def test_an_identifier_that_its_component_does_not_know_affects_one_row() -> None:
     with open_shop(ORDER, 3) as shop:
         with shop.connection(library) as connection, library.unit_of_work(connection):
             connection.execute("delete from book where name = 'Book 1'")
-        with Composer(shop, [order_page], optional_seconds=5) as composer:
+        with Composer(shop, [order_page], optional_seconds=AMPLE_SECONDS) as composer:
             shown = composer.compose(order_page, order=ORDER)["names"]
 
     assert [shown.of(BookId(UUID(int=number))) for number in (1, 2, 3)] == [
@@ -262,7 +308,7 @@ def test_an_identifier_that_one_owner_does_not_know_harms_one_row() -> None:
     ]
 
 
-def test_asked_for_one_slot_only_what_it_is_made_of_is_called() -> None:
+def test_for_one_slot_only_the_parts_that_it_needs_are_called() -> None:
     with composing() as composer:
         composed = composer.compose(order_page, order=ORDER, only=["names"])
 
@@ -270,9 +316,9 @@ def test_asked_for_one_slot_only_what_it_is_made_of_is_called() -> None:
     assert composed.calls == 2
 
 
-def test_the_same_page_has_the_same_slices_whoever_composes_it() -> None:
-    async def from_asyncio(composer: Composer) -> Composed:
-        return await composer.composed(order_page, order=ORDER)
+def test_a_page_has_the_same_values_with_and_without_an_event_loop() -> None:
+    async def from_asyncio(composer: Composer) -> ComposedPage:
+        return await composer.compose_async(order_page, order=ORDER)
 
     with composing() as composer:
         plain = composer.compose(order_page, order=ORDER)
@@ -329,7 +375,7 @@ def test_parts_over_sqlalchemy_read_as_well_and_cannot_write_either() -> None:
     assert composed["by_session"].value == composed["by_connection"].value == ["Book 0", "Book 1"]
 
 
-def test_a_part_that_ends_its_transaction_harms_nobody_who_is_asked_after_it() -> None:
+def test_a_part_that_ends_its_transaction_affects_no_later_call() -> None:
     parts = Parts(library)
 
     @parts.part(fallback="Not now.")
@@ -354,38 +400,38 @@ def test_a_part_that_ends_its_transaction_harms_nobody_who_is_asked_after_it() -
     assert [view["ended"].value for view in [*views, after]] == [["Book 0", "Book 1"]] * 4
 
 
-def test_what_a_part_gives_without_declaring_it_is_refused() -> None:
+def test_what_a_part_provides_without_declaring_it_is_refused() -> None:
     parts = Parts(library)
 
     @parts.part(fallback="Not now.")
-    def generous() -> Slice:
-        return Slice({}, gives={BookId: []})
+    def generous() -> PartResult:
+        return PartResult({}, provides={BookId: []})
 
     page = Page("generous", parts=[generous])
     with composing(1, page) as composer:
         assert composer.compose(page)["generous"].state is State.FAILED
 
 
-def test_an_optional_part_about_something_that_is_not_there_leaves_the_page_standing() -> None:
+def test_an_optional_part_that_finds_nothing_leaves_the_page_as_it_is() -> None:
     parts = Parts(library)
 
     @parts.part(fallback="Not now.")
-    def absent(ask: Ask) -> None:
-        raise NotThere("Nothing here.")
+    def absent(request: PageRequest) -> None:
+        raise NotFound("Nothing here.")
 
     page = Page("absent", parts=[absent])
     with composing(1, page) as composer:
         composed = composer.compose(page)
 
-    assert (composed["absent"].state, composed.status, composed.missing) == (State.NOT_THERE, 200, [])
+    assert (composed["absent"].state, composed.status, composed.missing) == (State.NOT_FOUND, 200, [])
 
 
-def test_a_page_is_asked_for_the_present_moment_of_the_system_or_for_another() -> None:
+def test_a_page_is_composed_for_the_present_of_the_system_or_for_another_moment() -> None:
     parts = Parts(library)
 
     @parts.part(fallback="Not now.")
-    def moment(ask: Ask) -> datetime:
-        return ask.as_of
+    def moment(request: PageRequest) -> datetime:
+        return request.as_of
 
     page = Page("moment", parts=[moment])
     then = datetime(2011, 3, 1, tzinfo=UTC)
@@ -419,9 +465,9 @@ def test_pages_of_a_component_that_was_not_opened_are_refused() -> None:
 def test_identifiers_of_one_kind_arrive_as_one_set() -> None:
     parts = Parts(library)
 
-    @parts.part(gives=[BookId], fallback="Not now.")
-    def first() -> Slice:
-        return Slice([], gives={BookId: [BookId(UUID(int=2)), BookId(UUID(int=1)), BookId(UUID(int=2))]})
+    @parts.part(provides=[BookId], fallback="Not now.")
+    def first() -> PartResult:
+        return PartResult([], provides={BookId: [BookId(UUID(int=2)), BookId(UUID(int=1)), BookId(UUID(int=2))]})
 
     @library_parts.part(fallback="Not now.")
     def seen(books: Ids[BookId]) -> list[BookId]:

@@ -1,4 +1,4 @@
-"""Parts on PostgreSQL: they read in a transaction that cannot write, side by side, whatever they read with."""
+"""Parts on PostgreSQL: they read in transactions that cannot write, side by side, with any kind of connection."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import postgres
 import psycopg
 import pytest
 from sqlalchemy import Connection, text
 from sqlalchemy.orm import Session
+from support import postgres
 
 from preterite import Component, System
 from preterite.composition import Composer, Page, Parts, State
@@ -64,7 +64,7 @@ def page_of(*functions: Callable[..., Any]) -> Page:
 
 def test_parts_read_and_cannot_write(shop: StartedSystem) -> None:
     page = page_of(thief_by_session, thief_by_connection, thief_by_driver, by_session, by_connection, by_driver)
-    with Composer(shop, [page], optional_seconds=10) as composer:
+    with Composer(shop, [page], optional_seconds=60) as composer:
         composer.compose(page)
         composed = composer.compose(page)
 
@@ -75,9 +75,9 @@ def test_parts_read_and_cannot_write(shop: StartedSystem) -> None:
 def test_views_whose_parts_wait_for_a_server_are_asked_side_by_side(
     shop: StartedSystem, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # An event loop that stood still for one of them would do so until the barrier breaks.
-    monkeypatch.setattr("preterite.composition.views.PATIENCE_SECONDS", 60.0)
-    together = threading.Barrier(3, timeout=10)
+    # If `inline` had an effect here, the event loop would be blocked until the barrier breaks.
+    monkeypatch.setattr("preterite.composition.context.INLINE_SECONDS", 120.0)
+    together = threading.Barrier(3, timeout=60)
 
     def meeting(connection: Connection) -> int:
         return together.wait()
@@ -85,9 +85,9 @@ def test_views_whose_parts_wait_for_a_server_are_asked_side_by_side(
     page = page_of(meeting)
 
     async def three(composer: Composer) -> list[Any]:
-        return await asyncio.gather(*(composer.composed(page) for _ in range(3)))
+        return await asyncio.gather(*(composer.compose_async(page) for _ in range(3)))
 
-    with Composer(shop, [page], optional_seconds=10) as composer:
+    with Composer(shop, [page], optional_seconds=120, inline=True) as composer:
         views = asyncio.run(three(composer))
 
     assert sorted(view["meeting"].value for view in views) == [0, 1, 2]

@@ -1,4 +1,4 @@
-"""Forms whose fields belong to different components: taken apart, refused as a whole, completed when sent again."""
+"""Forms whose fields belong to different components: split, refused as a whole, completed when sent again."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from uuid import UUID
 
-from paper_shop import BookId, gates, ledger, library, named, open_shop, order_page, priced
+from support.paper_shop import BookId, gates, ledger, library, named, open_shop, order_page, priced
 
 from preterite.composition import Composer, Form, Submission
 from preterite.testing import StartedSystem
@@ -17,7 +17,7 @@ FORM = Form("new book", [named, priced])
 
 
 @contextmanager
-def a_desk() -> Generator[tuple[StartedSystem, Composer]]:
+def composing() -> Generator[tuple[StartedSystem, Composer]]:
     with open_shop(UUID(int=1), 1) as shop, Composer(shop, [order_page], [FORM]) as composer:
         yield shop, composer
 
@@ -27,7 +27,7 @@ def send(composer: Composer, **fields: str) -> Submission:
 
 
 def rows(shop: StartedSystem) -> tuple[int, int]:
-    """How many rows the library and the ledger have of the new book."""
+    """The number of rows of the new book in the library and in the ledger."""
     with shop.connection(library) as connection:
         names = connection.execute("select count(*) from book where id = ?", [str(BOOK)]).fetchone()[0]
     with shop.connection(ledger) as connection:
@@ -36,7 +36,7 @@ def rows(shop: StartedSystem) -> tuple[int, int]:
 
 
 def test_each_owner_writes_its_own_fields_under_the_same_identifier() -> None:
-    with a_desk() as (shop, composer):
+    with composing() as (shop, composer):
         sent = send(composer, name=" Emma ", pence="250")
 
         assert sent.is_complete
@@ -44,52 +44,52 @@ def test_each_owner_writes_its_own_fields_under_the_same_identifier() -> None:
         assert rows(shop) == (1, 1)
 
 
-def test_nobody_writes_before_every_owner_has_found_its_fields_right() -> None:
-    with a_desk() as (shop, composer):
+def test_nothing_is_written_before_every_owner_has_found_its_fields_valid() -> None:
+    with composing() as (shop, composer):
         sent = send(composer, name="Emma", pence="cheap")
 
-        assert sent.invalid == {"pence": "Write whole pence."}
+        assert sent.errors == {"pence": "Write whole pence."}
         assert rows(shop) == (0, 0)
 
 
-def test_every_owner_says_what_is_wrong_with_its_own_fields() -> None:
-    with a_desk() as (_, composer):
-        assert send(composer).invalid == {"name": "A book needs a name.", "pence": "Write whole pence."}
+def test_every_owner_reports_the_errors_of_its_own_fields() -> None:
+    with composing() as (_, composer):
+        assert send(composer).errors == {"name": "A book needs a name.", "pence": "Write whole pence."}
 
 
 def test_what_one_owner_could_not_write_is_completed_by_sending_the_form_again() -> None:
-    with a_desk() as (shop, composer):
+    with composing() as (shop, composer):
         gates.broken = {"priced"}
         first = send(composer, name="Emma", pence="250")
         gates.broken = set()
         second = send(composer, name="Emma", pence="250")
 
-        assert first.unreached == {"ledger.priced": "The ledger could not note the price yet."}
+        assert first.failed == {"ledger.priced": "The ledger could not note the price yet."}
         assert not first.is_complete
         assert second.is_complete
         assert rows(shop) == (1, 1)
 
 
-def test_a_stopped_owner_writes_nothing_and_says_so() -> None:
-    with a_desk() as (shop, composer):
+def test_a_stopped_owner_writes_nothing_and_its_section_is_reported_as_failed() -> None:
+    with composing() as (shop, composer):
         composer.stopped.add("library")
         sent = send(composer, name="Emma", pence="250")
 
-        assert sent.unreached == {"library.named": "The library could not note the name yet."}
+        assert sent.failed == {"library.named": "The library could not note the name yet."}
         assert rows(shop) == (0, 1)
 
 
 def test_an_owner_may_still_refuse_while_it_writes() -> None:
-    with a_desk() as (shop, composer):
-        assert send(composer, name="Emma", pence="13").invalid == {"pence": "Nothing costs thirteen pence."}
+    with composing() as (shop, composer):
+        assert send(composer, name="Emma", pence="13").errors == {"pence": "Nothing costs thirteen pence."}
         assert rows(shop) == (1, 0)
 
 
-def test_an_owner_that_has_nothing_to_write_is_not_asked_to() -> None:
-    from preterite.composition import Ask, Parts
+def test_an_owner_that_has_nothing_to_write_is_not_called() -> None:
+    from preterite.composition import PageRequest, Parts
 
-    @Parts(ledger).section("note", read=lambda fields, ask: fields["note"] or None, fallback="Later.")
-    def noted(book: BookId, note: str, session: object, ask: Ask) -> None:
+    @Parts(ledger).section("note", read=lambda fields, request: fields["note"] or None, fallback="Later.")
+    def noted(book: BookId, note: str, session: object, request: PageRequest) -> None:
         raise AssertionError("there was no note")
 
     form = Form("with a note", [named, noted])

@@ -1,4 +1,4 @@
-"""In which order the parts of a page are asked, and what is refused before anything is opened."""
+"""The order in which the parts of a page are called, and what is refused before anything is opened."""
 
 from __future__ import annotations
 
@@ -6,7 +6,18 @@ from typing import Any, NewType
 from uuid import UUID
 
 import pytest
-from paper_shop import BookId, OrderId, ledger_parts, library_parts, lines, named, names, order_page, priced, shelf
+from support.paper_shop import (
+    BookId,
+    OrderId,
+    ledger_parts,
+    library_parts,
+    lines,
+    named,
+    names,
+    order_page,
+    priced,
+    shelf,
+)
 
 from preterite import Component
 from preterite.composition import Form, Ids, Page, PagesRefused, Part, Parts
@@ -16,14 +27,14 @@ from preterite.errors import UsageError
 AuthorId = NewType("AuthorId", UUID)
 
 
-def part(name: str, needs: dict[str, Any], *, gives: tuple[Any, ...] = (), fallback: str = "Not now.") -> Part:
+def part(name: str, needs: dict[str, Any], *, provides: tuple[Any, ...] = (), fallback: str = "Not now.") -> Part:
     """A part that does nothing."""
 
     def function(**_: object) -> None:
         return None
 
     function.__name__ = name
-    return Part(library_parts.component, name, function, needs, {}, gives, False, None, fallback, "", slot=name)
+    return Part(library_parts.component, name, function, needs, {}, provides, False, None, fallback, "", slot=name)
 
 
 def slots(page: Page) -> list[list[str]]:
@@ -36,41 +47,41 @@ def faults(*pages: Page, forms: tuple[Form, ...] = ()) -> str:
     return str(refused.value)
 
 
-def test_a_part_is_asked_once_all_that_gives_it_identifiers_has_answered() -> None:
+def test_a_part_is_in_the_wave_after_all_its_sources() -> None:
     assert slots(order_page) == [["lines", "shelf"], ["names"]]
 
 
-def test_parts_that_need_only_what_the_page_takes_are_asked_at_once() -> None:
-    page = Page("book", takes={"book": BookId}, parts=[names, part("also", {"books": BookId}, gives=(AuthorId,))])
+def test_parts_that_need_only_what_the_page_takes_are_in_the_first_wave() -> None:
+    page = Page("book", takes={"book": BookId}, parts=[names, part("also", {"books": BookId}, provides=(AuthorId,))])
 
     assert slots(page) == [["names", "also"]]
 
 
-def test_a_part_asked_of_some_sources_waits_for_those_only() -> None:
-    also = part("also", {"books": BookId}, gives=(BookId,))
+def test_a_part_restricted_to_some_sources_waits_for_those_only() -> None:
+    also = part("also", {"books": BookId}, provides=(BookId,))
     page = Page("book", takes={"book": BookId}, parts=[also.of("book"), names.of("book"), names.of("also").at("more")])
 
     assert slots(page) == [["also", "names"], ["more"]]
 
 
-def test_a_need_that_nobody_gives_is_refused_with_its_place() -> None:
+def test_a_need_that_no_source_provides_is_refused_with_its_place() -> None:
     said = faults(Page("order", parts=[names]))
 
-    assert "library.names (tests/paper_shop.py:" in said
+    assert "library.names (tests/support/paper_shop.py:" in said
     assert "needs a BookId" in said
 
 
 def test_two_owners_of_a_slot_are_refused_with_both_places() -> None:
     said = faults(Page("order", takes={"order": OrderId}, parts=[lines, names, shelf.at("names")]))
 
-    assert said.count("tests/paper_shop.py:") == 2
+    assert said.count("tests/support/paper_shop.py:") == 2
     assert "slot 'names' has two owners: library.names" in said
 
 
-def test_parts_that_wait_for_each_other_are_refused() -> None:
-    one, other = part("one", {"a": BookId}, gives=(AuthorId,)), part("other", {"a": AuthorId}, gives=(BookId,))
+def test_parts_that_depend_on_each_other_are_refused() -> None:
+    one, other = part("one", {"a": BookId}, provides=(AuthorId,)), part("other", {"a": AuthorId}, provides=(BookId,))
 
-    assert "wait for each other in a circle (one for other, other for one)" in faults(Page("p", parts=[one, other]))
+    assert "depend on each other in a cycle (one on other, other on one)" in faults(Page("p", parts=[one, other]))
 
 
 def test_an_unknown_source_a_missing_fallback_and_a_name_used_twice_are_refused_together() -> None:
@@ -79,28 +90,30 @@ def test_an_unknown_source_a_missing_fallback_and_a_name_used_twice_are_refused_
         Page("order", parts=[part("silent", {}, fallback="")]),
     )
 
-    assert "there is nothing called 'nowhere'" in said
+    assert "no identifier or slot is called 'nowhere'" in said
     assert "has no fallback" in said
     assert "the page takes an identifier of that name" in said
     assert "Two pages are called 'order'" in said
 
 
 def test_two_owners_of_a_field_are_refused_with_both_places() -> None:
-    same = Parts(Component("other")).section("name", read=lambda fields, ask: None, fallback="Later.")(lambda *_: None)
+    same = Parts(Component("other")).section("name", read=lambda fields, request: None, fallback="Later.")(
+        lambda *_: None
+    )
     said = faults(forms=(Form("book", [named, priced, same]),))
 
-    assert "field 'name' has two owners: library.named (tests/paper_shop.py:" in said
+    assert "field 'name' has two owners: library.named (tests/support/paper_shop.py:" in said
 
 
-def test_what_a_slot_is_made_of_includes_those_who_give_it_identifiers() -> None:
+def test_what_a_slot_needs_includes_the_sources_of_its_identifiers() -> None:
     steps = plan(order_page)
 
     assert needed_for(steps, ["names"]) == {"names", "lines", "order"}
     assert needed_for(steps, ["shelf"]) == {"shelf"}
 
 
-def test_a_parameter_that_nothing_can_fill_is_refused_where_it_is_declared() -> None:
-    with pytest.raises(UsageError, match="nothing can fill its parameter 'mood'"):
+def test_a_parameter_that_cannot_be_passed_is_refused_where_it_is_declared() -> None:
+    with pytest.raises(UsageError, match="parameter 'mood' cannot be passed"):
 
         @ledger_parts.part(fallback="Not now.")
         def moody(orders: Ids[OrderId], mood: str) -> None: ...

@@ -18,7 +18,7 @@ from crash.cuts import Cut, Recorded
 from crash.flows import FLOWS
 
 POWER_LOSSES = 5_000
-RESULT = Path(__file__).parents[2] / "docs" / "reference" / "crash.json"
+RESULT = Path(__file__).parents[2] / "benchmarks" / "results" / "crash.json"
 
 
 def main() -> int:
@@ -30,7 +30,7 @@ def main() -> int:
     parser.add_argument(
         "--power-losses", type=int, default=POWER_LOSSES, metavar="N", help=f"over all flows ({POWER_LOSSES:,})"
     )
-    parser.add_argument("--write", action="store_true", help="keep the result in docs/reference/crash.json")
+    parser.add_argument("--write", action="store_true", help="keep the result in benchmarks/results/crash.json")
     options = parser.parse_args()
     # What the core says of every crash would hide the verdict.
     logging.disable(logging.CRITICAL)

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Literal
 from uuid import UUID
 
-from preterite.history import Wanted, start
-from preterite.letters import Person, dead_letters, redrive
+from preterite.operations.dead_letters import Operator, dead_letters, redrive
+from preterite.operations.replays import Wanted, start
 from preterite.system import open_as
 from preterite.testing import MovableClock, SeededRandomness, StartedSystem, instant
 from preterite.testing.simulation import model as shops
@@ -29,7 +29,7 @@ BEFORE, DURING, AFTER = "2013-07-30T12:00Z", "2013-07-30T12:01Z", "2013-07-30T13
 UNIT_EVENTS = 2
 REST = timedelta(days=1)
 ACKNOWLEDGED = "acknowledged"
-OPS = Person("ops", "crash points", 5.0)
+OPS = Operator("ops", "crash points", 5.0)
 
 
 @dataclass
@@ -65,7 +65,7 @@ class Shop:
 
     def relay(self) -> None:
         """Let Sales send what it has."""
-        relay = self.system.relay("sales")
+        relay = self.system.runtime.relay("sales")
         while relay.step():
             pass
         relay.close()
@@ -127,8 +127,8 @@ def finish(folder: Path, flow: Flow, acknowledged: list[str]) -> list[str]:
         shop.rest()
     acknowledged = sorted({*acknowledged, *told_of(folder)})
     unknown = [str(UUID(int=number)) for number in range(100)]
-    heard = {**oracle.HEARD, **oracle.LATE} if flow.audits else oracle.HEARD
-    return [*oracle.violations(folder, acknowledged, unknown, heard), *flow.verify(folder)]
+    subscriptions = {**oracle.SUBSCRIPTIONS, **oracle.LATE} if flow.audits else oracle.SUBSCRIPTIONS
+    return [*oracle.violations(folder, acknowledged, unknown, subscriptions), *flow.verify(folder)]
 
 
 def _nothing(_shop: Shop) -> None:
@@ -141,7 +141,7 @@ def _holds(_folder: Path) -> list[str]:
 
 @dataclass(frozen=True)
 class Flow:
-    """What comes before, what is cut, and what a person does again where it was theirs to do."""
+    """What comes before, what is cut, and what an operator does again where it was theirs to do."""
 
     before: Callable[[Shop], None]
     act: Callable[[Shop], None]

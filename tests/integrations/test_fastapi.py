@@ -1,4 +1,4 @@
-"""A unit of work in an endpoint commits before the response leaves, or the client hears that it did not."""
+"""A unit of work in an endpoint commits before the response is sent, or the client gets an error."""
 
 from __future__ import annotations
 
@@ -7,15 +7,21 @@ from pathlib import Path
 from typing import Annotated, Any
 from uuid import UUID
 
-import any_store
 import pytest
 import sqlalchemy
 from fastapi import FastAPI, HTTPException
 from fastapi.testclient import TestClient
-from small_shop import ItemPurchased, id_of, purchased, texts
+from support import any_store
+from support.small_shop import ItemPurchased, id_of, purchased, texts
 
 from preterite import Component, System
-from preterite.integrations.fastapi import AsyncWork, Work, in_async_unit_of_work, in_unit_of_work, opened
+from preterite.integrations.fastapi import (
+    AsyncUnitOfWorkDependency,
+    UnitOfWorkDependency,
+    in_async_unit_of_work,
+    in_unit_of_work,
+    lifespan,
+)
 
 TABLES = any_store.sql("""
 create table customer (id text primary key);
@@ -34,14 +40,14 @@ class Web:
         self.log = any_store.log_place(folder)
         self.seen: list[int] = []
         self.app = FastAPI(
-            lifespan=opened(self.system, databases=self.urls, log=self.log, create_tables=True),
+            lifespan=lifespan(self.system, databases=self.urls, log=self.log, create_tables=True),
         )
         self.app.post("/purchases/{name}", status_code=201)(self._endpoint())
         self.app.post("/async/{name}", status_code=201)(self._async_endpoint())
 
     def _endpoint(self) -> Any:
         def purchase(
-            name: str, work: Annotated[Work, in_unit_of_work(self.sales)], customer: UUID | None = None
+            name: str, work: Annotated[UnitOfWorkDependency, in_unit_of_work(self.sales)], customer: UUID | None = None
         ) -> str:
             work.session.execute(INSERT, {"id": str(id_of(name)), "customer": customer and str(customer)})
             work.unit_of_work.publish(purchased(name))
@@ -51,21 +57,21 @@ class Web:
                 raise RuntimeError("a bug")
             return "purchased"
 
-        purchase.__annotations__["work"] = Annotated[Work, in_unit_of_work(self.sales)]
+        purchase.__annotations__["work"] = Annotated[UnitOfWorkDependency, in_unit_of_work(self.sales)]
         return purchase
 
     def _async_endpoint(self) -> Any:
-        async def purchase(name: str, work: AsyncWork, customer: UUID | None = None) -> str:
+        async def purchase(name: str, work: AsyncUnitOfWorkDependency, customer: UUID | None = None) -> str:
             await work.session.execute(INSERT, {"id": str(id_of(name)), "customer": customer and str(customer)})
             work.unit_of_work.publish(purchased(name))
             if name == "refused":
                 raise HTTPException(409, "the customer is blocked")
             return "purchased"
 
-        purchase.__annotations__["work"] = Annotated[AsyncWork, in_async_unit_of_work(self.sales)]
+        purchase.__annotations__["work"] = Annotated[AsyncUnitOfWorkDependency, in_async_unit_of_work(self.sales)]
         return purchase
 
-    def announced(self) -> list[str]:
+    def published(self) -> list[str]:
         with self.system.open(databases=self.urls, log=self.log) as shop:
             shop.settle()
             return sorted(str(event.purchase_id) for event in shop.published(ItemPurchased))
@@ -81,39 +87,39 @@ def web(tmp_path: Path) -> Iterator[Web]:
 def test_what_an_endpoint_publishes_is_committed_when_the_response_is_there(web: Web, path: str) -> None:
     with TestClient(web.app) as client:
         answer = client.post(f"/{path}/a")
-        announced = web.announced()
+        published = web.published()
 
     assert (answer.status_code, answer.json()) == (201, "purchased")
-    assert announced == texts("a")
+    assert published == texts("a")
 
 
 @pytest.mark.parametrize("path", ["purchases", "async"])
-def test_a_failing_commit_gives_status_500_and_announces_nothing(web: Web, path: str) -> None:
+def test_a_failing_commit_gives_status_500_and_publishes_nothing(web: Web, path: str) -> None:
     with TestClient(web.app, raise_server_exceptions=False) as client:
         answer = client.post(f"/{path}/a", params={"customer": str(id_of("nobody"))})
 
     assert answer.status_code == 500
-    assert web.announced() == []
+    assert web.published() == []
 
 
 @pytest.mark.parametrize("path", ["purchases", "async"])
-def test_what_an_endpoint_refuses_is_answered_so_and_announces_nothing(web: Web, path: str) -> None:
+def test_what_an_endpoint_refuses_is_answered_so_and_publishes_nothing(web: Web, path: str) -> None:
     with TestClient(web.app) as client:
         answer = client.post(f"/{path}/refused")
 
     assert (answer.status_code, answer.json()) == (409, {"detail": "the customer is blocked"})
-    assert web.announced() == []
+    assert web.published() == []
 
 
-def test_an_endpoint_that_raises_announces_nothing(web: Web) -> None:
+def test_an_endpoint_that_raises_publishes_nothing(web: Web) -> None:
     with TestClient(web.app, raise_server_exceptions=False) as client:
         answer = client.post("/purchases/broken")
 
     assert answer.status_code == 500
-    assert web.announced() == []
+    assert web.published() == []
 
 
-def test_an_application_that_has_not_opened_the_system_is_told_so(web: Web) -> None:
+def test_an_application_that_has_not_opened_the_system_gets_an_error_that_names_the_fix(web: Web) -> None:
     client = TestClient(web.app)  # without "with" the lifespan does not run
-    with pytest.raises(Exception, match="lifespan=opened"):
+    with pytest.raises(Exception, match="lifespan=lifespan"):
         client.post("/purchases/a")

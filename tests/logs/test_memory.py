@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from preterite.log import Log, LogIdentity, Stream
-from preterite.logs.memory import MemoryLog
+from preterite.log.contract import Log, LogIdentity, Stream
+from preterite.log.memory import MemoryLog
 from preterite.testing.conformance import LogAbilities, LogConformance
 from preterite.testing.conformance.log import SYSTEM, OpenLog
 

@@ -3,15 +3,15 @@
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
 
-import postgres
 import psycopg
 import pytest
-from lossy_logs import lose
-from machine_clock import MachineClock
+from support import postgres
+from support.lossy_logs import lose
+from support.machine_clock import MachineClock
 
 from preterite.clock import SystemClock
-from preterite.log import Log, LogIdentity, LogReader, Stream
-from preterite.logs.postgres import PostgresLog
+from preterite.log.contract import Log, LogIdentity, LogReader, Stream
+from preterite.log.postgres.log import PostgresLog
 from preterite.testing.conformance import LogAbilities, LogConformance
 from preterite.testing.conformance.log import SALES, SYSTEM, OpenLog, event, events, head
 
@@ -75,7 +75,7 @@ class TestPostgresLog(LogConformance):
         assert [(record.kind, record.number) for record in found] == [("head", 4)], "retention keeps the newest head"
 
     def test_retention_keeps_up_with_what_is_appended(self, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("preterite.logs.postgres.RETENTION_RECORDS", 2)
+        monkeypatch.setattr("preterite.log.postgres.log.RETENTION_RECORDS", 2)
         log = PostgresLog(url, SYSTEM, MachineClock(), timedelta(hours=1))
         log.append(events(1, 5))
         with psycopg.connect(log.place.conninfo) as connection:

@@ -5,13 +5,13 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from lossy_logs import lose
-from machine_clock import MachineClock
+from support.lossy_logs import lose
+from support.machine_clock import MachineClock
 
-from preterite import sqlite_file
 from preterite.clock import SystemClock
-from preterite.log import Log, LogIdentity
-from preterite.logs.sqlite import SqliteLog
+from preterite.drivers import sqlite as sqlite_file
+from preterite.log.contract import Log, LogIdentity
+from preterite.log.sqlite.log import SqliteLog
 from preterite.testing.conformance import LogAbilities, LogConformance
 from preterite.testing.conformance.log import SALES, SYSTEM, OpenLog, event, events, head
 

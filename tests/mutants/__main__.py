@@ -1,7 +1,9 @@
 """Puts each fault of the catalogue into a copy of the core, and says which layers of tests notice: `make mutants`.
 
-python -m mutants                 all; each until two layers have noticed
+python -m mutants                 all, two at a time; each until two layers have noticed
 python -m mutants --only 12 13    these, by their number
+
+Layers that noticed last time are asked first, and in them first the test that failed.
 """
 
 from __future__ import annotations
@@ -9,39 +11,45 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 from mutants.catalogue import MUTANTS, Mutant
 
 ROOT = Path(__file__).parents[2]
-RESULT = ROOT / "docs" / "reference" / "mutants.json"
+RESULT = ROOT / "benchmarks" / "results" / "mutants.json"
 WANTED_LAYERS = 2
-LAYER_SECONDS_MAX = 300
-SLOW = ("test_host", "test_supervisor", "test_cli", "test_cli_decisions", "test_cli_operations", "test_provisioning")
-SLOW_STORIES = ("when_a_year_passes", "when_workers_share", "when_a_process_dies")
-PYTEST = ["-m", "pytest", "-x", "-q", "-p", "no:cacheprovider"]
+AT_A_TIME = os.cpu_count() or 1
+LAYER_SECONDS_MAX = 600
+SLOW = ("hosting", "cli")
+PYTEST = ["-m", "pytest", "-x", "--tb=no", "-rfE", "-p", "no:cacheprovider", "-p", "no:xdist"]
 LAYERS = {
-    "unit": [*PYTEST, "tests/unit", *(f"--ignore=tests/unit/{name}.py" for name in SLOW)],
+    "unit": [*PYTEST, "tests/unit", *(f"--ignore=tests/unit/{name}" for name in SLOW)],
     "suite": [*PYTEST, "tests/stores/test_sqlite.py", "tests/logs/test_memory.py", "tests/logs/test_sqlite.py"],
-    "stories": [*PYTEST, "tests/stories", *(f"--ignore=tests/stories/{name}.py" for name in SLOW_STORIES)],
+    "stories": [*PYTEST, "tests/stories"],
     "simulation": ["-m", "preterite.testing.simulation", "--seeds", "150", "--processes", "1", "--until-broken"],
-    "crash": [*PYTEST, "tests/crash"],
+    "crash": [*PYTEST, "--all", "tests/crash"],
 }
-"""What notices: each a command for Python, run at the project's root, that fails if it does."""
+"""What notices, each as a command for Python at the project's root that fails; of tests, the quick tier."""
+NOTHING_RAN = {4, 5}
+"""Exit codes of pytest when a test that was named, or every test, is not there."""
+_FAILED_TEST = re.compile(r"^(?:FAILED|ERROR) (tests/\S+::.*?)(?: - .*)?$", re.MULTILINE)
 
 
 class Noticed(NamedTuple):
-    """A mutant, and the layers that noticed it, in the order in which they were asked."""
+    """A mutant, and what noticed it: the layers, each with the test that failed if it names one."""
 
     number: int
     mutant: Mutant
-    layers: tuple[str, ...]
-    asked: int
+    layers: Mapping[str, str]
 
 
 def main() -> int:
@@ -50,39 +58,62 @@ def main() -> int:
         prog="make mutants", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--only", type=int, nargs="+", metavar="NUMBER", help="only these")
-    parser.add_argument("--write", action="store_true", help="keep the result in docs/reference/mutants.json")
+    parser.add_argument("--write", action="store_true", help="keep the result in benchmarks/results/mutants.json")
     options = parser.parse_args()
     chosen = options.only or range(1, len(MUTANTS) + 1)
+    before = _last_time()
     found: list[Noticed] = []
-    for count, number in enumerate(chosen, start=1):
-        found.append(_ask(number, MUTANTS[number - 1]))
-        print(f"{count} of {len(chosen)}: {_line(found[-1])}", flush=True)
+    with ThreadPoolExecutor(AT_A_TIME) as together:
+        for one in together.map(partial(_ask_numbered, before), chosen):
+            found.append(one)
+            print(f"{len(found)} of {len(chosen)}: {_line(one)}", flush=True)
     missed = [one for one in found if len(one.layers) < WANTED_LAYERS]
     print(f"{len(found) - len(missed)} of {len(found)} mutants noticed by at least two layers")
     if options.write:
-        rows = [{"what": one.mutant.what, "rule": one.mutant.rule, "noticed by": list(one.layers)} for one in found]
-        RESULT.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
+        RESULT.write_text(json.dumps([_row(one) for one in found], indent=2) + "\n", encoding="utf-8")
     return 1 if missed else 0
 
 
-def _ask(number: int, mutant: Mutant) -> Noticed:
+def _last_time() -> Mapping[str, Mapping[str, str]]:
+    """The layers that noticed each fault, with the test that failed, from the result that is kept."""
+    if not RESULT.is_file():
+        return {}
+    rows = json.loads(RESULT.read_text(encoding="utf-8"))
+    return {row["what"]: {name: row.get("tests", {}).get(name, "") for name in row["noticed by"]} for row in rows}
+
+
+def in_order(before: Mapping[str, str]) -> Sequence[str]:
+    """The layers, those first that noticed last time."""
+    return sorted(LAYERS, key=lambda name: name not in before)
+
+
+def _ask_numbered(before: Mapping[str, Mapping[str, str]], number: int) -> Noticed:
+    return _ask(number, MUTANTS[number - 1], before)
+
+
+def _ask(number: int, mutant: Mutant, before: Mapping[str, Mapping[str, str]]) -> Noticed:
     """Ask layer after layer until two have noticed."""
-    layers: list[str] = []
-    asked = 0
+    layers: dict[str, str] = {}
+    known = before.get(mutant.what, {})
     with tempfile.TemporaryDirectory(prefix="preterite-mutant-") as folder:
         source = Path(folder) / "src"
         shutil.copytree(ROOT / "src", source)
         place = source / "preterite" / mutant.file
         place.write_text(mutated(place.read_text(encoding="utf-8"), mutant), encoding="utf-8")
-        for name, command in LAYERS.items():
-            asked += 1
-            print(f"\r{mutant.what}: {name}\x1b[K", end="", file=sys.stderr, flush=True)
-            if _fails(command, source):
-                layers.append(name)
+        for name in in_order(known):
+            test = known.get(name, "")
+            failed = _failed([*PYTEST, test], source) if test else None
+            failed = _failed(LAYERS[name], source) if failed is None else failed
+            if failed is not None:
+                layers[name] = failed
             if len(layers) == WANTED_LAYERS:
                 break
-    print("\r\x1b[K", end="", file=sys.stderr)
-    return Noticed(number, mutant, tuple(layers), asked)
+    return Noticed(number, mutant, {name: layers[name] for name in LAYERS if name in layers})
+
+
+def _row(one: Noticed) -> dict[str, object]:
+    tests = {name: test for name, test in one.layers.items() if test}
+    return {"what": one.mutant.what, "rule": one.mutant.rule, "noticed by": list(one.layers), "tests": tests}
 
 
 def mutated(text: str, mutant: Mutant) -> str:
@@ -92,19 +123,29 @@ def mutated(text: str, mutant: Mutant) -> str:
     return text.replace(mutant.old, mutant.new)
 
 
-def _fails(command: list[str], source: Path) -> bool:
+def _failed(command: list[str], source: Path) -> str | None:
+    """The test that failed, "" if something failed without a test's name, None if nothing did."""
     paths = os.pathsep.join([str(source), str(ROOT / "tests")])
     environment = {**os.environ, "PYTHONPATH": paths, "PYTHONDONTWRITEBYTECODE": "1"}
     process = subprocess.Popen(
-        [sys.executable, *command], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        [sys.executable, *command], cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
         start_new_session=True,
     )  # fmt: skip
     try:
-        return process.wait(LAYER_SECONDS_MAX) != 0
+        output, _ = process.communicate(timeout=LAYER_SECONDS_MAX)
     except subprocess.TimeoutExpired:
-        return True  # it hangs, where it does not without the fault
+        return ""  # it hangs, where it does not without the fault
     finally:
         _end(process)
+    return what_failed(process.returncode, output.decode(errors="replace"))
+
+
+def what_failed(code: int, output: str) -> str | None:
+    """What an exit code and a report say: the test that failed, "" without its name, None for nothing."""
+    if code == 0 or code in NOTHING_RAN:
+        return None
+    test = _FAILED_TEST.search(output)
+    return test.group(1) if test else ""
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import preterite
-from mutants.__main__ import mutated
+from mutants.__main__ import in_order, mutated, what_failed
 from mutants.catalogue import MUTANTS, Mutant
 
 SOURCE = Path(preterite.__file__).parent
@@ -29,3 +29,29 @@ def test_there_are_forty_and_every_rule_has_one() -> None:
     assert len(MUTANTS) >= 40
     assert {str(number) for number in range(1, 22)} - RULES_ELSEWHERE <= rules
     assert max(Counter(mutant.what for mutant in MUTANTS).values()) == 1
+
+
+def test_layers_that_noticed_last_time_are_asked_first_and_no_layer_is_left_out() -> None:
+    assert in_order({"stories": "", "simulation": ""}) == ["stories", "simulation", "unit", "suite", "crash"]
+    assert in_order({}) == ["unit", "suite", "stories", "simulation", "crash"]
+
+
+@pytest.mark.parametrize(
+    ("code", "output", "failed"),
+    [
+        (0, "2 passed", None),
+        (
+            1,
+            "FAILED tests/unit/test_x.py::test_a[of two - parts] - assert 1 == 2",
+            "tests/unit/test_x.py::test_a[of two",
+        ),
+        (1, "ERROR tests/unit/test_x.py::test_b", "tests/unit/test_x.py::test_b"),
+        (1, "3 worlds, 1 broken", ""),
+        (4, "ERROR: not found: tests/unit/test_x.py::test_b", None),
+        (5, "no tests ran", None),
+    ],
+)
+def test_a_fault_is_noticed_by_a_test_that_failed_and_never_because_nothing_ran(
+    code: int, output: str, failed: str | None
+) -> None:
+    assert what_failed(code, output) == failed

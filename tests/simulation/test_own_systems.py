@@ -6,11 +6,11 @@ import pytest
 
 from preterite.cli import main
 
-USE = ["--use", "simulated_shop:lend", "--check", "simulated_shop:check", "--times", "25"]
+USE = ["--use", "support.simulated_shop:lend", "--check", "support.simulated_shop:check", "--times", "25"]
 
 
 def test_a_system_over_sqlalchemy_lives_through_its_worlds(capsys: pytest.CaptureFixture[str]) -> None:
-    code = main(["simulate", "simulated_shop:system", *USE, "--seeds", "6"])
+    code = main(["simulate", "-A", "support.simulated_shop:system", *USE, "--seeds", "6"])
     shown = capsys.readouterr().out
 
     assert code == 0, shown
@@ -21,15 +21,22 @@ def test_a_system_over_sqlalchemy_lives_through_its_worlds(capsys: pytest.Captur
 def test_a_handler_that_keeps_something_outside_its_transaction_is_found_out(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    code = main(["simulate", "simulated_shop:careless", *USE, "--seeds", "60"])
+    code = main(["simulate", "-A", "support.simulated_shop:careless", *USE, "--seeds", "60"])
 
     assert code == 1
     assert "reminders" in capsys.readouterr().out
 
 
 def test_a_check_that_fails_itself_is_no_traceback(capsys: pytest.CaptureFixture[str]) -> None:
-    confused = ["--use", "simulated_shop:lend", "--check", "simulated_shop:confused_check", "--times", "2"]
-    code = main(["simulate", "simulated_shop:system", *confused, "--seed", "1"])
+    confused = [
+        "--use",
+        "support.simulated_shop:lend",
+        "--check",
+        "support.simulated_shop:confused_check",
+        "--times",
+        "2",
+    ]
+    code = main(["simulate", "-A", "support.simulated_shop:system", *confused, "--seed", "1"])
 
     assert code == 1
     assert "the check itself failed: LookupError: which table?" in capsys.readouterr().out
@@ -37,14 +44,14 @@ def test_a_check_that_fails_itself_is_no_traceback(capsys: pytest.CaptureFixture
 
 def test_no_worlds_at_all_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
-        main(["simulate", "simulated_shop:system", *USE, "--seeds", "0"])
+        main(["simulate", "-A", "support.simulated_shop:system", *USE, "--seeds", "0"])
 
     assert ended.value.code == 2
-    assert "'0' is no number from 1 on" in capsys.readouterr().err
+    assert "'0' is not a number from 1" in capsys.readouterr().err
 
 
 def test_what_cannot_be_found_is_said_in_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
-    code = main(["simulate", "simulated_shop:system", "--use", "simulated_shop:borrow"])
+    code = main(["simulate", "-A", "support.simulated_shop:system", "--use", "support.simulated_shop:borrow"])
 
     assert code == 2
     assert "simulated_shop has no function 'borrow'; write module:function." in capsys.readouterr().err

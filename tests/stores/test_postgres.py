@@ -4,25 +4,25 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
-import postgres
 import psycopg
 import pytest
-from processes import PATIENCE_SECONDS, until
 from psycopg import sql
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
+from support import postgres
+from support.processes import PATIENCE_SECONDS, until
 
 from preterite.clock import SystemClock, SystemRandomness
+from preterite.drivers.postgres import GuardedConnection
 from preterite.errors import Fenced
-from preterite.log import Record, Stream
-from preterite.postgres_server import GuardedConnection
-from preterite.rows import Fence
-from preterite.sessions import Binding
-from preterite.store import Database
-from preterite.stores.postgres import PostgresDatabase
+from preterite.log.contract import Record, Stream
+from preterite.publishing.transaction import SessionContext
+from preterite.store.contract import Database
+from preterite.store.postgres.store import PostgresDatabase
+from preterite.store.rows import Fence
 from preterite.testing.conformance import StoreConformance
-from preterite.testing.conformance.store_steps import IDENTITY, LATER, outbox_row, publish, take, transaction
+from preterite.testing.conformance.store_steps import IDENTITY, SCHEDULED, outbox_row, publish, take, transaction
 
 
 class TidyDatabase(PostgresDatabase):
@@ -57,21 +57,21 @@ class TestPostgresStore(StoreConformance):
 OWNER = "machine/1/2/33333333-3333-3333-3333-333333333333/host"
 
 
-def of(owner: str) -> Binding:
-    return Binding(SystemClock(), SystemRandomness(), owner=owner)
+def of(owner: str) -> SessionContext:
+    return SessionContext(SystemClock(), SystemRandomness(), owner=owner)
 
 
 def test_what_a_worker_that_lost_its_lease_left_open_is_ended_and_nothing_else(database: Database) -> None:
     """On a bare connection and on a session alike; whoever only stands by, or is another worker, stays."""
     left, other, ours = (database.connect() for _ in range(3))
-    left.binding, other.binding = of(OWNER), of(OWNER.replace("3", "4"))
+    left.context, other.context = of(OWNER), of(OWNER.replace("3", "4"))
     for connection in (left, other):
         database.store.begin_batch(connection, isolated=True)
         connection.execute("SELECT 1")
     engine = database.engine(of(OWNER), batch=True)
     with Session(engine) as session:
         session.execute(text("SELECT 1"))
-        database.store.evict(ours, OWNER)
+        database.store.terminate_sessions(ours, OWNER)
         with pytest.raises(OperationalError):
             session.execute(text("SELECT 1"))
         session.invalidate()
@@ -87,10 +87,10 @@ def test_nobody_takes_over_from_whoever_has_checked_its_leases_and_not_committed
     batch, taker = database.connect(), database.connect()
     database.store.migrate(batch)
     with transaction(database.store, batch):
-        database.store.identify(batch, IDENTITY)
+        database.store.bind_identity(batch, IDENTITY)
     fence = Fence({0: take(database.store, batch, "partition/0")}, database.store.handlers(batch)[0])
     database.store.begin_batch(batch, isolated=True)
-    database.store.check_fence(batch, fence, None)
+    database.store.enforce_fence(batch, fence, None)
     database.store.begin(taker)
     taker.cursor().execute("SET LOCAL lock_timeout TO '100ms'")
 
@@ -104,7 +104,7 @@ def sales(database: Database) -> GuardedConnection:
     connection = database.connect()
     database.store.migrate(connection)
     with transaction(database.store, connection):
-        database.store.identify(connection, IDENTITY)
+        database.store.bind_identity(connection, IDENTITY)
     return connection
 
 
@@ -117,7 +117,7 @@ def test_whoever_numbers_while_its_lease_is_taken_waits_and_numbers_nothing(
     with ThreadPoolExecutor(1) as pool:
         with transaction(database.store, taker):
             state = next(one for one in database.store.leases(taker) if one.name == lease.name)
-            database.store.take_lease(taker, state, "somebody else", LATER)
+            database.store.take_lease(taker, state, "somebody else", SCHEDULED)
             numbering = pool.submit(database.store.number_alone, sales, lease, 0.0, 100)
             until(lambda: waits_for_a_lock(database), "the lease is waited for")
         with pytest.raises(Fenced):
@@ -171,9 +171,9 @@ def test_whoever_waits_is_not_woken_twice_by_what_its_own_process_announces(data
     assert isinstance(database, PostgresDatabase)
     other = PostgresDatabase(database.place.conninfo)
     heard, heard_elsewhere, heard_by_other = database.version(), database.version(elsewhere=True), other.version()
-    database.announce()
+    database.notify()
     until(lambda: other.version() != heard_by_other, "the own hint is out")
-    other.announce()
+    other.notify()
     until(lambda: database.version(elsewhere=True) != heard_elsewhere, "the other's is heard")
     other.close()
 

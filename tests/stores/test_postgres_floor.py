@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 from typing import Any
 
-import postgres
 import pytest
+from support import postgres
 
-from preterite.stores import postgres_floor
-from preterite.stores.postgres import PostgresDatabase
+from preterite.store.postgres import outbox_floor as postgres_floor
+from preterite.store.postgres.store import PostgresDatabase
 from preterite.testing.conformance.store_steps import IDENTITY, outbox_row, publish, take, transaction
 
 
@@ -21,7 +21,7 @@ class Outbox:
         self.opened = [self.relay]
         database.store.migrate(self.relay)
         with transaction(database.store, self.relay):
-            database.store.identify(self.relay, IDENTITY)
+            database.store.bind_identity(self.relay, IDENTITY)
         self.lease = take(database.store, self.relay)
 
     def connect(self) -> Any:
@@ -39,7 +39,7 @@ class Outbox:
 
 @pytest.fixture
 def outbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Outbox]:
-    monkeypatch.setattr("preterite.stores.postgres.VACUUM_BYTES_MIN", 0)
+    monkeypatch.setattr("preterite.store.postgres.store.VACUUM_BYTES_MIN", 0)
     with postgres.databases() as make:
         made = Outbox(PostgresDatabase(make("sales")))
         yield made

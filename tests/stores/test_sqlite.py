@@ -1,19 +1,16 @@
 """The SQLite store passes the suite of all stores."""
 
-from collections.abc import Sequence
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from preterite import stores
-from preterite.log import Cursor
-from preterite.rows import HandlerRegistration
-from preterite.store import Database
-from preterite.stores.sqlite import statements_of
+from preterite import store as stores
+from preterite.store.contract import Database
+from preterite.store.rows import Script
+from preterite.store.sqlite.store import SqliteStore
 from preterite.testing.conformance import StoreConformance
-from preterite.testing.conformance.store_steps import FINANCE, IDENTITY, parked, transaction
+from preterite.testing.conformance.store_steps import IDENTITY, parked, transaction
 
 
 class TestSqliteStore(StoreConformance):
@@ -29,38 +26,31 @@ class TestSqliteStore(StoreConformance):
 
         assert connection.execute("pragma user_version").fetchone()[0] == 7
 
-    def test_a_database_of_the_first_version_is_brought_up_to_date_with_what_is_in_it(self, database: Database) -> None:
+    def test_a_database_of_an_older_version_is_brought_up_to_date_with_what_is_in_it(
+        self, database: Database, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         connection: Any = database.connect()
-        self._make_first_version(connection, ["bill"])
-        before = database.store.is_migrated(connection)
-        database.store.migrate(connection)
-        rows = database.store.list_parked(connection, ["parked"], 10)
+        store: Any = database.store
+        store.migrate(connection)
+        with transaction(store, connection):
+            store.bind_identity(connection, IDENTITY)
+            store.park(connection, [parked(5)])
+        newer: list[Script] = [
+            *store.scripts(),
+            Script(2, "0002_more.sql", "ALTER TABLE preterite_parked ADD COLUMN more TEXT;"),
+        ]
+
+        def scripts(_store: object) -> list[Script]:
+            return newer
+
+        monkeypatch.setattr(SqliteStore, "scripts", scripts)
+        before = store.is_migrated(connection)
+        store.migrate(connection)
+        rows = store.list_parked(connection, ["parked"], 10)
 
         assert not before
-        assert database.store.is_migrated(connection)
-        assert database.store.identity(connection) == IDENTITY
-        assert [(row.record.number, row.handler, row.saga, row.original, row.replay) for row in rows] == [
-            (5, "bill", None, None, None)
-        ]
-        assert database.store.cursors(connection)[FINANCE].cursor.number == 4
-        assert database.store.counts(connection, 0.0, 0.0).later == 0
-
-    def _make_first_version(self, connection: Any, handlers: Sequence[str]) -> None:
-        """The tables of the first script, with an identity, a cursor, handlers, and an event parked."""
-        script = resources.files("preterite.stores").joinpath("schema", "sqlite", "0001_initial.sql")
-        store = stores.store_of(connection)
-        with transaction(store, connection):
-            for statement in statements_of(script.read_text(encoding="utf-8")):
-                connection.execute(statement)
-            connection.execute("insert into preterite_migration values (1)")
-            store.identify(connection, IDENTITY)
-            store.start_cursors(connection, {FINANCE: Cursor(4, b"", 1)})
-            registrations = [HandlerRegistration(name, "finance.Event", "") for name in handlers]
-            store.register_handlers(connection, registrations, {}, 0.0)
-            record = parked(5).record
-            connection.execute(
-                "insert into preterite_parked (handler, lane_group, publisher, partition, number, epoch, kind,"
-                " event_id, key, type, envelope, state, attempts, running, due_at)"
-                " values ('bill', '', ?, ?, 5, 1, 'event', ?, 'anna', 'finance.Event', x'7b7d', 'parked', 1, 0, 0)",
-                (*record.stream, record.event_id),
-            )
+        assert store.is_migrated(connection)
+        assert store.schema_version(connection) == 2
+        assert store.identity(connection) == IDENTITY
+        assert [row.record.number for row in rows] == [5]
+        assert connection.execute("select more from preterite_parked").fetchall() == [(None,)]

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
-from any_store import closing_databases
+from support.any_store import closing_databases
 
 
 @pytest.fixture(autouse=True)

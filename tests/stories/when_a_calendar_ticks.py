@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from any_store import log_place, places, sql, started
-from small_shop import letters
+from support.any_store import log_place, places, sql, started
+from support.small_shop import letters
 
 from preterite import Component, Recoverability, System, Tick, UnitOfWork
 from preterite.errors import SystemRefused
@@ -97,7 +97,7 @@ def test_a_moment_that_fails_holds_up_the_next_ones_of_its_calendar_and_loses_no
 
     with started(System("shop", [finance]), at=START) as shop:
         shop.clock.to("2013-08-01T13:00Z")
-        meanwhile, waiting = list(handled), shop.look()["finance"].counts
+        meanwhile, waiting = list(handled), shop.status()["finance"].counts
         broken[0] = False
         store = shop.databases["finance"].store
         with shop.connection(finance) as connection:
@@ -119,7 +119,7 @@ def test_what_a_moment_does_and_the_next_moment_commit_together() -> None:
     with started(System("shop", [finance]), at=START) as shop:
         shop.clock.to("2013-08-01T00:00Z")
         with shop.connection(finance) as connection:
-            rows = connection.execute(sql("select due_at from preterite_later")).fetchall()
+            rows = connection.execute(sql("select due_at from preterite_scheduled")).fetchall()
 
         assert rows == [(datetime(2013, 8, 2, tzinfo=UTC).timestamp(),)]
 
@@ -184,7 +184,7 @@ def test_a_calendar_under_a_new_name_goes_on(tmp_path: Path) -> None:
     first, _, _ = office()
     with open_at(first, tmp_path, START)[0] as shop:
         shop.settle()
-    renamed, _, moments = office(name="close_day", formerly="close")
+    renamed, _, moments = office(name="close_day", renamed_from="close")
     with open_at(renamed, tmp_path, "2013-08-01T12:00Z")[0] as shop:
         shop.settle()
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 from pathlib import Path
 
-from any_store import Connection, log_place, places
-from small_shop import (
+from support.any_store import Connection, log_place, places
+from support.small_shop import (
     FINANCE_TABLES,
     ItemPurchased,
     Shop,
@@ -82,7 +82,7 @@ def test_history_reaches_as_far_back_as_the_log_keeps_it(tmp_path: Path) -> None
 
         assert bills(opened, shipping) == texts("c")
         assert bills(opened, shop.finance) == texts("a", "b", "c")
-        assert opened.look()["shipping"].needs == []
+        assert opened.status()["shipping"].problems == []
 
 
 def test_without_a_retention_the_log_keeps_everything(tmp_path: Path) -> None:

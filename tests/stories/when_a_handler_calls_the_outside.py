@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from uuid import UUID
 
 import pytest
-from any_store import Connection, started
-from small_shop import AT, ItemBilled, ItemPurchased, declare, insert_bill, publish, purchased
+from support.any_store import Connection, started
+from support.small_shop import AT, ItemBilled, ItemPurchased, declare, insert_bill, publish, purchased
 
 from preterite import Envelope, UnitOfWork
 from preterite.envelope import from_bytes
-from preterite.log import Record, Stream
+from preterite.log.contract import Record, Stream
 
 
 @pytest.mark.rule(15)

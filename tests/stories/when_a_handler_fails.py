@@ -7,8 +7,10 @@ from datetime import timedelta
 from uuid import UUID
 
 import pytest
-from any_store import Connection, sql, started
-from small_shop import (
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+from support.any_store import Connection, sql, started
+from support.small_shop import (
     AT,
     ItemBilled,
     ItemPurchased,
@@ -24,16 +26,14 @@ from small_shop import (
     returned,
     texts,
 )
-from sqlalchemy import text
-from sqlalchemy.orm import Session
 
 from preterite import Recoverability, UnitOfWork
-from preterite.letters import Person, discard, redrive
+from preterite.operations.dead_letters import Operator, discard, redrive
 from preterite.testing import StartedSystem
 
 INSERT = text("insert into bill (purchase, customer) values (:purchase, '')")
 NEVER_AGAIN = Recoverability(immediate_retries=0, delayed_retries=0)
-LATER = timedelta(hours=2)
+SCHEDULED = timedelta(hours=2)
 
 
 class Trouble:
@@ -62,7 +62,7 @@ def test_a_failing_event_lets_every_other_key_flow() -> None:
         opened.settle(failures="park")
 
         assert sorted(bills(opened, shop.finance)) == sorted(texts("a", "c"))
-        assert opened.look()["finance"].counts.parked == 1
+        assert opened.status()["finance"].counts.parked == 1
 
 
 @pytest.mark.rule(2)
@@ -76,7 +76,7 @@ def test_later_events_of_the_key_wait_and_keep_their_order() -> None:
         opened.settle(failures="park")
         waiting = bills(opened, shop.finance)
         trouble.ids.clear()
-        opened.clock.advance(LATER)
+        opened.clock.advance(SCHEDULED)
 
         assert waiting == []
         assert bills(opened, shop.finance) == billed(opened) == texts("a", "b", "c")
@@ -96,16 +96,16 @@ def test_the_lane_is_shared_by_all_handlers_of_the_component() -> None:
         publish(opened, shop.sales, purchased("a"), returned("a"))
         opened.settle(failures="park")
         trouble.ids.clear()
-        opened.clock.advance(LATER)
+        opened.clock.advance(SCHEDULED)
 
         assert bills(opened, shop.finance) == []
-        assert opened.look()["finance"].counts.parked == 0
+        assert opened.status()["finance"].counts.parked == 0
 
 
 def test_handlers_declared_apart_do_not_wait_for_each_other() -> None:
     shop = declare(fails=Trouble("a"))
 
-    @shop.finance.handles(ItemPurchased, apart="mail")
+    @shop.finance.handles(ItemPurchased, lane="mail")
     def thank(event: ItemPurchased, connection: Connection) -> None:
         connection.execute(sql("insert into bill (purchase, customer) values (?, 'thanked')"), [str(event.purchase_id)])
 
@@ -128,7 +128,7 @@ def test_one_handler_fails_and_the_other_one_of_the_same_event_does_not_run_agai
         publish(opened, shop.sales, purchased("a"))
         opened.settle(failures="park")
         trouble.ids.clear()
-        opened.clock.advance(LATER)
+        opened.clock.advance(SCHEDULED)
 
         assert bills(opened, shop.finance) == ["counted", *texts("a")]
 
@@ -172,7 +172,7 @@ def test_more_failures_than_one_batch_can_name_are_each_dealt_with_alone() -> No
         opened.settle(failures="park")
 
         assert sorted(bills(opened, shop.finance)) == sorted(billed(opened)) == sorted(texts(*names[1::2]))
-        assert opened.look()["finance"].counts.parked == 20
+        assert opened.status()["finance"].counts.parked == 20
 
 
 @pytest.mark.rule(8)
@@ -200,7 +200,7 @@ def test_a_failure_at_the_commit_names_nobody_and_every_event_is_run_alone() -> 
 
         assert sorted(bills(opened, shop.finance)) == sorted([*texts("a", "c"), *["counted"] * 3])
         assert sorted(billed(opened)) == sorted(texts("a", "c"))
-        assert opened.look()["finance"].counts.parked == 1
+        assert opened.status()["finance"].counts.parked == 1
 
 
 def test_a_failed_handler_is_retried_at_once_and_later_and_then_is_dead() -> None:
@@ -213,7 +213,7 @@ def test_a_failed_handler_is_retried_at_once_and_later_and_then_is_dead() -> Non
 
         assert at_once == 3
         assert len(shop.attempted) == 6
-        assert opened.look()["finance"].counts.dead == 1
+        assert opened.status()["finance"].counts.dead == 1
 
 
 def test_a_dead_letter_says_what_happened_and_where_in_the_users_own_code() -> None:
@@ -240,7 +240,7 @@ def test_a_redriven_dead_letter_is_applied_and_its_followers_come_after_it() -> 
         held = bills(opened, shop.finance)
         trouble.ids.clear()
         with opened.connection(shop.finance) as connection:
-            done = redrive(opened.databases["finance"].store, connection, dead(opened, shop), Person("ops", "", 0.0))
+            done = redrive(opened.databases["finance"].store, connection, dead(opened, shop), Operator("ops", "", 0.0))
         opened.settle()
 
         assert held == []
@@ -257,13 +257,13 @@ def test_a_discarded_dead_letter_lets_its_followers_go() -> None:
         with opened.connection(shop.finance) as connection:
             waiting = dead(opened, shop)
             done = discard(
-                opened.databases["finance"].store, connection, [*waiting, 99], Person("ops", "test data", 0.0)
+                opened.databases["finance"].store, connection, [*waiting, 99], Operator("ops", "test data", 0.0)
             )
         opened.settle()
 
         assert done == waiting
         assert bills(opened, shop.finance) == texts("b")
-        assert opened.look()["finance"].counts.discarded == 1
+        assert opened.status()["finance"].counts.discarded == 1
 
 
 def test_settle_raises_the_handlers_own_exception() -> None:

@@ -12,8 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from any_store import IS_SQLITE, Connection, servers_only, sql, sqlite_only, started
-from small_shop import (
+from sqlalchemy import select, text
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+from support.any_store import IS_SQLITE, Connection, servers_only, sql, sqlite_only, started
+from support.small_shop import (
     AT,
     ItemBilled,
     ItemPurchased,
@@ -28,17 +32,13 @@ from small_shop import (
     returned,
     texts,
 )
-from sqlalchemy import select, text
-from sqlalchemy.exc import IntegrityError
-from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from preterite import Recoverability, UnitOfWork
-from preterite.component import Given
+from preterite.component import ParameterKind
 from preterite.errors import HandlerEndedTransaction, UnitOfWorkSealed
-from preterite.rows import Failure
+from preterite.handling.transaction import Batch, runner_for
+from preterite.store.rows import Failure
 from preterite.testing import StartedSystem
-from preterite.workplace import Batch, workplace_for
 
 ONCE = Recoverability(immediate_retries=0, delayed_retries=0)
 ADD = text("insert into bill (purchase, customer) values (:purchase, '')")
@@ -100,7 +100,7 @@ def test_a_handler_that_ends_the_transaction_of_its_connection_is_refused_and_sa
 
 
 @pytest.mark.rule(9)
-@pytest.mark.parametrize("how", ["commit", "rollback"])
+@pytest.mark.parametrize("how", ["commit", "rollback", "close", "reset", "invalidate", "__exit__"])
 def test_a_handler_that_ends_the_transaction_of_its_session_is_refused(how: str) -> None:
     shop = declare(bills=False, recoverability=ONCE)
 
@@ -108,7 +108,24 @@ def test_a_handler_that_ends_the_transaction_of_its_session_is_refused(how: str)
     def bill(event: ItemPurchased, session: Session) -> None:
         session.execute(ADD, {"purchase": str(event.purchase_id)})
         if event.purchase_id == id_of("b"):
-            getattr(session, how)()
+            getattr(session, how)(*([None] * 3 if how == "__exit__" else []))
+
+    billed, failed = outcome(shop)
+
+    assert sorted(billed) == sorted(texts("a", "c"))
+    assert [failure.error for failure in failed] == ["HandlerEndedTransaction"]
+
+
+@pytest.mark.rule(9)
+@pytest.mark.parametrize("how", ["close", "reset", "invalidate"])
+def test_a_handler_that_ends_the_transaction_of_its_async_session_is_refused(how: str) -> None:
+    shop = declare(bills=False, recoverability=ONCE)
+
+    @shop.finance.handles(ItemPurchased)
+    async def bill(event: ItemPurchased, session: AsyncSession) -> None:
+        await session.execute(ADD, {"purchase": str(event.purchase_id)})
+        if event.purchase_id == id_of("b"):
+            await getattr(session, how)()
 
     billed, failed = outcome(shop)
 
@@ -122,14 +139,16 @@ def test_a_handler_that_goes_round_the_guard_is_noticed_all_the_same() -> None:
     """By the driver's own C library, under which nothing is guarded: the batch's mark went with its transaction."""
     shop = declare()
     with started(shop.system) as opened:
-        workplace = workplace_for({Given.CONNECTION}, opened.databases["finance"], opened.binding("finance"))
+        transactions = runner_for(
+            {ParameterKind.CONNECTION}, opened.databases["finance"], opened.runtime.context("finance")
+        )
 
         def meddle(batch: Batch) -> None:
-            batch.give(Given.CONNECTION).pgconn.exec_(b"COMMIT; BEGIN")
+            batch.argument(ParameterKind.CONNECTION).pgconn.exec_(b"COMMIT; BEGIN")
 
         with pytest.raises(HandlerEndedTransaction, match="has ended the batch's transaction"):
-            workplace.transact(meddle)
-        workplace.close()
+            transactions.transact(meddle)
+        transactions.close()
 
 
 @sqlite_only
@@ -308,7 +327,7 @@ def test_async_handlers_work_on_async_sessions_and_beside_plain_ones() -> None:
         if event.purchase_id == id_of("b"):
             await session.commit()
 
-    @shop.finance.handles(ItemPurchased, apart="count")
+    @shop.finance.handles(ItemPurchased, lane="count")
     def count(event: ItemPurchased, session: Session) -> None:
         shop.attempted.append(str(len(session.scalars(select(Bill.purchase)).all())))
 

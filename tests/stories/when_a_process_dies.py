@@ -13,10 +13,10 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from any_store import sql
-from process_shop import finance
-from processes import RunningShop, running_shop, until
-from small_shop import letters
+from support.any_store import sql
+from support.process_shop import finance
+from support.processes import RunningShop, running_shop, until
+from support.small_shop import letters
 
 
 @pytest.fixture
@@ -43,6 +43,7 @@ def test_an_event_that_kills_the_process_is_set_aside_and_everything_else_is_han
 
 @pytest.mark.rule(20)
 def test_a_handler_that_never_returns_has_its_process_replaced_and_others_flow(shop: RunningShop) -> None:
+    shop.time_limit_seconds = 1.0
     hanging = shop.publish("sleeps for ever")
     shop.run()
     until(lambda: str(hanging) in shop.shipped(), "Shipping goes on")
@@ -84,7 +85,7 @@ def test_one_that_is_asked_to_stop_finishes_and_spends_no_attempt(shop: RunningS
     assert code == 0
     assert len(done) == len(set(done)) <= len(published)
     assert (leases, parked) == (0, 0)
-    assert "stopped; what is not handled yet is handled by the next run" in shop.errors()
+    assert "stopped; the next run handles what is left" in shop.errors()
 
     shop.run()
     until(lambda: len(shop.billed()) >= len(published), "the next run goes on")

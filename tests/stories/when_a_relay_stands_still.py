@@ -7,12 +7,12 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from any_store import sql, started
-from small_shop import Shop, bills, declare, publish, purchased, texts
+from support.any_store import sql, started
+from support.small_shop import Shop, bills, declare, publish, purchased, texts
 
 from preterite import leases
-from preterite.log import Record, Stream
-from preterite.outbox import Relay
+from preterite.log.contract import Record, Stream
+from preterite.publishing.relay import Relay
 from preterite.testing import StartedSystem
 
 NAMES = ("a", "b", "c")
@@ -31,7 +31,7 @@ def opened(shop: Shop) -> Iterator[StartedSystem]:
 
 @contextmanager
 def relaying(opened: StartedSystem) -> Generator[Relay]:
-    relay = opened.relay("sales", f"elsewhere/{id(object())}")
+    relay = opened.runtime.relay("sales", f"elsewhere/{id(object())}")
     try:
         yield relay
     finally:
@@ -54,7 +54,7 @@ def run_out(opened: StartedSystem, shop: Shop) -> None:
 def another_takes_over(opened: StartedSystem, shop: Shop, relays: list[Relay]) -> None:
     """The lease has run out, and whoever comes next sends what there is."""
     run_out(opened, shop)
-    relays.append(opened.relay("sales", "another/process"))
+    relays.append(opened.runtime.relay("sales", "another/process"))
     relays[-1].step()
 
 
@@ -106,5 +106,5 @@ def test_it_does_not_call_the_log_ahead_that_another_has_written_meanwhile(
     opened.settle()
 
     assert len(relays) == 1, "it was overtaken while it looked"
-    assert opened.look()["sales"].counts.relay_stopped is None
+    assert opened.status()["sales"].counts.relay_halt is None
     assert sorted(bills(opened, shop.finance)) == sorted(texts(*NAMES))

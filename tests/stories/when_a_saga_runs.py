@@ -8,9 +8,9 @@ from typing import Any, Literal
 from uuid import UUID
 
 import pytest
-from any_store import Connection, sql, started
-from small_shop import ItemPurchased, ItemReturned, id_of, letters, purchased, returned
 from sqlalchemy.ext.asyncio import AsyncSession
+from support.any_store import Connection, sql, started
+from support.small_shop import ItemPurchased, ItemReturned, id_of, letters, purchased, returned
 
 from preterite import (
     Command,
@@ -25,6 +25,7 @@ from preterite import (
     timeout,
 )
 from preterite.errors import SystemRefused, UsageError
+from preterite.hosting.runtime import Runtime
 from preterite.testing import StartedSystem
 
 HOUR = timedelta(hours=1)
@@ -70,8 +71,8 @@ def window(
             before("open")
             self.customer_id = event.customer_id
             self.steps += 1
-            unit_of_work.later(Pack(), after=HOUR)
-            unit_of_work.later(Complain(), after=2 * HOUR)
+            unit_of_work.schedule(Pack(), after=HOUR)
+            unit_of_work.schedule(Complain(), after=2 * HOUR)
 
         @joined_by(ItemReturned, missing=missing)
         def cancel(self, event: ItemReturned) -> None:
@@ -101,9 +102,9 @@ def publish(shop: StartedSystem, sales: Component, *events: Event) -> None:
 
 
 def counts(shop: StartedSystem, component: Component) -> tuple[int, int]:
-    """Instances that go on, and commands that wait."""
-    found = shop.look()[component.name].counts
-    return found.sagas, found.later
+    """SagaPersister that go on, and commands that wait."""
+    found = shop.status()[component.name].counts
+    return found.sagas, found.scheduled
 
 
 def test_a_timeout_comes_once_when_it_is_due_and_finds_the_state() -> None:
@@ -230,7 +231,7 @@ def test_an_event_that_is_to_be_ignored_without_its_saga_is_counted() -> None:
         publish(shop, sales, returned("one"), returned("two"))
         shop.settle()
 
-        assert shop.look()["shipping"].counts.passed_over == 2
+        assert shop.status()["shipping"].counts.skipped == 2
         assert counts(shop, shipping) == (0, 0)
 
 
@@ -293,13 +294,13 @@ def test_a_timeout_that_fails_is_run_again_and_goes_with_its_saga() -> None:
         publish(shop, sales, purchased("one"))
         shop.settle()
         shop.clock.to(shop.clock.now() + HOUR)
-        parked = shop.look()["shipping"].counts.parked
+        parked = shop.status()["shipping"].counts.parked
         publish(shop, sales, returned("one"))
         shop.settle(failures="park")
 
         assert parked == 1
         assert log == ["cancelled"]
-        assert shop.look()["shipping"].counts.parked == 0
+        assert shop.status()["shipping"].counts.parked == 0
         assert counts(shop, shipping) == (0, 0)
 
 
@@ -350,7 +351,7 @@ def test_an_instance_of_an_older_version_takes_the_defaults_of_new_fields_and_is
         shop.settle()
         urls = {name: database.url for name, database in shop.databases.items()}
         newer, newer_sales, newer_shipping = declare(second)
-        shop.relay("sales").close()
+        shop.runtime.relay("sales").close()
         for loop in (*shop._relays.values(), *shop._receivers.values()):  # pyright: ignore[reportPrivateUsage]
             loop.close()
         shop._receivers.clear()  # pyright: ignore[reportPrivateUsage]
@@ -375,7 +376,7 @@ def _reopened(system: System, urls: dict[str, str], shop: StartedSystem) -> Any:
     topology = verify(system.name, system.components, types)
     assert urls
     return StartedSystem(
-        system.name, system.components, topology, shop.databases, shop.log, shop.clock, SeededRandomness(2), False
+        Runtime(system.name, system.components, topology, shop.databases, shop.log, shop.clock, SeededRandomness(2))
     )
 
 
@@ -431,7 +432,7 @@ def test_an_async_function_of_a_saga_runs_to_its_end() -> None:
         @started_by(ItemPurchased)
         async def open(self, event: ItemPurchased, session: AsyncSession, unit_of_work: UnitOfWork) -> None:
             self.at = event.purchased_at
-            unit_of_work.later(Pack(), after=HOUR)
+            unit_of_work.schedule(Pack(), after=HOUR)
 
         @timeout(Pack)
         async def pack(self, command: Pack) -> None:
@@ -452,8 +453,10 @@ def test_a_sagas_timeout_can_be_asked_for_only_by_the_saga() -> None:
     system, _, shipping, _ = window()
     with started(system) as shop, shop.connection(shipping) as connection:
         with shipping.unit_of_work(connection) as unit_of_work:
-            with pytest.raises(UsageError, match="Pack is a timeout of saga PackingWindow; only that can ask for it"):
-                unit_of_work.later(Pack(), after=HOUR)
+            with pytest.raises(
+                UsageError, match="Pack is a timeout of saga PackingWindow; only that saga can schedule it"
+            ):
+                unit_of_work.schedule(Pack(), after=HOUR)
 
 
 def test_a_saga_that_is_declared_wrongly_is_refused_with_all_faults() -> None:

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy
-from any_store import own_connection, own_url, sql, started
-from small_shop import AT, ItemBilled, ItemPurchased, declare, id_of, publish, purchased, texts
 from sqlalchemy import event as hooks
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import Session
+from support.any_store import own_connection, own_url, sql, started
+from support.small_shop import AT, ItemBilled, ItemPurchased, declare, id_of, publish, purchased, texts
 
 from preterite import Component, Event, OpenSystem, System, UnitOfWork
 from preterite.errors import (
@@ -237,7 +237,7 @@ def test_the_database_of_another_component_is_refused(shop: StartedSystem) -> No
 def test_a_database_that_was_never_opened_is_refused(tmp_path: Path) -> None:
     connection = sqlite3.connect(tmp_path / "new.sqlite")
 
-    with pytest.raises(WrongDatabase, match="belongs to nobody yet"), SALES.unit_of_work(connection):
+    with pytest.raises(WrongDatabase, match="belongs to no component yet"), SALES.unit_of_work(connection):
         pass
     connection.close()
 

@@ -14,12 +14,12 @@ from itertools import accumulate
 from pathlib import Path
 from uuid import UUID
 
-from any_store import IS_SQLITE, log_place, places, sql
-from processes import TESTS, until
-from time_shop import CaseClosed, CaseOpened, finance, sales, system
+from support.any_store import IS_SQLITE, log_place, places, sql
+from support.processes import TESTS, until
+from support.time_shop import CaseClosed, CaseOpened, finance, sales, system
 
 from preterite import OpenSystem
-from preterite.shared_clock import SharedClock
+from preterite.demo_clock import SharedClock
 
 # Fewer where a server does the work: a kill and a stop of the clock take their time.
 CASES = 100_000 if IS_SQLITE else 10_000
@@ -49,7 +49,7 @@ class Workers:
         self._errors = (folder / "errors").open("ab")
 
     def start(self) -> None:
-        command = [sys.executable, "-m", "preterite", "run", "time_shop:system", "--only", "finance"]
+        command = [sys.executable, "-m", "preterite", "run", "-A", "support.time_shop:system", "--only", "finance"]
         self._process = subprocess.Popen(
             command, env=self._environment, stderr=self._errors, cwd=self._folder, start_new_session=True
         )
@@ -112,7 +112,7 @@ def test_every_timeout_comes_once_in_order_within_seconds_and_none_after_its_sag
             let_all_be_handled(opened, clock, stop)
         with opened.connection(finance) as connection:
             rows = connection.execute(sql("select case_id, meant, at from called order by position")).fetchall()
-            left = connection.execute(sql("select count(*) from preterite_later")).fetchone()[0]
+            left = connection.execute(sql("select count(*) from preterite_scheduled")).fetchone()[0]
 
     assert len({row[0] for row in rows}) == len(rows) == CASES - len(closed)
     assert {row[0] for row in rows}.isdisjoint({str(UUID(int=number)) for number in closed})
@@ -128,7 +128,7 @@ def let_all_be_handled(opened: OpenSystem, clock: SharedClock, stop: datetime) -
     """What was being handled when its process was killed waits a few seconds, by the clock that is moved here."""
 
     def nothing_is_due() -> bool:
-        counts = opened.look()["finance"].counts
+        counts = opened.status()["finance"].counts
         if counts.due == 0 and counts.parked > 0:
             clock.advance(timedelta(seconds=1))
         return counts.due == 0 and counts.parked == 0
@@ -138,6 +138,6 @@ def let_all_be_handled(opened: OpenSystem, clock: SharedClock, stop: datetime) -
 
 def wait_a_little(opened: OpenSystem, chance: random.Random) -> None:
     """Kill before anything is handled, or in the midst of it."""
-    due = opened.look()["finance"].counts.due
+    due = opened.status()["finance"].counts.due
     wanted = chance.choice((due, max(due - 1, 0), due // 2))
-    until(lambda: opened.look()["finance"].counts.due <= wanted, "some are handled")
+    until(lambda: opened.status()["finance"].counts.due <= wanted, "some are handled")

@@ -16,9 +16,9 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from any_store import IS_SQLITE, Connection, dies_open, sql, started
-from machine_clock import MachineClock
-from small_shop import (
+from support.any_store import IS_SQLITE, Connection, dies_open, sql, started
+from support.machine_clock import MachineClock
+from support.small_shop import (
     AT,
     FINANCE_TABLES,
     SALES_TABLES,
@@ -32,19 +32,19 @@ from small_shop import (
 
 from preterite import Command, Component, Recoverability, Saga, System, UnitOfWork, started_by, timeout
 from preterite.errors import LogFenced, StoreUnavailable, UsageError
-from preterite.history import Wanted, change, start
 from preterite.leases import LEASE_SECONDS
-from preterite.letters import Person, dead_letters, redrive
-from preterite.log import Record, Stream
-from preterite.logs.memory import MemoryLog
-from preterite.outbox import Relay
-from preterite.receiver import Receiver
+from preterite.log.contract import Record, Stream
+from preterite.log.memory import MemoryLog
+from preterite.operations.dead_letters import Operator, dead_letters, redrive
+from preterite.operations.replays import Wanted, change, start
+from preterite.publishing.relay import Relay
+from preterite.receiving.receiver import Receiver
 from preterite.testing import StartedSystem
 
 SEEDS = 40 if IS_SQLITE else 8  # connecting to a server takes its time
 STEPS = 120
 CUSTOMERS = ("anna", "ben", "carl")
-OPS = Person("ops", "", 0.0)
+OPS = Operator("ops", "", 0.0)
 
 
 MORE_TABLES = sql("""
@@ -106,7 +106,7 @@ class World:
         tables = f"{FINANCE_TABLES}; {MORE_TABLES};"
         self.finance = Component("finance", publishes=[ItemBilled], tables=tables, recoverability=policy)
         self.finance.handles(ItemPurchased)(self._bill())
-        self.finance.handles(ItemPurchased, apart="mail")(self._mail())
+        self.finance.handles(ItemPurchased, lane="mail")(self._mail())
         self.finance.handles(Remind)(self._remind())
         self.finance.saga(self._packing())
         self.system = System("shop", [self.sales, self.finance])
@@ -119,7 +119,7 @@ class World:
         def bill(event: ItemPurchased, connection: Connection, unit_of_work: UnitOfWork) -> None:
             insert_bill(connection, event)
             unit_of_work.publish(ItemBilled(purchase_id=event.purchase_id, customer_id=event.customer_id, billed_at=AT))
-            unit_of_work.later(
+            unit_of_work.schedule(
                 Remind(purchase_id=event.purchase_id), after=timedelta(seconds=self.chance.randrange(60))
             )
             self._try_luck()
@@ -148,7 +148,7 @@ class World:
 
             @started_by(ItemPurchased)
             def open(self, event: ItemPurchased, unit_of_work: UnitOfWork) -> None:
-                unit_of_work.later(Pack(), after=timedelta(seconds=world.chance.randrange(60)))
+                unit_of_work.schedule(Pack(), after=timedelta(seconds=world.chance.randrange(60)))
                 world._try_luck()
 
             @timeout(Pack)
@@ -210,15 +210,15 @@ class World:
                 self.paused = False
 
         if isinstance(loop, Receiver):
-            workplace = loop._workplace  # pyright: ignore[reportPrivateUsage]
-            transact = workplace.transact
+            transactions = loop._transactions  # pyright: ignore[reportPrivateUsage]
+            transact = transactions.transact
 
             def paused_before(act: Callable[[Any], Any]) -> Any:
                 if self.fails and self.chance.random() < 0.1:
                     overtake()
                 return transact(act)
 
-            workplace.transact = paused_before
+            transactions.transact = paused_before
         elif isinstance(self.log, MoodyLog):
             self.log.overtake = overtake
 
@@ -228,9 +228,9 @@ class World:
         if luck < 0.3:
             self.purchase(shop)
         elif luck < 0.55:
-            self.step(shop, "relay", lambda: shop.relay("sales"))
+            self.step(shop, "relay", lambda: shop.runtime.relay("sales"))
         elif luck < 0.85:
-            self.step(shop, "receiver", lambda: shop.receiver("finance"))
+            self.step(shop, "receiver", lambda: shop.runtime.receiver("finance"))
         elif luck < 0.88:
             self.replay(shop)
         elif luck < 0.95:
@@ -287,17 +287,17 @@ def graves() -> Iterator[None]:
 def test_the_books_balance(seed: int) -> None:
     world = World(seed)
     with started(world.system, seed=seed, log="memory:") as shop:
-        shop.clock = world.clock
+        shop.clock = shop.runtime.clock = world.clock
         assert isinstance(shop.log, MemoryLog)
-        shop.log = world.log = MoodyLog(shop.log, world.chance)
-        shop._observer._log = shop.log  # pyright: ignore[reportPrivateUsage]
-        shop._observer._clock = shop.clock  # pyright: ignore[reportPrivateUsage]
+        shop.log = shop.runtime.log = world.log = MoodyLog(shop.log, world.chance)
+        shop._status_reader._log = shop.log  # pyright: ignore[reportPrivateUsage]
+        shop._status_reader._clock = shop.clock  # pyright: ignore[reportPrivateUsage]
         for _ in range(STEPS):
             world.act(shop)
         world.calm_down(shop)
         billed = bills(shop, world.finance)
         announced = [str(event.purchase_id) for event in shop.published(ItemBilled)]
-        counts = shop.look()["finance"].counts
+        counts = shop.status()["finance"].counts
         with shop.connection(world.finance) as connection:
             mailed, reminded, packed = (
                 [row[0] for row in connection.execute(sql(f"select purchase from {table} order by rowid"))]
@@ -307,7 +307,7 @@ def test_the_books_balance(seed: int) -> None:
     wanted = [str(id_of(name)) for name, _ in world.published]
     assert sorted(billed) == sorted(announced) == sorted(wanted), "each once, and nothing that was rolled back"
     assert sorted(mailed) == sorted(reminded) == sorted(packed) == sorted(wanted), "and everything that follows from it"
-    assert (counts.parked, counts.dead, counts.later, counts.sagas, counts.replaying) == (0, 0, 0, 0, 0)
+    assert (counts.parked, counts.dead, counts.scheduled, counts.sagas, counts.replaying) == (0, 0, 0, 0, 0)
     for customer in CUSTOMERS:
         bought = [str(id_of(name)) for name, buyer in world.published if buyer == customer]
         assert [one for one in billed if one in bought] == bought, "in the order of the commits"

@@ -8,8 +8,8 @@ from uuid import UUID
 
 import msgspec
 import pytest
-from any_store import log_place, places, sql, sqlite_only, started
-from small_shop import (
+from support.any_store import log_place, places, sql, sqlite_only, started
+from support.small_shop import (
     AT,
     Shop,
     bills,
@@ -24,9 +24,9 @@ from small_shop import (
 from preterite import Component, Event, System
 from preterite.envelope import Envelope, to_bytes
 from preterite.errors import StoreUnavailable
-from preterite.letters import Person, redrive
-from preterite.log import Log, Record, Stream
-from preterite.logs.sqlite import SqliteLog
+from preterite.log.contract import Log, Record, Stream
+from preterite.log.sqlite.log import SqliteLog
+from preterite.operations.dead_letters import Operator, redrive
 from preterite.testing import StartedSystem
 
 
@@ -67,7 +67,7 @@ def from_elsewhere(opened: StartedSystem, *bodies: bytes) -> None:
         for index, body in enumerate(bodies)
     ]
     opened.log.append(records)
-    receiver = opened.receiver("finance")
+    receiver = opened.runtime.receiver("finance")
     while receiver.step():
         pass
     receiver.close()
@@ -85,7 +85,7 @@ def test_a_handler_that_fails_sometimes_has_its_event_applied_in_the_end() -> No
         opened.clock.to("2014-01-01")
 
         assert bills(opened, shop.finance) == texts("a")
-        assert opened.look()["finance"].counts.parked == 0
+        assert opened.status()["finance"].counts.parked == 0
 
 
 def test_what_is_no_envelope_is_set_aside_with_its_bytes_and_the_rest_flows(opened: StartedSystem, shop: Shop) -> None:
@@ -96,6 +96,17 @@ def test_what_is_no_envelope_is_set_aside_with_its_bytes_and_the_rest_flows(open
     assert letter.failure is not None
     assert letter.failure.error == "Undecodable"
     assert letter.record.body == b"\x00 not json"
+
+
+@pytest.mark.parametrize("depth", [65, 991, 1_100, 50_000])
+def test_a_record_nested_too_deep_is_set_aside_and_the_rest_flows(
+    opened: StartedSystem, shop: Shop, depth: int
+) -> None:
+    deep = envelope("sales.ItemPurchased", b"[" * depth + b"1" + b"]" * depth)
+    from_elsewhere(opened, deep, envelope("sales.ItemPurchased", GOOD, key="ben", number=2))
+
+    assert bills(opened, shop.finance) == texts("good")
+    assert [letter.record.body for letter in letters(opened, shop.finance)] == [deep]
 
 
 def test_an_event_that_needs_newer_code_waits_with_its_followers_until_the_contracts_change(
@@ -123,7 +134,7 @@ def test_an_event_that_needs_newer_code_waits_with_its_followers_until_the_contr
             [envelope("sales.ItemPurchased", msgspec.json.encode(purchased("mended")))],
         )
         connection.commit()
-    receiver = opened.receiver("finance")
+    receiver = opened.runtime.receiver("finance")
     while receiver.step():
         pass
     receiver.close()
@@ -135,8 +146,8 @@ def test_what_still_cannot_be_read_when_it_is_redriven_waits_again(opened: Start
     from_elsewhere(opened, envelope("sales.ItemPurchased", NEWER))
     with opened.connection(shop.finance) as connection:
         number = letters(opened, shop.finance)[0].id
-        redrive(opened.databases["finance"].store, connection, [number], Person("ops", "", 0.0))
-    receiver = opened.receiver("finance")
+        redrive(opened.databases["finance"].store, connection, [number], Operator("ops", "", 0.0))
+    receiver = opened.runtime.receiver("finance")
     while receiver.step():
         pass
     receiver.close()
@@ -155,7 +166,7 @@ def test_a_type_that_no_component_declares_is_counted_and_passed(opened: Started
     assert bills(opened, shop.finance) == texts("good")
     assert letters(opened, shop.finance) == []
     with opened.connection(shop.finance) as connection:
-        found = connection.execute(sql("select publisher, what, count from preterite_passed_over")).fetchall()
+        found = connection.execute(sql("select publisher, what, count from preterite_skipped")).fetchall()
     assert found == [("sales", "sales.ItemWrapped", 2)]
 
 
@@ -192,7 +203,7 @@ def test_events_without_a_key_wait_for_nobody() -> None:
         opened.settle(failures="park")
 
         assert set(read) == {"a", "b", "c"}
-        assert opened.look()["reader"].counts.parked == 1
+        assert opened.status()["reader"].counts.parked == 1
 
 
 def test_the_counts_add_up(shop: Shop) -> None:
@@ -203,7 +214,7 @@ def test_the_counts_add_up(shop: Shop) -> None:
             publish(opened, shop.sales, purchased(f"p{number}", customer=f"c{number % 7}"))
         opened.settle(failures="park")
         opened.clock.to("2014-01-01")
-        counts = opened.look()["finance"].counts
+        counts = opened.status()["finance"].counts
 
         assert len(bills(opened, shop.finance)) + counts.parked + counts.dead + counts.discarded == 60
         assert counts.dead > 0
@@ -259,9 +270,9 @@ def test_a_log_on_a_full_disk_is_waited_for_and_everything_committed_is_announce
         names = [f"p{number}" for number in range(300)]
         publish(opened, shop.sales, *(purchased(name) for name in names))
         for _ in range(3):
-            with pytest.raises(StoreUnavailable, match="The log cannot be used just now"):
+            with pytest.raises(StoreUnavailable, match="The log is not available"):
                 opened.settle()
-        unsent = opened.look()["sales"].unsent
+        unsent = opened.status()["sales"].outbox
         pages_of(opened.log, "max_page_count=1000000")
         opened.settle()
 

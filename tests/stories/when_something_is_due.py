@@ -9,10 +9,10 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 import pytest
-from any_store import Connection, sql, started
-from small_shop import ItemPurchased, letters, purchased
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
+from support.any_store import Connection, sql, started
+from support.small_shop import ItemPurchased, letters, purchased
 
 from preterite import Command, Component, Envelope, Event, Recoverability, System, UnitOfWork
 from preterite.errors import SystemRefused, UnitOfWorkSealed, UsageError
@@ -59,14 +59,14 @@ def office(recoverability: Recoverability | None = None, fails: Sequence[str] = 
         connection.execute(sql("insert into reminder (name) values (?)"), [command.name])
         unit_of_work.publish(ReminderSent(name=command.name))
         if command.name == "again":
-            unit_of_work.later(Remind(name="and again"), after=HOUR)
+            unit_of_work.schedule(Remind(name="and again"), after=HOUR)
 
     return made
 
 
 def ask(shop: StartedSystem, finance: Component, name: str, after: timedelta) -> UUID:
     with shop.connection(finance) as connection, finance.unit_of_work(connection) as unit_of_work:
-        return unit_of_work.later(Remind(name=name), after=after)
+        return unit_of_work.schedule(Remind(name=name), after=after)
 
 
 def reminders(shop: StartedSystem, finance: Component) -> list[str]:
@@ -97,7 +97,7 @@ def test_commands_are_handled_once_in_the_order_of_their_times() -> None:
         shop.settle()
 
         assert reminders(shop, made.finance) == ["a", "a again", "b", "c"]
-        assert shop.look()["finance"].counts.later == 0
+        assert shop.status()["finance"].counts.scheduled == 0
 
 
 def test_what_a_handler_asks_for_is_handled_in_its_turn() -> None:
@@ -117,7 +117,7 @@ def test_a_command_of_a_unit_of_work_that_fails_is_never_handled() -> None:
     with started(made.system, at=START) as shop:
         with pytest.raises(RuntimeError):
             with shop.connection(made.finance) as connection, made.finance.unit_of_work(connection) as unit_of_work:
-                unit_of_work.later(Remind(name="anna"), after=HOUR)
+                unit_of_work.schedule(Remind(name="anna"), after=HOUR)
                 raise RuntimeError
         shop.clock.advance(10 * HOUR)
         shop.settle()
@@ -129,9 +129,9 @@ def test_a_savepoint_takes_back_what_was_asked_for_inside_it() -> None:
     made = office()
     with started(made.system, at=START) as shop:
         with shop.session(made.finance) as session, made.finance.unit_of_work(session) as unit_of_work:
-            unit_of_work.later(Remind(name="kept"), after=HOUR)
+            unit_of_work.schedule(Remind(name="kept"), after=HOUR)
             nested = session.begin_nested()
-            unit_of_work.later(Remind(name="taken back"), after=HOUR)
+            unit_of_work.schedule(Remind(name="taken back"), after=HOUR)
             nested.rollback()
         shop.clock.advance(HOUR)
 
@@ -145,7 +145,7 @@ def test_a_command_can_be_cancelled_and_moved_by_its_token() -> None:
         ask(shop, made.finance, "carl", 2 * HOUR)
         with shop.session(made.finance) as session, made.finance.unit_of_work(session) as unit_of_work:
             unit_of_work.cancel(cancelled)
-            unit_of_work.move(moved, at=shop.clock.now() + 3 * HOUR)
+            unit_of_work.reschedule(moved, at=shop.clock.now() + 3 * HOUR)
         shop.clock.advance(10 * HOUR)
         shop.settle()
 
@@ -159,7 +159,7 @@ def test_cancelling_what_was_handled_changes_nothing() -> None:
         shop.clock.advance(HOUR)
         with shop.session(made.finance) as session, made.finance.unit_of_work(session) as unit_of_work:
             unit_of_work.cancel(token)
-            unit_of_work.move(token, after=HOUR)
+            unit_of_work.reschedule(token, after=HOUR)
         shop.clock.advance(10 * HOUR)
         shop.settle()
 
@@ -176,7 +176,7 @@ def test_a_handler_can_cancel_what_is_due_in_the_same_batch() -> None:
         handled.append(command.name)
         if command.name == "first":
             unit_of_work.cancel(tokens["second"])
-            unit_of_work.move(tokens["third"], after=HOUR)
+            unit_of_work.reschedule(tokens["third"], after=HOUR)
 
     with started(System("shop", [sales, finance]), at=START) as shop:
         for name in ("first", "second", "third", "fourth"):
@@ -199,7 +199,7 @@ def test_a_failing_command_is_run_again_and_holds_up_no_other() -> None:
         shop.settle(failures="park")
 
         assert reminders(shop, made.finance) == ["anna", "carl"]
-        assert shop.look()["finance"].counts.dead == 1
+        assert shop.status()["finance"].counts.dead == 1
         assert [event.name for event in shop.published(ReminderSent)] == ["anna", "carl"]
 
 
@@ -208,12 +208,12 @@ def test_a_failed_command_that_waits_to_be_run_again_can_be_cancelled() -> None:
     with started(made.system, at=START) as shop:
         token = ask(shop, made.finance, "ben", HOUR)
         shop.clock.to(shop.clock.now() + HOUR)
-        parked = shop.look()["finance"].counts.parked
+        parked = shop.status()["finance"].counts.parked
         with shop.connection(made.finance) as connection, made.finance.unit_of_work(connection) as unit_of_work:
             unit_of_work.cancel(token)
 
         assert parked == 1
-        assert shop.look()["finance"].counts.parked == 0
+        assert shop.status()["finance"].counts.parked == 0
 
 
 @pytest.mark.rule(15)
@@ -243,8 +243,8 @@ def test_what_a_handler_asks_for_has_the_same_token_in_every_attempt() -> None:
 
     @finance.handles(ItemPurchased)
     def bill(event: ItemPurchased, unit_of_work: UnitOfWork) -> None:
-        tokens.append(unit_of_work.later(Remind(name="anna"), after=HOUR))
-        tokens.append(unit_of_work.later(Remind(name="anna"), after=HOUR))
+        tokens.append(unit_of_work.schedule(Remind(name="anna"), after=HOUR))
+        tokens.append(unit_of_work.schedule(Remind(name="anna"), after=HOUR))
         if len(tokens) < 6:
             raise RuntimeError("not yet")
 
@@ -258,7 +258,7 @@ def test_what_a_handler_asks_for_has_the_same_token_in_every_attempt() -> None:
 
         assert tokens == tokens[:2] * 3
         assert tokens[0] != tokens[1]
-        assert shop.look()["finance"].counts.later == 2
+        assert shop.status()["finance"].counts.scheduled == 2
 
 
 def test_an_async_handler_asks_for_later_and_handles_it() -> None:
@@ -268,7 +268,7 @@ def test_an_async_handler_asks_for_later_and_handles_it() -> None:
     @finance.handles(ItemPurchased)
     async def bill(event: ItemPurchased, session: AsyncSession, unit_of_work: UnitOfWork) -> None:
         await asyncio.sleep(0)
-        unit_of_work.later(Remind(name="by event"), after=HOUR)
+        unit_of_work.schedule(Remind(name="by event"), after=HOUR)
 
     @finance.handles(Remind)
     async def remind(command: Remind, session: AsyncSession) -> None:
@@ -276,7 +276,7 @@ def test_an_async_handler_asks_for_later_and_handles_it() -> None:
 
     async def purchase(shop: StartedSystem) -> None:
         async with shop.session(finance) as session, finance.unit_of_work(session) as unit_of_work:
-            unit_of_work.later(Remind(name="by unit of work"), after=HOUR)
+            unit_of_work.schedule(Remind(name="by unit of work"), after=HOUR)
 
     with started(System("shop", [sales, finance]), at=START) as shop:
         with shop.session(sales) as session, sales.unit_of_work(session) as unit_of_work:
@@ -296,9 +296,9 @@ def test_a_handler_over_a_session_asks_for_later() -> None:
     @finance.handles(ItemPurchased)
     def bill(event: ItemPurchased, session: Session, unit_of_work: UnitOfWork) -> None:
         with session.begin_nested():
-            unit_of_work.later(Remind(name="kept"), after=HOUR)
+            unit_of_work.schedule(Remind(name="kept"), after=HOUR)
         nested = session.begin_nested()
-        unit_of_work.later(Remind(name="taken back"), after=HOUR)
+        unit_of_work.schedule(Remind(name="taken back"), after=HOUR)
         nested.rollback()
 
     @finance.handles(Remind)
@@ -322,17 +322,17 @@ def test_what_cannot_be_asked_for_is_refused_in_one_sentence() -> None:
     with started(made.system, at=START) as shop, shop.connection(made.finance) as connection:
         with made.finance.unit_of_work(connection) as unit_of_work:
             with pytest.raises(UsageError, match="Nothing in component 'finance' handles Unheard"):
-                unit_of_work.later(Unheard(name="anna"), after=HOUR)
-            with pytest.raises(UsageError, match="Say either at= which instant, or after="):
-                unit_of_work.later(Remind(name="anna"))
+                unit_of_work.schedule(Unheard(name="anna"), after=HOUR)
+            with pytest.raises(UsageError, match="Pass either at= or after="):
+                unit_of_work.schedule(Remind(name="anna"))
             with pytest.raises(UsageError, match="either"):
-                unit_of_work.later(Remind(name="anna"), at=shop.clock.now(), after=HOUR)
+                unit_of_work.schedule(Remind(name="anna"), at=shop.clock.now(), after=HOUR)
             with pytest.raises(UsageError, match="without zone"):
-                unit_of_work.later(Remind(name="anna"), at=datetime(2013, 7, 30))
+                unit_of_work.schedule(Remind(name="anna"), at=datetime(2013, 7, 30))
             with pytest.raises(UsageError, match=r"Remind.name must be str"):
-                unit_of_work.later(Remind(name=1), after=HOUR)  # pyright: ignore[reportArgumentType] - on purpose
+                unit_of_work.schedule(Remind(name=1), after=HOUR)  # pyright: ignore[reportArgumentType] - on purpose
         with pytest.raises(UnitOfWorkSealed, match="after its unit of work had ended"):
-            unit_of_work.later(Remind(name="anna"), after=HOUR)
+            unit_of_work.schedule(Remind(name="anna"), after=HOUR)
         shop.clock.advance(10 * HOUR)
 
         assert reminders(shop, made.finance) == []
@@ -374,7 +374,7 @@ def test_after_a_standstill_what_happened_before_comes_before_what_is_due() -> N
         for number in range(600):
             with shop.connection(sales) as connection, sales.unit_of_work(connection) as unit_of_work:
                 unit_of_work.publish(purchased(str(number), customer=str(number)))
-        relay = shop.relay("sales")
+        relay = shop.runtime.relay("sales")
         while relay.step():
             pass
         relay.close()
@@ -397,4 +397,4 @@ def test_what_waits_for_a_handler_that_is_retired_becomes_a_dead_letter() -> Non
 
         assert dead == 1
         assert [(letter.handler, letter.state) for letter in letters(shop, made.finance)] == [("remind", "dead")]
-        assert shop.look()["finance"].counts.later == 0
+        assert shop.status()["finance"].counts.scheduled == 0

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-import lossy_logs
 import pytest
-from any_store import sql, started
-from small_shop import Shop, bills, declare, publish, purchased, texts
+from support import lossy_logs
+from support.any_store import sql, started
+from support.small_shop import Shop, bills, declare, publish, purchased, texts
 
 from preterite.errors import LogAhead, LogError
 from preterite.leases import Leases
-from preterite.log import Record, Stream
+from preterite.log.contract import Record, Stream
 from preterite.testing import StartedSystem
 
 
@@ -32,7 +32,7 @@ def opened(shop: Shop) -> Iterator[StartedSystem]:
 def announce(opened: StartedSystem, shop: Shop, *names: str) -> Stream:
     """Publish and send, without anybody handling it yet; returns the stream they are in."""
     publish(opened, shop.sales, *(purchased(name) for name in names))
-    relay = opened.relay("sales")
+    relay = opened.runtime.relay("sales")
     while relay.step():
         pass
     relay.close()
@@ -49,14 +49,14 @@ def lose(opened: StartedSystem, stream: Stream, *numbers: int) -> None:
 
 def handle(opened: StartedSystem) -> None:
     """Let Finance handle what it can get, without the relay of Sales mending anything."""
-    receiver = opened.receiver("finance")
+    receiver = opened.runtime.receiver("finance")
     while receiver.step():
         pass
     receiver.close()
 
 
 def stopped(opened: StartedSystem) -> Mapping[Stream, str]:
-    return opened.look()["finance"].stopped
+    return opened.status()["finance"].stalled
 
 
 @pytest.mark.rule(5)
@@ -83,7 +83,7 @@ def test_nothing_beyond_a_gap_is_applied_and_the_reason_is_visible(opened: Start
 @pytest.mark.rule(5)
 def test_a_system_with_a_gap_says_that_it_cannot_settle(opened: StartedSystem, shop: Shop) -> None:
     stream = announce(opened, shop, "a", "b", "c")
-    relay = opened.relay("sales")
+    relay = opened.runtime.relay("sales")
     relay.step()
     lose(opened, stream, 2)
     with pytest.raises(LogError, match="'finance' cannot settle: number 2"):
@@ -94,7 +94,7 @@ def test_a_system_with_a_gap_says_that_it_cannot_settle(opened: StartedSystem, s
 @pytest.mark.rule(5)
 def test_a_gap_lets_other_streams_flow(opened: StartedSystem, shop: Shop) -> None:
     handle(opened)
-    relay = opened.relay("sales")
+    relay = opened.runtime.relay("sales")
     publish(opened, shop.sales, purchased("a"), purchased("b"))
     relay.step()
     lose(opened, next(stream for stream in streams(opened) if opened.log.end(stream).number), 1)
@@ -130,7 +130,7 @@ def test_a_stream_that_moves_again_says_so_even_if_its_worker_dies_at_once(
     def die(_leases: Leases) -> None:
         raise RuntimeError("just after the commit")
 
-    receiver = opened.receiver("finance")
+    receiver = opened.runtime.receiver("finance")
     monkeypatch.setattr(Leases, "committed", die)
     with pytest.raises(RuntimeError, match="just after the commit"):
         while receiver.step():
@@ -162,7 +162,7 @@ def test_a_record_of_an_older_epoch_is_passed_over_and_counted(opened: StartedSy
     handle(opened)
 
     assert bills(opened, shop.finance) == texts("a")
-    assert opened.look()["finance"].counts.passed_over == 1
+    assert opened.status()["finance"].counts.skipped == 1
 
 
 @pytest.mark.rule(3)
@@ -197,14 +197,14 @@ def test_a_database_that_is_behind_its_log_announces_nothing_and_says_so(opened:
         connection.execute(sql("delete from preterite_journal where number > 1"))
     publish(opened, shop.sales, purchased("c"))
     claims = opened.log.end(stream).epoch
-    relay = opened.relay("sales")
+    relay = opened.runtime.relay("sales")
     with pytest.raises(LogAhead, match=f"the log holds {stream} up to number 2, this database gave only 1"):
         relay.step()
     relay.close()
 
     assert opened.log.end(stream).number == 2
     assert opened.log.end(stream).epoch == claims, "a copy that is behind must not fence the publisher in use"
-    assert "restored from a backup" in str(opened.look()["sales"].counts.relay_stopped)
+    assert "restored from a backup" in str(opened.status()["sales"].counts.relay_halt)
 
 
 @pytest.mark.rule(3)
@@ -212,7 +212,7 @@ def test_a_database_whose_events_differ_from_the_logs_announces_nothing(opened: 
     announce(opened, shop, "a", "b")
     with opened.connection(shop.sales) as connection:
         connection.execute(sql("update preterite_stream set last_id = x'00' where last_number > 0"))
-    relay = opened.relay("sales")
+    relay = opened.runtime.relay("sales")
     with pytest.raises(LogAhead, match="another event than the journal"):
         relay.step()
     relay.close()

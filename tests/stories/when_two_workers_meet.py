@@ -9,12 +9,12 @@ from typing import Literal
 from uuid import UUID
 
 import pytest
-from any_store import IS_SQLITE, Connection, log_place, places, servers_only, sql
-from processes import until
-from small_shop import SALES_TABLES, ItemPurchased, letters, publish, purchased
+from support.any_store import IS_SQLITE, Connection, log_place, places, servers_only, sql
+from support.processes import until
+from support.small_shop import SALES_TABLES, ItemPurchased, letters, publish, purchased
 
 from preterite import Component, OpenSystem, System
-from preterite.host import Host
+from preterite.hosting.host import Host
 
 PURCHASES = 400
 RECEIVERS = 4
@@ -53,7 +53,7 @@ def count(folder: Path) -> tuple[int, int]:
     """What four receivers counted together, and how many dead letters there are."""
     counting = Counting(folder, "repeatable read")
     with counting.open() as opened:
-        with Host(opened, receivers=RECEIVERS):
+        with Host(opened.runtime, receivers=RECEIVERS):
             until(lambda: holders(opened, counting.finance) == RECEIVERS, "all have their share")
             publish(
                 opened,

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
-from any_store import servers_only, sql
-from process_shop import finance
-from processes import RunningShop, running_shop, until
-from small_shop import letters
+from support.any_store import servers_only, sql
+from support.process_shop import finance
+from support.processes import RunningShop, running_shop, until
+from support.small_shop import letters
 
-OVERTAKEN_SECONDS = 10.0
 CUSTOMERS = [UUID(int=number) for number in range(24)]
 
 
@@ -28,8 +26,8 @@ def shop(tmp_path: Path) -> Iterator[RunningShop]:
 
 def shares(shop: RunningShop) -> list[int]:
     """How many partitions of Finance each process handles, most first."""
-    work = shop.opened.look()["finance"].work
-    counts = Counter(holder for name, holder in work.items() if name.startswith("partition/"))
+    workers = shop.opened.status()["finance"].workers
+    counts = Counter(holder for name, holder in workers.items() if name.startswith("partition/"))
     return sorted(counts.values(), reverse=True)
 
 
@@ -60,24 +58,21 @@ def test_two_workers_share_the_partitions_and_a_third_gets_its_share(shop: Runni
     everything_is_billed_once(shop, published)
 
 
-def test_a_host_that_is_gone_is_overtaken_within_ten_seconds(shop: RunningShop) -> None:
+def test_a_host_that_is_gone_is_overtaken_when_its_leases_expire(shop: RunningShop) -> None:
     shop.run("--only", "finance", "sales")
     other = shop.run_another("--only", "finance")
     until(lambda: shares(shop) == [4, 4], "two share")
-    os.killpg(other.pid, signal.SIGSTOP)  # nobody can tell it from a host that is gone
-    stopped_at = time.monotonic()
+    shop.pause(other)
     published = [str(shop.publish(customer=customer)) for customer in CUSTOMERS]
     until(lambda: len(shop.billed()) == len(published), "the other host bills everything")
-    took = time.monotonic() - stopped_at
+    until(lambda: shares(shop) == [8], "it holds all partitions")
     os.killpg(other.pid, signal.SIGKILL)
 
-    assert took < OVERTAKEN_SECONDS
     everything_is_billed_once(shop, published)
 
 
 @servers_only
 def test_a_handler_that_takes_longer_than_a_lease_runs_once_however_many_workers_there_are(shop: RunningShop) -> None:
-    shop.time_limit_seconds = 30.0
     shop.run("--only", "finance", "sales", "--workers", "2")
     until(lambda: shares(shop) == [4, 4], "two share")
     before = epochs(shop)
@@ -95,7 +90,7 @@ def test_a_worker_that_wakes_after_its_lease_changes_nothing(shop: RunningShop) 
     until(lambda: shares(shop) == [4, 4], "two share")
     published = [str(shop.publish("is slow", uuid4())) for _ in range(200)]
     until(lambda: len(shop.billed()) > 0, "it has begun")
-    os.killpg(other.pid, signal.SIGSTOP)
+    shop.pause(other)
     until(lambda: len(shop.billed()) == len(published), "the other host bills everything")
     os.killpg(other.pid, signal.SIGCONT)
     published += [str(shop.publish(customer=customer)) for customer in CUSTOMERS]
@@ -108,4 +103,4 @@ def test_threads_of_one_process_share_the_partitions(shop: RunningShop) -> None:
     published = [str(shop.publish("is slow", customer)) for customer in CUSTOMERS * 3]
 
     everything_is_billed_once(shop, published)
-    assert shares(shop) == [8], "they are one process"
+    until(lambda: shares(shop) == [8], "they are one process")

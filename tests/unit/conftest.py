@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from command_line import Run, runner
-from processes import RunningShop, running_shop
+from support.command_line import Run, runner
+from support.processes import RunningShop, running_shop
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from uuid import RFC_4122, UUID
 
 import pytest
 
-from preterite.clock import DerivedIds, SystemClock, SystemRandomness
+from preterite.clock import Backoff, DerivedIds, SystemClock, SystemRandomness
 
 CAUSE = UUID("2ed3cd8e-b7c2-4557-9442-4f58939c201b")
 
@@ -21,6 +21,20 @@ def test_random_identifiers_are_version_4_and_differ() -> None:
 
 def test_business_time_has_a_zone() -> None:
     assert SystemClock().now().tzinfo is UTC
+
+
+def test_waits_double_up_to_the_longest_one() -> None:
+    backoff = Backoff(0.5, 3.0)
+
+    assert [backoff.next() for _ in range(5)] == [0.5, 1.0, 2.0, 3.0, 3.0]
+
+
+def test_after_a_reset_the_wait_is_the_shortest_one_again() -> None:
+    backoff = Backoff(0.5, 3.0)
+    waits = [backoff.next(), backoff.next()]
+    backoff.reset()
+
+    assert [*waits, backoff.next(), backoff.next()] == [0.5, 1.0, 0.5, 1.0]
 
 
 @pytest.mark.rule(15)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta, timezone
-from typing import Annotated
+from decimal import Decimal
+from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
@@ -11,8 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from preterite import Event, Fact, OwnKey
-from preterite.codecs import DOCUMENT_BYTES_MAX, read_json, read_xml, write_xml
+from preterite import Event, Justified, OwnKey, codecs
+from preterite.codecs import DOCUMENT_BYTES_MAX, FIELDS_MAX, read_json, read_xml, write_xml
+from preterite.contracts import DEPTH_MAX
 from preterite.errors import InvalidEvent, Undecodable
 
 MADE = UUID(int=42)
@@ -23,7 +25,7 @@ class ItemPurchased(Event, key="customer_id"):
     customer_id: UUID = msgspec.field(name="customerIdentifier")
     purchased_at: datetime = msgspec.field(name="purchaseDate")
     purchase_id: Annotated[UUID, OwnKey()] = msgspec.field(name="purchaseIdentifier")
-    quantity: Annotated[int, Fact("only Sales knows how many")] = 1
+    quantity: Annotated[int, Justified("only Sales knows how many")] = 1
 
 
 class NoteWritten(Event):
@@ -171,7 +173,7 @@ def test_a_missing_own_key_is_made() -> None:
         (in_json(b'{"text": 5}'), "NoteWritten: Expected `str`, got `int`"),
         (in_json(b"[]"), "cannot be read"),
         (in_json(b"{}", b"sales.Unknown"), "No event is called 'sales.Unknown'"),
-        (b"[" * 100_000, "cannot be read"),
+        (b"[" * 100_000, "nested deeper than 64"),
         (b" " * (DOCUMENT_BYTES_MAX + 1), "at most 8,388,608 are read"),
     ],
 )
@@ -179,3 +181,77 @@ def test_json_that_is_not_what_it_claims_is_refused_whole(document: bytes, says:
     with pytest.raises(Undecodable) as refused:
         read_json(document, TYPES, lambda: MADE)
     assert says in str(refused.value)
+
+
+class PriceSet(Event):
+    amount: Decimal | None = None
+    weight: float | None = None
+    more: Any = None
+
+
+PRICES: dict[str, type[Event]] = {"sales.PriceSet": PriceSet}
+NO_NUMBERS = ["NaN", "nan", "-nan", "sNaN", "Infinity", "-inf", "1E+999999999", "1e400", "9" * 101]
+
+
+@pytest.mark.parametrize("number", NO_NUMBERS)
+@pytest.mark.parametrize("field", ["amount", "weight"])
+def test_what_is_no_number_is_refused_in_xml_and_json(number: str, field: str) -> None:
+    if field == "weight" and number == "9" * 101:
+        return
+    documents = [f'{{"type": "sales.PriceSet", "data": {{"{field}": {shape}}}}}' for shape in (number, f'"{number}"')]
+
+    with pytest.raises(Undecodable):
+        read_xml(f"<m><priceset><{field}>{number}</{field}></priceset></m>".encode(), PRICES, lambda: MADE)
+    for document in documents:
+        with pytest.raises(Undecodable):
+            read_json(document.encode(), PRICES, lambda: MADE)
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        '{"type": "sales.PriceSet", "data": {"weight": 1, "weight": 2}}',
+        '{"type": "sales.PriceSet", "type": "sales.PriceSet", "data": {}}',
+        '{"type": "sales.PriceSet", "data": {}, "data": {}}',
+        '{"type": "sales.PriceSet", "data": {"more": [{"a": 1, "\\u0061": 2}]}}',
+        '[{"type": "sales.PriceSet", "data": {"unknown": {"a": 1, "a": 1}}}]',
+    ],
+)
+def test_a_name_that_comes_twice_is_refused_wherever_it_is(document: str) -> None:
+    with pytest.raises(Undecodable, match="twice"):
+        read_json(document.encode(), PRICES, lambda: MADE)
+
+
+@pytest.mark.parametrize("depth", [DEPTH_MAX + 1, 1_000, 100_000, 2_000_000])
+@pytest.mark.parametrize("pair", ["[]", "{}"])
+def test_a_document_that_is_nested_too_deep_is_refused_whatever_its_depth(depth: int, pair: str) -> None:
+    opening = "[" if pair == "[]" else '{"a":'
+    inside = f"{opening * depth}1{pair[1] * depth}"
+    document = f'{{"type": "sales.PriceSet", "data": {{"more": {inside}}}}}'.encode()
+
+    with pytest.raises(Undecodable):
+        read_json(document[:DOCUMENT_BYTES_MAX], PRICES, lambda: MADE)
+
+
+def test_reading_an_xml_message_compares_no_field_with_all_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counted in foldings of names, not in seconds."""
+    folded: list[str] = []
+    before = codecs._folded  # pyright: ignore[reportPrivateUsage]
+    monkeypatch.setattr(codecs, "_folded", lambda name: (folded.append(name), before(name))[1])  # pyright: ignore[reportUnknownLambdaType, reportUnknownArgumentType]
+    fields = "".join(f"<x{number}/>" for number in range(FIELDS_MAX - 1))
+    read_xml(f"<m><notewritten>{fields}<text>a</text></notewritten></m>".encode(), TYPES, lambda: MADE)
+
+    assert len(folded) < 6 * FIELDS_MAX
+
+
+def test_a_message_of_more_fields_than_any_event_has_is_refused() -> None:
+    fields = "".join(f"<x{number}/>" for number in range(FIELDS_MAX))
+    with pytest.raises(Undecodable, match="more than 1,000 fields"):
+        read_xml(f"<m><notewritten>{fields}<text>a</text></notewritten></m>".encode(), TYPES, lambda: MADE)
+
+
+def test_a_foreign_name_is_cut_in_an_error() -> None:
+    with pytest.raises(Undecodable) as refused:
+        read_xml(f"<m><{'a' * 1_000_000}/></m>".encode(), TYPES, lambda: MADE)
+
+    assert len(str(refused.value)) < 400

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from decimal import Decimal
-from typing import Annotated
+from enum import Enum, IntEnum
+from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
@@ -12,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from preterite import Event, Fact, OwnKey
-from preterite.contracts import Checked, key_fault, own_key_field, partition_of, wire_name
+from preterite import Event, Justified, OwnKey
+from preterite.contracts import DEPTH_MAX, Checked, is_deeper, key_fault, own_key_field, partition_of, wire_name
 from preterite.errors import InvalidEvent
 
 ANNA = UUID("2ed3cd8e-b7c2-4557-9442-4f58939c201b")
@@ -23,7 +24,7 @@ AT = datetime(2013, 1, 17, 13, 37, tzinfo=UTC)
 class ItemPurchased(Event, key="customer_id"):
     customer_id: UUID
     purchased_at: datetime
-    quantity: Annotated[int, Fact("only Sales knows how many")] = 1
+    quantity: Annotated[int, Justified("only Sales knows how many")] = 1
 
 
 class Renamed(Event, key="customer_id", name="crm.customer-moved", version=3):
@@ -53,6 +54,55 @@ def test_the_wire_name_is_component_and_class_or_the_chosen_word() -> None:
     assert wire_name(ItemPurchased, "sales") == "sales.ItemPurchased"
     assert wire_name(Renamed, "sales") == "crm.customer-moved"
     assert Renamed.__contract__.version == 3
+
+
+class Colour(Enum):
+    RED = "red"
+
+
+class Floor(IntEnum):
+    FIRST = 1
+
+
+class Side(str, Enum):  # noqa: UP042 - its str() differs from a StrEnum's
+    LEFT = "left"
+
+
+class KeyedByChoice(Event, key="choice"):
+    choice: Colour | Floor | None
+
+
+class KeyedBySide(Event, key="side"):
+    side: Side
+
+
+def test_the_key_of_an_enum_is_its_value() -> None:
+    choices = [KeyedByChoice(choice=Colour.RED), KeyedByChoice(choice=Floor.FIRST), KeyedBySide(side=Side.LEFT)]
+
+    assert [Checked(type(event)).key_of(event) for event in choices] == ["red", "1", "left"]
+
+
+def test_a_key_that_is_none_is_refused() -> None:
+    with pytest.raises(InvalidEvent, match=r"^KeyedByChoice.choice is None, and it is the key"):
+        Checked(KeyedByChoice).key_of(KeyedByChoice(choice=None))
+
+
+def test_a_subclass_inherits_the_key_and_may_replace_it() -> None:
+    class Inherits(ItemPurchased):
+        at: datetime
+
+    class InheritsThroughTwo(Inherits, name="sales.Other", version=2):
+        pass
+
+    class Replaces(Inherits, key="at"):
+        pass
+
+    assert [one.__contract__.key for one in (Inherits, InheritsThroughTwo, Replaces)] == [
+        "customer_id",
+        "customer_id",
+        "at",
+    ]
+    assert (Inherits.__contract__.name, Inherits.__contract__.version) == (None, 1)
 
 
 def test_a_key_that_is_no_field_is_a_fault() -> None:
@@ -136,8 +186,8 @@ def test_richer_fields_are_checked_by_reading_them_back() -> None:
 
 
 class Measured(Event):
-    grams: Annotated[float, Fact("only the scale knows")] = 0.0
-    label: Annotated[str, Fact("only the scale knows")] = ""
+    grams: Annotated[float, Justified("only the scale knows")] = 0.0
+    label: Annotated[str, Justified("only the scale knows")] = ""
     at: datetime = AT
 
 
@@ -156,7 +206,7 @@ class NowhereZone(tzinfo):
         (Measured(at=AT.replace(tzinfo=timezone(timedelta(seconds=3208)))), "not whole minutes from UTC"),
     ],
 )
-def test_a_value_that_nobody_could_read_back_is_refused_before_it_is_written(measured: Measured, says: str) -> None:
+def test_a_value_that_could_not_be_read_back_is_refused_before_it_is_written(measured: Measured, says: str) -> None:
     with pytest.raises(InvalidEvent, match=says):
         Checked(Measured).encode(measured)
 
@@ -165,3 +215,46 @@ def test_a_reader_ignores_unknown_fields_and_fills_missing_ones_with_their_defau
     document = f'{{"customer_id": "{ANNA}", "purchased_at": "2013-01-17T13:37:00Z", "colour": "red"}}'.encode()
 
     assert Checked(ItemPurchased).decode(document) == ItemPurchased(customer_id=ANNA, purchased_at=AT)
+
+
+class DocumentFiled(Event):
+    document: Any = None
+
+
+def nested(depth: int, shape: str) -> Any:
+    value: Any = 1
+    for level in range(depth):
+        value = {"a": value} if shape == "objects" or (shape == "both" and level % 2) else [value]
+    return value
+
+
+@pytest.mark.parametrize("shape", ["lists", "objects", "both"])
+@pytest.mark.parametrize("used", [0, 300, 700])
+def test_the_depth_that_is_published_is_the_same_whatever_the_stack(shape: str, used: int) -> None:
+    def deeper(frames: int, depth: int) -> bytes:
+        if frames:
+            return deeper(frames - 1, depth)
+        return Checked(DocumentFiled).encode(DocumentFiled(document=nested(depth, shape)))
+
+    body = deeper(used, DEPTH_MAX - 1)
+    assert Checked(DocumentFiled).decode(body) == DocumentFiled(document=nested(DEPTH_MAX - 1, shape))
+    for depth in (DEPTH_MAX, 200, 991, 5_000, 100_000):
+        with pytest.raises(InvalidEvent):
+            deeper(used, depth)
+
+
+@given(some.binary(max_size=40).map(lambda text: msgspec.json.encode([text.decode("latin-1")] * 3)))
+def test_brackets_in_texts_have_no_depth(document: bytes) -> None:
+    assert not is_deeper(document, 1)
+    assert is_deeper(b"[" + document + b"]", 1)
+
+
+@pytest.mark.parametrize("number", ["NaN", "sNaN", "Infinity", "-Infinity", "1E+999999999", "1E-999999999", "9" * 101])
+def test_a_decimal_that_nothing_can_be_counted_with_is_refused_wherever_it_is(number: str) -> None:
+    class Priced(Event):
+        amount: Decimal = Decimal(1)
+        amounts: tuple[Decimal, ...] = ()
+
+    for event in (Priced(amount=Decimal(number)), Priced(amounts=(Decimal(number),))):
+        with pytest.raises(InvalidEvent):
+            Checked(Priced).encode(event)

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from machine_clock import MachineClock
+from support.machine_clock import MachineClock
 
-from preterite import stores
+from preterite import store as stores
 from preterite.leases import LEASE_SECONDS, RENEW_SECONDS, TRUST_SECONDS, Leases
-from preterite.store import Database
+from preterite.store.contract import Database
 from preterite.testing.conformance.store_steps import IDENTITY, transaction
 
 NAMES = ["partition/0", "partition/1"]
@@ -26,7 +26,7 @@ class Bench:
         self.connection = database.connect()
         database.store.migrate(self.connection)
         with transaction(database.store, self.connection):
-            database.store.identify(self.connection, IDENTITY)
+            database.store.bind_identity(self.connection, IDENTITY)
 
     def holder(self, owner: str) -> Leases:
         return Leases(self.database.store, self.clock, owner, NAMES)
@@ -211,7 +211,7 @@ def shared(bench: Bench, owner: str) -> Leases:
     return Leases(bench.database.store, bench.clock, owner, NAMES, shared=True)
 
 
-def test_what_is_shared_is_given_up_to_whoever_comes(bench: Bench) -> None:
+def test_what_is_shared_is_given_up_to_a_new_worker(bench: Bench) -> None:
     first, second = shared(bench, "first"), shared(bench, "second")
     alone = bench.keep(first)
     assert bench.keep(second) == []
@@ -235,14 +235,14 @@ def test_a_loop_made_anew_gives_up_what_was_in_its_name_and_is_beyond_its_share(
     assert len(bench.keep(second)) == 1
 
 
-def test_a_worker_that_says_that_it_is_there_keeps_its_leases_beyond_their_time(bench: Bench) -> None:
+def test_a_worker_with_a_heartbeat_keeps_its_leases_beyond_their_time(bench: Bench) -> None:
     first, second = shared(bench, "first"), shared(bench, "second")
     bench.keep(first)
     for _ in range(10):
         bench.clock.pass_by(RENEW_SECONDS)
         with transaction(bench.database.store, bench.connection):
             now = bench.clock.wall()
-            bench.database.store.attend(bench.connection, "first", now + LEASE_SECONDS, now)
+            bench.database.store.heartbeat(bench.connection, "first", now + LEASE_SECONDS, now)
         assert bench.keep(second) == []
     bench.clock.pass_by(LEASE_SECONDS + RENEW_SECONDS)
 

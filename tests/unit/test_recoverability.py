@@ -50,7 +50,7 @@ def test_the_wait_is_drawn_from_the_whole_range(attempts: int, fraction: float, 
 
 
 def test_an_error_that_is_pointless_to_retry_is_final_at_once() -> None:
-    policy = Recoverability(give_up_on=(KeyError,))
+    policy = Recoverability(unrecoverable=(KeyError,))
 
     assert policy.decide(1, 0.5, error=KeyError("no price")) == DeadLetter()
     assert policy.decide(1, 0.5, error=ValueError("locked")) == RetryNow()

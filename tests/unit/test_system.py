@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import pkgutil
 import threading
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
-from small_shop import ItemBilled, ItemPurchased, declare, publish, purchased, texts
+from sqlalchemy import Column, Engine, Integer, MetaData, Table
+from support.small_shop import ItemBilled, ItemPurchased, declare, publish, purchased, texts
 
 from preterite import Component, Event, OpenSystem, System
+from preterite.drivers.sqlite import GuardedConnection
 from preterite.errors import ConfigurationError, LogAhead, UsageError, WrongDatabase, WrongLog
+from preterite.log.sqlite.log import SqliteLog
+from preterite.publishing.relay import Relay
+from preterite.receiving.receiver import Receiver
+from preterite.store.sqlite.store import SqliteDatabase
 from preterite.testing import started
 
 
@@ -29,6 +38,24 @@ def test_without_settings_everything_is_in_a_folder_of_the_systems_own(
     files = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.sqlite"))
 
     assert files == [f".preterite/shop/{name}.sqlite" for name in ("finance", "log", "sales")]
+
+
+def test_another_working_directory_changes_nothing_of_a_system_that_is_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop = declare()
+    (tmp_path / "here").mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    with shop.system.open(create_tables=True) as opened:
+        monkeypatch.chdir(tmp_path / "elsewhere")
+        publish(opened, shop.sales, purchased("lantern"))
+        opened.settle()
+        billed = [status.counts.dead + status.lag for status in opened.status().values()]
+
+    assert len(shop.attempted) == 1
+    assert billed == [0, 0]
+    assert list((tmp_path / "elsewhere").iterdir()) == []
 
 
 def test_opening_says_once_which_promise_holds_and_for_what(caplog: pytest.LogCaptureFixture) -> None:
@@ -130,7 +157,7 @@ async def test_a_system_with_asyncio_sessions_is_left_by_async_with(tmp_path: Pa
         await session.connection()
     with pytest.raises(UsageError, match="async with"):
         opened.close()
-    await opened.async_engine("sales").dispose()
+    await opened.runtime.sessions.close_async()
 
 
 def test_a_system_with_asyncio_sessions_is_closed_where_no_loop_runs() -> None:
@@ -147,7 +174,7 @@ def test_a_system_with_asyncio_sessions_is_closed_where_no_loop_runs() -> None:
     assert threading.active_count() == before
 
 
-def test_an_event_of_nobody_has_not_been_published() -> None:
+def test_an_event_that_no_component_publishes_is_refused() -> None:
     class Unknown(Event):
         pass
 
@@ -155,14 +182,139 @@ def test_an_event_of_nobody_has_not_been_published() -> None:
         opened.published(Unknown)
 
 
-def test_a_relay_that_announces_nothing_is_no_quiet_system() -> None:
+def test_a_relay_that_publishes_nothing_is_no_quiet_system() -> None:
     shop = declare()
     with started(shop.system) as opened:
         publish(opened, shop.sales, purchased("a"))
         opened.settle()
         with opened.connection(shop.sales) as connection:
             connection.execute("update preterite_stream set last_number = 0, confirmed = 0")
-        with pytest.raises(LogAhead, match="Nothing is announced until a person has looked"):
-            for relay in [opened.relay("sales")]:
+        with pytest.raises(LogAhead, match="Nothing is published until an operator decides"):
+            for relay in [opened.runtime.relay("sales")]:
                 opened.close()
                 relay.step()
+
+
+def note_closing(monkeypatch: pytest.MonkeyPatch, kind: Any, closed: list[str], *, fail: bool = False) -> None:
+    """Note which objects of this class are closed; with `fail`, each raises once it is closed."""
+    close = kind.close
+
+    def noting(one: Any) -> None:
+        close(one)
+        closed.append(kind.__name__)
+        if fail:
+            raise RuntimeError(f"{kind.__name__} does not close")
+
+    monkeypatch.setattr(kind, "close", noting)
+
+
+def test_closing_closes_everything_whatever_fails_on_the_way_and_raises_the_first_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop = declare()
+    files = {name: f"sqlite:///{tmp_path}/{name}.sqlite" for name in ("sales", "finance")}
+    opened = shop.system.open(databases=files, log=f"sqlite:///{tmp_path}/log.sqlite", create_tables=True)
+    opened.settle()
+    closed: list[str] = []
+
+    for kind in (Relay, Receiver, SqliteDatabase, SqliteLog):
+        note_closing(monkeypatch, kind, closed, fail=True)
+    with pytest.raises(RuntimeError, match="Relay does not close") as caught:
+        opened.close()
+
+    assert closed == ["Relay", "Relay", "Receiver", "SqliteDatabase", "SqliteDatabase", "SqliteLog"]
+    assert len(caught.value.__notes__) == 5
+
+
+STEPS = [
+    "preterite.store.connect",
+    "preterite.system.verify",
+    "preterite.log.connect",
+    "preterite.log.sqlite.log.SqliteLog._identify",
+    "preterite.system.SharedClock",
+    "preterite.system.Runtime",
+    "preterite.hosting.runtime.prepare",
+    "preterite.hosting.runtime.Runtime._create_tables",
+    "preterite.open_system.StatusReader",
+]
+"""What opening a demo calls, in its order."""
+
+
+@pytest.mark.parametrize("call", [1, 2])
+@pytest.mark.parametrize("step", STEPS)
+def test_whatever_fails_while_a_system_is_opened_nothing_stays_open(
+    step: str, call: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tables = {name: MetaData() for name in ("sales", "finance")}
+    for metadata in tables.values():
+        Table("bill", metadata, Column("id", Integer, primary_key=True))
+    system = System("shop", [Component(name, tables=metadata) for name, metadata in tables.items()], demo=True)
+    urls = {name: f"sqlite:///{tmp_path}/{name}.sqlite" for name in tables}
+    opened: list[Any] = []
+    closed: list[Any] = []
+    for kind, close in ((SqliteDatabase, "close"), (GuardedConnection, "close"), (Engine, "dispose")):
+        note_calls(monkeypatch, kind, "__init__", opened)
+        note_calls(monkeypatch, kind, close, closed)
+    calls = fail_at(monkeypatch, step, call)
+    with suppress(Interrupted):
+        system.open(databases=urls, log=f"sqlite:///{tmp_path}/log.sqlite", create_tables=True).close()
+
+    assert calls
+    assert [one for one in opened if one not in closed] == []
+
+
+class Interrupted(BaseException):
+    """Stops what is being done, as Ctrl-C does."""
+
+
+def note_calls(monkeypatch: pytest.MonkeyPatch, kind: Any, method: str, called: list[Any]) -> None:
+    """Note the objects of this class whose method is called."""
+    real = getattr(kind, method)
+
+    def noting(one: Any, *given: Any, **named: Any) -> Any:
+        called.append(one)
+        return real(one, *given, **named)
+
+    monkeypatch.setattr(kind, method, noting)
+
+
+def fail_at(monkeypatch: pytest.MonkeyPatch, step: str, call: int) -> list[str]:
+    """Let one call of a function raise instead; return the list of its calls, which grows."""
+    real = pkgutil.resolve_name(step)
+    calls: list[str] = []
+
+    def failing(*given: Any, **named: Any) -> Any:
+        calls.append(step)
+        if len(calls) == call:
+            raise Interrupted(step)
+        return real(*given, **named)
+
+    monkeypatch.setattr(step, failing)
+    return calls
+
+
+def test_an_opening_that_fails_raises_its_own_exception_also_where_closing_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop = declare()
+    files = {name: f"sqlite:///{tmp_path}/{name}.sqlite" for name in ("sales", "finance")}
+    log = f"sqlite:///{tmp_path}/log.sqlite"
+    shop.system.open(databases=files, log=log).close()
+    closed: list[str] = []
+    for kind in (SqliteDatabase, SqliteLog):
+        note_closing(monkeypatch, kind, closed, fail=True)
+    with pytest.raises(WrongDatabase) as caught:
+        shop.system.open(databases={"sales": files["finance"], "finance": files["sales"]}, log=log)
+
+    assert closed == ["SqliteDatabase", "SqliteDatabase", "SqliteLog"]
+    assert "SqliteDatabase does not close" in caught.value.__notes__[0]
+
+
+@pytest.mark.parametrize("opens", ["session", "connection"])
+def test_a_name_instead_of_a_component_is_refused_in_one_sentence(opens: str) -> None:
+    with (
+        started(declare().system) as opened,
+        pytest.raises(UsageError, match=r"^'finance' is no component; pass the Component itself, not its name"),
+        getattr(opened, opens)("finance"),
+    ):
+        pass

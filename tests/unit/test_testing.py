@@ -7,7 +7,7 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
-from small_shop import ItemPurchased, bills, declare, publish, purchased, texts
+from support.small_shop import ItemPurchased, bills, declare, publish, purchased, texts
 
 from preterite import Recoverability
 from preterite.testing import MovableClock, SeededRandomness, instant, started

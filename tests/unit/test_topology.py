@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import AsyncIterator, Iterator, Sequence
+from typing import Any
 from uuid import UUID
 
 import pytest
-from small_shop import ItemBilled, ItemPurchased, ItemReturned
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
+from support.small_shop import ItemBilled, ItemPurchased, ItemReturned
 
-from preterite import Component, Envelope, Event, System, UnitOfWork
-from preterite.errors import SystemRefused
+from preterite import Component, Envelope, Event, System, UnitOfWork, joined_by, started_by, timeout
+from preterite.component import Handler, call_of
+from preterite.drivers import postgres, sqlite
+from preterite.errors import SystemRefused, UsageError
 
 
 def faults(*components: Component, partitions: int = 8) -> list[str]:
@@ -30,7 +33,7 @@ def test_two_publishers_of_one_event() -> None:
     ]
 
 
-def test_publishing_somebody_elses_event() -> None:
+def test_publishing_an_event_of_another_component() -> None:
     class Stolen(Event, name="sales.ItemPurchased"):
         customer_id: UUID
 
@@ -50,7 +53,7 @@ def test_two_events_with_one_name_on_the_wire() -> None:
     ]
 
 
-def test_a_handler_for_an_event_that_nobody_publishes() -> None:
+def test_a_handler_for_an_event_that_no_component_publishes() -> None:
     finance = Component("finance")
 
     @finance.handles(ItemPurchased)
@@ -147,11 +150,11 @@ def test_a_handler_that_takes_another_event() -> None:
     assert "its first parameter is not a ItemPurchased nor a Sequence of it" in fault_of(bill)
 
 
-def test_a_handler_with_a_parameter_that_nobody_can_fill() -> None:
+def test_a_handler_with_a_parameter_that_cannot_be_filled() -> None:
     def bill(event: ItemPurchased, price: int) -> None:
         pass
 
-    assert "nothing can fill its parameter 'price'; known are UnitOfWork, Envelope, Session" in fault_of(bill)
+    assert "nothing can fill its parameter 'price'; a handler takes UnitOfWork, Envelope, Session" in fault_of(bill)
 
 
 def test_a_batch_handler_that_asks_for_one_envelope() -> None:
@@ -230,3 +233,27 @@ def test_every_way_to_write_a_handler_is_accepted() -> None:
         ("d", True),
         ("e", False),
     ]
+
+
+@pytest.mark.parametrize(
+    "decorator",
+    [Component("finance").handles, Component("finance").cron, started_by, joined_by, timeout],
+    ids=lambda decorator: decorator.__name__,
+)
+def test_a_decorator_without_its_parentheses_is_refused_in_one_sentence(decorator: Any) -> None:
+    with pytest.raises(UsageError, match=r"in parentheses, as in @[\w.]+\(.+given .*bill'; nothing was declared\.$"):
+
+        @decorator
+        def bill(event: ItemPurchased) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("connection_type", "name"),
+    [(sqlite.GuardedConnection, "sqlite3.Connection"), (postgres.GuardedConnection, "psycopg.Connection")],
+)
+def test_a_parameter_without_annotation_is_named_with_what_a_handler_takes(connection_type: type, name: str) -> None:
+    def bare(_event: ItemPurchased, connection: object) -> None: ...
+
+    del bare.__annotations__["connection"]
+    with pytest.raises(TypeError, match=rf"'connection' has no annotation.*AsyncSession and {name}$"):
+        call_of(Handler("bill", ItemPurchased, bare), connection_type)

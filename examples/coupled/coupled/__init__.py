@@ -1,5 +1,5 @@
 """The shop as people usually write it: five modules that call, read and lock one another. Made to be checked, not run.
 
-A comment `# crosses: RULE` stands on every line that `preterite check` has to find, and `# fine: WHY` on every line that
-looks like it and is in order. A number after the rule says that there is more than one finding on the line.
+A comment `# violation: RULE` marks every line that `preterite check` must find; a number after the rule means several
+findings on the line. `# fine: WHY` marks every line that resembles a violation and is none.
 """

@@ -1,4 +1,4 @@
-"""What every part of the shop uses: one engine, one session factory, some constants."""
+"""One engine, one session factory and some constants for the whole shop."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from decimal import Decimal
 from sqlalchemy import create_engine
 from sqlalchemy.orm import DeclarativeBase, sessionmaker
 
-engine = create_engine("sqlite://")  # crosses: shares-state
-SessionLocal = sessionmaker(engine)  # crosses: shares-state
-PRICES: dict[str, int] = {}  # crosses: shares-state
-RECENT: list[str] = []  # crosses: shares-state
-open_registers = 0  # crosses: shares-state
+engine = create_engine("sqlite://")  # violation: shares-state
+SessionLocal = sessionmaker(engine)  # violation: shares-state
+PRICES: dict[str, int] = {}  # violation: shares-state
+RECENT: list[str] = []  # violation: shares-state
+open_registers = 0  # violation: shares-state
 CURRENCY = "GBP"  # fine: a constant
-VAT = {"book": 0, "other": 20}  # fine: nobody changes it
-MARGINS = [Decimal("0.1"), Decimal("0.2")]  # fine: nobody changes it
+VAT = {"book": 0, "other": 20}  # fine: never changed
+MARGINS = [Decimal("0.1"), Decimal("0.2")]  # fine: never changed
 SIZES: list[int] = []  # fine: changed, and used by one component alone
-logger = logging.getLogger("shop")  # fine: a logger is no state of the business
+logger = logging.getLogger("shop")  # fine: a logger is not state of the business
 RATES = {"GBP": 1}  # fine: a copy of it is changed below
 
 
@@ -26,7 +26,7 @@ class Base(DeclarativeBase):
 
 
 def remember(product: str) -> None:
-    """Note what was looked at."""
+    """Record a product that was viewed."""
     RECENT.append(product)
 
 
@@ -38,7 +38,7 @@ def register_opened() -> int:
 
 
 def rates() -> dict[str, int]:
-    """The rates, and that of the day."""
+    """The rates, with the rate of the day."""
     mine = dict(RATES)
     mine["EUR"] = 2
     return mine

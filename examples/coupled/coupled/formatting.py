@@ -1,4 +1,4 @@
-"""Plain values to text: knows no part of the shop."""
+"""Plain values as text; imports no internals of the shop."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from coupled.finance.contracts import InvoiceOverdue
 
 
 def pounds(pence: int) -> str:
-    """An amount as people read it."""
+    """An amount in pounds."""
     return f"£{pence / 100:.2f}"
 
 
 def title(event: InvoiceOverdue) -> str:
-    """A contract may be known by everybody."""
+    """A title for an overdue invoice; every module may import a contract."""
     return f"Overdue since {event.overdue_at:%d %B}"

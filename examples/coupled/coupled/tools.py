@@ -1,4 +1,4 @@
-"""What was once written for one and is used by all."""
+"""Functions that all parts of the shop use."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ from coupled.formatting import pounds
 
 
 def invoices_of(session: Any, customer: str) -> list[str]:
-    """What a customer owes, in words."""
+    """The amounts that a customer owes, as text."""
     return [pounds(invoice.pence) for invoice in session.query(Invoice).filter_by(customer=customer)]

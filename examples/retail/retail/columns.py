@@ -1,4 +1,4 @@
-"""How every component keeps instants: as UTC, with zone on the way in and on the way out."""
+"""A column type for instants: stored as UTC, with a time zone in Python."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sqlalchemy.types import TypeDecorator
 
 
 class Instant(TypeDecorator[datetime]):
-    """An aware datetime, in a database that knows none."""
+    """An aware datetime, in databases that store none."""
 
     impl = DateTime
     cache_ok = True

@@ -3,8 +3,10 @@
 python -m retail.demo                     the sample that comes with the example
 python -m retail.demo --lines FILE        another file with the same columns
 python -m retail.demo --store postgres    on PostgreSQL, a database and roles for each component
-python -m retail.demo --resume            go on where a killed replay stopped
+python -m retail.demo --resume            continue an interrupted replay
 python -m retail.demo --late shipping     start Shipping only after the last line: the totals are the same
+
+Ctrl-C ends the replay early; its totals so far are compared with the oracle's up to that line. Again, it ends at once.
 """
 
 from __future__ import annotations
@@ -12,17 +14,18 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import signal
 import sys
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from preterite import Component
 from preterite.clock import SystemClock
+from preterite.demo_clock import SharedClock
 from preterite.errors import PreteriteError
-from preterite.shared_clock import SharedClock
-from preterite.supervisor import Supervisor, worker_command
-from retail.homes import ADMIN_URL, create_tables, on_postgres, on_sqlite
+from preterite.hosting.supervisor import Supervisor, worker_command
+from retail.databases import ADMIN_URL, create_tables, on_postgres, on_sqlite
 from retail.replay.calendar import first_of_month
 from retail.replay.lines import Line, Unreadable, WrongFile, read
 from retail.replay.notebook import Notebook
@@ -34,6 +37,7 @@ from retail.system import system
 EXAMPLE = Path(__file__).parents[1]
 SAMPLE = EXAMPLE / "data" / "online-retail-sample.csv.gz"
 ORACLE = EXAMPLE / "oracle.py"
+INTERRUPTED = 130
 LATECOMERS = ("shipping", "marketing")
 FOLDER = Path(".preterite") / "retail"
 
@@ -44,7 +48,7 @@ def main() -> int:
         prog="make demo", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--lines", type=Path, default=SAMPLE, metavar="FILE", help="the purchases to replay")
-    parser.add_argument("--resume", action="store_true", help="go on where a killed replay stopped")
+    parser.add_argument("--resume", action="store_true", help="continue an interrupted replay")
     parser.add_argument("--late", choices=LATECOMERS, help="a component that starts only after the last line")
     parser.add_argument("--folder", type=Path, default=FOLDER, help="where the databases are, or the replay's notes")
     parser.add_argument("--store", choices=("sqlite", "postgres"), default="sqlite", help="the kind of databases")
@@ -60,12 +64,15 @@ def main() -> int:
         print(f"demo: {error}", file=sys.stderr)
         return 3
     except KeyboardInterrupt:
-        print("\ninterrupted; make demo RESUME=1 goes on from here", file=sys.stderr)
-        return 130
+        print("\ninterrupted; make demo RESUME=1 continues", file=sys.stderr)
+        return INTERRUPTED
 
 
 def replay(data: Path, folder: Path, *, resume: bool, late: str | None, admin: str | None = None) -> int:
-    """Replay a file into databases in a folder, or on `admin`'s server; 0 if all figures agree, 1 if one differs."""
+    """Replay a file into databases in a folder, or on `admin`'s server.
+
+    Return 0 if all figures agree, 1 if one differs, 130 if they agree after an interrupt.
+    """
     lines, unreadable = read(data)
     folder.mkdir(parents=True, exist_ok=True)
     if not resume:
@@ -79,7 +86,7 @@ def replay(data: Path, folder: Path, *, resume: bool, late: str | None, admin: s
         create_tables(owners)
     notebook = Notebook(folder / "replay.sqlite")
     _enter_lists(lines, unreadable, notebook)
-    _play(
+    done = _play(
         lines,
         notebook,
         str(folder) if admin is None else f"PostgreSQL (to look around: set -a; . {urls}; set +a)",
@@ -87,42 +94,64 @@ def replay(data: Path, folder: Path, *, resume: bool, late: str | None, admin: s
     )
     found = _sum_up(lines, notebook)
     print(text(found))
-    faults = differences(found, oracle_figures(ORACLE, data))
+    faults = differences(found, oracle_figures(ORACLE, data, done))
     for fault in faults:
         print(fault)
+    if done is not None:
+        print(f"interrupted after {done:,} of {len(lines):,} lines; make demo RESUME=1 continues")
     print(f"totals: {'DIFFER' if faults else 'agree'}")
-    return 1 if faults else 0
+    return 1 if faults else 0 if done is None else INTERRUPTED
 
 
 def _enter_lists(lines: list[Line], unreadable: list[Unreadable], notebook: Notebook) -> None:
-    """Everybody's lists; a component that starts late has been set up, only nobody runs it yet."""
+    """Enter every component's lists, also those of a component that starts late."""
     with system.open() as shop:
         enter_lists(shop, lines)
     for line in unreadable:
         notebook.set_aside(line.number, line.reason)
 
 
-def _play(lines: list[Line], notebook: Notebook, where: str, late: str | None) -> None:
+def _play(lines: list[Line], notebook: Notebook, where: str, late: str | None) -> int | None:
+    """Replay the lines; return how many were done if it was interrupted."""
     start = notebook.progress().lines_done
     print(f"components in {where}, from line {start + 1:,} of {len(lines):,}", file=sys.stderr)
     punctual = [component for component in system.components if component.name != late]
-    with system.open(only=punctual) as shop, _workers(punctual) as workers:
+    with system.open(only=punctual) as shop, _workers(punctual) as workers, _interrupts() as interrupted:
         clock = SharedClock(shop.log)
         year = Year(shop, clock, notebook, lines, workers.step)
         progress = ProgressBar(len(lines), start, SystemClock().monotonic)
         done = start
-        for done, _ in year.play():
+        for done, _ in year.play(interrupted=interrupted):
             progress.show(done, clock.now(), year.refused)
         progress.end(done, year.refused)
     if late is not None:
         print(f"{late} starts now", file=sys.stderr)
         with system.open() as shop, _workers(system.components) as workers:
             shop.wait_settled(workers.step)
+    return done if year.ended_early else None
+
+
+@contextmanager
+def _interrupts() -> Generator[Callable[[], bool]]:
+    """Whether Ctrl-C was pressed. Pressed again it interrupts at once."""
+    pressed = False
+
+    def press(_number: int, _frame: object) -> None:
+        nonlocal pressed
+        pressed = True
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        print("\nending after this basket; Ctrl-C again ends at once", file=sys.stderr)
+
+    before = signal.signal(signal.SIGINT, press)
+    try:
+        yield lambda: pressed
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @contextmanager
 def _workers(components: Sequence[Component]) -> Generator[Supervisor]:
-    """Each component in a process of its own, looked after by whoever calls `step`."""
+    """Each component in its own process; `step` supervises them."""
     limits = {component.name: component.time_limit_seconds for component in components}
     workers = Supervisor(limits, worker_command("retail.system:system"), SystemClock())
     try:

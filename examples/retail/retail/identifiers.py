@@ -1,4 +1,4 @@
-"""What the parts of a page are joined by: kinds of identifiers. All that components share of each other's things."""
+"""Kinds of identifiers: the parts of a page are joined by them. Components share nothing else."""
 
 from __future__ import annotations
 
@@ -16,4 +16,4 @@ InvoiceId = NewType("InvoiceId", UUID)
 ProductThen = NewType("ProductThen", AsOf)
 """A product at the moment of a purchase."""
 Candidate = NewType("Candidate", UUID)
-"""A product that may stand in a list, of which somebody else decides the order."""
+"""A product of a list whose order another component decides."""

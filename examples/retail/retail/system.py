@@ -1,4 +1,4 @@
-"""The whole shop: which components there are. Everything else is each component's own affair."""
+"""The system: its five components."""
 
 from preterite import System
 from retail.catalog.handlers import catalog

@@ -51,7 +51,7 @@ def take_back(shop: StartedSystem, name: str) -> None:
 
 
 def until(shop: StartedSystem, text: str) -> None:
-    """Let everything be heard, and time pass; what becomes due on the way comes."""
+    """Settle, and let time pass; what becomes due in between is handled."""
     shop.settle()
     shop.clock.to(text)
     shop.settle()

@@ -1,4 +1,4 @@
-"""Pages for everybody: axe finds nothing in light and dark, a phone needs no sideways scrolling, a keyboard will do.
+"""Accessible pages: axe finds nothing in light and dark, a phone needs no sideways scrolling, a keyboard is enough.
 
 Screenshots go to `.preterite/screenshots`, or where PRETERITE_SCREENSHOTS says.
 """
@@ -36,14 +36,14 @@ def open_shop(tmp_path_factory: pytest.TempPathFactory) -> Generator[Served]:
 @pytest.fixture(scope="module", params=["light", "dark"])
 def window(request: pytest.FixtureRequest, browser: Browser, open_shop: Served) -> Generator[Window]:
     with a_visitor(browser, open_shop, color_scheme=request.param, viewport=WIDE) as found:
-        be(found, open_shop.person(OVERDUE))
+        be(found, open_shop.persona(OVERDUE))
         yield found
 
 
 @pytest.fixture(scope="module")
 def phone(browser: Browser, open_shop: Served) -> Generator[Window]:
     with a_visitor(browser, open_shop, viewport=PHONE, is_mobile=True, has_touch=True) as found:
-        be(found, open_shop.person(0))
+        be(found, open_shop.persona(0))
         yield found
 
 
@@ -77,7 +77,7 @@ def test_axe_finds_nothing_where_something_is_missing_refused_or_not_there(open_
         finally:
             open_shop.start("catalog")
         window.goto("/office/catalog/new")
-        window.get_by_role("button", name="List it").click()
+        window.get_by_role("button", name="List the product").click()
         expect(window.locator("#name-says")).to_be_visible()
         assert faults(window) == []
 
@@ -86,7 +86,7 @@ def test_axe_finds_nothing_where_something_is_missing_refused_or_not_there(open_
 def test_a_phone_needs_no_sideways_scrolling(open_shop: Served, phone: Window, page: Page) -> None:
     with_invoices = {"invoice", "purchase"}
     if page.name in with_invoices:
-        be(phone, open_shop.person(OVERDUE))
+        be(phone, open_shop.persona(OVERDUE))
     phone.set_viewport_size(PHONE)  # pyright: ignore[reportArgumentType]
     phone.goto(address_of(page, open_shop))
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
@@ -101,7 +101,7 @@ def test_a_phone_needs_no_sideways_scrolling(open_shop: Served, phone: Window, p
 def test_a_page_has_one_heading_names_its_tables_and_lets_fields_be_told_apart(
     open_shop: Served, phone: Window, page: Page
 ) -> None:
-    be(phone, open_shop.person(OVERDUE))
+    be(phone, open_shop.persona(OVERDUE))
     phone.goto(address_of(page, open_shop))
     assert phone.locator("h1").count() == 1
     assert phone.title().endswith("The shop")
@@ -110,11 +110,11 @@ def test_a_page_has_one_heading_names_its_tables_and_lets_fields_be_told_apart(
     assert len(ids) == len(set(ids)), "no identifier of the page stands twice"
 
 
-def test_somebody_with_a_keyboard_can_buy(open_shop: Served, browser: Browser) -> None:
+def test_a_purchase_needs_only_a_keyboard(open_shop: Served, browser: Browser) -> None:
     with a_visitor(browser, open_shop) as window:
         window.goto("/products?text=lunch+bag")
         window.keyboard.press("Tab")
-        expect(window.get_by_text("To the content")).to_be_focused()
+        expect(window.get_by_text("Skip to the content")).to_be_focused()
         window.keyboard.press("Enter")
         for _ in range(40):
             window.keyboard.press("Tab")
@@ -127,15 +127,15 @@ def test_somebody_with_a_keyboard_can_buy(open_shop: Served, browser: Browser) -
         outline = window.evaluate("getComputedStyle(document.activeElement).outlineStyle")
         assert outline == "solid", "where one is can be seen"
         window.keyboard.press("Enter")
-        expect(window.get_by_role("heading", name="It is yours")).to_be_visible()
+        expect(window.get_by_role("heading", name="Thank you for your purchase")).to_be_visible()
 
 
 def test_focus_and_what_was_typed_stay_while_the_page_follows_what_happens(open_shop: Served, browser: Browser) -> None:
     with a_visitor(browser, open_shop) as window:
         window.goto("/purchases")
         window.get_by_role("link", name="Home").focus()
-        window.goto("/happened")
-        button = window.get_by_role("button", name="Let the scripted customer shop")
+        window.goto("/timeline")
+        button = window.get_by_role("button", name="Start the scripted customer")
         button.focus()
         first = window.locator("[data-event]").first.inner_text()
         open_shop.shop.customer.purchase_one()

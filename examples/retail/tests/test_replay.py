@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -26,7 +27,8 @@ from retail.replay.lines import (
 )
 from retail.replay.names import customer_id, line_id, product_id
 from retail.replay.notebook import Notebook, Progress
-from retail.replay.summary import differences, oracle_figures
+from retail.replay.progress import ProgressBar
+from retail.replay.summary import differences, oracle_figures, text
 
 HEADER = "invoice,stock_code,description,quantity,purchased_at,unit_price,customer,country\n"
 
@@ -211,6 +213,27 @@ def test_the_notebook_remembers_what_was_saved_and_nothing_else(tmp_path: Path) 
 
 def test_a_difference_names_the_figure_and_both_sides() -> None:
     assert differences({"a": 1, "b": [2]}, {"a": 1, "b": [3], "c": 4}) == [
-        "b: the components say [2], the oracle says [3]",
-        "c: the components say None, the oracle says 4",
+        "b: [2] in the components, [3] in the oracle",
+        "c: None in the components, 4 in the oracle",
+    ]
+
+
+def test_the_readme_shows_how_the_demo_ends() -> None:
+    readme = (Path(__file__).parents[3] / "README.md").read_text(encoding="utf-8")
+    block = readme.partition("It ends like this:\n\n```\n")[2].partition("```")[0]
+    shown = "".join(r"(.*\n)*" if line == "…" else re.escape(f"{line}\n") for line in block.splitlines())
+
+    assert re.search(shown, f"{text({**FIGURES, 'shipped to': {}})}\ntotals: agree\n")
+
+
+def test_progress_says_no_pace_before_the_first_line_is_done(capsys: pytest.CaptureFixture[str]) -> None:
+    seconds = iter([0.0, 1.0, 20.0])
+    progress = ProgressBar(2_000, 0, lambda: next(seconds))
+    at = datetime(2010, 12, 1, tzinfo=UTC)
+    progress.show(0, at, 0)
+    progress.show(400, at, 3)
+
+    assert capsys.readouterr().err.splitlines() == [
+        "replay      0 / 2,000 lines  2010-12-01  0 refused",
+        "replay    400 / 2,000 lines  2010-12-01  20 lines/s  about 80 s left  3 refused",
     ]

@@ -18,20 +18,20 @@ import pytest
 from retail_shop import ANNA, BEN, LANTERN, MUG, NAMES, at, buy, invoices, make_agreement, open_shop, until
 
 import retail.web
-from preterite.composition import Composed, Composer, Form, Page, State, Submission
+from preterite.composition import ComposedPage, Composer, Form, Page, State, Submission
 from preterite.testing import StartedSystem
 from retail.catalog.actions import list_products, rename
 from retail.catalog.parts import names_then
 from retail.catalog.reports import names
 from retail.finance.actions import NewPrice, keep_bulk_discount, keep_prices
-from retail.finance.desk import closing, new_agreement, new_price, new_tier
+from retail.finance.back_office import closing, new_agreement, new_price, new_tier
 from retail.sales.actions import Wanted, purchase
 from retail.system import catalog, finance, sales
 from retail.web import pages
 from retail.web.mail import invoice_mail
 
 PATIENT_SECONDS = 10.0
-NOBODY = UUID(int=404)
+UNKNOWN = UUID(int=404)
 
 
 @contextmanager
@@ -45,8 +45,8 @@ def composing(**options: Any) -> Generator[tuple[StartedSystem, Composer]]:
             yield shop, composer
 
 
-def compose(composer: Composer, page: Page, viewer: UUID = ANNA, **asked: Any) -> Composed:
-    """A page as somebody sees it."""
+def compose(composer: Composer, page: Page, viewer: UUID = ANNA, **asked: Any) -> ComposedPage:
+    """A page as one customer sees it."""
     customer = {"customer": viewer} if "customer" in page.takes else {}
     return composer.compose(page, viewer=viewer, **customer, **asked)
 
@@ -66,7 +66,7 @@ def test_an_invoice_makes_as_many_calls_as_it_has_parts_however_many_lines_it_ha
         composed = compose(composer, pages.invoice, invoice_id=invoice_of(shop))
 
     assert len(composed["invoice"].value.lines) == lines
-    assert composed["owed"].state is State.UNASKED, "nobody is blocked"
+    assert composed["owed"].state is State.NOT_CALLED, "no customer is blocked"
     assert composed.calls == len(pages.invoice.parts) - 1 == 5
 
 
@@ -104,7 +104,7 @@ def test_a_changed_price_changes_no_earlier_purchase_and_is_what_others_see_from
     assert (offer.list_pence, then.list_pence) == (500, 339)
 
 
-def test_a_price_is_that_of_who_looks() -> None:
+def test_a_price_is_that_of_the_viewer() -> None:
     with composing() as (shop, composer):
         make_agreement(shop, BEN, 8, "2011-01-01")
         anna = compose(composer, pages.product, ANNA, product=LANTERN)["prices"].row(LANTERN)
@@ -114,16 +114,16 @@ def test_a_price_is_that_of_who_looks() -> None:
     assert (ben.pence, ben.list_pence, ben.rule, ben.percent) == (312, 339, "agreement", 8)
 
 
-def test_what_belongs_to_somebody_else_is_not_there() -> None:
+def test_what_belongs_to_another_customer_is_not_found() -> None:
     with composing() as (shop, composer):
         buy(shop, "one")
         invoice = invoice_of(shop)
         foreign = compose(composer, pages.invoice, BEN, invoice_id=invoice)
         purchase_ = compose(composer, pages.purchase, BEN, purchase_id=uuid5(NAMES, "one"))
-        nowhere = compose(composer, pages.product, product=NOBODY)
+        nowhere = compose(composer, pages.product, product=UNKNOWN)
 
     assert (foreign.status, purchase_.status, nowhere.status) == (404, 404, 404)
-    assert foreign["names_then"].state is State.UNASKED
+    assert foreign["names_then"].state is State.NOT_CALLED
 
 
 def test_an_invoice_by_mail_has_the_same_slices_and_needs_no_http() -> None:
@@ -131,7 +131,7 @@ def test_an_invoice_by_mail_has_the_same_slices_and_needs_no_http() -> None:
         buy(shop, "one", quantity=48)
         invoice = invoice_of(shop)
         shown = compose(composer, pages.invoice, invoice_id=invoice)
-        again = asyncio.run(composer.composed(pages.invoice, viewer=ANNA, customer=ANNA, invoice_id=invoice))
+        again = asyncio.run(composer.compose_async(pages.invoice, viewer=ANNA, customer=ANNA, invoice_id=invoice))
         composer.stopped.add("catalog")
         without = invoice_mail(compose(composer, pages.invoice, invoice_id=invoice))
 
@@ -142,7 +142,7 @@ def test_an_invoice_by_mail_has_the_same_slices_and_needs_no_http() -> None:
     assert "Red Lantern" in mail
     assert "from 48 units, 5 % off" in mail
     assert mail.rstrip().endswith("£154.58")
-    assert "Product names are not available right now." in without
+    assert "Product names are unavailable." in without
     assert "£154.58" in without
 
 
@@ -152,7 +152,7 @@ def test_a_slow_part_delays_no_page_beyond_its_deadline() -> None:
     def slowly(**_: object) -> None:
         held.wait(30)
 
-    slow = replace(names_then, function=slowly, filled={})
+    slow = replace(names_then, function=slowly, injected={})
     page = Page(
         "slow invoice",
         takes=pages.invoice.takes,
@@ -193,7 +193,7 @@ def test_forms_of_finance_are_written_once_and_refuse_what_cannot_be_right() -> 
         }
         offer = compose(composer, pages.product, product=LANTERN)["prices"].row(LANTERN)
 
-    assert {name: list(one.invalid) for name, one in refused.items()} == {name: [name] for name in refused}
+    assert {name: list(one.errors) for name, one in refused.items()} == {name: [name] for name in refused}
     assert (offer.list_pence, offer.pence) == (420, 386)
     assert {one.component.name for one in (new_price, new_agreement, new_tier, closing)} == {"finance"}
 

@@ -16,11 +16,12 @@ from tempfile import mkdtemp
 import pytest
 import uvicorn
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from support import tiers
 
 from retail.web.__main__ import opened
 from retail.web.app import application
-from retail.web.opening import PEOPLE, prepare
-from retail.web.people import Person
+from retail.web.opening import PERSONAS, prepare
+from retail.web.personas import Persona
 from retail.web.shop import Shop
 
 EVERY = 12
@@ -42,7 +43,7 @@ PLAIN, AGREEMENT, BULK, OVERDUE, NEW = range(5)
 
 @cache
 def filled() -> Path:
-    """A folder with a shop that was filled, and that nobody works in."""
+    """A folder with a filled shop, which no test changes."""
     folder = Path(mkdtemp(prefix="preterite-shop-"))
     prepare(folder, every=EVERY)
     return folder
@@ -61,9 +62,9 @@ class Served:
     shop: Shop
     address: str
 
-    def person(self, number: int) -> Person:
+    def persona(self, number: int) -> Persona:
         """One of those one can be."""
-        return self.shop.people.people[number]
+        return self.shop.personas.all[number]
 
     def stop(self, component: str) -> None:
         """Stop a component."""
@@ -79,14 +80,14 @@ def served(folder: Path, *, optional_seconds: float = PATIENT_SECONDS) -> Genera
     """A fresh copy of the filled shop, served at a free port."""
     for file in filled().iterdir():
         shutil.copy(file, folder / file.name)
-    assert (folder / PEOPLE).exists()
+    assert (folder / PERSONAS).exists()
     with opened(folder, optional_seconds=optional_seconds) as shop:
         app = application(shop, "of this test")
         server = uvicorn.Server(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=1))
         # Of a socket that says that it is TCP's, small answers are not held back.
         listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         listening.bind(("127.0.0.1", 0))
-        # Whoever comes before the server is ready waits in line.
+        # Connections made before the server is ready wait in line.
         listening.listen()
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
         thread.start()
@@ -101,6 +102,7 @@ def served(folder: Path, *, optional_seconds: float = PATIENT_SECONDS) -> Genera
 @contextmanager
 def a_browser() -> Generator[Browser]:
     """Debian's Chromium, without a window. Tests that need it are skipped, with the reason, where there is none."""
+    tiers.slow_only(tiers.BROWSER)
     if not Path(CHROMIUM).exists():
         reason = f"there is no browser at {CHROMIUM}: scripts/browser install gets it from Debian's packages"
         if REQUIRED:
@@ -132,10 +134,10 @@ def a_visitor(browser: Browser, at: Served, **options: object) -> Generator[Page
     assert [said for said in complaints if "the server responded with a status of" not in said] == []
 
 
-def be(page: Page, person: Person) -> None:
-    """Be somebody."""
-    page.goto("/who")
-    page.get_by_role("button", name=person.name).click()
+def be(page: Page, persona: Persona) -> None:
+    """Act as this persona."""
+    page.goto("/personas")
+    page.get_by_role("button", name=persona.name).click()
     page.wait_for_url("**/")
 
 
@@ -147,7 +149,7 @@ def buy(page: Page, path: str, quantity: int = 1) -> None:
 
 
 def move_clock(page: Page, button: str) -> None:
-    """Move the clock at the desk."""
+    """Move the clock on the operations page."""
     page.goto("/office")
     page.get_by_role("button", name=button).click()
     page.wait_for_url("**/office")

@@ -58,19 +58,19 @@ def test_purchases_made_while_finance_does_not_run_are_invoiced_once_it_does(tmp
         assert len(shop.published(InvoiceIssued)) == 2
 
 
-def test_shipping_attached_at_the_end_ships_everything_and_nobody_else_notices(tmp_path: Path) -> None:
-    everybody_else = [catalog, marketing, sales, finance]
-    with open_some(tmp_path, everybody_else) as shop, shop.session(finance) as session:
+def test_shipping_attached_at_the_end_ships_everything_and_no_other_component_notices(tmp_path: Path) -> None:
+    the_others = [catalog, marketing, sales, finance]
+    with open_some(tmp_path, the_others) as shop, shop.session(finance) as session:
         keep_prices(session, [NewPrice(LANTERN, at("2010-12-01"), 339)])
     buy(tmp_path, "a", "b", "d")
-    with open_some(tmp_path, everybody_else) as shop:
+    with open_some(tmp_path, the_others) as shop:
         shop.settle()
-        before = {name: (one.counts.handled, one.numbered) for name, one in shop.look().items()}
-    with open_some(tmp_path, [*everybody_else, shipping], at("2011-03-12")) as shop:
+        before = {name: (one.counts.handled, one.numbered) for name, one in shop.status().items()}
+    with open_some(tmp_path, [*the_others, shipping], at("2011-03-12")) as shop:
         with shop.session(shipping) as session:
             keep_addresses(session, {ANNA: "United Kingdom", BEN: "France"})
         shop.settle()
-        after = {name: (one.counts.handled, one.numbered) for name, one in shop.look().items() if name != "shipping"}
+        after = {name: (one.counts.handled, one.numbered) for name, one in shop.status().items() if name != "shipping"}
         with shop.session(shipping) as session:
             assert shipments_by_country(session) == {"France": 1, "United Kingdom": 2}
         assert len(shop.published(ItemShipped)) == 3

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from preterite import Component, OpenSystem, System
-from preterite.history import Wanted, start
-from preterite.host import Host
-from preterite.letters import Person
+from preterite.hosting.host import Host
+from preterite.operations.dead_letters import Operator
+from preterite.operations.replays import Wanted, start
 from retail.demo import SAMPLE
 from retail.replay.lines import Line, read, reason_against
 from retail.replay.names import customer_id, line_id, product_id
@@ -90,7 +90,7 @@ def test_nothing_is_lost_or_doubled_and_each_customer_keeps_the_order(tmp_path: 
         publish(shop, sales, events[:half])
         shop.settle()
     after, sales = declare(late=True)
-    with after.open(databases=urls, log=log, create_tables=True) as shop, Host(shop):
+    with after.open(databases=urls, log=log, create_tables=True) as shop, Host(shop.runtime):
         publish(shop, sales, events[half : half + UNIT])
         shop.wait_settled()
         start_replay(shop)
@@ -115,4 +115,4 @@ def test_nothing_is_lost_or_doubled_and_each_customer_keeps_the_order(tmp_path: 
 def start_replay(shop: OpenSystem) -> None:
     store, subscriptions = shop.databases["finance"].store, shop.topology.subscriptions["finance"]
     with shop.connection(shop.components["finance"]) as connection:
-        start(store, connection, shop.log, subscriptions, Wanted(("mail",), rate=None), Person("ops", "", 0.0))
+        start(store, connection, shop.log, subscriptions, Wanted(("mail",), rate=None), Operator("ops", "", 0.0))

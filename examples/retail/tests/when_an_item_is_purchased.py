@@ -26,7 +26,7 @@ from sqlalchemy import select
 import retail
 from preterite.codecs import read_xml, write_xml
 from preterite.contracts import Checked
-from preterite.letters import Person, dead_letters, redrive
+from preterite.operations.dead_letters import Operator, dead_letters, redrive
 from retail.finance.actions import NewPrice, close_month, keep_prices
 from retail.finance.billing import net_pence
 from retail.finance.contracts import InvoiceIssued
@@ -140,7 +140,7 @@ def test_a_purchase_that_arrives_after_its_month_was_closed_goes_on_the_next_inv
         assert [(invoice.month, invoice.pence) for invoice in invoices(shop)] == [("2011-04", 339)]
 
 
-def test_a_product_without_a_price_waits_for_a_person_and_holds_up_only_its_customer() -> None:
+def test_a_product_without_a_price_waits_for_an_operator_and_holds_up_only_its_customer() -> None:
     with open_shop() as shop:
         buy(shop, "unknown", product=UUID(int=5))
         buy(shop, "behind")
@@ -151,16 +151,16 @@ def test_a_product_without_a_price_waits_for_a_person_and_holds_up_only_its_cust
             billed = list(session.scalars(select(BillableItem.customer_id)))
         store = shop.databases["finance"].store
         with shop.connection(finance) as connection:
-            letter = dead_letters(store, connection, 10)[0]
+            dead_letter = dead_letters(store, connection, 10)[0]
             with shop.session(finance) as session:
                 keep_prices(session, [NewPrice(UUID(int=5), at("2011-01-01"), 7)])
-            redrive(store, connection, [letter.id], Person("ben", "price added", 0.0))
+            redrive(store, connection, [dead_letter.id], Operator("ben", "price added", 0.0))
         shop.settle()
 
         assert billed == [BEN]
-        assert letter.failure is not None
-        assert letter.failure.error == "UnknownPrice"
-        assert letter.failure.place.startswith("billing.py:")
+        assert dead_letter.failure is not None
+        assert dead_letter.failure.error == "UnknownPrice"
+        assert dead_letter.failure.place.startswith("billing.py:")
         assert sorted(item.unit_pence for item in items(shop)) == [7, 339, 339]
 
 
@@ -212,8 +212,8 @@ def test_what_is_packed_cannot_be_cancelled_nor_what_was_never_purchased() -> No
         assert shop.published(PurchaseCancelled) == []
 
 
-def test_a_cancellation_that_is_heard_only_after_the_packing_waits_for_a_person() -> None:
-    """Nobody is asked, so this can happen: goods are on their way that nobody pays for. It is not passed over."""
+def test_a_cancellation_consumed_after_the_packing_waits_for_an_operator() -> None:
+    """Sales does not ask Shipping, so this can happen: the goods are sent, and are not billed. It is not skipped."""
     with open_shop() as shop:
         buy(shop, "one")
         until(shop, "2011-03-01T21:59Z")

@@ -39,13 +39,13 @@ def away(tmp_path_factory: pytest.TempPathFactory) -> Generator[Served]:
 def window(browser: Browser, away: Served) -> Generator[Window]:
     """A visitor who is overdue, so that every slot has something to show."""
     with a_visitor(browser, away) as found:
-        be(found, away.person(OVERDUE))
+        be(found, away.persona(OVERDUE))
         yield found
 
 
 def address_of(page: Page, at: Served) -> str:
     """Where the page is shown about something that there is."""
-    viewer = at.person(OVERDUE).customer_id
+    viewer = at.persona(OVERDUE).customer_id
     with at.shop.open.session(marketing) as session:
         product = most_popular(session, 1)[0][0]
     with at.shop.open.session(sales) as session:
@@ -126,33 +126,33 @@ def _heals(window: Window) -> None:
 def _hidden(page: Page, slot: str) -> bool:
     """Whether a slot is not asked where its giver is of the same owner, and so has no sentence of its own."""
     step = next(step for wave in plan(page) for step in wave if step.part.slot == slot)
-    givers = [page.slots[source].component for source in step.asks if source in page.slots]
+    givers = [page.slots[source].component for source in step.depends_on if source in page.slots]
     return page.slots[slot].component in givers
 
 
 def test_after_two_attempts_the_page_offers_a_button(away: Served, window: Window) -> None:
     away.stop("catalog")
     try:
-        window.goto("/happened")
+        window.goto("/timeline")
         expect(window.locator(".notice .button")).to_be_visible()
     finally:
         away.start("catalog")
     window.locator(".notice .button").click()
     expect(window.locator(".notice")).to_have_count(0)
-    expect(window).to_have_url(re.compile("/happened$"))
+    expect(window).to_have_url(re.compile("/timeline$"))
 
 
-def test_a_component_that_was_stopped_hears_everything_once_it_is_back(away: Served, window: Window) -> None:
+def test_a_stopped_component_consumes_everything_after_its_start(away: Served, window: Window) -> None:
     away.stop("finance")
     window.goto("/products?text=lunch+bag")
     path = window.locator("#found .card a").first.get_attribute("href") or ""
-    be(window, away.person(0))
+    be(window, away.persona(0))
     window.goto(path)
-    expect(window.locator("#offer .notice").first).to_contain_text("Prices cannot be told right now")
+    expect(window.locator("#offer .notice").first).to_contain_text("Prices are unavailable")
     window.get_by_role("button", name="Buy").click()
-    expect(window.get_by_role("heading", name="It is yours")).to_be_visible()
-    expect(window.locator("[data-heard=finance]")).to_have_attribute("data-state", "waits")
+    expect(window.get_by_role("heading", name="Thank you for your purchase")).to_be_visible()
+    expect(window.locator("[data-subscriber=finance]")).to_have_attribute("data-state", "pending")
     away.start("finance")
-    expect(window.locator("[data-heard=finance]")).to_have_attribute("data-state", "heard")
+    expect(window.locator("[data-subscriber=finance]")).to_have_attribute("data-state", "consumed")
     expect(window.locator("#bought [data-slot=billed]")).to_contain_text("at the end of the month")
-    be(window, away.person(OVERDUE))
+    be(window, away.persona(OVERDUE))

@@ -1,4 +1,4 @@
-"""Both flows of the domain, as people walk them: purchase to invoice, and overdue to blocked to paid."""
+"""Both flows of the domain in a browser: purchase to invoice, and overdue to blocked to paid."""
 
 from __future__ import annotations
 
@@ -30,21 +30,19 @@ def count(shop: Served) -> int:
         return purchase_count(session)
 
 
-def test_what_is_purchased_is_heard_billed_sent_and_invoiced_at_the_price_of_its_moment(
-    page: Page, shop: Served
-) -> None:
+def test_a_purchase_is_consumed_billed_sent_and_invoiced_at_the_price_of_its_moment(page: Page, shop: Served) -> None:
     path = first_popular(page)
     buy(page, path, quantity=2)
-    expect(page.get_by_role("heading", name="It is yours")).to_be_visible()
+    expect(page.get_by_role("heading", name="Thank you for your purchase")).to_be_visible()
     purchase_id = UUID(page.url.rpartition("/")[2])
     for component in ("finance", "shipping", "marketing"):
-        expect(page.locator(f"[data-heard={component}]")).to_have_attribute("data-state", "heard")
+        expect(page.locator(f"[data-subscriber={component}]")).to_have_attribute("data-state", "consumed")
     expect(page.locator("#bought [data-slot=billed]")).to_contain_text("2 ×")
     billed = page.locator("#bought [data-slot=billed]").inner_text().split(" ")[0]
 
     page.goto(f"/office/prices/{path.rpartition('/')[2]}")
     page.get_by_label("Price in pounds").fill("99.99")
-    page.get_by_role("button", name="Let it begin").click()
+    page.get_by_role("button", name="Save the price").click()
     page.goto(path)
     expect(page.locator("#offer .price")).to_have_text("£99.99")
 
@@ -61,7 +59,7 @@ def test_what_is_purchased_is_heard_billed_sent_and_invoiced_at_the_price_of_its
     assert events[purchase_id] == 2
 
 
-def test_who_does_not_pay_is_refused_without_anybody_being_asked_and_may_purchase_again_once_all_is_paid(
+def test_an_overdue_customer_is_refused_while_finance_is_away_and_may_purchase_again_once_all_is_paid(
     page: Page, shop: Served
 ) -> None:
     path = first_popular(page)
@@ -69,11 +67,11 @@ def test_who_does_not_pay_is_refused_without_anybody_being_asked_and_may_purchas
     move_clock(page, "To the end of the month")
     move_clock(page, "Past the due date")
     page.goto(path)
-    expect(page.get_by_text("You cannot purchase right now")).to_be_visible()
+    expect(page.get_by_text("You cannot purchase.")).to_be_visible()
     shop.stop("finance")
     before = count(shop)
     page.get_by_role("button", name="Buy").click()
-    expect(page.locator("#quantity-says")).to_contain_text("You have an invoice overdue")
+    expect(page.locator("#quantity-says")).to_contain_text("You have an overdue invoice")
     assert count(shop) == before
     shop.start("finance")
 
@@ -81,57 +79,57 @@ def test_who_does_not_pay_is_refused_without_anybody_being_asked_and_may_purchas
     for pay in range(page.get_by_role("button", name="Pay").count(), 0, -1):
         page.get_by_role("button", name="Pay").first.click()
         expect(page.get_by_role("button", name="Pay")).to_have_count(pay - 1)
-    expect(page.get_by_text("You cannot purchase right now")).to_have_count(0)
+    expect(page.get_by_text("You cannot purchase.")).to_have_count(0)
     buy(page, path)
-    expect(page.get_by_role("heading", name="It is yours")).to_be_visible()
-    assert shop.person(0).customer_id in {event.customer_id for event in shop.shop.open.published(InvoiceOverdue)}
+    expect(page.get_by_role("heading", name="Thank you for your purchase")).to_be_visible()
+    assert shop.persona(0).customer_id in {event.customer_id for event in shop.shop.open.published(InvoiceOverdue)}
 
 
-def test_somebody_who_is_overdue_sees_what_to_pay_on_every_page(page: Page, shop: Served) -> None:
-    be(page, shop.person(OVERDUE))
+def test_an_overdue_customer_sees_what_to_pay_on_every_page(page: Page, shop: Served) -> None:
+    be(page, shop.persona(OVERDUE))
     for path in ("/", "/products", "/invoices", "/tour"):
         page.goto(path)
-        expect(page.locator("[data-slot=owed]")).to_contain_text("are to be paid")
+        expect(page.locator("[data-slot=owed]")).to_contain_text("to pay")
     page.locator("[data-slot=owed] a").first.click()
     expect(page.get_by_role("heading", name=re.compile("Invoice for"))).to_be_visible()
 
 
-def test_prices_are_those_of_who_looks(page: Page, shop: Served) -> None:
+def test_prices_are_those_of_the_viewer(page: Page, shop: Served) -> None:
     path = first_popular(page)
     page.goto(path)
     plain = page.locator("#offer .price").inner_text()
-    be(page, shop.person(AGREEMENT))
+    be(page, shop.persona(AGREEMENT))
     page.goto(path)
     expect(page.locator("#offer")).to_contain_text("your agreement, 8 % off")
     assert page.locator("#offer s").inner_text().endswith(plain)
-    be(page, shop.person(BULK))
+    be(page, shop.persona(BULK))
     buy(page, path, quantity=48)
     expect(page.locator("#bought")).to_contain_text("from 48 units, 5 % off")
 
 
-def test_somebody_new_says_once_where_to_send_it(page: Page, shop: Served) -> None:
-    be(page, shop.person(NEW))
+def test_a_new_customer_enters_an_address_once(page: Page, shop: Served) -> None:
+    be(page, shop.persona(NEW))
     path = first_popular(page)
     page.goto("/purchases")
     expect(page.locator(".empty")).to_contain_text("You have not purchased anything yet")
     page.goto(path)
     page.get_by_label("To which country").fill("Iceland")
     page.get_by_role("button", name="Buy").click()
-    expect(page.get_by_role("heading", name="It is yours")).to_be_visible()
+    expect(page.get_by_role("heading", name="Thank you for your purchase")).to_be_visible()
     page.goto(path)
     expect(page.get_by_label("To which country")).to_have_count(0)
     page.goto("/office/packing")
     expect(page.locator("#packing tbody tr").first).to_contain_text("Iceland")
 
 
-def test_what_is_taken_back_is_neither_billed_nor_sent(page: Page) -> None:
+def test_a_cancelled_purchase_is_neither_billed_nor_sent(page: Page) -> None:
     buy(page, first_popular(page))
     page.goto("/purchases")
-    page.get_by_role("button", name="Take back").first.click()
-    expect(page.locator("#list tbody tr").first).to_contain_text("taken back 2 May 2011")
+    page.get_by_role("button", name="Cancel").first.click()
+    expect(page.locator("#list tbody tr").first).to_contain_text("cancelled 2 May 2011")
     move_clock(page, "To the end of the month")
     page.goto("/purchases")
-    expect(page.locator("#list tbody tr").first).to_contain_text("taken back 2 May 2011")
+    expect(page.locator("#list tbody tr").first).to_contain_text("cancelled 2 May 2011")
     page.goto("/office/months")
     expect(page.locator("#months")).to_contain_text("May 2011")
     page.goto("/invoices")
@@ -150,7 +148,7 @@ def test_what_cannot_be_right_is_refused_beside_its_field_and_what_was_written_s
     expect(page.get_by_label("How many")).to_have_value("a few")
     page.goto("/office/catalog/new")
     page.get_by_label("Price in pounds").fill("free")
-    page.get_by_role("button", name="List it").click()
+    page.get_by_role("button", name="List the product").click()
     expect(page.locator("#name-says")).to_contain_text("A name has from 1")
     expect(page.locator("#price-says")).to_contain_text("Write the price in pounds")
     assert count(shop) == before
@@ -163,10 +161,10 @@ def test_a_new_product_is_taken_apart_between_its_owners_and_completed_when_one_
     page.get_by_label("Name").fill("MOON LAMP")
     page.get_by_label("Price in pounds").fill("12.50")
     shop.stop("finance")
-    page.get_by_role("button", name="List it").click()
-    expect(page.get_by_role("alert")).to_contain_text("Finance could not note the price yet.")
+    page.get_by_role("button", name="List the product").click()
+    expect(page.get_by_role("alert")).to_contain_text("Finance has not saved the price yet.")
     shop.start("finance")
-    page.get_by_role("button", name="List it").click()
+    page.get_by_role("button", name="List the product").click()
     expect(page.get_by_role("heading", name="Moon Lamp")).to_be_visible()
     expect(page.locator("#known")).to_contain_text("£12.50")
     page.goto("/products?text=moon+lamp")
@@ -180,8 +178,8 @@ def test_a_renamed_product_keeps_its_name_on_issued_invoices(page: Page) -> None
     page.goto("/purchases")
     product = page.locator("#list tbody a").first.get_attribute("href") or ""
     page.goto(product.replace("/products/", "/office/catalog/"))
-    page.get_by_label("Name").fill("SOMETHING ELSE")
-    page.get_by_role("button", name="Call it so").click()
+    page.get_by_label("Name", exact=True).fill("SOMETHING ELSE")
+    page.get_by_role("button", name="Rename").click()
     expect(page.get_by_role("heading", name="Something Else")).to_be_visible()
     page.goto("/invoices")
     page.locator("#list a").first.click()
@@ -201,9 +199,9 @@ def test_an_invoice_is_printed_without_what_belongs_to_the_screen(page: Page) ->
 def test_a_withdrawn_product_stays_but_is_not_sold(page: Page) -> None:
     path = first_popular(page)
     page.goto(path.replace("/products/", "/office/catalog/"))
-    page.get_by_role("button", name="Withdraw it").click()
+    page.get_by_role("button", name="Withdraw").click()
     page.goto(path)
-    expect(page.get_by_text("Not offered any more since 2 May 2011")).to_be_visible()
+    expect(page.get_by_text("Withdrawn on 2 May 2011")).to_be_visible()
     expect(page.get_by_role("button", name="Buy")).to_have_count(0)
 
 
@@ -225,21 +223,21 @@ def test_everything_works_without_javascript(browser: Browser, shop: Served) -> 
         page.get_by_role("button", name="Search").click()
         page.locator("#found .card a").first.click()
         page.get_by_role("button", name="Buy").click()
-        expect(page.get_by_role("heading", name="It is yours")).to_be_visible()
+        expect(page.get_by_role("heading", name="Thank you for your purchase")).to_be_visible()
         page.goto("/invoices")
         page.get_by_role("button", name="Pay").first.click()
         expect(page.locator("#list tbody tr").first).to_contain_text("paid")
 
 
-def test_the_page_of_what_happened_follows_by_itself(page: Page, shop: Served) -> None:
-    page.goto("/happened")
+def test_the_timeline_updates_without_a_reload(page: Page, shop: Served) -> None:
+    page.goto("/timeline")
     before = page.locator("[data-event]").count()
     assert before > 0
     first = page.locator("[data-event]").first.inner_text()
     shop.shop.customer.purchase_one()
     expect(page.locator("[data-event]").first).not_to_have_text(first)
     shown = page.locator("[data-event=ItemPurchased]").first
-    expect(shown.locator("[data-heard=finance]")).to_have_attribute("data-state", "heard")
+    expect(shown.locator("[data-subscriber=finance]")).to_have_attribute("data-state", "consumed")
     assert shown.locator("th").all_inner_texts() == [
         "product_id",
         "customer_id",
@@ -275,7 +273,7 @@ def test_a_form_of_another_site_or_without_its_token_changes_nothing(
 
 
 @pytest.mark.parametrize("path", ["/nowhere", "/products/nonsense", "/purchases/nonsense", "/office/catalog/nonsense"])
-def test_an_address_of_nothing_is_said_so_on_a_page(shop: Served, path: str) -> None:
+def test_an_unknown_address_shows_a_page_that_says_so(shop: Served, path: str) -> None:
     with pytest.raises(urllib.error.HTTPError) as refused:
         urllib.request.urlopen(shop.address + path, timeout=10)
     with refused.value:

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import gzip
+import os
+import re
+import signal
 import subprocess
 import sys
+from itertools import islice
 from pathlib import Path
+
+from retail.demo import SAMPLE
 
 HEADER = "invoice,stock_code,description,quantity,purchased_at,unit_price,customer,country\n"
 LINES = """\
@@ -39,6 +46,27 @@ def test_marketing_may_join_at_the_end(tmp_path: Path) -> None:
     done = run(tmp_path, HEADER + LINES, "--late", "marketing")
 
     assert done.stdout.splitlines()[-1] == "totals: agree", done.stderr
+
+
+def test_an_interrupt_ends_the_replay_early_with_totals_that_agree(tmp_path: Path) -> None:
+    """The whole group gets it, as on a terminal; the rest of the file is replayed by --resume."""
+    file = tmp_path / "lines.csv"
+    with gzip.open(SAMPLE, "rt", encoding="utf-8") as sample:
+        file.write_text("".join(islice(sample, 2001)))
+    command = [sys.executable, "-m", "retail.demo", "--lines", str(file), "--folder", str(tmp_path / "retail")]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path, start_new_session=True
+    )
+    assert process.stderr is not None
+    shown = next(line for line in process.stderr if line.startswith("replay "))
+    os.killpg(process.pid, signal.SIGINT)
+    out, err = process.communicate()
+
+    assert "/ 2,000 lines" in shown
+    assert process.returncode == 130, out + err
+    done = re.findall(r"interrupted after ([\d,]+) of 2,000 lines", out)
+    assert 0 < int(done[0].replace(",", "")) < 2000
+    assert out.splitlines()[-1] == "totals: agree", out
 
 
 def test_a_file_of_other_columns_is_one_sentence_and_exit_code_3(tmp_path: Path) -> None:

@@ -1,29 +1,36 @@
-"""Checks of the whole partition: code, SQL, declarations, rights, events, and what ran. Needs `preterite[check]`."""
+"""Checks of the partition: code, SQL, events, contracts, rights, and what runs. Needs `preterite[check]`."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
 
-from preterite.checks.code import check_code, read_code
+from preterite.checks.code.codebase import read_codebase
+from preterite.checks.code.imports import check_imports
 from preterite.checks.contracts import check_contracts
-from preterite.checks.data import check_data
 from preterite.checks.events import check_events
 from preterite.checks.findings import Finding, in_order
 from preterite.checks.partition import Partition
+from preterite.checks.sql.access import check_table_access
+from preterite.checks.sql.databases import check_databases
 from preterite.system import System
 
 __all__ = ["Finding", "check"]
 
 
 def check(system: System, urls: Mapping[str, str], contracts: Path | None = None) -> list[Finding]:
-    """Everything that can be seen without running anything; opens nothing.
+    """Check everything that needs no running system; opens no database.
 
-    `urls` say where databases are, `contracts` is the file that events are locked in, if they are.
+    `urls` are the components' databases, `contracts` is the path of `contracts.lock`.
     """
     partition = Partition(system, urls)
-    code = read_code(partition)
-    found = [*check_code(partition, code), *check_data(partition, code), *check_events(partition)]
+    codebase = read_codebase(partition)
+    found = [
+        *check_imports(partition, codebase),
+        *check_table_access(partition, codebase),
+        *check_databases(partition),
+        *check_events(partition),
+    ]
     if contracts is not None and contracts.exists():
         found += check_contracts(partition, contracts)
     return in_order(found)

@@ -1,4 +1,4 @@
-"""Rules about contracts: what has changed since it was locked, where somebody could not read it."""
+"""Rules about contracts: incompatible changes since `contracts.lock` was written."""
 
 from __future__ import annotations
 
@@ -11,16 +11,15 @@ from preterite.evolution.lock import Change, changes, load
 
 
 def check_contracts(partition: Partition, file: Path) -> Iterator[Finding]:
-    """A finding for each fault of each change."""
+    """A finding for each incompatibility of each change."""
     locked = load(file)
     if locked.system != partition.system.name:
         return
     for change in changes(partition.system, locked):
         component, place = _owner(partition, change, file)
-        faults = [*change.faults, *(fault for verdict in change.verdicts for _, fault in verdict.faults)]
-        for fault in faults:
-            what = f"{change.name}.{fault.field}" if fault.field else change.name
-            yield Finding(fault.rule, component, what, "change", f"{change.name}: {fault.sentence}", place)
+        for one in change.all_problems:
+            what = f"{change.name}.{one.field}" if one.field else change.name
+            yield Finding(one.rule, component, what, "change", f"{change.name}: {one.message}", place)
 
 
 def _owner(partition: Partition, change: Change, file: Path) -> tuple[str, Place]:

@@ -1,4 +1,4 @@
-"""Rules about events: what they are called, what they carry, who says and hears them."""
+"""Rules about events: their names, their fields, their publishers and subscribers."""
 
 from __future__ import annotations
 
@@ -11,18 +11,13 @@ from uuid import UUID
 
 from preterite.checks.findings import Finding, place_of
 from preterite.checks.partition import Partition
-from preterite.checks.words import says_what_happened, suggestion
+from preterite.checks.past_tense import is_past_tense, suggestion
+from preterite.checks.personal import is_personal
 from preterite.component import Component
-from preterite.contracts import Event, Fact
+from preterite.contracts import Event, Justified
 
 _IDENTIFIER = re.compile(r"(^|_)(id|ids|uuid|identifier|identifiers)$")
 _NUMBER = re.compile(r"(^|_)(number|numbers|no|nr|code|sku|isbn|ean|vin|slug|reference)$")
-_PERSONAL = re.compile(
-    r"(^|_)(e?_?mail|email_address|phone|telephone|mobile|fax|first_name|last_name|surname|given_name|full_name|family_name|"
-    r"customer_name|user_name|username|nickname|street|address|postal_code|post_code|postcode|zip|zip_code|birth_?date|"
-    r"birthday|date_of_birth|born_at|age|gender|iban|bic|card_number|credit_card|passport|ssn|social_security|tax_id|"
-    r"national_id|ip|ip_address|user_agent|latitude|longitude|location|password|photo)$"
-)
 _MANY = (list, tuple, set, frozenset, Sequence)
 _SHAPES = (
     (re.compile(r"[^@\s]+@[^@\s]+\.[a-z]{2,}", re.IGNORECASE), "an e-mail address"),
@@ -32,39 +27,41 @@ _SHAPES = (
 )
 _DATE = re.compile(r"(?:19|20)\d\d[-/.]?(?:0[1-9]|1[0-2])[-/.]?(?:0[1-9]|[12]\d|3[01])")
 OBSERVED_MIN = 5
-"""How many different values it takes to see a sequence or a prefix."""
+"""How many different values are needed to detect a sequence or a prefix."""
 COUNTING_SPREAD = 10
-"""So many times as many numbers as there are values may lie between the least and the greatest of those that count."""
+"""Values are consecutive numbers if their range is less than this many times their count."""
 
 
 def check_events(partition: Partition) -> Iterator[Finding]:
-    """All findings about events, as they are declared."""
-    heard = {handler.message_type for one in partition.system.components for handler in one.handlers}
+    """All findings about the declarations of events."""
+    handled = {handler.message_type for one in partition.system.components for handler in one.handlers}
     published = {event for one in partition.system.components for event in one.publishes}
     for component in partition.system.components:
         for event in component.publishes:
             yield from _declared(component, event)
-            if event not in heard:
-                sentence = f"Nobody hears {event.__name__} of {component.name}."
-                yield _finding("event-unheard", component, event, "", sentence)
+            if event not in handled:
+                message = f"No component subscribes to {event.__name__} of {component.name}."
+                yield _finding("event-without-subscriber", component, event, "", message)
         for handler in component.handlers:
             if issubclass(handler.message_type, Event) and handler.message_type not in published:
                 what = handler.message_type.__name__
-                sentence = f"{component.name}'s {handler.name} handles {what}, which no component publishes."
+                message = (
+                    f"The handler {handler.name} of {component.name} handles {what}, which no component publishes."
+                )
                 place = place_of(handler.function)
-                yield Finding("event-unpublished", component.name, what, handler.name, sentence, place)
+                yield Finding("event-without-publisher", component.name, what, handler.name, message, place)
 
 
 def _declared(component: Component, event: type[Event]) -> Iterator[Finding]:
     name = event.__name__
-    if not says_what_happened(name):
-        sentence = f"{name} does not say what has happened; {suggestion(name)} would."
-        yield _finding("event-not-past", component, event, "", sentence)
+    if not is_past_tense(name):
+        message = f"{name} is not in the past tense; {suggestion(name)} would be."
+        yield _finding("event-not-past-tense", component, event, "", message)
     if event.__contract__.key is None:
-        yield _finding("event-without-key", component, event, "", f"{name} has no key; nothing orders it.")
+        yield _finding("event-without-key", component, event, "", f"{name} has no key, so that no order is kept.")
     if event.__mro__[1] is not Event:
-        sentence = f"{name} inherits from {event.__mro__[1].__name__}."
-        yield _finding("event-inherits", component, event, "", sentence)
+        message = f"{name} inherits from {event.__mro__[1].__name__}."
+        yield _finding("event-inherits", component, event, "", message)
     for field, hint in get_type_hints(event, include_extras=True).items():
         if field in event.__struct_fields__:
             yield from _field(component, event, field, hint)
@@ -72,44 +69,44 @@ def _declared(component: Component, event: type[Event]) -> Iterator[Finding]:
 
 def _field(component: Component, event: type[Event], field: str, hint: Any) -> Iterator[Finding]:
     name = f"{event.__name__}.{field}"
-    if _PERSONAL.search(field):
-        yield _finding("personal-data", component, event, field, f"{name} is personal data by its name.")
+    bare = _bare(hint)
+    if is_personal(field, UUID if _is_opaque(bare) else bare):
+        yield _finding("personal-data", component, event, field, f"{name} is personal data, judging by its name.")
         return
     if _has_reason(hint):
         return
-    bare = _bare(hint)
     if bare in (UUID, datetime) or _is_opaque(bare) or (bare is str and _IDENTIFIER.search(field)):
         return
     if _IDENTIFIER.search(field) or (_NUMBER.search(field) and bare in (str, int)):
-        sentence = f"{name} is an identifier of type {_shown(bare)}: it will be read as more than that; UUID is not."
-        yield _finding("identifier-has-meaning", component, event, field, sentence)
+        message = f"{name} is an identifier of type {_type_name(bare)}, which can carry meaning; a UUID cannot."
+        yield _finding("identifier-has-meaning", component, event, field, message)
         return
-    sentence = f"{name} is {_shown(bare)}, neither an identifier nor an instant, and says no reason."
-    yield _finding("event-carries", component, event, field, sentence)
+    message = f"{name} is {_type_name(bare)}, neither an identifier nor an instant, and states no reason."
+    yield _finding("event-carries-data", component, event, field, message)
 
 
-def observed(component: str, event: str, field: str, values: Sequence[object]) -> Iterator[Finding]:
-    """Findings about the values of a field that were seen in events."""
+def check_values(component: str, event: str, field: str, values: Sequence[object]) -> Iterator[Finding]:
+    """Findings about values of a field in published events."""
     texts = [str(value) for value in dict.fromkeys(values) if value is not None]
     for shape, what in _SHAPES:
         if any(shape.fullmatch(text) for text in texts):
-            sentence = f"{event}.{field} was seen to hold {what}."
-            yield Finding("personal-data", component, f"{event}.{field}", "observed", sentence)
+            message = f"{event}.{field} contained {what}."
+            yield Finding("personal-data", component, f"{event}.{field}", "observed", message)
             return
     meaning = meaning_of(texts) if _IDENTIFIER.search(field) or _NUMBER.search(field) else None
     if meaning is not None:
-        sentence = f"{event}.{field} was seen to hold {meaning}."
-        yield Finding("identifier-has-meaning", component, f"{event}.{field}", "observed", sentence)
+        message = f"{event}.{field} contained {meaning}."
+        yield Finding("identifier-has-meaning", component, f"{event}.{field}", "observed", message)
 
 
 def meaning_of(texts: Sequence[str]) -> str | None:
-    """What can be read out of identifiers: numbers that count, dates, a prefix; nothing where they mean nothing."""
+    """The meaning that identifiers carry: consecutive numbers, dates or a prefix; None if they carry none."""
     if len(texts) < OBSERVED_MIN or all(_is_uuid(text) for text in texts):
         return None
     ends = [re.search(r"\d{1,18}$", text) for text in texts]
     numbers = sorted(int(end[0]) for end in ends if end is not None)
     if len(numbers) == len(texts) and numbers[-1] - numbers[0] < COUNTING_SPREAD * len(numbers):
-        return "numbers that count"
+        return "consecutive numbers"
     if all(_DATE.search(text) for text in texts):
         return "dates"
     prefix = texts[0]
@@ -129,11 +126,11 @@ def _is_uuid(text: str) -> bool:
 
 
 def _has_reason(hint: Any) -> bool:
-    return get_origin(hint) is Annotated and any(isinstance(note, Fact) for note in get_args(hint)[1:])
+    return get_origin(hint) is Annotated and any(isinstance(note, Justified) for note in get_args(hint)[1:])
 
 
 def _bare(hint: Any) -> Any:
-    """The type without notes, without None, and of several of a kind the one."""
+    """The type without annotations and None; of a collection, the type of its items."""
     if get_origin(hint) is Annotated:
         return _bare(get_args(hint)[0])
     if get_origin(hint) in (Union, types.UnionType):
@@ -146,15 +143,15 @@ def _bare(hint: Any) -> Any:
 
 
 def _is_opaque(bare: Any) -> bool:
-    """A string type of its own that stands for an identifier: NewType("CustomerId", str)."""
+    """Whether it is a distinct string type for an identifier: NewType("CustomerId", str)."""
     return isinstance(bare, NewType) and bare.__supertype__ in (str, UUID)
 
 
-def _shown(bare: Any) -> str:
+def _type_name(bare: Any) -> str:
     return bare.__name__ if isinstance(bare, type) else str(bare).replace("typing.", "")
 
 
-def _finding(rule: str, component: Component, event: type[Event], field: str, sentence: str) -> Finding:
+def _finding(rule: str, component: Component, event: type[Event], field: str, message: str) -> Finding:
     what = event.__name__ if not field else f"{event.__name__}.{field}"
-    operation = {"event-not-past": "name", "event-unheard": "publish"}.get(rule, "declare")
-    return Finding(rule, component.name, what, operation, sentence, place_of(event, field))
+    operation = {"event-not-past-tense": "name", "event-without-subscriber": "publish"}.get(rule, "declare")
+    return Finding(rule, component.name, what, operation, message, place_of(event, field))

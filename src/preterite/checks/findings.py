@@ -1,4 +1,4 @@
-"""What a check has found: which rule, by whom, about what, and where one can click on it."""
+"""Findings of a check: the rule, the component, the object, and the place in the source."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from preterite.checks.rules import RULES, Rule
 
 
 class Place(NamedTuple):
-    """A line of a file; no line where the whole file, or something outside of files, is meant."""
+    """A line of a file; without a line, the whole file; without a file, nowhere in the source."""
 
     file: Path | None = None
     line: int | None = None
 
-    def seen_from(self, root: Path) -> str:
-        """The file, seen from a folder; empty where there is none."""
+    def relative_to(self, root: Path) -> str:
+        """The file, relative to a folder if it is inside; empty without a file."""
         if self.file is None:
             return ""
         return (self.file.relative_to(root) if self.file.is_relative_to(root) else self.file).as_posix()
 
-    def shown(self, root: Path) -> str:
-        """File and line, as editors and terminals make them clickable."""
-        return self.seen_from(root) if self.line is None else f"{self.seen_from(root)}:{self.line}"
+    def link(self, root: Path) -> str:
+        """File and line in the form that editors and terminals make clickable."""
+        return self.relative_to(root) if self.line is None else f"{self.relative_to(root)}:{self.line}"
 
 
 NOWHERE = Place()
@@ -34,37 +34,37 @@ NOWHERE = Place()
 
 @dataclass(frozen=True)
 class Finding:
-    """One crossing of a boundary. Its key says what crosses, never where, so that moving code changes nothing."""
+    """One violation of a rule. Its key names what violates it, without file and line, so that moved code keeps it."""
 
     rule: str
     component: str
     object: str
     operation: str
-    sentence: str
+    message: str
     place: Place = NOWHERE
 
     @property
     def key(self) -> str:
-        """The same for the same crossing, wherever it is written."""
+        """The identity of the violation, independent of its place."""
         return f"{self.rule}:{self.component}:{self.object}:{self.operation}"
 
     @property
-    def about(self) -> Rule:
-        """The rule that it breaks."""
+    def definition(self) -> Rule:
+        """The rule that is violated."""
         return RULES[self.rule]
 
 
 def in_order(found: Iterable[Finding]) -> list[Finding]:
-    """By place and rule; the same finding at the same place once."""
-    unique = {(one.key, one.place, one.sentence): one for one in found}
+    """Sorted by place and rule, without duplicates."""
+    unique = {(one.key, one.place, one.message): one for one in found}
     return sorted(
         unique.values(),
-        key=lambda one: (str(one.place.file or ""), one.place.line or 0, one.rule, one.object, one.sentence),
+        key=lambda one: (str(one.place.file or ""), one.place.line or 0, one.rule, one.object, one.message),
     )
 
 
 def place_of(what: Any, field: str = "") -> Place:
-    """Where a class or function is written; the line of a field, if one is meant."""
+    """Where a class or function is defined; the line of one of its fields, if `field` is given."""
     try:
         lines, first = inspect.getsourcelines(what)
         file = inspect.getsourcefile(what)

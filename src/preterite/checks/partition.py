@@ -1,4 +1,4 @@
-"""The partition as it is declared: whose module, whose contract, whose table."""
+"""The partition as declared: which component owns which modules, contracts and tables."""
 
 from __future__ import annotations
 
@@ -8,23 +8,26 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from preterite.checks.findings import Place
-from preterite.checks.schema import Schema, declared
-from preterite.checks.sql import Dialect, Name
+from preterite.checks.sql.schema import Schema, declared
+from preterite.checks.sql.tables import Dialect, TableName
 from preterite.component import Component
 from preterite.system import System
 
 OWN_SCHEMAS = ("preterite", "preterite_log", "pg_catalog", "information_schema", "pg_temp", "temp")
+DEFAULT_SCHEMA = "public"
+"""The schema of tables on PostgreSQL that are declared without one."""
 OWN_PREFIXES = ("preterite_", "sqlite_", "pg_")
 
 
 @dataclass(frozen=True)
-class Territory:
-    """What belongs to one component: its modules, those that others may import, its tables."""
+class Ownership:
+    """What one component owns: its package, the modules that others may import, its tables."""
 
     component: Component
-    home: str | None
-    """The package that holds its code; nothing where it cannot be told from another's."""
+    package: str | None
+    """The package or module that contains its code; None if another component is declared in the same module."""
     contracts: frozenset[str]
+    """The modules that define its events, which others may import."""
     schema: Schema
     dialect: Dialect
     place: Place
@@ -34,30 +37,34 @@ class Territory:
         """The component's name."""
         return self.component.name
 
-    def holds(self, module: str) -> bool:
+    def contains(self, module: str) -> bool:
         """Whether a module is part of its code."""
-        return self.home is not None and (module == self.home or module.startswith(f"{self.home}."))
+        return self.package is not None and f"{module}.".startswith(f"{self.package}.")
 
-    def owns(self, name: Name) -> bool:
-        """Whether a table, as a statement names it, is one of its own."""
+    def owns(self, name: TableName) -> bool:
+        """Whether a table, as a statement names it, is one of its tables."""
         return any(
             own.table == name.table
-            and (name.schema is None or own.schema == name.schema or (own.schema is None and name.schema == self.name))
+            and (
+                name.schema is None
+                or (own.schema or DEFAULT_SCHEMA) == name.schema
+                or (own.schema is None and name.schema == self.name)
+            )
             for own in self.schema.tables
         )
 
 
 class Partition:
-    """All territories of a system."""
+    """What each component of a system owns."""
 
     def __init__(self, system: System, urls: Mapping[str, str]) -> None:
         self.system = system
         self.urls = urls
-        homes = homes_of(system.components)
-        self.territories = [
-            Territory(
+        packages = packages_of(system.components)
+        self.ownerships = [
+            Ownership(
                 one,
-                homes[one.name],
+                packages[one.name],
                 frozenset(event.__module__ for event in one.publishes),
                 declared(one.tables, dialect_of(urls.get(one.name, ""))),
                 dialect_of(urls.get(one.name, "")),
@@ -66,45 +73,50 @@ class Partition:
             for one in system.components
         ]
 
-    def territory(self, component: str) -> Territory:
-        """Of this component."""
-        return next(one for one in self.territories if one.name == component)
+    def ownership(self, component: str) -> Ownership:
+        """What a component owns."""
+        return next(one for one in self.ownerships if one.name == component)
 
-    def of_module(self, module: str) -> Territory | None:
-        """Whose code a module is."""
-        return next((one for one in self.territories if one.holds(module)), None)
+    def of_module(self, module: str) -> Ownership | None:
+        """The component that a module belongs to; None for a shared module."""
+        return next((one for one in self.ownerships if one.contains(module)), None)
 
     def is_contract(self, module: str) -> bool:
-        """Whether others may import it."""
-        return any(module in one.contracts for one in self.territories)
+        """Whether other components may import a module."""
+        return any(module in one.contracts for one in self.ownerships)
 
-    def owner(self, name: Name, by: Territory, path: Iterable[str] = ()) -> Territory | None:
-        """Whose table it is, as `by` names it: the one's own comes first, then whoever has declared it."""
+    def owner(self, name: TableName, by: Ownership, path: Iterable[str] = ()) -> Ownership | None:
+        """The owner of a table as `by` names it: `by` if it declares the name, otherwise the first other that does."""
         if name.schema is None:
             for schema in path:
-                found = self._owner(Name(name.table, schema), by)
+                found = self._owner(TableName(name.table, schema), by)
                 if found is not None:
                     return found
         return self._owner(name, by)
 
-    def _owner(self, name: Name, by: Territory) -> Territory | None:
+    def _owner(self, name: TableName, by: Ownership) -> Ownership | None:
         if by.owns(name):
             return by
-        return next((one for one in self.territories if one.owns(name)), None)
+        found = next((one for one in self.ownerships if one.owns(name)), None)
+        if found is None and name.schema is not None and by.dialect == "sqlite":
+            # Any name may stand before a table of an attached file; none stands before a component's own.
+            attached = TableName(name.table)
+            found = next((one for one in self.ownerships if one is not by and one.owns(attached)), None)
+        return found
 
 
-def is_nobodys(name: Name) -> bool:
-    """Whether a table belongs to the database or to this package, not to a component."""
+def is_infrastructure(name: TableName) -> bool:
+    """Whether a table belongs to the database server or to Preterite, not to a component."""
     return (name.schema or "") in OWN_SCHEMAS or name.table.startswith(OWN_PREFIXES)
 
 
 def dialect_of(url: str) -> Dialect:
-    """The words of a database."""
+    """The SQL dialect of a database."""
     return "postgres" if url.startswith("postgres") else "sqlite"
 
 
-def homes_of(components: Iterable[Component]) -> dict[str, str | None]:
-    """The package of each component: that of the module that declares it, or the module, where packages are shared."""
+def packages_of(components: Iterable[Component]) -> dict[str, str | None]:
+    """The package of each component: the one that declares it, or its module if the package has several components."""
     modules = {one.name: one.module for one in components}
     packages = {name: _package(module) for name, module in modules.items()}
 
@@ -114,13 +126,13 @@ def homes_of(components: Iterable[Component]) -> dict[str, str | None]:
             for other_name, other in places.items()
         )
 
-    homes: dict[str, str | None] = {}
+    found: dict[str, str | None] = {}
     for name, package in packages.items():
         if alone(package, name, {other: modules[other] for other in modules}):
-            homes[name] = package
+            found[name] = package
         else:
-            homes[name] = modules[name] if alone(modules[name], name, modules) else None
-    return homes
+            found[name] = modules[name] if alone(modules[name], name, modules) else None
+    return found
 
 
 def _package(module: str | None) -> str | None:

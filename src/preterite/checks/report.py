@@ -1,4 +1,4 @@
-"""Findings as people and programs want them: in full, one line each, JSON, SARIF, for GitHub's log."""
+"""The output formats of findings: full, concise, JSON, SARIF and GitHub's workflow commands."""
 
 from __future__ import annotations
 
@@ -13,52 +13,53 @@ from preterite.checks.findings import Finding
 from preterite.checks.rules import RULES, Rule
 
 WIDTH = 100
+"""Columns of a printed finding."""
 _SARIF_SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 _GITHUB = {"error": "error", "warning": "warning", "note": "notice"}
 
 
 def full(found: Sequence[Finding], root: Path) -> str:
-    """Each with its place, why it matters, and what to do instead; the explanation of a rule comes once."""
+    """Each finding with its place and key; the explanation of a rule is printed once."""
     parts: list[str] = []
-    told: set[str] = set()
+    explained_rules: set[str] = set()
     for one in found:
-        place = one.place.shown(root)
-        parts.append(f"{f'{place}: ' if place else ''}{one.about.severity}[{one.rule}] {one.sentence}")
+        place = one.place.link(root)
+        parts.append(f"{f'{place}: ' if place else ''}{one.definition.severity}[{one.rule}] {one.message}")
         parts.append(f"    {one.key}")
-        if one.rule not in told:
-            told.add(one.rule)
-            parts.append(_indented(f"Why: {one.about.why}"))
-            parts.append(_indented(f"Instead: {one.about.instead}"))
+        if one.rule not in explained_rules:
+            explained_rules.add(one.rule)
+            parts.append(_indented(f"Why: {one.definition.why}"))
+            parts.append(_indented(f"Instead: {one.definition.instead}"))
         parts.append("")
     return "\n".join(parts)
 
 
 def concise(found: Sequence[Finding], root: Path) -> str:
-    """A line each."""
+    """One line for each finding."""
     return "\n".join(
-        f"{one.place.shown(root) or '-'}: {one.about.severity}[{one.rule}] {one.sentence}" for one in found
+        f"{one.place.link(root) or '-'}: {one.definition.severity}[{one.rule}] {one.message}" for one in found
     )
 
 
 def as_json(found: Sequence[Finding], root: Path) -> str:
-    """One document."""
+    """One JSON document."""
     return json.dumps([_document(one, root) for one in found], indent=2, ensure_ascii=False)
 
 
 def sarif(found: Sequence[Finding], root: Path) -> str:
-    """SARIF 2.1.0, as code hosts show it beside the lines."""
+    """SARIF 2.1.0, which code hosts display beside the source."""
     rules = sorted({one.rule for one in found})
     results: list[dict[str, Any]] = []
     for one in found:
         result: dict[str, Any] = {
             "ruleId": one.rule,
             "ruleIndex": rules.index(one.rule),
-            "level": one.about.severity,
-            "message": {"text": one.sentence},
+            "level": one.definition.severity,
+            "message": {"text": one.message},
             "partialFingerprints": {"key": one.key},
         }
         if one.place.file is not None:
-            where: dict[str, Any] = {"artifactLocation": {"uri": one.place.seen_from(root)}}
+            where: dict[str, Any] = {"artifactLocation": {"uri": one.place.relative_to(root)}}
             if one.place.line is not None:
                 where["region"] = {"startLine": one.place.line}
             result["locations"] = [{"physicalLocation": where}]
@@ -69,13 +70,13 @@ def sarif(found: Sequence[Finding], root: Path) -> str:
 
 
 def github(found: Sequence[Finding], root: Path) -> str:
-    """Commands in the log of GitHub's runner, which shows them at the lines."""
+    """GitHub's workflow commands, which are displayed beside the source."""
     lines: list[str] = []
     for one in found:
-        where = "" if one.place.file is None else f" file={one.place.seen_from(root)}"
+        where = "" if one.place.file is None else f" file={one.place.relative_to(root)}"
         line = "" if one.place.line is None else f",line={one.place.line}"
         title = f"{',' if where else ' '}title={one.rule}"
-        lines.append(f"::{_GITHUB[one.about.severity]}{where}{line}{title}::{_escaped(one.sentence)}")
+        lines.append(f"::{_GITHUB[one.definition.severity]}{where}{line}{title}::{_escaped(one.message)}")
     return "\n".join(lines)
 
 
@@ -88,39 +89,39 @@ FORMATS: Mapping[str, Callable[[Sequence[Finding], Path], str]] = {
 }
 
 
-def summary(found: Sequence[Finding], accepted: Sequence[Finding]) -> str:
-    """One sentence about all of it."""
-    counts = Counter(one.about.severity for one in found)
-    said = [
+def summary(found: Sequence[Finding], known: Sequence[Finding]) -> str:
+    """The number of findings by severity, and of those in the baseline."""
+    counts = Counter(one.definition.severity for one in found)
+    texts = [
         f"{counts[severity]} {severity}{'s' if counts[severity] != 1 else ''}"
         for severity in ("error", "warning", "note")
         if counts[severity]
     ]
-    also = f", {len({one.key for one in accepted})} accepted" if accepted else ""
-    return f"{', '.join(said) or 'no crossing'}{also}"
+    also = f", {len({one.key for one in known})} in the baseline" if known else ""
+    return f"{', '.join(texts) or 'no violations'}{also}"
 
 
 def explained(rule: Rule) -> str:
-    """All that is known about a rule."""
-    said = (rule.says, f"Why: {rule.why}", f"Instead: {rule.instead}")
-    parts = [f"{rule.id} ({rule.level}, {rule.severity})", *(f"\n{_indented(text, 0)}" for text in said)]
+    """The whole text of a rule."""
+    texts = (rule.summary, f"Why: {rule.why}", f"Instead: {rule.instead}")
+    parts = [f"{rule.id} ({rule.level}, {rule.severity})", *(f"\n{_indented(text, 0)}" for text in texts)]
     if rule.bad:
-        parts += ["", f"    not:  {rule.bad}"]
+        parts += ["", f"    bad:   {rule.bad}"]
     if rule.good:
-        parts += [f"    but:  {rule.good}"]
+        parts += [f"    good:  {rule.good}"]
     return "\n".join(parts)
 
 
 def _document(one: Finding, root: Path) -> dict[str, Any]:
     return {
         "rule": one.rule,
-        "severity": one.about.severity,
+        "severity": one.definition.severity,
         "component": one.component,
         "object": one.object,
         "operation": one.operation,
         "key": one.key,
-        "sentence": one.sentence,
-        "file": one.place.seen_from(root) or None,
+        "message": one.message,
+        "file": one.place.relative_to(root) or None,
         "line": one.place.line,
     }
 
@@ -128,7 +129,7 @@ def _document(one: Finding, root: Path) -> dict[str, Any]:
 def _sarif_rule(rule: Rule) -> dict[str, Any]:
     return {
         "id": rule.id,
-        "shortDescription": {"text": rule.says},
+        "shortDescription": {"text": rule.summary},
         "fullDescription": {"text": rule.why},
         "help": {"text": rule.instead},
         "defaultConfiguration": {"level": rule.severity},
@@ -144,16 +145,19 @@ def _escaped(text: str) -> str:
 
 
 def rules_page() -> str:
-    """All rules, as the page of the reference."""
-    parts = ["# Rules of `preterite check`\n", "Made from the code: `preterite explain RULE` says the same.\n"]
+    """The page of the reference that lists all rules."""
+    parts = [
+        "# Rules of `preterite check`\n",
+        "Generated from the code. `preterite explain RULE` prints the same texts.\n",
+    ]
     for level in dict.fromkeys(rule.level for rule in RULES.values()):
         parts.append(f"## {level.capitalize()}\n")
         for rule in RULES.values():
             if rule.level != level:
                 continue
             parts.append(f"### {rule.id}\n")
-            parts.append(f"*{rule.severity}*. {rule.says} {rule.why}\n")
+            parts.append(f"*{rule.severity}*. {rule.summary} {rule.why}\n")
             parts.append(f"Instead: {rule.instead}\n")
             if rule.bad:
-                parts.append(f"```text\nnot:  {rule.bad}\nbut:  {rule.good}\n```\n")
+                parts.append(f"```text\nbad:   {rule.bad}\ngood:  {rule.good}\n```\n")
     return "\n".join(parts)

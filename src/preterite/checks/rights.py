@@ -1,43 +1,45 @@
-"""Rights on PostgreSQL, proved: log in as each component, and try whatever belongs to another."""
+"""Rights on PostgreSQL: log in as each component, and try to access the databases of the others."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from urllib.parse import urlsplit, urlunsplit
 
-from preterite.checks.data import server
 from preterite.checks.findings import Finding
-from preterite.checks.partition import Partition, Territory
+from preterite.checks.partition import Ownership, Partition
+from preterite.checks.sql.databases import server_of
+from preterite.drivers.postgres_place import place_of, unreachable
 from preterite.errors import StoreUnavailable
 
 CONNECT_SECONDS = 5
+"""How long a check of rights waits for a connection to another component's database."""
 
 
 def check_rights(partition: Partition) -> Iterator[Finding]:
-    """A finding for everything that is not refused; raises `StoreUnavailable` where a component cannot log in."""
-    on_servers = [one for one in partition.territories if one.dialect == "postgres"]
+    """A finding for each access that the database allows; raises `StoreUnavailable` if a component cannot log in."""
+    on_servers = [one for one in partition.ownerships if one.dialect == "postgres"]
     for one in on_servers:
-        # First its own door: a role that cannot log in at all is refused nothing, it is only not there.
+        # Its own database first: that a role which cannot log in at all is refused elsewhere proves nothing.
         yield from _superuser(one, partition.urls[one.name])
         for other in on_servers:
-            if other is not one and server(partition.urls[one.name]) == server(partition.urls[other.name]):
-                yield from _reached(one, partition.urls[one.name], other, partition.urls[other.name])
+            if other is not one and server_of(partition.urls[one.name]) == server_of(partition.urls[other.name]):
+                yield from _excess(one, partition.urls[one.name], other, partition.urls[other.name])
 
 
-def _reached(one: Territory, url: str, other: Territory, other_url: str) -> Iterator[Finding]:
-    """What a component's role reaches of another's database."""
+def _excess(one: Ownership, url: str, other: Ownership, other_url: str) -> Iterator[Finding]:
+    """What a component's role may do in the database of another component."""
     import psycopg
     from psycopg import sql
 
-    theirs = urlunsplit(urlsplit(url)._replace(path=urlsplit(other_url).path))
+    target = urlunsplit(urlsplit(place_of(url).conninfo)._replace(path=urlsplit(other_url).path))
     try:
-        connection = psycopg.connect(theirs, autocommit=True, connect_timeout=CONNECT_SECONDS)
+        connection = psycopg.connect(target, autocommit=True, connect_timeout=CONNECT_SECONDS)
     except psycopg.OperationalError:
         return
     with connection:
-        if theirs != url:
-            sentence = f"{one.name}'s role may connect to the database of {other.name}."
-            yield Finding("rights-reach", one.name, other.name, "connect", sentence, one.place)
+        if target != place_of(url).conninfo:
+            message = f"The role of {one.name} may connect to the database of {other.name}."
+            yield Finding("excess-rights", one.name, other.name, "connect", message, one.place)
         for table in sorted(other.schema.tables, key=str):
             name = sql.Identifier(*([table.schema] if table.schema else []), table.table)
             for operation, statement in (
@@ -50,22 +52,23 @@ def _reached(one: Territory, url: str, other: Territory, other_url: str) -> Iter
                     continue
                 except psycopg.errors.UndefinedTable:
                     break
-                sentence = f"{one.name}'s role may {operation} {table}, a table of {other.name}."
-                yield Finding("rights-reach", one.name, f"{other.name}.{table.table}", operation, sentence, one.place)
+                message = f"The role of {one.name} may {operation} {table}, a table of {other.name}."
+                yield Finding("excess-rights", one.name, f"{other.name}.{table.table}", operation, message, one.place)
 
 
-def _superuser(one: Territory, url: str) -> Iterator[Finding]:
+def _superuser(one: Ownership, url: str) -> Iterator[Finding]:
     import psycopg
 
+    place = place_of(url)
     try:
-        connection = psycopg.connect(url, autocommit=True, connect_timeout=CONNECT_SECONDS)
+        connection = psycopg.connect(place.conninfo, autocommit=True, connect_timeout=CONNECT_SECONDS)
     except psycopg.OperationalError as error:
-        why = str(error).strip().splitlines()[-1]
+        why = unreachable(place, error)
         raise StoreUnavailable(
-            f"{one.name} cannot log in to its own database just now: {why}. Tried no more."
-        ) from error
+            f"{one.name} cannot log in to its own database: {why} The check of rights was stopped."
+        ) from None
     with connection:
         found = connection.execute("SELECT rolsuper FROM pg_roles WHERE rolname = current_user").fetchone()
     if found is not None and found[0]:
-        sentence = f"{one.name} logs in as a superuser, whom nothing is refused."
-        yield Finding("rights-reach", one.name, "everything", "superuser", sentence, one.place)
+        message = f"{one.name} logs in as a superuser: the database refuses it nothing."
+        yield Finding("excess-rights", one.name, "everything", "superuser", message, one.place)

@@ -1,4 +1,4 @@
-"""The rules of a partition: each in one sentence, why it is one, and what to do instead."""
+"""The rules of `preterite check`: what each requires, why, and what to do instead."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from preterite.evolution.compatibility import WAYS
+from preterite.evolution.compatibility import REMEDIES
 
 Severity = Literal["error", "warning", "note"]
 
 
 @dataclass(frozen=True)
 class Rule:
-    """One rule; `level` says where it is looked for."""
+    """One rule; `level` is the part of the system that it is about."""
 
     id: str
-    level: Literal["code", "data", "events", "contracts", "run time", "rights", "list"]
+    level: Literal["code", "data", "events", "contracts", "run time", "rights", "baseline"]
     severity: Severity
-    says: str
+    summary: str
     why: str
     instead: str
     bad: str = ""
@@ -28,267 +28,264 @@ class Rule:
 _RULES = (
     Rule(
         "imports-internals", "code", "error",
-        "A component imports nothing of another but its contracts.",
-        "What is imported cannot be changed, replaced or moved without the other; sooner or later it is "
-        "called, and then one component waits for another and fails with it.",
-        "Hear the other's events and keep what you need of them, or compose the two on the page, by "
+        "A component imports nothing from another component except its contracts.",
+        "Imported code cannot be changed, replaced or deployed separately; once it is called, one component "
+        "waits for the other and fails with it.",
+        "Subscribe to the other component's events and store what you need, or compose both on a page by "
         "identifiers.",
         "from shop.finance.model import Invoice",
         "from shop.finance.contracts import InvoiceOverdue",
     ),
     Rule(
-        "imports-through", "code", "error",
-        "A component does not reach another's internals through a module that both share.",
-        "A shared module that imports a component is a back door: whoever imports it depends on all that it "
-        "knows.",
-        "Let shared modules take plain values and know no component; move the rest into the component that "
+        "imports-indirectly", "code", "error",
+        "A component does not import another component's internals through a shared module.",
+        "A component that imports the shared module depends on everything that this module imports.",
+        "Let shared modules take plain values and import no component; move the rest into the component that "
         "owns it.",
         "from shop.tools import invoice_of  # shop.tools imports shop.finance.model",
         "a function over plain values",
     ),
     Rule(
         "names-internals", "code", "error",
-        "A component does not name another's modules or classes in strings.",
-        "Dynamic imports, registries and relations by string couple as imports do, and no tool for imports "
-        "sees them.",
-        "Keep the identifier in a column of your own, without a relation; hear the other's events.",
+        "A component does not name another component's modules or classes in strings.",
+        "Dynamic imports, registries and relations by string couple components as imports do, and tools that "
+        "check imports do not detect them.",
+        "Keep the identifier in a column of your own without a relation; subscribe to the other component's events.",
         'relationship("Invoice"), import_module("shop.finance.model")',
         "invoice_id: Mapped[UUID]",
     ),
     Rule(
-        "calls-function", "code", "error",
-        "Contracts hold events, not functions that others call.",
-        "A function in the contracts is a call across the boundary: its caller runs the other's rules with the"
-        " other's bugs, at the version that happens to be installed.",
-        "Keep the function at home; tell what has happened by an event.",
+        "calls-contract-function", "code", "error",
+        "Contracts contain events, not functions for other components.",
+        "A function in the contracts is a call across the boundary: the caller runs the other component's logic "
+        "in the version that is installed with the caller.",
+        "Keep the function in its own component; publish an event when its result changes.",
         "from shop.finance.contracts import price_of",
         "from shop.finance.contracts import PriceChanged",
     ),
     Rule(
         "shares-state", "code", "error",
-        "Components share no module that holds state: no registries, caches, engines, sessions.",
-        "What one writes there the other reads: a table that two components share, without even a schema. In "
-        "processes of their own it is gone.",
-        "Give each component its own; what the other must know travels as an event.",
+        "Components share no module with mutable state: no registries, caches, engines or sessions.",
+        "Shared state is a shared table without a schema: one component writes it, another reads it. In "
+        "separate processes it does not work at all.",
+        "Give each component its own state; publish what the others need to know as an event.",
         "cache: dict[UUID, int] = {}  # filled by one component, read by another",
         "constants and pure functions",
     ),
     Rule(
-        "code-untold", "code", "note",
-        "Each component's code can be told from every other's.",
-        "Where one module declares several components, nobody can see whose a function is; of their SQL only that in "
-        "handlers is looked at.",
-        "A package for each component, with the module that declares it.",
+        "module-shared", "code", "note",
+        "Each component is declared in a module of its own.",
+        "If one module declares several components, the owner of a function is unknown; only the SQL in handlers "
+        "is checked.",
+        "Create a package for each component, with the module that declares it.",
     ),
     Rule(
-        "touches-foreign-table", "data", "error",
-        "A component's SQL touches its own tables only.",
-        "Whoever reads a table of another depends on its columns, its indexes and its locks; whoever writes it"
-        " takes the decision away from the component that is the authority for it.",
-        "Keep what you need, as another component's events have told it; or ask nobody: show it beside yours, "
-        "by identifiers.",
+        "cross-component-sql", "data", "error",
+        "A component's SQL accesses only the component's own tables.",
+        "A component that reads another's table depends on its columns, indexes and locks; one that writes it "
+        "bypasses the owner's rules.",
+        "Store what you need from the other component's events, or show both on one page by identifiers.",
         "SELECT email FROM customer  -- in Finance",
-        "a table of Finance's own, filled by what it hears",
+        "a table of Finance, filled by its handlers",
     ),
     Rule(
-        "touched-foreign-table", "data", "error",
-        "What ran touched tables of its own component only.",
-        "Statements that are put together at run time, relations that load by themselves, and views are seen "
-        "only here.",
-        "As for touches-foreign-table; the place is the line that ran the statement.",
+        "cross-component-sql-at-runtime", "data", "error",
+        "The statements that ran accessed only the component's own tables.",
+        "Statements that are built at run time, lazily loaded relations, and views are detected only here.",
+        "As for cross-component-sql; the place is the line that ran the statement.",
     ),
     Rule(
         "sql-not-understood", "data", "error",
-        "Every statement is understood: nothing may hide in what the parser passes through.",
-        "A statement that is not understood might touch anything; to take it for harmless would make the check"
-        " worthless.",
-        "Write it so that the parser reads it, move a function's body into plain SQL, or accept it with a "
-        "reason.",
+        "Every statement can be analysed.",
+        "A statement that cannot be analysed may access any table; the check does not assume that it is "
+        "harmless.",
+        "Rewrite it so that the parser reads it, move the body of a function into plain SQL, or add it to the "
+        "baseline with a reason.",
     ),
     Rule(
         "table-without-owner", "data", "warning",
-        "Every table that a component uses is declared as one component's own.",
-        "A table that nobody has declared has no authority, and nobody notices a second writer.",
+        "Every table that a component uses is declared by one component.",
+        "A table that no component declares has no owner, and a second writer is not detected.",
         'Declare it: Component("sales", tables=…).',
     ),
     Rule(
         "table-owned-twice", "data", "error",
         "A table has one owner.",
         "Two components that declare the same table of the same database both write it.",
-        "Decide whose it is; the other hears of it by events.",
+        "Decide which component owns it; the other subscribes to the owner's events.",
     ),
     Rule(
-        "foreign-key-crosses", "data", "error",
-        "No foreign key leads from one component's table to another's.",
-        "It couples deletes and locks: inserting a row locks the other's, and one component decides whether "
+        "cross-component-foreign-key", "data", "error",
+        "No foreign key references another component's table.",
+        "It couples deletes and locks: an insert locks the referenced row, and one component decides whether "
         "the other may delete.",
-        "Keep the identifier without the constraint, and handle the event that says the other thing is gone.",
+        "Keep the identifier without the constraint, and handle the event that reports the deletion.",
         "product_id REFERENCES product (id)  -- in Sales",
         "product_id UUID NOT NULL",
     ),
     Rule(
-        "view-crosses", "data", "error",
+        "cross-component-view", "data", "error",
         "No view reads tables of another component.",
-        "It runs with its owner's rights and hides from everybody whose tables it reads.",
-        "A table of your own, filled by what you hear.",
+        "A view runs with its owner's rights and hides which tables it reads.",
+        "Create a table of your own and fill it in your handlers.",
     ),
     Rule(
-        "trigger-crosses", "data", "error",
-        "No trigger or function touches tables of another component.",
-        "It writes for the other in the middle of a transaction that knows nothing of it.",
-        "Publish an event in that transaction; the other writes its own table when it hears it.",
+        "cross-component-trigger", "data", "error",
+        "No trigger or function accesses tables of another component.",
+        "It changes the other component's data inside a transaction that the other component does not control.",
+        "Publish an event in that transaction; the other component writes its own table when it handles it.",
     ),
     Rule(
-        "grant-crosses", "data", "error",
+        "cross-component-grant", "data", "error",
         "No component grants others rights on its tables.",
-        "A right that is granted is used.",
-        "Take it back, and publish what the other has to know.",
+        "A granted right will be used.",
+        "Revoke it, and publish what the other component needs to know.",
     ),
     Rule(
         "database-shared", "data", "error",
-        "Every component has a database of its own.",
-        "On one database nothing but discipline keeps one from the other's tables, and they share locks, load "
+        "Every component has its own database.",
+        "In a shared database nothing prevents access to the other component's tables, and both share locks, load "
         "and outages.",
-        "A database for each; on the way there a schema and a role for each.",
+        "Create a database for each component; as an intermediate step, a schema and a role for each.",
     ),
     Rule(
         "role-shared", "data", "error",
-        "Every component logs in under a role of its own, which is no superuser.",
-        "With the same role the database can refuse nothing.",
-        "preterite provision makes a role for each.",
+        "Every component logs in with its own role, which is not a superuser.",
+        "With a shared role the database cannot refuse access.",
+        "Run preterite provision, which creates a role for each component.",
     ),
     Rule(
-        "event-not-past", "events", "error",
-        "An event is named by what has happened: a noun and a verb in the past tense.",
-        "A name in the present is an order or a state: it makes the publisher depend on what the other does "
-        "with it.",
-        "Name the fact: ItemPurchased, not PurchaseItem or ItemPurchase.",
+        "event-not-past-tense", "events", "error",
+        "The name of an event is a noun and a verb in the past tense.",
+        "A name in the present tense is an order or a state: it makes the publisher depend on what the subscriber "
+        "does.",
+        "Name what has happened: ItemPurchased, not PurchaseItem or ItemPurchase.",
         "class ShipOrder(Event)",
         "class OrderShipped(Event)",
     ),
     Rule(
-        "event-carries", "events", "error",
-        "An event carries identifiers and instants, and nothing else without a stated reason.",
-        "Data in an event is a copy that is old when it arrives, and a table that all share, in motion.",
-        'Leave it at home; or say why it must travel: Annotated[int, Fact("only Sales knows how many")].',
+        "event-carries-data", "events", "error",
+        "An event contains identifiers and instants, and nothing else without a stated reason.",
+        "Data in an event is a copy that may be outdated when it arrives, and couples all subscribers to its format.",
+        "Keep it in the owner's database, or state why it must be published: "
+        'Annotated[int, Justified("only Sales knows how many")].',
         "price: Decimal",
         "product_id: UUID",
     ),
     Rule(
         "identifier-has-meaning", "events", "error",
-        "An identifier means nothing but itself.",
-        "A number that counts, a date or a prefix in it will be read, sorted and parsed by others; then its "
-        "owner can never change it.",
-        "UUID.",
+        "An identifier carries no meaning.",
+        "Other components will read, sort and parse a sequence, a date or a prefix in it; then its owner can no "
+        "longer change it.",
+        "Use a UUID.",
         "order_number: int, customer_id: str = 'DE-2024-0001'",
         "order_id: UUID",
     ),
     Rule(
         "personal-data", "events", "error",
-        "No event carries personal data.",
-        "Events are kept, replayed and logged everywhere; nobody can take back what stands in them.",
-        "An identifier that only the owner can resolve.",
+        "No event contains personal data.",
+        "Events are stored, replayed and logged in many places; what they contain cannot be deleted everywhere.",
+        "Publish an identifier that only the owner can resolve.",
         "email: str",
         "customer_id: UUID",
     ),
     Rule(
         "event-without-key", "events", "warning",
-        "An event names the key that orders it.",
-        "Without one there is no order between the events of one thing.",
-        'class ItemPurchased(Event, key="customer_id").',
+        "An event has a key.",
+        "Events without a key are not kept in order.",
+        'Name the field that orders it: class ItemPurchased(Event, key="customer_id").',
     ),
     Rule(
-        "event-unheard", "events", "note",
-        "Somebody hears every event.",
-        "An event that nobody hears may be a fact for those to come, or dead weight.",
-        "Leave it if it is a fact of the business; else stop publishing it.",
+        "event-without-subscriber", "events", "note",
+        "Every event has a subscriber.",
+        "An event without a subscriber may be needed later, or may be obsolete.",
+        "Keep it if it is relevant to the business; otherwise stop publishing it.",
     ),
     Rule(
-        "event-unpublished", "events", "error",
+        "event-without-publisher", "events", "error",
         "Every event that is handled is published by a component of the system.",
-        "A handler that waits for what nobody says never runs.",
-        "Name the event in its owner's publishes=[…], or remove the handler.",
+        "A handler of an event without a publisher never runs.",
+        "Add the event to its owner's publishes=[…], or remove the handler.",
     ),
     Rule(
         "event-inherits", "events", "error",
-        "Events inherit from nothing but Event.",
-        "A field that a base class gains changes the contracts of all that inherit, and readers begin to "
+        "Events inherit only from Event.",
+        "A field that is added to a base class changes the contracts of all its subclasses, and readers start to "
         "dispatch on types.",
-        "Write the fields out.",
+        "Repeat the fields in each event.",
     ),
     Rule(
         "contract-field-required", "contracts", "error",
-        "No field comes that must be there: what was written before lacks it.",
-        "Stored events are read again, by late subscribers and replays; one that lacks the field could not be.",
-        WAYS["contract-field-required"],
+        "No required field is added.",
+        "Late subscribers and replays read stored events, which lack the field.",
+        REMEDIES["contract-field-required"],
         "shop_id: UUID  # new", "shop_id: UUID | None = None",
     ),
     Rule(
-        "contract-field-gone", "contracts", "error",
-        "No field goes that readers count on.",
-        "Programs that are older go on running for a while, and read what is written now.",
-        WAYS["contract-field-gone"],
+        "contract-field-removed", "contracts", "error",
+        "No required field is removed.",
+        "Older programs keep running for a while and read new events.",
+        REMEDIES["contract-field-removed"],
     ),
     Rule(
         "contract-type", "contracts", "error",
         "No field changes its type, not even to a wider one.",
-        "One side reads what the other cannot write: older readers the new, or newer readers the old.",
-        WAYS["contract-type"],
+        "Older readers cannot read the new type, or newer readers cannot read the old one.",
+        REMEDIES["contract-type"],
         "quantity: float  # was int", "amount: float | None = None  # beside quantity: int",
     ),
     Rule(
         "contract-values", "contracts", "error",
-        "No value comes that readers do not know, and none goes that is stored.",
-        "A reader that meets an unknown value can only set the event aside.",
-        WAYS["contract-values"],
+        "No value is added that readers do not know, and no stored value is removed.",
+        "A handler cannot decode an event with an unknown value.",
+        REMEDIES["contract-values"],
     ),
     Rule(
         "contract-limits", "contracts", "error",
-        "No limit changes that readers rely on or that stored events do not keep.",
-        "What was written under other limits is refused when it is read.",
-        WAYS["contract-limits"],
+        "No limit changes so that readers or stored events violate it.",
+        "An event that was written under other limits is refused when it is read.",
+        REMEDIES["contract-limits"],
     ),
     Rule(
         "contract-key", "contracts", "error",
         "The key of an event never changes.",
-        "It decides order and place; what was written lies by the old one.",
-        WAYS["contract-key"],
+        "It decides order and partition; stored events are ordered by the old key.",
+        REMEDIES["contract-key"],
     ),
     Rule(
-        "contract-gone", "contracts", "error",
+        "contract-removed", "contracts", "error",
         "An event that is in a log is declared.",
-        "What is stored could be read by nobody.",
-        WAYS["contract-gone"],
+        "Without the declaration stored events cannot be read.",
+        REMEDIES["contract-removed"],
     ),
     Rule(
         "contract-upcast", "contracts", "error",
-        "Whoever hears an event can read its older versions.",
-        "They are in the log, and come with every replay and every late start.",
-        WAYS["contract-upcast"],
+        "Every subscriber of an event can read its older versions.",
+        "Older versions are in the log, and are read by every replay and every late subscriber.",
+        REMEDIES["contract-upcast"],
     ),
     Rule(
         "contract-strict", "contracts", "error",
-        "Readers ignore fields that they do not know.",
-        "Otherwise no field could ever be added.",
-        WAYS["contract-strict"],
+        "Readers ignore unknown fields.",
+        "Otherwise no field could be added.",
+        REMEDIES["contract-strict"],
     ),
     Rule(
         "waits-while-handling", "run time", "error",
-        "A component waits for no other while it handles an event.",
-        "A call to another component inside a handler fails when the other is away, and holds locks while it "
-        "waits.",
-        "Hear what the other has to tell before it is needed; or compose where it is shown.",
+        "A component does not call another one while it handles an event.",
+        "The call fails when the other component is unavailable, and the handler holds locks while it waits.",
+        "Subscribe to the other component's events in advance, or compose both on a page.",
     ),
     Rule(
-        "rights-reach", "rights", "error",
-        "A component's role is refused at every other component's tables.",
-        "Only the database's refusal cannot be forgotten.",
-        "preterite provision takes the rights back; REVOKE what was granted by hand.",
+        "excess-rights", "rights", "error",
+        "A component's role has no rights on another component's tables.",
+        "Only the database enforces the boundary in every case.",
+        "Run preterite provision, which revokes the rights of other roles; REVOKE what was granted manually.",
     ),
     Rule(
-        "accepted-no-more", "list", "error",
-        "What is accepted still happens.",
-        "The list may only shrink; an entry that matches nothing would hide the next crossing of its kind.",
+        "baseline-stale", "baseline", "error",
+        "Every entry of the baseline matches a violation.",
+        "A stale entry would hide the next violation with the same key.",
         "Remove the entry: preterite check --shrink.",
     ),
 )  # fmt: skip

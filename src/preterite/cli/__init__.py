@@ -1,7 +1,6 @@
-"""The command line: `preterite COMMAND [APP] …`, one file per command.
+"""The command line: `preterite [-C DIR] [-A MODULE:ATTR] COMMAND …`, one file per command.
 
-Results go to stdout, talk to stderr. Exit codes: 0 done, 1 done and the answer is no, 2 not understood,
-3 project or configuration cannot be read, 4 a database or the log cannot be reached, 6 partly done, 130 interrupted.
+Results go to stdout, progress and errors to stderr. `EXIT_CODES` lists the exit codes of every command.
 """
 
 from __future__ import annotations
@@ -18,9 +17,10 @@ from preterite.cli import (
     check,
     clock,
     contracts,
-    dead,
+    dead_letters,
     describe,
     migrate,
+    owner,
     pages,
     provision,
     publish,
@@ -30,9 +30,9 @@ from preterite.cli import (
     run,
     simulate,
     status,
-    who,
 )
-from preterite.cli.application import Refused
+from preterite.cli.application import Refused, add_app
+from preterite.cli.output import print_block, printable_output, refusal
 from preterite.errors import (
     ConfigurationError,
     LogError,
@@ -44,27 +44,37 @@ from preterite.errors import (
 )
 
 ABOUT = """\
-Partition a business system through events: each component owns its database and tells the others what has happened.
+Partition a business system into components: each owns its database and publishes durable events to the others.
 
-  preterite describe shop.system:system    what is declared: who publishes, who listens, where the databases are
-  preterite check shop.system:system       whether any boundary between them is crossed
-  preterite run shop.system:system         run every component, each in a process of its own
-  preterite status shop.system:system      is everything moving?
-  preterite dead list shop.system:system   what waits for a person
+  preterite describe -A shop.system:system      what is declared: publishers, subscribers, databases
+  preterite check -A shop.system:system         find violations of the boundaries between components
+  preterite run -A shop.system:system           run every component, each in its own process
+  preterite status -A shop.system:system        OK, DEGRADED or DOWN; and the numbers of every component
+  preterite dead-letters list                   events that failed and need a decision by an operator
 
-APP is module:attribute; it may be left out where [tool.preterite] in pyproject.toml names it.
+-A/--app names the system as MODULE:ATTR, before or after the command. Without it, the setting `app` of
+[tool.preterite] in pyproject.toml is used.
 """
+EXIT_CODES = {
+    0: "The command did what it was asked.",
+    1: "The answer is no: a check failed, a status is DEGRADED, or the request was refused. The message says why.",
+    2: "The command line is not valid, or names something that does not exist. Nothing was changed.",
+    3: "The project, its configuration or its declaration is not valid, or a database or log is another system's.",
+    4: "A database or the log is unreachable; for status also: no component runs.",
+    6: "The command did a part of what it was asked. The message says which.",
+    130: "The command was interrupted (Ctrl-C).",
+}
 COMMANDS = (
     run,
     status,
-    dead,
+    dead_letters,
     replay,
     publish,
     describe,
     check,
     contracts,
     pages,
-    who,
+    owner,
     recover,
     retire,
     migrate,
@@ -75,18 +85,25 @@ COMMANDS = (
 
 
 class _Parser(argparse.ArgumentParser):
-    """A parser that says in one sentence what it did not understand."""
+    """A parser that reports an invalid command line in one sentence."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message}\n{self.prog} --help shows how it is called.\n")
+        if ":/" in message or "assword" in message:
+            message = "an argument that holds a URL or a password is not valid, and is not shown"
+        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help.\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code."""
+    """Run one command and return its exit code. All output is printable and without the passwords of URLs."""
+    with printable_output():
+        return _main(arguments)
+
+
+def _main(arguments: Sequence[str] | None) -> int:
     parser = _parser()
     options = parser.parse_args(arguments)
     if options.command is None:
-        print(ABOUT)
+        print_block(ABOUT)
         return 0
     try:
         if options.project is not None:
@@ -95,18 +112,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        # Whoever read our output has seen enough; nothing more can be written.
+        # The reader of the output has closed the pipe; nothing more can be written.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except PreteriteError as error:
         if options.debug:
             traceback.print_exc()
-        print(f"preterite: {error}", file=sys.stderr)
+        refusal(error)
         return exit_code_of(error)
 
 
 def exit_code_of(error: PreteriteError) -> int:
-    """The exit code that tells a script what kind of trouble it was."""
+    """The exit code for this kind of error."""
     if isinstance(error, StoreUnavailable):
         return 4
     if isinstance(error, (ConfigurationError, SystemRefused, StoreError, WrongLog)):
@@ -120,7 +137,7 @@ def _work_in(folder: str) -> None:
     try:
         os.chdir(folder)
     except OSError as error:
-        raise Refused(f"{folder} is no folder to work in: {error.strerror}.") from error
+        raise Refused(f"{folder} is not a directory to work in: {error.strerror}.") from error
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -128,8 +145,9 @@ def _parser() -> argparse.ArgumentParser:
         prog="preterite", description=ABOUT, formatter_class=argparse.RawDescriptionHelpFormatter, add_help=True
     )
     parser.add_argument("--version", action="version", version=f"preterite {metadata.version('preterite')}")
-    parser.add_argument("-C", "--project", metavar="DIR", help="work as if started in this folder")
-    parser.add_argument("--debug", action="store_true", help="show the traceback of what went wrong")
+    parser.add_argument("-C", "--project", metavar="DIR", help="change to this directory first; default: stay")
+    add_app(parser, default=None)
+    parser.add_argument("--debug", action="store_true", help="print the traceback of an error")
     parser.set_defaults(command=None)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", parser_class=_Parser)
     for command in COMMANDS:

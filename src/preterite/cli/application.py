@@ -1,4 +1,4 @@
-"""Finding the application: APP is `module:attribute`, or what [tool.preterite] names."""
+"""Finding the application: --app MODULE:ATTR, or what [tool.preterite] names."""
 
 from __future__ import annotations
 
@@ -7,40 +7,41 @@ import difflib
 import importlib
 import os
 import sys
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from types import ModuleType
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 from uuid import UUID
 
-from preterite import logs, settings, stores
+from preterite import log as logs
+from preterite import settings
+from preterite import store as stores
 from preterite.clock import SystemClock
 from preterite.component import Component
+from preterite.demo_clock import SharedClock
 from preterite.errors import ConfigurationError, NotMigrated, UsageError
-from preterite.log import LogIdentity
-from preterite.rows import DbConnection
-from preterite.shared_clock import SharedClock
-from preterite.store import Database, reaching
+from preterite.log.contract import LogIdentity
+from preterite.store.contract import Database, translating_errors
+from preterite.store.rows import DbConnection
 from preterite.system import System
 
 
 class Refused(UsageError):
-    """The command line was understood, but names something that does not fit."""
+    """The command line was parsed, but names something that does not exist or cannot be used."""
 
 
 @dataclass(frozen=True)
 class Application:
-    """The system that a command works on, and its name as workers find it again."""
+    """The system that a command works on, and the name under which workers import it."""
 
     name: str
     system: System
 
     def component(self, name: str) -> Component:
-        """The component of this name; says which there are, and which one may have been meant."""
+        """The component of this name; the error lists the components and suggests the closest name."""
         known = [component.name for component in self.system.components]
         if name not in known:
             close = difflib.get_close_matches(name, known, 1)
@@ -49,12 +50,12 @@ class Application:
         return self.system.component(name)
 
     def urls(self) -> dict[str, str]:
-        """Where each component's database is."""
+        """The URL of each component's database."""
         names = [component.name for component in self.system.components]
         return settings.database_urls(self.system.name, names, {}, os.environ, settings.read_project(Path.cwd()))
 
     def log_url(self) -> str:
-        """Where the log is."""
+        """The URL of the log."""
         return settings.log_url(self.system.name, None, os.environ, settings.read_project(Path.cwd()))
 
     def databases(self) -> Mapping[str, Database]:
@@ -62,7 +63,7 @@ class Application:
         return {name: stores.connect(url) for name, url in self.urls().items()}
 
     def now(self) -> datetime:
-        """The business time: the machine's, but for a demo, whose clock stands beside its log."""
+        """The business time: the system clock; for a demo, its own clock, kept beside the log."""
         if not self.system.demo:
             return SystemClock().now()
         identity = LogIdentity(self.system.name, UUID(int=0), self.system.partitions)
@@ -74,13 +75,13 @@ class Application:
 
     @contextmanager
     def opened(self, component: str) -> Generator[tuple[Database, DbConnection]]:
-        """The database of a component that was started once, with a connection to it."""
+        """The database of a component that was started before, with a connection to it."""
         database = self.databases()[component]
         if not database.exists():
             raise Refused(f"Component {component!r} was never started: there is no database {database.url}.")
         connection = database.connect()
         try:
-            with reaching(database.store, component):
+            with translating_errors(database.store, component):
                 if not database.store.is_migrated(connection):
                     raise NotMigrated(component)
                 yield database, connection
@@ -88,37 +89,43 @@ class Application:
             connection.close()
 
 
-def shown(url: str) -> str:
-    """A URL as people may see it, without password."""
-    parts = urlsplit(url)
-    if "@" not in parts.netloc:
-        return url
-    user, _, host = parts.netloc.rpartition("@")
-    return urlunsplit(parts._replace(netloc=f"{user.partition(':')[0]}@{host}", query=""))
-
-
-def add_command(commands: Any, name: str, says: str, description: str) -> argparse.ArgumentParser:
-    """Declare a command whose help is shown as it is written."""
+def add_command(commands: Any, name: str, purpose: str, description: str) -> argparse.ArgumentParser:
+    """Declare a command or one of its subcommands; its help is printed as it is written."""
     raw = argparse.RawDescriptionHelpFormatter
-    return commands.add_parser(name, help=says, description=description, formatter_class=raw)
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name, help=purpose, description=description, formatter_class=raw
+    )
+    add_app(parser, default=argparse.SUPPRESS)
+    return parser
 
 
-def find(words: Sequence[str]) -> tuple[Application, list[str]]:
-    """The application, and the words that are left: the first word names it if it has a colon."""
-    if words and ":" in words[0]:
-        return load(words[0]), list(words[1:])
-    app = settings.read_project(Path.cwd()).app
+def add_app(parser: argparse.ArgumentParser, default: str | None) -> None:
+    """Declare --app. Commands suppress its default, so that they keep what stands before the command."""
+    parser.add_argument(
+        "-A",
+        "--app",
+        metavar="MODULE:ATTR",
+        default=default,
+        help="the system to work on; default: app of [tool.preterite] in pyproject.toml",
+    )
+
+
+def find(options: argparse.Namespace) -> Application:
+    """The application that --app names, or else [tool.preterite] in pyproject.toml."""
+    app: str | None = options.app or settings.read_project(Path.cwd()).app
     if app is None:
         raise ConfigurationError(
-            "No application is named. Give it as module:attribute, as in shop.system:system, "
-            'or once and for all in pyproject.toml: [tool.preterite] app = "shop.system:system".'
+            "No application is given. Name it with --app MODULE:ATTR, as in --app shop.system:system, "
+            'or in pyproject.toml: [tool.preterite] app = "shop.system:system".'
         )
-    return load(app), list(words)
+    return load(app)
 
 
 def load(name: str) -> Application:
-    """Import `module:attribute`, a system; the folder one is in counts as a place for modules."""
-    module_name, _, attribute = name.partition(":")
+    """Import `module:attribute`, a system; modules are also looked for in the current directory."""
+    module_name, separator, attribute = name.partition(":")
+    if not separator:
+        raise ConfigurationError(f"{name!r} names no application; write MODULE:ATTR, as in shop.system:system.")
     module = import_module(module_name, name)
     found = getattr(module, attribute, None)
     if not isinstance(found, System):

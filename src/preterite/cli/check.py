@@ -1,80 +1,99 @@
-"""`preterite check` and `preterite explain`: whether the partition holds, and what a rule means."""
+"""`preterite check` and `preterite explain`: violations of boundaries, and what each rule means."""
 
 from __future__ import annotations
 
 import argparse
-import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from preterite.cli.application import Application, Refused, add_command, find
+from preterite.cli.output import number_of, print_block, print_line
 from preterite.clock import SystemClock
 from preterite.errors import UsageError
 from preterite.evolution import lock
 
 HELP = """\
-Looks for whatever crosses a boundary between components: in code, SQL, declared tables, databases and events.
-Opens nothing but with --rights. Fails if anything does, but for what accepted.toml names; with --strict warnings
-fail too.
+Check the boundaries between components: code, SQL, declared tables, databases, events, contracts. Opens no database,
+except with --rights. The baseline is a file of accepted violations. Exits with 1 if there are errors that are not in
+it; with --strict, warnings too.
 
-  preterite check shop.system:system
+  preterite check
   preterite check --format github           in CI
-  preterite check --rights                  on PostgreSQL: also log in as each component, and try what is not its own
-  preterite check --accept "before we began"    write accepted.toml, once, with all that crosses now
-  preterite check --shrink                  take out of it what crosses no more
-  preterite explain touches-foreign-table
+  preterite check --rights                  on PostgreSQL: also log in as each component and try the others' tables
+  preterite check --accept "before we started"    write baseline.toml with all current errors, once
+  preterite check --recorded                also what the last run of pytest recorded
+  preterite check --shrink                  remove entries from the baseline that match no violation
+  preterite explain cross-component-sql
 """
 EXPLAIN = """\
-What a rule says, why, and what to do instead; without a rule, all of them.
+Print a rule of preterite check, why it matters, and what to do instead; without RULE, list all rules.
 
-  preterite explain event-carries
+  preterite explain event-carries-data
 """
 FORMATS = ("full", "concise", "json", "sarif", "github")
 
 
 def add_to(commands: Any) -> None:
     """Declare both commands."""
-    parser = add_command(commands, "check", "whether any boundary is crossed", HELP)
-    parser.add_argument("app", nargs="?", metavar="APP", help="module:attribute")
-    parser.add_argument("--format", choices=FORMATS, default="full", help="how findings are shown (full)")
-    parser.add_argument("--rights", action="store_true", help="log in as each component and try the others' tables")
-    parser.add_argument("--strict", action="store_true", help="warnings fail too")
+    parser = add_command(commands, "check", "check the boundaries between components", HELP)
+    parser.add_argument("--format", choices=FORMATS, default="full", help="output format; default: full")
     parser.add_argument(
-        "--list", type=Path, metavar="FILE", help="what is accepted (accepted.toml beside pyproject.toml)"
+        "--rights", action="store_true", help="also log in to PostgreSQL as each component and try the others' tables"
     )
-    parser.add_argument("--accept", metavar="REASON", help="begin the list of what is accepted")
-    parser.add_argument("--shrink", action="store_true", help="take out of the list what crosses no more")
+    parser.add_argument(
+        "--recorded",
+        type=Path,
+        nargs="?",
+        const=Path(),
+        metavar="FILE",
+        help="add what pytest recorded, from this file; default: do not, and without FILE from pytest's cache",
+    )
+    parser.add_argument("--strict", action="store_true", help="exit with 1 on warnings too")
+    parser.add_argument(
+        "--baseline",
+        type=Path,
+        metavar="FILE",
+        help="the file of accepted violations; default: baseline.toml beside pyproject.toml",
+    )
+    parser.add_argument(
+        "--accept",
+        metavar="REASON",
+        help="accept all current errors: write them to the baseline, with this reason; default: accept nothing",
+    )
+    parser.add_argument(
+        "--shrink", action="store_true", help="remove entries from the baseline that match no violation"
+    )
     parser.set_defaults(command=check)
-    parser = add_command(commands, "explain", "what a rule of check means", EXPLAIN)
-    parser.add_argument("rule", nargs="?", metavar="RULE", help="as check names it")
+    parser = add_command(commands, "explain", "explain a rule of preterite check", EXPLAIN)
+    parser.add_argument("rule", nargs="?", metavar="RULE", help="the name of a rule")
     parser.set_defaults(command=explain)
 
 
 def check(options: argparse.Namespace) -> int:
-    """Check, and say what was found; 1 if anything crosses that is not accepted."""
-    application, _ = find([options.app] if options.app else [])
-    whole = checks()
-    from preterite.checks import accepted, report
+    """Check and print the findings; 1 if there are errors that are not in the baseline."""
+    application = find(options)
+    checks()
+    from preterite.checks import baseline, report
 
-    file: Path = options.list or root() / accepted.FILE
-    entries = accepted.read(file)
-    found = whole.check(application.system, application.urls(), root() / lock.FILE)
-    if options.rights:
-        found = [*found, *_rights(application)]
+    file: Path = options.baseline or root() / baseline.FILE
+    entries = baseline.read(file)
+    found, whole = _found(options, application)
     if options.accept is not None:
-        return _begin(file, options.accept, found, bool(entries))
+        return _accept(file, options.accept, found, entries)
     if options.shrink:
-        left = accepted.shrunk(entries, found)
-        accepted.write(file, left)
-        print(f"{file.name}: {len(entries) - len(left)} entries removed, {len(left)} left", file=sys.stderr)
+        left = baseline.shrunk(entries, found, whole)
+        baseline.write(file, left)
+        removed = number_of(len(entries) - len(left), "entry", "entries")
+        print_line(f"{file.name}: {removed} removed, {len(left)} left", error=True)
         entries = tuple(left)
-    left, taken = accepted.apply(found, entries, file)
-    shown = report.FORMATS[options.format](left, Path.cwd())
-    if shown:
-        print(shown)
-    print(f"{application.system.name}: {report.summary(left, taken)}", file=sys.stderr)
+    new, known = baseline.apply(found, entries, file, whole)
+    text = report.FORMATS[options.format](new, Path.cwd())
+    if text:
+        print_block(text)
+    print_line(f"{application.system.name}: {report.summary(new, known)}", error=True)
     fails = ("error", "warning") if options.strict else ("error",)
-    return 1 if any(one.about.severity in fails for one in left) else 0
+    return 1 if any(one.definition.severity in fails for one in new) else 0
 
 
 def explain(options: argparse.Namespace) -> int:
@@ -85,20 +104,34 @@ def explain(options: argparse.Namespace) -> int:
     from preterite.cli.output import table
 
     if options.rule is None:
-        print(
-            table(["rule", "where", "severity", "says"], [[r.id, r.level, r.severity, r.says] for r in RULES.values()])
-        )
+        rows = [[rule.id, rule.level, rule.severity, rule.summary] for rule in RULES.values()]
+        print_block(table(["rule", "about", "severity", "summary"], rows))
         return 0
     if options.rule not in RULES:
-        raise Refused(f"There is no rule {options.rule!r}; preterite explain lists them.")
-    print(explained(RULES[options.rule]))
+        raise Refused(f"There is no rule {options.rule!r}; preterite explain lists the rules.")
+    print_block(explained(RULES[options.rule]))
     return 0
 
 
 def root() -> Path:
-    """The folder of the nearest pyproject.toml, or the one that one is in."""
+    """The folder of the nearest pyproject.toml, or the current directory if there is none."""
     here = Path.cwd()
     return next((one for one in (here, *here.parents) if (one / "pyproject.toml").is_file()), here)
+
+
+def _found(options: argparse.Namespace, application: Application) -> tuple[list[Any], set[Any]]:
+    """The violations of every source that is asked for, and the sources of which everything was run."""
+    from preterite.checks import baseline
+
+    found, whole = checks().check(application.system, application.urls(), root() / lock.FILE), {"code"}
+    if options.rights:
+        found, whole = [*found, *_rights(application)], {*whole, "rights"}
+    if options.recorded is not None:
+        file: Path = root() / baseline.RECORDED_FILE if options.recorded == Path() else options.recorded
+        recorded, is_whole = baseline.read_recorded(file)
+        found = [*found, *recorded]
+        whole = {*whole, "run time"} if is_whole else whole
+    return found, whole
 
 
 def _rights(application: Application) -> list[Any]:
@@ -108,19 +141,20 @@ def _rights(application: Application) -> list[Any]:
     return list(check_rights(Partition(application.system, application.urls())))
 
 
-def _begin(file: Path, reason: str, found: list[Any], exists: bool) -> int:
-    from preterite.checks import accepted
+def _accept(file: Path, reason: str, found: list[Any], known: Sequence[Any]) -> int:
+    """Write the errors of the sources of which the baseline has no entry yet."""
+    from preterite.checks import baseline
 
-    if exists:
-        raise Refused(f"{file} is there already, and may only shrink. Write a further entry by hand, with its reason.")
-    entries = accepted.begun(found, reason, SystemClock().now().date())
-    accepted.write(file, entries)
-    print(f"{file}: {len(entries)} crossings accepted", file=sys.stderr)
+    entries = baseline.entries_for(found, reason, SystemClock().now().date(), known)
+    if known and not entries:
+        raise Refused(f"{file} exists and may only shrink. Add further entries manually, each with its reason.")
+    baseline.write(file, [*known, *entries])
+    print_line(f"{file}: {number_of(len(entries), 'violation')} written", error=True)
     return 0
 
 
 def checks() -> Any:
-    """The package of checks; raises `UsageError` where what it needs is not installed."""
+    """The package of checks; raises `UsageError` if its dependencies are not installed."""
     try:
         from preterite import checks as found
     except ModuleNotFoundError as error:

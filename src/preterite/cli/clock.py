@@ -1,4 +1,4 @@
-"""`preterite clock`: the business clock of a demo, moved by hand."""
+"""`preterite clock`: the business clock of a demo, moved manually."""
 
 from __future__ import annotations
 
@@ -10,72 +10,70 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from preterite import logs
-from preterite.cli.application import Refused, add_command, find
+from preterite import log as logs
+from preterite.cli.application import Application, Refused, add_command, find
+from preterite.cli.output import print_line
 from preterite.clock import SystemClock
-from preterite.log import LogIdentity
-from preterite.shared_clock import SharedClock
+from preterite.demo_clock import SharedClock
+from preterite.log.contract import LogIdentity
 
 HELP = """\
-The business clock of a system that is declared as a demo: System(…, demo=True). Every process of it sees the move.
+Read or move the business clock of a demo, a system declared with System(…, demo=True). All its processes see the move.
 
   preterite clock show
-  preterite clock freeze              let it stand still
+  preterite clock freeze              stop it
   preterite clock advance 40d         days, hours, minutes or seconds: 40d 2h 30m 10s
   preterite clock to 2011-04-01T00:00Z
-  preterite clock run                 let it go on from where it stands
+  preterite clock run                 let it run on
 
-What becomes due on the way is handled, oldest first, by whoever runs the components.
+What becomes due is handled, oldest first, when the components run.
 """
 _UNITS = {"d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
 
 
 def add_to(commands: Any) -> None:
     """Declare the command and its verbs."""
-    parser = add_command(commands, "clock", "move the business clock of a demo", HELP)
-    parser.add_argument(
-        "words", nargs="+", metavar="[APP] show|freeze|run|advance TIME|to INSTANT", help="what to do with it"
-    )
+    parser = add_command(commands, "clock", "show or move the clock of a demo", HELP)
+    verbs = parser.add_subparsers(title="commands", metavar="COMMAND", dest="verb", required=True)
+    add_command(verbs, "show", "print the time", "Print the time of the business clock.")
+    add_command(verbs, "freeze", "stop the clock", "Stop the business clock at its present time.")
+    add_command(verbs, "run", "let the clock run", "Let the business clock run on from its present time.")
+    advance = add_command(verbs, "advance", "move the clock forward", "Move the business clock forward.")
+    advance.add_argument("times", nargs="+", metavar="TIME", type=_time, help="as in 40d, 2h, 30m or 10s")
+    to = add_command(verbs, "to", "move the clock to an instant", "Move the business clock forward to an instant.")
+    to.add_argument("instant", metavar="INSTANT", type=_instant, help="as in 2011-04-01 or 2011-04-01T22:00Z")
     parser.set_defaults(command=clock)
 
 
 def clock(options: argparse.Namespace) -> int:
-    """Do it, and say where the clock stands then."""
-    with _opened(options.words) as (shared, words):
-        match words:
-            case ["show"]:
-                pass
-            case ["freeze"]:
-                shared.freeze()
-            case ["run"]:
-                shared.run()
-            case ["advance", *times] if times:
-                shared.advance(sum((_time(word) for word in times), timedelta()))
-            case ["to", instant]:
-                shared.to(_instant(instant))
-            case _:
-                raise Refused(
-                    "clock takes one of: show, freeze, run, advance TIME (as in 40d), to INSTANT (as in 2011-04-01)."
-                )
-        print(f"{shared.now().isoformat(timespec='seconds')} {'(stands still)' if shared.frozen else '(goes on)'}")
+    """Read or move the clock, and print its time."""
+    with _opened(find(options)) as shared:
+        if options.verb == "freeze":
+            shared.freeze()
+        elif options.verb == "run":
+            shared.run()
+        elif options.verb == "advance":
+            shared.advance(sum(options.times, timedelta()))
+        elif options.verb == "to":
+            shared.to(options.instant)
+        print_line(f"{shared.now().isoformat(timespec='seconds')} {'(frozen)' if shared.frozen else '(running)'}")
     return 0
 
 
 @contextmanager
-def _opened(words: list[str]) -> Generator[tuple[SharedClock, list[str]]]:
-    application, rest = find(words)
+def _opened(application: Application) -> Generator[SharedClock]:
     system = application.system
     if not system.demo:
         raise Refused(
-            f"System {system.name!r} is no demo, so its clock is the machine's and cannot be moved. "
-            "For a demo write System(…, demo=True)."
+            f"System {system.name!r} is not a demo, so its clock is the system clock and cannot be moved. "
+            "Declare a demo with System(…, demo=True)."
         )
     identity = LogIdentity(system.name, UUID(int=0), system.partitions)
     if not any(database.exists() for database in application.databases().values()):
         raise Refused(f"System {system.name!r} was never started; it has no clock yet.")
     log = logs.connect(application.log_url(), identity, SystemClock())
     try:
-        yield SharedClock(log), rest
+        yield SharedClock(log)
     finally:
         log.close()
 
@@ -83,7 +81,7 @@ def _opened(words: list[str]) -> Generator[tuple[SharedClock, list[str]]]:
 def _time(word: str) -> timedelta:
     found = re.fullmatch(r"(\d+)([dhms])", word)
     if found is None:
-        raise Refused(f"{word!r} is no time; write it as in 40d, 2h, 30m or 10s.")
+        raise argparse.ArgumentTypeError(f"{word!r} is not a time; write it as in 40d, 2h, 30m or 10s.")
     return timedelta(**{_UNITS[found[2]]: int(found[1])})
 
 
@@ -91,5 +89,7 @@ def _instant(word: str) -> datetime:
     try:
         instant = datetime.fromisoformat(word)
     except ValueError:
-        raise Refused(f"{word!r} is no instant; write it as in 2011-04-01 or 2011-04-01T22:00Z.") from None
+        raise argparse.ArgumentTypeError(
+            f"{word!r} is not an instant; write it as in 2011-04-01 or 2011-04-01T22:00Z."
+        ) from None
     return instant if instant.tzinfo is not None else instant.replace(tzinfo=UTC)

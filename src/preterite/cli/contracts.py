@@ -1,108 +1,126 @@
-"""`preterite contracts`: what events look like, what has changed since it was locked, and whether it may."""
+"""`preterite contracts`: the shapes of events, how they have changed, and whether the changes are compatible."""
 
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from preterite.cli.application import Application, Refused, add_command, find
 from preterite.cli.check import root
-from preterite.cli.output import table
-from preterite.evolution import compatibility, lock
-from preterite.evolution.changes import rows
-from preterite.evolution.compatibility import Fault
-from preterite.evolution.lock import Change, Locked
-from preterite.evolution.shapes import Shape, shown
+from preterite.cli.output import number_of, print_block, print_line, table
+from preterite.evolution import lock
+from preterite.evolution.compatibility import Problem
+from preterite.evolution.compatibility_table import HEADER, rows
+from preterite.evolution.lock import Change, Lock
+from preterite.evolution.shapes import Shape, type_text
 
 HELP = """\
-Keeps contracts readable for everybody: for programs that are older, and for what is stored. contracts.lock beside
-pyproject.toml holds every shape in which an event was ever published; put it under version control.
+Compare the schemas of the events with contracts.lock beside pyproject.toml, which holds every schema with which an
+event was ever published. Put the file under version control. A change is compatible if old programs can read new
+events, and new programs can read stored events.
 
-  preterite contracts show                 every event as it travels
-  preterite contracts diff                 what has changed since it was locked; fails if somebody could not read it
-  preterite contracts lock                 add the present shapes; refused if somebody could not read them
-  preterite contracts lock --retire NAME   it is published no more, and no log holds it
-  preterite contracts table                what is compatible with what
+  preterite contracts show                 print the schema of every event
+  preterite contracts diff                 print the changes since contracts.lock; exits with 1 if one is incompatible
+  preterite contracts lock                 add the current schemas; refused if a change is incompatible
+  preterite contracts lock --retire NAME   remove an event that is no longer published and that no log contains
+  preterite contracts table                print which changes are compatible
 """
 
 
 def add_to(commands: Any) -> None:
     """Declare the command."""
-    parser = add_command(commands, "contracts", "what of the events may change", HELP)
-    parser.add_argument("action", choices=("show", "diff", "lock", "table"), help="what to do")
-    parser.add_argument("app", nargs="?", metavar="APP", help="module:attribute")
-    parser.add_argument("--lock", type=Path, metavar="FILE", help="the file (contracts.lock)")
-    parser.add_argument(
-        "--retire", action="append", default=[], metavar="NAME", help="an event that no log holds any more"
+    parser = add_command(commands, "contracts", "compare the schemas of events with those published before", HELP)
+    verbs = parser.add_subparsers(title="commands", metavar="COMMAND", dest="action", required=True)
+    show = add_command(verbs, "show", "print the schema of every event", HELP)
+    diff = add_command(verbs, "diff", "print the changes since contracts.lock was written", HELP)
+    keep = add_command(verbs, "lock", "add the current schemas to contracts.lock", HELP)
+    add_command(verbs, "table", "print which changes are compatible", HELP)
+    for verb in (show, diff, keep):
+        verb.add_argument(
+            "--lock", type=Path, metavar="FILE", help="the file; default: contracts.lock beside pyproject.toml"
+        )
+    keep.add_argument(
+        "--retire", action="append", default=[], metavar="NAME", help="remove this event; default: remove none"
     )
-    parser.set_defaults(command=contracts)
+    parser.set_defaults(command=contracts, retire=[])
 
 
 def contracts(options: argparse.Namespace) -> int:
-    """Show, compare or lock; 1 if somebody could not read what has changed."""
+    """Print, compare or lock; 1 if a change is incompatible."""
     if options.action == "table":
-        print(table(["change of a field", "older readers", "stored events", "verdict"], [*rows()]))
+        print_block(table([*HEADER], [*rows()]))
         return 0
-    application, _ = find([options.app] if options.app else [])
+    application = find(options)
     file: Path = options.lock or root() / lock.FILE
     locked = lock.load(file)
     if locked.system not in ("", application.system.name):
-        raise Refused(f"{file} is of system {locked.system!r}; for {application.system.name!r} give another --lock.")
+        raise Refused(
+            f"{file} belongs to the system {locked.system!r}; give another --lock for {application.system.name!r}."
+        )
     if options.action == "show":
         _show(application)
         return 0
     for name in options.retire:
-        if name not in locked.events or name in lock.declared(application.system):
-            raise Refused(f"{name} is not an event that was locked and is published no more.")
+        if name not in locked.events:
+            raise Refused(f"{name} is not in {file.name}.")
+        if name in lock.declared(application.system):
+            raise Refused(f"{name} is still published; only events that are no longer published can be retired.")
     found = [one for one in lock.changes(application.system, locked) if one.name not in options.retire]
     for line in _lines(found):
-        print(line)
-    refused = [one for one in found if not one.is_allowed]
-    if options.action == "lock" and not refused:
+        print_line(line)
+    incompatible = [one for one in found if not one.is_compatible]
+    if options.action == "lock" and not incompatible:
         _keep(application, file, locked, options.retire)
-    said = f"{len(found)} of the contracts have changed, {len(refused)} so that somebody could not read them"
-    print(said if found else "no contract has changed", file=sys.stderr)
-    return 1 if refused else 0
+    print_line(_summary(len(found), len(incompatible)), error=True)
+    return 1 if incompatible else 0
 
 
-def _keep(application: Application, file: Path, locked: Locked, retire: list[str]) -> None:
-    lock.save(file, lock.grown(application.system, locked, retire))
-    print(f"{file.name} holds {len(lock.declared(application.system))} events", file=sys.stderr)
+def _summary(changed: int, incompatible: int) -> str:
+    if not changed:
+        return "no contract changed"
+    text = f"{number_of(changed, 'contract')} changed"
+    if incompatible == changed:
+        return f"{text}, incompatibly"
+    return f"{text}, {incompatible} of them incompatibly" if incompatible else f"{text}, compatibly"
+
+
+def _keep(application: Application, file: Path, locked: Lock, retire: list[str]) -> None:
+    lock.save(file, lock.extended(application.system, locked, retire))
+    print_line(f"{file.name}: {number_of(len(lock.declared(application.system)), 'event')} locked", error=True)
 
 
 def _show(application: Application) -> None:
     for shape in lock.declared(application.system).values():
-        print(f"{shape.name} version {shape.version}, key {shape.key or '(none)'}")
-        print(_indented(_fields(shape)))
-        print()
+        print_line(f"{shape.name} version {shape.version}, key {shape.key or '(none)'}")
+        print_block(_indented(_fields(shape)))
+        print_line()
 
 
 def _fields(shape: Shape) -> str:
-    rows = [[name, shown(one.type), "may be missing" if one.optional else ""] for name, one in shape.fields.items()]
+    rows = [[name, type_text(one.type), "optional" if one.optional else ""] for name, one in shape.fields.items()]
     return table(["field", "type", ""], rows)
 
 
 def _lines(found: list[Change]) -> Iterator[str]:
-    for one in found:
-        yield f"{one.name} version {one.version}: {one.what}{'' if one.is_allowed else ', refused'}"
-        for fault in one.faults:
-            yield from _fault(fault, "everybody")
-        told: set[tuple[str, str]] = set()
-        for verdict in one.verdicts:
-            for whom, fault in verdict.faults:
-                if (whom, fault.sentence) not in told:
-                    told.add((whom, fault.sentence))
-                    yield from _fault(fault, whom)
-        for note in one.verdicts[-1].notes if one.verdicts and one.is_allowed else ():
+    for change in found:
+        yield f"{change.name} version {change.version}: {change.what}{'' if change.is_compatible else ', incompatible'}"
+        for problem in change.problems:
+            yield from _problem(problem, "all readers")
+        printed: set[tuple[str, str]] = set()
+        for verdict in change.verdicts:
+            for affected, problem in verdict.problems:
+                if (affected, problem.message) not in printed:
+                    printed.add((affected, problem.message))
+                    yield from _problem(problem, affected)
+        for note in change.verdicts[-1].notes if change.verdicts and change.is_compatible else ():
             yield f"    {note}"
 
 
-def _fault(fault: Fault, whom: str) -> Iterator[str]:
-    yield f"    [{fault.rule}] breaks {whom}: {fault.sentence}"
-    yield f"        {compatibility.WAYS[fault.rule]}"
+def _problem(problem: Problem, affected: str) -> Iterator[str]:
+    yield f"    [{problem.rule}] breaks {affected}: {problem.message}"
+    yield f"        {problem.remedy}"
 
 
 def _indented(text: str) -> str:

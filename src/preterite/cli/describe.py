@@ -1,4 +1,4 @@
-"""`preterite describe`: what is declared and where it runs. Opens nothing."""
+"""`preterite describe`: the declarations of a system, as text, diagrams and documents."""
 
 from __future__ import annotations
 
@@ -7,69 +7,71 @@ from collections import Counter
 from typing import Any, get_args, get_type_hints
 from uuid import UUID
 
-from preterite import logs
-from preterite.cli.application import Application, add_command, find, shown
-from preterite.cli.output import document
+from preterite import log as logs
+from preterite.cli.application import Application, add_command, find
+from preterite.cli.output import document, number_of, print_block, print_line
 from preterite.clock import SystemClock
 from preterite.component import Component
 from preterite.contracts import Event, wire_name
 from preterite.describing import asyncapi
-from preterite.describing.page import html, mermaid
-from preterite.describing.picture import svg
-from preterite.describing.telling import Observed, tellings
+from preterite.describing.flows import ObservedFlows, flows_of
+from preterite.describing.html import html, mermaid
+from preterite.describing.svg import svg
 from preterite.envelope import from_bytes
-from preterite.log import LogIdentity, Stream
+from preterite.log.contract import LogIdentity, Stream
+from preterite.printing.urls import shown
 from preterite.recoverability import Recoverability
 
 HELP = """\
-Who publishes what, who listens, where the databases are, and which settings are in force. Opens nothing, but for the
-log with --observed: then what really flowed is marked beside what is declared.
+Print what each component publishes and handles, its database and its settings. Opens no database. --observed reads the
+log, counts the events of each type, and shows the counts beside the declarations.
 
-  preterite describe shop.system:system
-  preterite describe --format svg > partition.svg        a picture of who tells whom what
-  preterite describe --format html --observed > shop.html   a page of its own, with what the log holds
-  preterite describe --format asyncapi                   an AsyncAPI 3 document; mermaid, schemas and json too
+  preterite describe
+  preterite describe --format svg > partition.svg           a diagram of publishers, events and subscribers
+  preterite describe --format html --observed > shop.html   one self-contained page, with the contents of the log
+  preterite describe --format asyncapi                      an AsyncAPI 3 document; mermaid, schemas and json too
 """
 FORMATS = ("text", "json", "asyncapi", "schemas", "svg", "mermaid", "html")
 OBSERVED_EVENTS_MAX = 1_000_000
+"""Events of the log that `describe --observed` counts."""
 READ_RECORDS = 1_000
+"""Records that `describe --observed` reads from the log at a time."""
 
 
 def add_to(commands: Any) -> None:
     """Declare the command."""
-    parser = add_command(commands, "describe", "who tells whom what, and where", HELP)
-    parser.add_argument("app", nargs="?", metavar="APP", help="module:attribute")
-    parser.add_argument("--format", choices=FORMATS, default="text", help="as what (text)")
+    parser = add_command(commands, "describe", "print publishers, subscribers, databases and settings", HELP)
+    parser.add_argument("--format", choices=FORMATS, default="text", help="output format; default: text")
     parser.add_argument("--json", dest="format", action="store_const", const="json", help="the same as --format json")
-    parser.add_argument("--observed", action="store_true", help="look into the log for what has really flowed")
+    parser.add_argument("--observed", action="store_true", help="read the log and count the events of each type")
     parser.set_defaults(command=describe)
 
 
 def describe(options: argparse.Namespace) -> int:
     """Verify the declaration and print it."""
-    application, _ = find([options.app] if options.app else [])
+    application = find(options)
     application.system.verify(application.databases())
     observed = _observe(application) if options.observed else None
     if options.format == "text":
         _print(application, observed)
     elif options.format == "json":
-        print(document(_whole_as_json(application, observed)))
+        print_block(document(_whole_as_json(application, observed)))
     else:
-        print(_document(application, options.format, observed).rstrip())
+        print_block(_document(application, options.format, observed).rstrip())
     return 0
 
 
-def _document(application: Application, form: str, observed: Observed | None) -> str:
-    system, told = application.system, tellings(application.system)
+def _document(application: Application, form: str, observed: ObservedFlows | None) -> str:
+    system, flows = application.system, flows_of(application.system)
     if form == "asyncapi":
-        return document(asyncapi.document(system, told))
+        return document(asyncapi.document(system, flows))
     if form == "schemas":
-        return document({one.shape.name: asyncapi.schemas_of(one.event, one.shape.name) for one in told})
-    return {"svg": svg, "mermaid": mermaid, "html": html}[form](system, told, observed)
+        return document({one.shape.name: asyncapi.schemas_of(one.event, one.shape.name) for one in flows})
+    return {"svg": svg, "mermaid": mermaid, "html": html}[form](system, flows, observed)
 
 
-def _observe(application: Application) -> Observed:
-    """Count what the log holds, by type."""
+def _observe(application: Application) -> ObservedFlows:
+    """Count the events in the log by type."""
     system = application.system
     log = logs.connect(application.log_url(), LogIdentity(system.name, UUID(int=0), system.partitions), SystemClock())
     counts: Counter[str] = Counter()
@@ -85,30 +87,33 @@ def _observe(application: Application) -> Observed:
         reader.close()
     finally:
         log.close()
-    return Observed(counts, counts.total(), counts.total() < OBSERVED_EVENTS_MAX)
+    return ObservedFlows(counts, counts.total(), counts.total() < OBSERVED_EVENTS_MAX)
 
 
-def _print(application: Application, observed: Observed | None) -> None:
+def _print(application: Application, observed: ObservedFlows | None) -> None:
     system = application.system
-    heard_by = {one.event: one.heard_by for one in tellings(system)}
-    print(f"{system.name}: {len(system.components)} components, {system.partitions} partitions")
-    print(f"log {shown(application.log_url())}")
+    subscribers = {one.event: one.subscribers for one in flows_of(system)}
+    print_line(
+        f"{system.name}: {number_of(len(system.components), 'component')}, {number_of(system.partitions, 'partition')}"
+    )
+    print_line(f"log {shown(application.log_url())}")
     for component in system.components:
-        print(f"\n{component.name}  {shown(application.urls()[component.name])}")
+        print_line()
+        print_line(f"{component.name}  {shown(application.urls()[component.name])}")
         for event_type in component.publishes:
-            listeners = ", ".join(heard_by[event_type]) or "nobody"
-            seen = (
-                "" if observed is None else f"; seen {observed.counts.get(wire_name(event_type, component.name), 0):,}"
-            )
-            print(f"  publishes {wire_name(event_type, component.name)} ({_fields(event_type)})")
-            print(f"            key {event_type.__contract__.key or '(none)'}; heard by {listeners}{seen}")
+            name = wire_name(event_type, component.name)
+            names = ", ".join(subscribers[event_type]) or "none"
+            count = "" if observed is None else f"; {observed.counts.get(name, 0):,} in the log"
+            print_line(f"  publishes {name} ({_fields(event_type)})")
+            print_line(f"            key {event_type.__contract__.key or '(none)'}; subscribers: {names}{count}")
         for handler in component.handlers:
-            apart = f", apart: {handler.lane_group}" if handler.lane_group else ""
+            lane = f", lane {handler.lane}" if handler.lane else ""
             what = f"every {handler.schedule}" if handler.schedule else handler.message_type.__name__
-            print(f"  handles   {what} with {handler.name}{apart}")
-        print(f"  retries   {_retries(application, component)}; time limit {component.time_limit_seconds:.0f} s")
-    for name in observed.undeclared(tellings(system)) if observed is not None else ():
-        print(f"\n{name} is in the log {observed.counts[name] if observed else 0:,} times, and nobody here declares it")
+            print_line(f"  handles   {what} with {handler.name}{lane}")
+        print_line(f"  retries   {_retries(application, component)}; time limit {component.time_limit_seconds:.0f} s")
+    for name in observed.undeclared(flows_of(system)) if observed is not None else ():
+        print_line()
+        print_line(f"{name} is not declared; {observed.counts[name] if observed else 0:,} in the log")
 
 
 def _fields(event_type: type[Event]) -> str:
@@ -122,10 +127,10 @@ def _type_text(hint: Any) -> str:
 
 def _retries(application: Application, component: Component) -> str:
     policy = component.recoverability or application.system.recoverability or Recoverability()
-    return f"{policy.immediate_retries} at once, {policy.delayed_retries} later, then dead"
+    return f"{policy.immediate_retries} immediate, {policy.delayed_retries} delayed, then a dead letter"
 
 
-def _whole_as_json(application: Application, observed: Observed | None) -> dict[str, Any]:
+def _whole_as_json(application: Application, observed: ObservedFlows | None) -> dict[str, Any]:
     system = application.system
     components = [_as_json(application, component) for component in system.components]
     found = {"system": system.name, "log": shown(application.log_url()), "components": components}
@@ -133,7 +138,7 @@ def _whole_as_json(application: Application, observed: Observed | None) -> dict[
 
 
 def _as_json(application: Application, component: Component) -> dict[str, Any]:
-    heard_by = {one.event: one.heard_by for one in tellings(application.system)}
+    subscribers = {one.event: one.subscribers for one in flows_of(application.system)}
     return {
         "name": component.name,
         "database": shown(application.urls()[component.name]),
@@ -143,7 +148,7 @@ def _as_json(application: Application, component: Component) -> dict[str, Any]:
                 "version": event_type.__contract__.version,
                 "key": event_type.__contract__.key,
                 "fields": list(event_type.__struct_encode_fields__),
-                "heard_by": list(heard_by[event_type]),
+                "subscribers": list(subscribers[event_type]),
             }
             for event_type in component.publishes
         ],
@@ -153,7 +158,7 @@ def _as_json(application: Application, component: Component) -> dict[str, Any]:
                 "handles": handler.message_type.__name__,
                 "schedule": None if handler.schedule is None else str(handler.schedule),
                 "saga": None if handler.saga is None else handler.saga.__saga__.name,
-                "apart": handler.lane_group or None,
+                "lane": handler.lane or None,
             }
             for handler in component.handlers
         ],

@@ -1,4 +1,4 @@
-"""`preterite migrate`: which tables of Preterite each component has, and bringing them up to date."""
+"""`preterite migrate`: the version of Preterite's tables in each component, and updating them."""
 
 from __future__ import annotations
 
@@ -6,46 +6,48 @@ import argparse
 import os
 from typing import Any
 
-from preterite import stores
+from preterite import store as stores
 from preterite.cli.application import Application, add_command, find
-from preterite.cli.output import table
+from preterite.cli.output import print_block, print_line, table
 from preterite.settings import owner_variable
-from preterite.store import Database, reaching
+from preterite.store.contract import Database, translating_errors
 
 HELP = """\
 Preterite's own tables in the components' databases, by numbered scripts.
 
-  preterite migrate status shop.system:system    what each component has
-  preterite migrate up shop.system:system        run what is missing
-  preterite migrate sql shop.system:system       print what is missing, for whoever runs it by hand
+  preterite migrate status    print the version of every component's tables
+  preterite migrate up        run the missing scripts
+  preterite migrate sql       print the missing scripts, to run them manually
 
-Where PRETERITE_COMPONENT_OWNER_URL is set, as preterite provision writes it, scripts run as that role.
-preterite run does the same at its start, as far as its role may.
+If PRETERITE_COMPONENT_OWNER_URL is set, as preterite provision writes it, scripts run as that role.
+preterite run also runs missing scripts when it starts, if its role may.
 """
 
 
 def add_to(commands: Any) -> None:
     """Declare the command."""
-    parser = add_command(commands, "migrate", "bring Preterite's tables up to date", HELP)
-    parser.add_argument("what", choices=("status", "up", "sql"), help="see above")
-    parser.add_argument("app", nargs="?", metavar="APP", help="module:attribute")
+    parser = add_command(commands, "migrate", "update Preterite's own tables in the databases", HELP)
+    verbs = parser.add_subparsers(title="commands", metavar="COMMAND", dest="what", required=True)
+    add_command(verbs, "status", "print the version of every component's tables", HELP)
+    add_command(verbs, "up", "run the missing scripts", HELP)
+    add_command(verbs, "sql", "print the missing scripts", HELP)
     parser.set_defaults(command=migrate)
 
 
 def migrate(options: argparse.Namespace) -> int:
-    """Say or do what is missing; `status` answers 1 if anything is."""
-    application, _ = find([options.app] if options.app else [])
+    """Print or run the missing scripts; `status` returns 1 if there are any."""
+    application = find(options)
     rows: list[list[object]] = []
     missing = 0
     for name, database in _databases(application).items():
-        with reaching(database.store, name):
-            applied, scripts = _standing(database)
+        with translating_errors(database.store, name):
+            applied, scripts = _version(database)
             pending = [script for script in scripts if script.number > applied]
             missing += len(pending)
             if options.what == "sql" and pending:
-                print(f"-- {name}: {database.url}")
+                print_line(f"-- {name}: {database.url}")
                 for script in pending:
-                    print(f"{script.text.rstrip()}\n{database.store.note_of(script.number)};\n")
+                    print_block(f"{script.text.rstrip()}\n{database.store.migration_statement(script.number)};\n")
             if options.what == "up" and pending:
                 connection = database.connect()
                 database.store.migrate(connection)
@@ -53,7 +55,7 @@ def migrate(options: argparse.Namespace) -> int:
                 applied = scripts[-1].number
             rows.append([name, database.url, applied, scripts[-1].number])
     if options.what != "sql":
-        print(table(["component", "database", "has", "newest"], rows, right=(2, 3)))
+        print_block(table(["component", "database", "version", "newest"], rows, right=(2, 3)))
     return 1 if options.what == "status" and missing else 0
 
 
@@ -62,11 +64,11 @@ def _databases(application: Application) -> dict[str, Database]:
     return {name: stores.connect(os.environ.get(owner_variable(name)) or url) for name, url in urls.items()}
 
 
-def _standing(database: Database) -> tuple[int, Any]:
+def _version(database: Database) -> tuple[int, Any]:
     if not database.exists():
         return 0, database.store.scripts()
     connection = database.connect()
     try:
-        return database.store.newest(connection), database.store.scripts()
+        return database.store.schema_version(connection), database.store.scripts()
     finally:
         connection.close()

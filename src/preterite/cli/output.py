@@ -1,15 +1,56 @@
-"""What people and scripts see: tables that line up, JSON documents."""
+"""Output: lines, aligned tables, JSON documents, ages. Everything that a command prints goes through here.
+
+What comes from events, exceptions and other systems cannot command the terminal or forge a line, and no URL is printed
+with its password.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import sys
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from typing import Any
+
+from preterite.errors import PreteriteError, SystemRefused
+from preterite.printing.text import PrintableStream, printable
+from preterite.printing.urls import without_secrets
+
+
+def print_line(text: str = "", *, error: bool = False) -> None:
+    """Print one line; a line feed in it is escaped. `error` prints it to stderr."""
+    print_block(printable(text), error=error)
+
+
+def print_block(text: str, *, error: bool = False) -> None:
+    """Print lines that were made printable one by one: a table, a document, an indented traceback."""
+    print(text, file=sys.stderr if error else sys.stdout)
+
+
+def refusal(error: PreteriteError) -> None:
+    """Print why a command was refused: in one line, or in one for each fault of a declaration."""
+    if isinstance(error, SystemRefused):
+        print_line(f"preterite: System {error.system!r} cannot start, nothing was opened:", error=True)
+        for fault in error.faults:
+            print_line(f"  - {fault}", error=True)
+        return
+    print_line(f"preterite: {error}", error=True)
+
+
+@contextmanager
+def printable_output() -> Generator[None]:
+    """Let nothing through to stdout and stderr but printed characters and line feeds, and no secrets of URLs."""
+    with (
+        redirect_stdout(PrintableStream(sys.stdout, without_secrets)),
+        redirect_stderr(PrintableStream(sys.stderr, without_secrets)),
+    ):
+        yield
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]], *, right: Sequence[int] = ()) -> str:
     """Rows under a header, in columns as wide as their widest cell; those in `right` are numbers."""
-    texts = [list(header), *([f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row] for row in rows)]
+    cells = [[f"{cell:,}" if isinstance(cell, int) else printable(str(cell)) for cell in row] for row in rows]
+    texts = [list(header), *cells]
     widths = [max(len(row[column]) for row in texts) for column in range(len(header))]
     lines = [
         "  ".join(
@@ -19,6 +60,11 @@ def table(header: Sequence[str], rows: Sequence[Sequence[object]], *, right: Seq
         for row in texts
     ]
     return "\n".join(lines)
+
+
+def indented(text: str) -> str:
+    """Foreign text of several lines, each behind a mark, so that none can pass for a line of the command's own."""
+    return "\n".join(f"  | {one}" for one in printable(text.rstrip(), lines=True).split("\n"))
 
 
 def document(content: Any) -> str:
@@ -32,3 +78,8 @@ def ago(seconds: float) -> str:
         if seconds >= size:
             return f"{seconds / size:.0f} {unit}"
     return f"{max(seconds, 0):.0f} s"
+
+
+def number_of(count: int, singular: str, plural: str | None = None) -> str:
+    """A count with its noun in the right number: `1 event`, `2 events`."""
+    return f"{count:,} {singular if count == 1 else plural or f'{singular}s'}"

@@ -1,4 +1,4 @@
-"""`preterite publish`: events from a document, as one unit of work of their owner."""
+"""`preterite publish`: events from a document, as one unit of work of their component."""
 
 from __future__ import annotations
 
@@ -9,30 +9,30 @@ from typing import Any
 
 from preterite import codecs
 from preterite.cli.application import Refused, add_command, find
+from preterite.cli.output import print_line
 
 HELP = """\
-Publish the events in FILE (JSON or XML; - reads standard input) from COMPONENT, all of them or none.
-It announces them only: the component's own tables are not touched.
+Publish the events of FILE (JSON or XML; - reads standard input) as COMPONENT, all of them or none.
+Only events are published: the component's own tables are not changed.
 
-  preterite publish shop.system:system sales purchases.xml
+  preterite publish sales purchases.xml
   echo '{"type": "sales.ItemPurchased", "data": {…}}' | preterite publish sales -
 """
 
 
 def add_to(commands: Any) -> None:
     """Declare the command."""
-    parser = add_command(commands, "publish", "publish events from a document", HELP)
-    parser.add_argument("words", nargs="+", metavar="[APP] COMPONENT FILE", help="the owner, and the document")
+    parser = add_command(commands, "publish", "publish events from a JSON or XML document", HELP)
+    parser.add_argument("component", metavar="COMPONENT", help="the component that publishes")
+    parser.add_argument("file", metavar="FILE", help="a JSON or XML document; - reads standard input")
     parser.set_defaults(command=publish)
 
 
 def publish(options: argparse.Namespace) -> int:
-    """Read the document, publish what it holds, and say how many events that were."""
-    application, words = find(options.words)
-    if len(words) != 2:
-        raise Refused("publish takes a component and a file: preterite publish [APP] COMPONENT FILE.")
-    component = application.component(words[0])
-    document = _read(words[1])
+    """Publish the events of the document, and print how many they are."""
+    application = find(options)
+    component = application.component(options.component)
+    document = _read(options.file)
     with application.system.open(only=[component]) as opened:
         event_types = {published.wire_name: event_type for event_type, published in component.published.items()}
         read = codecs.read_xml if document.lstrip().startswith(b"<") else codecs.read_json
@@ -40,7 +40,7 @@ def publish(options: argparse.Namespace) -> int:
         with opened.connection(component) as connection, component.unit_of_work(connection) as unit_of_work:
             for event in events:
                 unit_of_work.publish(event)
-    print(f"published {len(events):,} {'event' if len(events) == 1 else 'events'} of {component.name}")
+    print_line(f"published {len(events):,} {'event' if len(events) == 1 else 'events'} of {component.name}")
     return 0
 
 

@@ -1,49 +1,59 @@
-"""`preterite run`: every component in a process of its own, until told to stop."""
+"""`preterite run`: runs every component in its own process, until it is stopped."""
 
 from __future__ import annotations
 
 import argparse
 import logging
 import signal
-import sys
 from typing import Any
 
-from preterite.cli.application import Application, add_command, find, shown
-from preterite.cli.output import table
+from preterite.cli.application import Application, add_command, find
+from preterite.cli.output import print_block, print_line, table
 from preterite.clock import SystemClock
-from preterite.supervisor import Supervisor, worker_command
+from preterite.hosting.supervisor import Supervisor, worker_command
+from preterite.printing.urls import shown
 
 HELP = """\
-Run the components of APP, each in a process of its own, until SIGTERM or Ctrl-C. Each finishes what it is at,
-and gives its work back. A process that dies or hangs is replaced.
+Run the components, each in its own process, until SIGTERM or Ctrl-C. Then each process finishes its current batch and
+releases its partitions. A process that dies or hangs is replaced.
 
-  preterite run shop.system:system
-  preterite run shop.system:system --only finance shipping
-  preterite run shop.system:system --workers 2    two processes for each component; they share its partitions
+  preterite run
+  preterite run --only finance shipping
+  preterite run --workers 2    two processes for each component; they share its partitions
 
-Run it on as many hosts as you like: whoever comes gets a share of the work, whoever goes or dies leaves it to the
-others within seconds. preterite status --work shows who does what.
+It may run on any number of hosts: all processes of a component share its partitions. When one stops or dies, the others
+take over its partitions within seconds. preterite status --workers shows which process has which.
 """
 CREATE_TABLES = "--create-tables"
 WORKERS_MAX = 64
+"""Workers of one component that `run` starts."""
 
 
 def add_to(commands: Any) -> None:
     """Declare the command."""
-    parser = add_command(commands, "run", "run the components", HELP)
-    parser.add_argument("app", nargs="?", metavar="APP", help="module:attribute")
-    parser.add_argument("--only", nargs="+", metavar="COMPONENT", default=[], help="run only these components")
+    parser = add_command(commands, "run", "run the components, each in a process of its own", HELP)
     parser.add_argument(
-        CREATE_TABLES, action="store_true", help="make the components' own tables where they are missing"
+        "--only", nargs="+", metavar="COMPONENT", default=[], help="run only these components; default: all"
     )
-    parser.add_argument("--workers", type=_number, default=1, metavar="N", help="processes for each component")
-    parser.add_argument("--threads", type=_number, default=1, metavar="N", help="partitions at a time in each process")
+    parser.add_argument(
+        CREATE_TABLES, action="store_true", help="create the components' own tables where they are missing"
+    )
+    parser.add_argument(
+        "--workers", type=_number, default=1, metavar="N", help="processes for each component; default: 1"
+    )
+    parser.add_argument(
+        "--threads",
+        type=_number,
+        default=1,
+        metavar="N",
+        help="partitions handled at the same time in each process; default: 1",
+    )
     parser.set_defaults(command=run)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Verify and open everything once, so that what is wrong is said before anything runs; then supervise."""
-    application, _ = find([options.app] if options.app else [])
+    """Verify and open everything once, so that faults are reported before anything runs; then supervise."""
+    application = find(options)
     components = [application.component(name) for name in options.only] or application.system.components
     names = [component.name for component in components]
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
@@ -61,7 +71,7 @@ def run(options: argparse.Namespace) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
     orderly = supervisor.run()
-    print("stopped; what is not handled yet is handled by the next run", file=sys.stderr)
+    print_line("stopped; the next run handles what is left", error=True)
     if not orderly:
         return 6
     return 130 if signal.SIGINT in received else 0
@@ -69,7 +79,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _number(word: str) -> int:
     if not word.isdigit() or not 1 <= int(word) <= WORKERS_MAX:
-        raise argparse.ArgumentTypeError(f"{word!r} is no number from 1 to {WORKERS_MAX}")
+        raise argparse.ArgumentTypeError(f"{word!r} is not a number from 1 to {WORKERS_MAX}")
     return int(word)
 
 
@@ -85,6 +95,6 @@ def _announce(application: Application, names: list[str]) -> None:
         ]
         for name in names
     ]
-    print(f"{application.system.name}: log {shown(application.log_url())}", file=sys.stderr)
-    print(table(["component", "publishes", "handlers", "database"], rows, right=(1, 2)), file=sys.stderr)
-    print("Ctrl-C stops; preterite status shows how it goes", file=sys.stderr)
+    print_line(f"{application.system.name}: log {shown(application.log_url())}", error=True)
+    print_block(table(["component", "publishes", "handlers", "database"], rows, right=(1, 2)), error=True)
+    print_line("Ctrl-C stops it; preterite status shows the progress", error=True)

@@ -1,4 +1,4 @@
-"""`preterite simulate`: a system lives through simulated worlds, each decided by a seed."""
+"""`preterite simulate`: runs a system in simulated worlds, each decided by a seed."""
 
 from __future__ import annotations
 
@@ -17,19 +17,22 @@ if TYPE_CHECKING:
     from preterite.testing.simulation import Outcome, Scenario
 
 SEEDS = 100
+"""Worlds that `simulate` runs where `--seeds` is not given."""
 TIMES = 40
+"""Units of work in each world where `--times` is not given."""
 HELP = """\
-Let the system live through simulated worlds: its own components, handlers and sagas, over real SQLite, with crashes,
-pauses, full disks, answers that are lost, and a log that loses what it had, as each world's seed decides.
+Run the system in simulated worlds: its own components, handlers and sagas, in one process, over real SQLite. The seed
+of a world decides what fails when: crashes, pauses, full disks, commits whose answer is lost, a log that loses
+records. The same seed gives the same world.
 
-  preterite simulate shop.system:system --use shop.worlds:use
-  preterite simulate shop.system:system --use shop.worlds:use --check shop.worlds:check --seeds 1000
-  preterite simulate shop.system:system --use shop.worlds:use --seed 17     this world, and everything about it
+  preterite simulate --use shop.worlds:use
+  preterite simulate --use shop.worlds:use --check shop.worlds:check --seeds 1000
+  preterite simulate --use shop.worlds:use --seed 17     only this world, in detail
 
-use(shop, chance) does one unit of work, drawing what it needs from chance, a random.Random; it is called until it
-has come to its end so many times. check(shop) returns a sentence for each thing that does not hold once all is at rest.
-What holds in every system is checked too: no number missing or given twice, everything read, nothing stands still.
-What is due more than five minutes after the last use, as moments of calendars are, may wait.
+use(shop, chance) runs one unit of work, with random values from chance, a random.Random; it is called until it has
+completed --times times. check(shop) returns a sentence for each violation, once nothing is left to do.
+What holds in every system is checked, too: no number of an event is missing or given twice, every event is read, no
+stream is stalled. What is due more than five minutes after the last use, such as a calendar's next moment, may remain.
 Handlers must be plain functions, over bare connections or SQLAlchemy sessions.
 """
 
@@ -65,23 +68,32 @@ class _World:
 
 def add_to(commands: Any) -> None:
     """Declare the command."""
-    parser = add_command(commands, "simulate", "let the system live through simulated worlds", HELP)
-    parser.add_argument("app", nargs="?", metavar="APP", help="module:attribute")
-    parser.add_argument("--use", required=True, metavar="MODULE:FUNCTION", help="what users do, one unit of work")
-    parser.add_argument("--check", metavar="MODULE:FUNCTION", help="what must hold in the end")
-    parser.add_argument(
-        "--times", type=_count, default=TIMES, metavar="N", help=f"units of work in each world ({TIMES})"
+    parser = add_command(
+        commands, "simulate", "run the system with simulated crashes and losses, each run from a seed", HELP
     )
-    parser.add_argument("--seeds", type=_count, default=SEEDS, metavar="N", help=f"how many worlds ({SEEDS})")
-    parser.add_argument("--seed", type=int, metavar="SEED", help="only this world")
+    parser.add_argument(
+        "--use", required=True, metavar="MODULE:FUNCTION", help="the function that runs one unit of work"
+    )
+    parser.add_argument(
+        "--check",
+        metavar="MODULE:FUNCTION",
+        help="the function that checks the result; default: only what holds in every system is checked",
+    )
+    parser.add_argument(
+        "--times", type=_count, default=TIMES, metavar="N", help=f"units of work in each world; default: {TIMES}"
+    )
+    parser.add_argument("--seeds", type=_count, default=SEEDS, metavar="N", help=f"how many worlds; default: {SEEDS}")
+    parser.add_argument(
+        "--seed", type=int, metavar="SEED", help="run only the world of this seed; default: --seeds worlds"
+    )
     parser.set_defaults(command=simulate)
 
 
 def simulate(options: argparse.Namespace) -> int:
-    """Run the worlds; 1 if any of them breaks a promise."""
+    """Run the worlds; 1 if any of them violates a promise."""
     if find_spec("greenlet") is None:
         raise ConfigurationError("Simulated worlds need greenlet; install preterite[simulation].")
-    application, _ = find([options.app] if options.app else [])
+    application = find(options)
     world = _World(application.name, options.use, options.check, options.times)
     world.scenario()  # what is wrong with the names is said before anything runs
     from preterite.testing.simulation.running import explain, run, silence
@@ -94,7 +106,7 @@ def simulate(options: argparse.Namespace) -> int:
 
 def _count(text: str) -> int:
     if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 on")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1")
     return int(text)
 
 

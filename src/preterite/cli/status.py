@@ -1,123 +1,160 @@
-"""`preterite status`: one screen of truth."""
+"""`preterite status`: whether everything runs, and what needs an operator."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from preterite import logs
+from preterite import log as logs
 from preterite.cli.application import Application, add_command, find
-from preterite.cli.output import document, table
+from preterite.cli.output import document, number_of, print_block, print_line, refusal, table
 from preterite.clock import SystemClock
-from preterite.log import LogIdentity
-from preterite.rows import RELAY
-from preterite.shared_clock import SharedClock
-from preterite.standing import Observer, Standing
+from preterite.demo_clock import SharedClock
+from preterite.errors import LogError, StoreUnavailable, WrongLog
+from preterite.log.contract import LogIdentity
+from preterite.operations.status import ComponentStatus, StatusReader, Verdict, verdict
+from preterite.store.rows import RELAY
 
 HELP = """\
-How each component of APP stands; changes nothing.
+Print the status of the system and of every component. Changes nothing.
 
-  unsent    committed, not in the log yet
-  behind    in the log, not handled yet
-  parked    failed, or waiting behind what failed; run again by themselves
-  dead      wait for a person: preterite dead groups
-  later     commands that wait for their time
+  preterite status
+  preterite status --workers     also which host and process does what
 
-Exit code 0 if everything moves, 1 if something needs a person.
+  state        running, off, or never started
+  outbox       events committed, not in the log yet
+  lag          events in the log, not handled yet
+  parked       events that wait for a retry, or behind one; they run again automatically
+  dead         dead letters, which need an operator: preterite dead-letters groups
+  scheduled    commands that wait for their time
+  handled/min  events handled within the last minute
+
+The verdict is OK (exit code 0); DEGRADED (1), if a component does not run, is stalled, or needs an operator;
+DOWN (4), if no component runs, or if a database or the log is unreachable.
 """
+EXIT_CODES: Mapping[Verdict, int] = {"OK": 0, "DEGRADED": 1, "DOWN": 4}
 
 
 def add_to(commands: Any) -> None:
     """Declare the command."""
-    parser = add_command(commands, "status", "is everything moving?", HELP)
-    parser.add_argument("app", nargs="?", metavar="APP", help="module:attribute")
-    parser.add_argument("--work", action="store_true", help="also who does what: host and process")
-    parser.add_argument("--json", action="store_true", help="one JSON document")
+    parser = add_command(commands, "status", "print whether everything runs, and what needs an operator", HELP)
+    parser.add_argument("--workers", action="store_true", help="also print which host and process does what")
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.set_defaults(command=status)
 
 
 def status(options: argparse.Namespace) -> int:
-    """Look once, and say how things are."""
-    application, _ = find([options.app] if options.app else [])
-    standings = look(application)
-    needs = [need for standing in standings.values() for need in standing.needs]
-    if options.json:
-        print(document({"system": application.system.name, "needs": needs, "components": _as_json(standings)}))
+    """Print the status; the exit code is the verdict."""
+    application = find(options)
+    statuses: Mapping[str, ComponentStatus] = {}
+    try:
+        statuses = read_status(application)
+    except WrongLog:
+        raise
+    except (StoreUnavailable, LogError) as error:
+        found: Verdict = "DOWN"
+        problems = [str(error)]
+        refusal(error)
     else:
-        print(_headline(application.system.name, standings, needs))
-        for said in [*needs, *(notice for standing in standings.values() for notice in standing.notices)]:
-            print(f"  {said}")
-        print()
-        print(_table(standings))
-        if options.work:
-            print(f"\n{_work(standings)}")
-    return 1 if needs else 0
+        found = verdict(statuses.values())
+        problems = [problem for one in statuses.values() for problem in one.problems]
+    if options.json:
+        print_block(document(_as_json(application.system.name, found, problems, statuses)))
+    else:
+        _print(application, found, problems, statuses, workers=options.workers)
+    return EXIT_CODES[found]
 
 
-def look(application: Application) -> Mapping[str, Standing]:
-    """How every component stands. Makes neither databases nor a log where there are none."""
+def read_status(application: Application) -> Mapping[str, ComponentStatus]:
+    """The status of every component. Creates neither databases nor a log."""
     clock = SystemClock()
     databases = application.databases()
     topology = application.system.verify(databases)
     identity = LogIdentity(application.system.name, UUID(int=0), application.system.partitions)
     started = any(database.exists() for database in databases.values())
     log = logs.connect(application.log_url() if started else "memory:", identity, clock)
-    observer = Observer(topology, databases, log, SharedClock(log) if application.system.demo else clock)
+    reader = StatusReader(topology, databases, log, SharedClock(log) if application.system.demo else clock)
     try:
-        return observer.look()
+        return reader.status()
     finally:
-        observer.close()
+        reader.close()
         log.close()
 
 
-def _headline(system: str, standings: Mapping[str, Standing], needs: list[str]) -> str:
-    running = sum(standing.state == "running" for standing in standings.values())
-    moves = "NOT ALL MOVING" if needs else "all well"
-    return f"{system}: {moves}; {running} of {len(standings)} components are running"
+def _print(
+    application: Application,
+    found: Verdict,
+    problems: Sequence[str],
+    statuses: Mapping[str, ComponentStatus],
+    *,
+    workers: bool,
+) -> None:
+    if not statuses:
+        print_line(f"{application.system.name}: {found}; the status cannot be read")
+        return
+    all_of_them = number_of(len(statuses), "component is", "components are")
+    print_line(f"{application.system.name}: {found}; {_running(statuses)} of {all_of_them} running")
+    for line in [*problems, *(notice for one in statuses.values() for notice in one.notices)]:
+        print_line(f"  {line}")
+    print_block(f"\n{_table(statuses)}")
+    if workers:
+        print_block(f"\n{_workers(statuses)}")
 
 
-def _table(standings: Mapping[str, Standing]) -> str:
+def _running(statuses: Mapping[str, ComponentStatus]) -> int:
+    return sum(one.state == "running" for one in statuses.values())
+
+
+def _table(statuses: Mapping[str, ComponentStatus]) -> str:
     rows = [
         [
-            standing.component,
-            standing.state,
-            standing.unsent,
-            standing.behind if standing.hears else "-",
-            standing.counts.parked,
-            standing.counts.dead,
-            standing.counts.later,
-            standing.counts.handled_last_minute,
+            one.component,
+            one.state,
+            one.outbox,
+            one.lag if one.subscribes else "-",
+            one.counts.parked,
+            one.counts.dead,
+            one.counts.scheduled,
+            one.counts.handled_last_minute,
         ]
-        for standing in standings.values()
+        for one in statuses.values()
     ]
-    header = ["component", "state", "unsent", "behind", "parked", "dead", "later", "handled/min"]
+    header = ["component", "state", "outbox", "lag", "parked", "dead", "scheduled", "handled/min"]
     return table(header, rows, right=(2, 3, 4, 5, 6, 7))
 
 
-def _work(standings: Mapping[str, Standing]) -> str:
-    """One line for each process of each component: whether it relays, and which partitions it handles."""
+def _workers(statuses: Mapping[str, ComponentStatus]) -> str:
+    """One line for each process of each component: whether it is the relay, and which partitions it handles."""
     rows: list[list[object]] = []
-    for standing in standings.values():
-        for process in sorted(set(standing.work.values())):
-            names = [name for name, holder in standing.work.items() if holder == process]
+    for one in statuses.values():
+        for process in sorted(set(one.workers.values())):
+            names = [name for name, holder in one.workers.items() if holder == process]
             partitions = sorted(int(name.removeprefix("partition/")) for name in names if name != RELAY)
             relays = "relay" if RELAY in names else "-"
-            rows.append([standing.component, process, relays, " ".join(map(str, partitions)) or "-"])
-    return table(["component", "host:process", "announces", "handles partitions"], rows)
+            rows.append([one.component, process, relays, " ".join(map(str, partitions)) or "-"])
+    return table(["component", "host:process", "publishes", "handles partitions"], rows)
 
 
-def _as_json(standings: Mapping[str, Standing]) -> dict[str, Any]:
+def _as_json(
+    system: str, found: Verdict, problems: Sequence[str], statuses: Mapping[str, ComponentStatus]
+) -> dict[str, Any]:
     return {
-        name: {
-            "state": standing.state,
-            "unsent": standing.unsent,
-            "behind": standing.behind,
-            "numbered": standing.numbered,
-            "work": dict(standing.work),
-            "stopped": {str(stream): reason for stream, reason in standing.stopped.items()},
-            **standing.counts._asdict(),
-        }
-        for name, standing in standings.items()
+        "system": system,
+        "verdict": found,
+        "running": _running(statuses),
+        "problems": list(problems),
+        "components": {
+            name: {
+                "state": one.state,
+                "outbox": one.outbox,
+                "lag": one.lag,
+                "numbered": one.numbered,
+                "workers": dict(one.workers),
+                "stalled": {str(stream): reason for stream, reason in one.stalled.items()},
+                **one.counts._asdict(),
+            }
+            for name, one in statuses.items()
+        },
     }

@@ -1,6 +1,6 @@
 """One component in a process of its own: what the supervisor starts.
 
-`python -m preterite.cli.worker APP COMPONENT PIPE THREADS` is no command for people. It says on the pipe, once a
+`python -m preterite.cli.worker APP COMPONENT PIPE THREADS` is an internal command. It writes to the pipe, once a
 second, which handler runs and for how long, and stops when the pipe breaks.
 """
 
@@ -16,37 +16,40 @@ from collections.abc import Sequence
 
 from preterite.cli import exit_code_of
 from preterite.cli.application import load
+from preterite.cli.output import printable_output
 from preterite.errors import PreteriteError
-from preterite.host import Host
-from preterite.opened import OpenSystem
+from preterite.hosting.host import Host
+from preterite.open_system import OpenSystem
+from preterite.printing.logger import logger
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run one component until SIGTERM, or until nobody listens any more."""
+    """Run one component until SIGTERM, or until the pipe breaks."""
     app, component, pipe, threads = arguments
-    # What every thread is at, on stderr: kill -USR1 PID.
+    # kill -USR1 PID prints the stack of every thread on stderr.
     faulthandler.register(signal.SIGUSR1, all_threads=True)
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     try:
         system = load(app).system.open(only=[component])
     except PreteriteError as error:
-        logging.getLogger("preterite").error("%s: %s", component, error)
+        logger().error("%s: %s", component, error)
         return exit_code_of(error)
     return serve(system, int(pipe), int(threads))
 
 
 def serve(system: OpenSystem, pipe: int, threads: int) -> int:
-    """Run an open system's components and tell of it on the pipe."""
-    host = Host(system, threads)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda _number, _frame: host.stop_soon())
+    """Run an open system's components and report on the pipe."""
+    host = Host(system.runtime, threads)
+    signal.signal(signal.SIGTERM, lambda _number, _frame: host.stop_soon())
+    # Ctrl-C reaches every process of a terminal; when a worker stops is the supervisor's decision.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def beat() -> bool:
         now = system.clock.monotonic()
         running = max(host.running().values(), key=lambda one: now - one.since, default=None)
-        told = (None, 0.0) if running is None else (running.handler, now - running.since)
+        report = (None, 0.0) if running is None else (running.handler, now - running.since)
         try:
-            os.write(pipe, json.dumps(told).encode() + b"\n")
+            os.write(pipe, json.dumps(report).encode() + b"\n")
         except BrokenPipeError:
             return False
         return True
@@ -60,4 +63,5 @@ def serve(system: OpenSystem, pipe: int, threads: int) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    with printable_output():
+        sys.exit(main(sys.argv[1:]))

@@ -1,9 +1,9 @@
-"""Pages composed at the edge: each component fills its own parts, asked with sets of identifiers and nothing else.
+"""Pages composed from parts of several components; a part is called with sets of identifiers, and nothing else.
 
     finance_parts = Parts(finance)
 
-    @finance_parts.part(fallback="Prices cannot be told right now.")
-    def prices(products: Ids[ProductId], session: Session, ask: Ask) -> dict[ProductId, int]:
+    @finance_parts.part(fallback="Prices are not available right now.")
+    def prices(products: Ids[ProductId], session: Session, request: PageRequest) -> dict[ProductId, int]:
         ...
 
     home = Page("home", "/", parts=[popular, names, prices])
@@ -12,32 +12,32 @@
         composed = composer.compose(home)
         composed.slots["prices"].row(product_id)
 
-What one component cannot tell just now, its own sentence stands for; the rest of the page is as it would be.
-No HTTP is needed: `preterite.composition.web` is one way to show what was composed.
+If a part fails or is late, its slot shows its fallback; the rest of the page does not change.
+HTTP is not needed: `preterite.composition.web` is one way to show a composed page.
 """
 
 from preterite.composition.composer import Composer
-from preterite.composition.forms import Form, Invalid, Section, Submission
+from preterite.composition.forms import Form, Section, Submission, ValidationError
 from preterite.composition.pages import Page, PagesRefused
-from preterite.composition.parts import Ask, AsOf, Ids, NotThere, Part, Parts, Slice
-from preterite.composition.slots import Composed, Slot, State
+from preterite.composition.parts import AsOf, Ids, NotFound, PageRequest, Part, PartResult, Parts
+from preterite.composition.slots import ComposedPage, Slot, State
 
 __all__ = [
     "AsOf",
-    "Ask",
-    "Composed",
+    "ComposedPage",
     "Composer",
     "Form",
     "Ids",
-    "Invalid",
-    "NotThere",
+    "NotFound",
     "Page",
+    "PageRequest",
     "PagesRefused",
     "Part",
+    "PartResult",
     "Parts",
     "Section",
-    "Slice",
     "Slot",
     "State",
     "Submission",
+    "ValidationError",
 ]

@@ -1,8 +1,8 @@
-"""Forms whose fields belong to different components: each owner reads, refuses and writes its own section.
+"""Forms whose fields belong to different components: each component reads, validates and writes its own section.
 
-All sections of a form stand under one identifier that the client made. Nothing is written before every owner has
-found its fields to be right. Each then writes in a transaction of its own, and does nothing the second time: sending
-the same form again completes what could not be written, and doubles nothing.
+All sections of a form share one identifier that the client made. Nothing is written before every component has found
+its fields valid. Each then writes in a transaction of its own, and does nothing the second time: sending the same form
+again completes what could not be written, and duplicates nothing.
 """
 
 from __future__ import annotations
@@ -12,17 +12,20 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from preterite.component import Component
 
+if TYPE_CHECKING:
+    from preterite.composition.parts import PageRequest
 
-class Invalid(Exception):
-    """Fields that cannot be right, each with its owner's sentence: `Invalid(price="Write it as in 3.39.")`."""
 
-    def __init__(self, **sentences: str) -> None:
-        self.sentences = sentences
-        super().__init__("; ".join(f"{field}: {sentence}" for field, sentence in sentences.items()))
+class ValidationError(Exception):
+    """Fields that are not valid, each with a message: `ValidationError(price="Write it as in 3.39.")`."""
+
+    def __init__(self, **messages: str) -> None:
+        self.messages = messages
+        super().__init__("; ".join(f"{field}: {message}" for field, message in messages.items()))
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,7 @@ class Section:
 
     @property
     def full_name(self) -> str:
-        """With its owner, as in finance.first_price."""
+        """With its component, as in finance.first_price."""
         return f"{self.component.name}.{self.name}"
 
     @property
@@ -49,13 +52,13 @@ class Section:
 
 @dataclass(frozen=True)
 class Form:
-    """What people fill in at once, though different components own it."""
+    """Sections of different components that people fill in together."""
 
     name: str
     sections: Sequence[Section]
 
     def faults(self) -> Iterable[str]:
-        """What is wrong with it, in sentences: two owners of a field."""
+        """What is wrong with it, in sentences: a field with two owners."""
         owners: dict[str, Section] = {}
         for section in self.sections:
             for field in section.fields:
@@ -67,39 +70,39 @@ class Form:
                     )
                 owners[field] = section
 
-    def read(self, fields: Mapping[str, str], ask: Any) -> tuple[dict[str, Any], dict[str, str]]:
-        """What every owner makes of its own fields, by section; and the sentences of those who refuse, by field."""
+    def read(self, fields: Mapping[str, str], request: PageRequest) -> tuple[dict[str, Any], dict[str, str]]:
+        """What each component reads from its own fields, by section; and the errors, by field."""
         values: dict[str, Any] = {}
-        sentences: dict[str, str] = {}
+        errors: dict[str, str] = {}
         for section in self.sections:
             own = {name: fields[name].strip() for name in section.fields if name in fields}
             try:
-                values[section.name] = section.read(defaultdict(str, own), ask)
-            except Invalid as invalid:
-                sentences |= invalid.sentences
-        return values, sentences
+                values[section.name] = section.read(defaultdict(str, own), request)
+            except ValidationError as invalid:
+                errors |= invalid.messages
+        return values, errors
 
 
 @dataclass(frozen=True)
 class Submission:
-    """What became of a form: written by every owner, refused, or not yet written by some."""
+    """The result of sending a form: written, refused, or written in part."""
 
     identifier: Any
-    invalid: Mapping[str, str]
-    """Sentences by field. If there is one from reading, nobody has written anything."""
+    errors: Mapping[str, str]
+    """Messages by field. If reading has found one, nothing is written."""
     written: tuple[str, ...]
-    """Sections that are written, with their owner."""
-    unreached: Mapping[str, str]
-    """Sections that could not be written just now, with the owner's sentence; sending the form again completes it."""
+    """Sections that are written, with their component."""
+    failed: Mapping[str, str]
+    """Sections that could not be written, with their fallback; sending the form again writes them."""
 
     @property
     def is_complete(self) -> bool:
-        """Whether every owner has written its section."""
-        return not self.invalid and not self.unreached
+        """Whether every section is written."""
+        return not self.errors and not self.failed
 
 
 def place_of(function: Callable[..., Any]) -> str:
-    """File and line of a function, seen from the folder in which one is."""
+    """File and line of a function, relative to the current folder."""
     code = inspect.unwrap(function).__code__
     file = Path(code.co_filename)
     here = Path.cwd()

@@ -1,4 +1,4 @@
-"""Pages: which identifiers one takes, which parts fill it, and in which order they are asked. Pure."""
+"""Pages: which identifiers a page takes, which parts fill it, and in which order they are called. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from preterite.errors import UsageError
 
 
 class PagesRefused(UsageError):
-    """Pages or forms as declared contradict themselves; nothing was opened."""
+    """Pages or forms are declared with contradictions; nothing was opened."""
 
     def __init__(self, faults: Sequence[str]) -> None:
         self.faults = tuple(faults)
@@ -21,10 +21,9 @@ class PagesRefused(UsageError):
 
 @dataclass(frozen=True)
 class Page:
-    """What people see together: identifiers by name, and the parts that fill its slots.
+    """The identifiers that a page takes, by name, and the parts that fill its slots.
 
-    It belongs to no component, decides nothing, and knows no data: it is layout. `path` and `template` are for who
-    shows it by HTTP.
+    A page is layout: it belongs to no component and holds no data. `path` and `template` are used by HTTP.
     """
 
     name: str
@@ -40,33 +39,33 @@ class Page:
 
 
 class Step(NamedTuple):
-    """One part of a page in its wave, and for each of its parameters where the identifiers come from."""
+    """One part of a page in its wave, with the sources of the identifiers for each of its parameters."""
 
     part: Part
     sources: Mapping[str, tuple[str, ...]]
     """By parameter: names that the page takes, and slots of earlier waves."""
 
     @property
-    def asks(self) -> set[str]:
-        """All that it gets identifiers from."""
+    def depends_on(self) -> set[str]:
+        """All sources of its identifiers."""
         return {source for sources in self.sources.values() for source in sources}
 
 
 Plan = Sequence[Sequence[Step]]
-"""Waves: the parts of one are asked at the same time, with what the waves before it gave."""
+"""Waves: the parts of one wave get their identifiers from the page and from earlier waves."""
 
 
 def plan(page: Page) -> Plan:
-    """The order in which a page's parts are asked; raises `PagesRefused` with all its faults together."""
+    """The order in which a page's parts are called; raises `PagesRefused` with all its faults together."""
     faults = list(_faults(page))
     waves: list[list[Step]] = []
     if not faults:
         steps = [_step(page, part) for part in page.parts]
         known = set(page.takes)
         while steps:
-            wave = [step for step in steps if step.asks <= known]
+            wave = [step for step in steps if step.depends_on <= known]
             if not wave:
-                faults.append(_circle(page, steps))
+                faults.append(_cycle(page, steps))
                 break
             waves.append(wave)
             known |= {step.part.slot for step in wave}
@@ -96,12 +95,12 @@ def plans(pages: Iterable[Page], forms: Iterable[Form] = ()) -> dict[str, Plan]:
 
 
 def needed_for(steps: Plan, slots: Iterable[str]) -> set[str]:
-    """These slots, and all whose identifiers they are asked with."""
+    """These slots, and all sources of their identifiers."""
     needed = set(slots)
     for wave in reversed(steps):
         for step in wave:
             if step.part.slot in needed:
-                needed |= step.asks
+                needed |= step.depends_on
     return needed
 
 
@@ -116,7 +115,7 @@ def _faults(page: Page) -> Iterable[str]:
             yield f"{where}: the page takes an identifier of that name; place the part under another, with .at(…)."
         owners[part.slot] = part
         if not part.fallback:
-            yield f"{where}: {part.full_name} ({part.place}) has no fallback; say what people read when it fails."
+            yield f"{where}: {part.full_name} ({part.place}) has no fallback; write what is shown when it fails."
     for part in page.parts:
         yield from _source_faults(page, part)
 
@@ -125,12 +124,12 @@ def _source_faults(page: Page, part: Part) -> Iterable[str]:
     where = f"Page {page.name!r}, slot {part.slot!r}"
     for source in part.sources or ():
         if source not in page.takes and source not in page.slots:
-            yield f"{where}: there is nothing called {source!r} to get identifiers from."
+            yield f"{where}: no identifier or slot is called {source!r}."
     for kind in part.needs.values():
         if not _sources(page, part, kind):
             yield (
                 f"{where}: {part.full_name} ({part.place}) needs a {kind.__name__}, which the page does not take "
-                "and no other part of it gives."
+                "and no other part of it provides."
             )
 
 
@@ -139,12 +138,12 @@ def _step(page: Page, part: Part) -> Step:
 
 
 def _sources(page: Page, part: Part, kind: Kind) -> tuple[str, ...]:
-    """Where a part gets identifiers of a kind: from where it says, or from everything on the page that has some."""
+    """The sources of a part's identifiers of one kind: those it names, or all on the page that have some."""
     found = [name for name, taken in page.takes.items() if taken is kind]
-    found += [other.slot for other in page.parts if kind in other.gives and other.slot != part.slot]
+    found += [other.slot for other in page.parts if kind in other.provides and other.slot != part.slot]
     return tuple(name for name in found if part.sources is None or name in part.sources)
 
 
-def _circle(page: Page, steps: Sequence[Step]) -> str:
-    waiting = ", ".join(f"{step.part.slot} for {' and '.join(sorted(step.asks))}" for step in steps)
-    return f"Page {page.name!r}: parts wait for each other in a circle ({waiting}); say with .of(…) which to ask with."
+def _cycle(page: Page, steps: Sequence[Step]) -> str:
+    cycle = ", ".join(f"{step.part.slot} on {' and '.join(sorted(step.depends_on))}" for step in steps)
+    return f"Page {page.name!r}: parts depend on each other in a cycle ({cycle}); restrict their sources with .of(…)."

@@ -1,4 +1,4 @@
-"""Parts: what one component fills on pages. A part gets sets of identifiers, so that a query per row cannot be written.
+"""Parts: what one component fills on pages. A part gets sets of identifiers, so that one query serves all rows.
 
 A kind of identifier is a `NewType`: `ProductId = NewType("ProductId", UUID)`.
 """
@@ -16,51 +16,51 @@ from uuid import UUID
 from preterite.component import Component
 from preterite.composition.forms import Section, place_of
 from preterite.errors import UsageError
-from preterite.sessions import names_connection, names_session
+from preterite.publishing.transaction import names_connection, names_session
 
 Identifier = TypeVar("Identifier", bound=Hashable)
 Function = TypeVar("Function", bound=Callable[..., Any])
 Ids: TypeAlias = frozenset[Identifier]
 """Identifiers of one kind, each once."""
 Kind: TypeAlias = Any
-"""A `NewType`: Python gives it no type of its own."""
+"""A `NewType`, for which Python has no type."""
 
 
-class NotThere(Exception):
-    """What the page is about does not exist, or not for this viewer. From a required part it makes the page a 404."""
+class NotFound(Exception):
+    """The subject of the page does not exist, or not for this viewer. From a required part it makes the page a 404."""
 
 
 class AsOf(NamedTuple):
-    """An identifier at a moment: what something was called, or was worth, then."""
+    """An identifier at a moment, for a value as it was then: a name, a price."""
 
     id: Any
     at: datetime
 
 
 @dataclass(frozen=True)
-class Ask:
-    """What every part may know of the question; it says nothing of what other parts answer."""
+class PageRequest:
+    """What every part may read of the request for a page. It holds nothing that other parts returned."""
 
     as_of: datetime
-    """The moment for which the page is asked."""
+    """The moment for which the page is composed."""
     viewer: UUID | None = None
-    """Who looks, if that is known."""
-    words: Mapping[str, str] = field(default_factory=dict[str, str])
-    """What else was asked for: a text to search for, the number of a page. Not validated: its owner does that."""
+    """Who requests the page, if that is known."""
+    params: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Further parameters: a text to search for, a page number. Not validated: the part does that."""
 
 
 @dataclass(frozen=True)
-class Slice:
-    """What a part answers, where it gives identifiers to others: its value, and identifiers by kind, in its order."""
+class PartResult:
+    """What a part returns if it provides identifiers to other parts: its value, and identifiers by kind."""
 
     value: Any
-    gives: Mapping[Kind, Iterable[Hashable]] = field(default_factory=dict[Kind, Iterable[Hashable]])
+    provides: Mapping[Kind, Iterable[Hashable]] = field(default_factory=dict[Kind, Iterable[Hashable]])
 
 
-class Filled(StrEnum):
-    """What fills a parameter that takes no identifiers."""
+class Injected(StrEnum):
+    """What is passed to a parameter that takes no identifiers."""
 
-    ASK = "ask"
+    REQUEST = "request"
     SESSION = "session"
     CONNECTION = "connection"
     DRIVER = "driver's connection"
@@ -68,18 +68,18 @@ class Filled(StrEnum):
 
 @dataclass(frozen=True)
 class Part:
-    """A function that fills one slot, and what it needs, gives and says when it cannot.
+    """A function that fills one slot, with what it needs, what it provides, and its fallback.
 
-    On a page it may be placed under another `slot`, or be asked only with identifiers `of` some sources.
+    A page may place it in another slot with `at`, or restrict its identifiers to some sources with `of`.
     """
 
     component: Component
     name: str
     function: Callable[..., Any]
     needs: Mapping[str, Kind]
-    """Parameters that take identifiers, and of which kind."""
-    filled: Mapping[str, Filled]
-    gives: tuple[Kind, ...]
+    """The parameters that take identifiers, and the kind of each."""
+    injected: Mapping[str, Injected]
+    provides: tuple[Kind, ...]
     required: bool
     seconds: float | None
     fallback: str
@@ -94,21 +94,21 @@ class Part:
 
     @property
     def full_name(self) -> str:
-        """With its owner, as in finance.prices."""
+        """With its component, as in finance.prices."""
         return f"{self.component.name}.{self.name}"
 
     def of(self, *sources: str) -> Part:
-        """The same, asked only with identifiers from these: names that the page takes, or slots."""
+        """The same part, with identifiers from these sources only: names that the page takes, or slots."""
         return replace(self, sources=sources)
 
     def at(self, slot: str) -> Part:
-        """The same, under another slot: for a page that shows it twice."""
+        """The same part in another slot, for a page that shows it twice."""
         return replace(self, slot=slot)
 
 
 @dataclass
 class Parts:
-    """What one component fills on pages, and takes from forms: `Parts(finance)`."""
+    """The parts and form sections of one component: `Parts(finance)`."""
 
     component: Component
     parts: list[Part] = field(default_factory=list[Part])
@@ -118,31 +118,30 @@ class Parts:
         self,
         *,
         fallback: str,
-        gives: Sequence[Kind] = (),
+        provides: Sequence[Kind] = (),
         required: bool = False,
         seconds: float | None = None,
         unknown: str = "",
     ) -> Callable[[Callable[..., Any]], Part]:
         """Declare that the decorated function fills the slot of its name.
 
-        Parameters are filled by annotation: `Ids[Kind]`, `Ask`, and, of this component and read-only, SQLAlchemy's
-        `Session` or `Connection` (which is faster), or a bare connection of the driver. It answers with anything,
-        usually a mapping by identifier of what it knows; or with a `Slice`, where it gives identifiers. Unless it is
-        `required` the page is shown without it after so many `seconds` (a quarter of one where left out; two where
-        required), with the `fallback`; `unknown` stands for a row that is not in the mapping. It runs in a thread of
-        its component.
+        Parameters are passed by annotation: `Ids[Kind]`, `PageRequest`, and, for reading this component's database,
+        SQLAlchemy's `Session` or `Connection` (which is faster), or a connection of the driver. The function returns
+        any value, usually a mapping by identifier; or a `PartResult`, if it provides identifiers. After `seconds` (by
+        default 0.25, or 2 if `required`) the page is shown without it, with the `fallback`; without a `required` part
+        it is not shown. `unknown` is shown for a row that is not in the mapping. The function runs in a thread.
         """
 
         def declare(function: Callable[..., Any]) -> Part:
-            needs, filled = _parameters(function, self.component)
+            needs, injected = _parameters(function, self.component)
             name = getattr(function, "__name__", repr(function))
             part = Part(
                 self.component,
                 name,
                 function,
                 needs,
-                filled,
-                tuple(gives),
+                injected,
+                tuple(provides),
                 required,
                 seconds,
                 fallback,
@@ -155,15 +154,15 @@ class Parts:
         return declare
 
     def section(
-        self, *fields: str, read: Callable[[Mapping[str, str], Ask], Any], fallback: str
+        self, *fields: str, read: Callable[[Mapping[str, str], PageRequest], Any], fallback: str
     ) -> Callable[[Callable[..., None]], Section]:
         """Declare that the decorated function writes these fields of a form, under the identifier of the form.
 
-        `read` makes of the fields what it takes, or raises `Invalid` with a sentence for each field that cannot be
-        right; or nothing, where there is nothing to write. It may look nothing up. A field that the form does not
-        have reads as empty. The function is given the identifier, what was read, a session of this
-        component and the `Ask`; it opens its own unit of work, and does nothing the second time with the same
-        identifier. `fallback` is said where the component cannot be reached.
+        `read` makes a value of the fields, or raises `ValidationError` with a message for each field that is not
+        valid; it returns None if there is nothing to write. It must not query a database. A field that the form does
+        not have reads as empty. The function gets the identifier, the value, a session of this component and the
+        `PageRequest`; it opens its own unit of work, and does nothing the second time with the same identifier.
+        `fallback` is shown if the component cannot be reached.
         """
 
         def declare(function: Callable[..., None]) -> Section:
@@ -174,38 +173,38 @@ class Parts:
         return declare
 
 
-def _parameters(function: Callable[..., Any], component: Component) -> tuple[dict[str, Kind], dict[str, Filled]]:
-    """Read from its annotations what a part is asked with; raises `UsageError` with the fault in one sentence."""
+def _parameters(function: Callable[..., Any], component: Component) -> tuple[dict[str, Kind], dict[str, Injected]]:
+    """Read from its annotations what a part is called with; raises `UsageError` with the fault in one sentence."""
     subject = f"Part {component.name}.{getattr(function, '__name__', function)} ({place_of(function)})"
     if inspect.iscoroutinefunction(function):
-        raise UsageError(f"{subject} is async; a part is a plain function, which runs in a thread of its component.")
+        raise UsageError(f"{subject} is async; a part is a plain function, which runs in a thread.")
     try:
         hints = get_type_hints(function)
     except NameError as error:
         raise UsageError(f"{subject} has an annotation that cannot be read ({error}).") from None
     needs: dict[str, Kind] = {}
-    filled: dict[str, Filled] = {}
+    injected: dict[str, Injected] = {}
     for name in inspect.signature(function).parameters:
         annotation = hints.get(name)
         if get_origin(annotation) is frozenset:
             needs[name] = get_args(annotation)[0]
-        elif (what := _filled_by(annotation)) is not None:
-            filled[name] = what
+        elif (what := _injected_by(annotation)) is not None:
+            injected[name] = what
         else:
             raise UsageError(
-                f"{subject}: nothing can fill its parameter {name!r}; known are Ids[Kind], Ask, Session, "
-                "Connection and a driver's connection."
+                f"{subject}: parameter {name!r} cannot be passed; annotate it as Ids[Kind], PageRequest, Session, "
+                "Connection or a connection of the driver."
             )
-    return needs, filled
+    return needs, injected
 
 
-def _filled_by(annotation: Any) -> Filled | None:
-    if annotation is Ask:
-        return Filled.ASK
+def _injected_by(annotation: Any) -> Injected | None:
+    if annotation is PageRequest:
+        return Injected.REQUEST
     if names_session(annotation):
-        return Filled.SESSION
+        return Injected.SESSION
     if names_connection(annotation):
-        return Filled.CONNECTION
+        return Injected.CONNECTION
     kind = get_origin(annotation) or annotation
     is_driver = isinstance(kind, type) and hasattr(kind, "cursor")
-    return Filled.DRIVER if is_driver else None
+    return Injected.DRIVER if is_driver else None

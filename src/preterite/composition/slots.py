@@ -1,4 +1,4 @@
-"""What came of a page: its slots, each with what its owner answered, or with the owner's sentence."""
+"""The result of composing a page: its slots, each with what its part returned, or with the fallback."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from typing import Any
 
 
 class State(StrEnum):
-    """What became of a slot."""
+    """How a slot was filled, or why it was not."""
 
     FILLED = "filled"
-    UNASKED = "not asked"
-    """There was no identifier to ask with."""
+    NOT_CALLED = "not called"
+    """There was no identifier to call its part with."""
     LATE = "late"
     FAILED = "failed"
     STOPPED = "stopped"
-    """Its component does not run here just now."""
-    NOT_THERE = "not there"
+    """Its component is stopped."""
+    NOT_FOUND = "not found"
 
 
 MISSING = (State.LATE, State.FAILED, State.STOPPED)
@@ -29,12 +29,12 @@ MISSING = (State.LATE, State.FAILED, State.STOPPED)
 class Slot:
     """One slot of a composed page.
 
-    `value` is what the part answered; an empty mapping unless the state is `filled`.
+    `value` is what the part returned; an empty mapping unless the state is `filled`.
     """
 
     name: str
     part: str
-    """Its part, with the owner: finance.prices."""
+    """Its part, with the component: finance.prices."""
     state: State
     value: Any
     fallback: str
@@ -44,15 +44,15 @@ class Slot:
 
     @property
     def is_missing(self) -> bool:
-        """Whether the fallback has to be shown: its owner could not say, or not in time."""
+        """Whether the fallback has to be shown: the part failed, was late, or its component is stopped."""
         return self.state in MISSING
 
     def row(self, identifier: Any) -> Any:
-        """What is known of one identifier; nothing if the owner does not know it, or could not say."""
+        """The value of one identifier; nothing if the component does not know it, or the slot is missing."""
         return self.value.get(identifier)
 
     def of(self, identifier: Any) -> Any:
-        """The same, as text where it is not known: the owner's word for that; a dash where the owner could not say."""
+        """The same, but `unknown` if the component does not know the identifier, and a dash if the slot is missing."""
         found = self.value.get(identifier)
         if found is not None:
             return found
@@ -60,27 +60,27 @@ class Slot:
 
 
 @dataclass(frozen=True)
-class Composed:
-    """A composed page. It is what pages, mails, PDFs and tests are made from."""
+class ComposedPage:
+    """A composed page: the source of HTML, mails, PDFs and tests."""
 
     page: str
     slots: Mapping[str, Slot]
     as_of: datetime
     calls: int
-    """How many parts were called: never more than the page has."""
+    """How many parts were called: at most as many as the page has."""
     milliseconds: float
 
     @property
     def status(self) -> int:
-        """As HTTP would have it: what the required parts decide."""
+        """The HTTP status, which the required parts decide."""
         required = [slot for slot in self.slots.values() if slot.required]
-        if any(slot.state is State.NOT_THERE for slot in required):
+        if any(slot.state is State.NOT_FOUND for slot in required):
             return 404
         return 503 if any(slot.is_missing for slot in required) else 200
 
     @property
     def missing(self) -> list[Slot]:
-        """The slots in which the owner's sentence stands."""
+        """The slots that show their fallback."""
         return [slot for slot in self.slots.values() if slot.is_missing]
 
     def __getitem__(self, slot: str) -> Slot:

@@ -1,14 +1,15 @@
-"""Composed pages by HTTP: with Starlette and Jinja2, by the extra `preterite[web]`.
+"""Composed pages over HTTP, with Starlette and Jinja2: the extra `preterite[web]`.
 
 A template shows slots by their names: `{{ prices.of(product_id) }}`. Every block of it, or of what it extends, is a
-region, which has an address of its own: the page's with `?region=NAME`. Only the parts that the region shows are asked
-then. So a slot that could not be filled heals itself, and a page follows what happens: `Changes` says that something
-has changed, the region's address says what.
+region with an address of its own: the page's with `?region=NAME`, for which only the parts that it shows are called.
+So a slot that could not be filled is requested again, and a page stays up to date: `Changes` notifies that something
+has changed, and the region's address returns what.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -21,108 +22,132 @@ from jinja2 import Environment, meta, nodes
 from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from preterite.composition.composer import Composer
 from preterite.composition.pages import Page
 from preterite.composition.parts import Kind
-from preterite.composition.slots import Composed, Slot, State
+from preterite.composition.slots import ComposedPage, Slot, State
 from preterite.errors import LogError, StoreUnavailable
-from preterite.opened import OpenSystem
+from preterite.open_system import OpenSystem
 
-LOOK_SECONDS = 0.1
-BEAT_SECONDS = 15.0
+__all__ = [
+    "Addresses",
+    "Changes",
+    "PageArguments",
+    "PageView",
+    "Region",
+    "live",
+    "notice",
+    "regions_of",
+]
+
+POLL_SECONDS = 0.1
+"""How often the databases are compared for the pages that listen for changes."""
+HEARTBEAT_SECONDS = 15.0
+"""How long a stream of changes is silent before a comment keeps its connection open."""
 STREAMS_MAX = 256
-ATTEMPTS = 2
-HEAL_SECONDS = 2
+"""Streams of changes that are open at the same time in a process."""
+STREAMS_OF_CLIENT_MAX = 32
+"""Streams of changes that one client's address has open at the same time in a process."""
+RETRIES = 2
+"""Automatic requests for a missing part; afterwards the page shows a button."""
+RETRY_SECONDS = 2
+"""How long a page waits before it requests a missing part again."""
 
 
 @dataclass(frozen=True)
-class Question:
-    """What a request asks a page with, beyond what stands in its path."""
+class PageArguments:
+    """The arguments of a page that a request has besides those in its path."""
 
     viewer: UUID | None = None
     identifiers: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    words: Mapping[str, str] = field(default_factory=dict[str, str])
+    params: Mapping[str, str] = field(default_factory=dict[str, str])
     variables: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    """What the template is given besides slots."""
+    """Variables of the template besides the slots."""
     as_of: datetime | None = None
-    """The moment for which it is asked; now, by the system's clock, where left out."""
+    """The moment for which the page is composed; by default the present by the system's clock."""
 
 
 @dataclass(frozen=True)
 class Region:
-    """A block of a template: where it is written, and which slots it shows."""
+    """A block of a template: its file, and the slots that it shows."""
 
     template: str
     slots: frozenset[str]
 
 
-Asking = Callable[[Request], Awaitable[Question]]
-Problem = Callable[[Request, int, str], Awaitable[Response]]
+ReadArguments = Callable[[Request], Awaitable[PageArguments]]
+ErrorPage = Callable[[Request, int, str], Awaitable[Response]]
 
 
 class PageView:
     """An endpoint that shows one page, or one region of it.
 
-    `problem` answers where the page cannot be shown at all: with 404 where what it is about is not there, 503 where a
-    required part could not be asked, and that part's sentence.
+    `error_page` answers if the page cannot be shown: with 404 if its subject was not found, with 503 and the fallback
+    of a required part if that has no result.
     """
 
     def __init__(
-        self, page: Page, composer: Composer, environment: Environment, asking: Asking, problem: Problem
+        self,
+        page: Page,
+        composer: Composer,
+        environment: Environment,
+        read_arguments: ReadArguments,
+        error_page: ErrorPage,
     ) -> None:
         self.page = page
         self.regions = regions_of(environment, page)
         self._composer = composer
         self._environment = environment
-        self._asking = asking
-        self._problem = problem
+        self._read_arguments = read_arguments
+        self._error_page = error_page
 
     async def __call__(self, request: Request) -> Response:
-        name = request.query_params.get("region")
-        region = self.regions.get(name) if name else None
-        if name and region is None:
-            return await self._problem(request, 404, f"This page has no part called {name}.")
+        name = request.query_params.get("region") or None
+        region = None if name is None else self.regions.get(name)
+        if name is not None and region is None:
+            return await self._error_page(request, 404, f"This page has no region called {name}.")
         try:
             in_path = self._identifiers_in_path(request)
         except ValueError:
-            return await self._problem(request, 404, "There is no page at this address.")
-        question = await self._asking(request)
-        given = {**in_path, **question.identifiers}
-        composed = await self._composer.composed(
+            return await self._error_page(request, 404, "There is no page at this address.")
+        arguments = await self._read_arguments(request)
+        identifiers = {**in_path, **arguments.identifiers}
+        composed = await self._composer.compose_async(
             self.page,
-            viewer=question.viewer,
-            as_of=question.as_of,
-            words=question.words,
+            viewer=arguments.viewer,
+            as_of=arguments.as_of,
+            params=arguments.params,
             only=None if region is None else region.slots,
-            **{name: given[name] for name in self.page.takes},
+            **{name: identifiers[name] for name in self.page.takes},
         )
         if composed.status != 200:
-            return await self._problem(request, composed.status, _why(composed))
-        return HTMLResponse(self.rendered(request, composed, question, name))
+            return await self._error_page(request, composed.status, _message_of(composed))
+        return HTMLResponse(self.rendered(request, composed, arguments, name))
 
-    def rendered(self, request: Request, composed: Composed, question: Question, name: str | None) -> str:
+    def rendered(self, request: Request, composed: ComposedPage, arguments: PageArguments, name: str | None) -> str:
         """The page, or the region of that name, as HTML."""
         variables = {
-            **question.variables,
+            **arguments.variables,
             **composed.slots,
             "composed": composed,
             "request": request,
             "address": Addresses(self.page, request, _attempt(request) if composed.missing else 0),
         }
         template = self._environment.get_template(self.page.template if name is None else self.regions[name].template)
-        # Shared, so that what every template knows is not looked up one by one in Jinja's chain of it.
+        # Shared, so that Jinja does not look up the globals one by one.
         context = template.new_context({**self._environment.globals, **variables}, shared=True)
         return "".join((template.root_render_func if name is None else template.blocks[name])(context))
 
     def _identifiers_in_path(self, request: Request) -> dict[str, Any]:
-        """What the page takes, as far as it stands in the path; `ValueError` if that is no identifier."""
+        """The identifiers that are in the path; `ValueError` if one is not valid."""
         in_path = request.path_params
         return {name: _read(kind, in_path[name]) for name, kind in self.page.takes.items() if name in in_path}
 
 
 def regions_of(environment: Environment, page: Page) -> dict[str, Region]:
-    """The blocks of a page's template and of those that it extends, and which slots of the page each shows."""
+    """The blocks of a page's template and of those that it extends, with the slots of the page that each shows."""
     assert environment.loader is not None, "templates are found by a loader"
     found: dict[str, Region] = {}
     name: str | None = page.template
@@ -137,14 +162,14 @@ def regions_of(environment: Environment, page: Page) -> dict[str, Region]:
 
 
 class Addresses:
-    """The address of a page as it was asked for, and of its regions. Given to templates as `address`."""
+    """The address of a page as it was requested, and of its regions. Templates have it as `address`."""
 
     def __init__(self, page: Page, request: Request, attempt: int) -> None:
-        # A form that is shown again was sent to another address than the page's own.
+        # A form that is shown again was sent to another address than that of the page.
         self._path = page.path.format(**request.path_params)
         self._query = [(name, value) for name, value in request.query_params.multi_items() if name not in _OWN]
         self.attempt = attempt
-        """How often in a row what is missing was asked for again."""
+        """How often what is missing was requested again."""
 
     def __call__(self, region: str = "", attempt: int = 0) -> str:
         """The address of a region, or of the whole page."""
@@ -157,25 +182,25 @@ class Addresses:
 
 
 def notice(slot: Slot, region: str, address: Addresses) -> Markup:
-    """The sentence of a slot that could not be filled, or nothing; it asks for the region again, twice, by itself.
+    """The fallback of a slot that could not be filled, or nothing; it requests the region again, twice.
 
-    After that it offers a button. Without JavaScript it is the sentence, and the page can be loaded again.
+    After that it shows a button. Without JavaScript it is the text alone, and the page can be loaded again.
     """
     if not slot.is_missing:
         return _NOTHING
     opening = Markup('<div class="notice" role="status" data-part="{}" data-state="{}"').format(slot.part, slot.state)
-    sentence = Markup("<p>{}</p>").format(slot.fallback)
-    next_one = address(region, min(address.attempt + 1, ATTEMPTS))
+    text = Markup("<p>{}</p>").format(slot.fallback)
+    next_one = address(region, min(address.attempt + 1, RETRIES))
     again = Markup('hx-get="{}" hx-target="#{}" hx-swap="outerHTML"').format(next_one, region)
-    if address.attempt < ATTEMPTS:
-        trigger = Markup('hx-trigger="load delay:{}s"').format(HEAL_SECONDS)
-        return opening + Markup(" ") + again + Markup(" ") + trigger + Markup(">") + sentence + Markup("</div>")
+    if address.attempt < RETRIES:
+        trigger = Markup('hx-trigger="load delay:{}s"').format(RETRY_SECONDS)
+        return opening + Markup(" ") + again + Markup(" ") + trigger + Markup(">") + text + Markup("</div>")
     button = Markup('<a class="button" href="{}" ').format(address()) + again + Markup(">Try again</a>")
-    return opening + Markup(">") + sentence + button + Markup("</div>")
+    return opening + Markup(">") + text + button + Markup("</div>")
 
 
 def live(region: str, address: Addresses, *components: str) -> Markup:
-    """Attributes for a region that is to follow what happens in these components."""
+    """Attributes for a region that is requested again after each change in these components."""
     triggers = ", ".join(f"changed-{component} from:body" for component in components)
     return Markup('id="{}" hx-get="{}" hx-trigger="{}" hx-target="this" hx-swap="outerMorph"').format(
         region, address(region, address.attempt), triggers
@@ -183,60 +208,80 @@ def live(region: str, address: Addresses, *components: str) -> Markup:
 
 
 class Changes:
-    """Tells browsers that something was committed: which component's database or the log, never what.
+    """Notifies browsers that something was committed in a component's database or the log, not what it was.
 
-    One look in `LOOK_SECONDS` for all who listen, none when nobody does.
+    Polls once in `POLL_SECONDS` for all listeners, and not at all without one.
     """
 
     def __init__(self, system: OpenSystem) -> None:
         self._watched = {**system.databases, "log": system.log}
         self._versions: dict[str, int] = {}
         self._listeners: set[asyncio.Queue[str]] = set()
-        self._looking: asyncio.Task[None] | None = None
+        self._streams: Counter[str] = Counter()
+        self._polling: asyncio.Task[None] | None = None
 
     async def __call__(self, request: Request) -> Response:
         """A stream of server-sent events, named `changed-COMPONENT`."""
-        if len(self._listeners) >= STREAMS_MAX:
+        client = request.client.host if request.client is not None else ""
+        if self._streams.total() >= STREAMS_MAX or self._streams[client] >= STREAMS_OF_CLIENT_MAX:
             return Response("Too many pages are open already.", 503, {"Retry-After": "10"})
-        return StreamingResponse(self._stream(), media_type="text/event-stream", headers={"Cache-Control": "no-store"})
+        return _CountedStream(self._stream(), self._streams, client)
 
     async def _stream(self) -> AsyncGenerator[str]:
-        heard: asyncio.Queue[str] = asyncio.Queue(len(self._watched))
-        self._listeners.add(heard)
-        if self._looking is None:
-            self._looking = asyncio.create_task(self._look())
+        notified: asyncio.Queue[str] = asyncio.Queue(len(self._watched))
+        self._listeners.add(notified)
+        if self._polling is None:
+            self._polling = asyncio.create_task(self._poll())
         try:
             yield ": open\n\n"
             while True:
                 try:
-                    name = await asyncio.wait_for(heard.get(), BEAT_SECONDS)
+                    name = await asyncio.wait_for(notified.get(), HEARTBEAT_SECONDS)
                     yield f"event: changed-{name}\ndata: {name}\n\n"
                 except TimeoutError:
-                    yield ": still there\n\n"
+                    yield ": heartbeat\n\n"
         finally:
-            self._listeners.discard(heard)
+            self._listeners.discard(notified)
 
-    async def _look(self) -> None:
+    async def _poll(self) -> None:
         try:
             while self._listeners:
                 with suppress(StoreUnavailable, LogError):
-                    for name, version in (await asyncio.to_thread(self._now)).items():
+                    for name, version in (await asyncio.to_thread(self._current)).items():
                         if self._versions.setdefault(name, version) != version:
                             self._versions[name] = version
-                            self._tell(name)
-                await asyncio.sleep(LOOK_SECONDS)
+                            self._notify(name)
+                await asyncio.sleep(POLL_SECONDS)
         finally:
-            # Whoever listens next looks anew, whatever it was that ended this.
-            self._looking = None
+            # The next listener starts polling again, whatever ended it.
+            self._polling = None
 
-    def _now(self) -> dict[str, int]:
+    def _current(self) -> dict[str, int]:
         return {name: watched.version() for name, watched in self._watched.items()}
 
-    def _tell(self, name: str) -> None:
+    def _notify(self, name: str) -> None:
         for listener in self._listeners:
-            # One that is full has as many names before it as there are: it will look at all of them.
+            # The queue of a listener is full only if every name is in it already.
             if not listener.full():
                 listener.put_nowait(name)
+
+
+class _CountedStream(StreamingResponse):
+    """A stream of server-sent events that counts for its client from here on until it ends, however it ends."""
+
+    def __init__(self, events: AsyncGenerator[str], open_streams: Counter[str], client: str) -> None:
+        super().__init__(events, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
+        self._open_streams = open_streams
+        self._client = client
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._open_streams[self._client] += 1
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._open_streams[self._client] -= 1
+            if not self._open_streams[self._client]:
+                del self._open_streams[self._client]
 
 
 _OWN = ("region", "attempt")
@@ -245,17 +290,17 @@ _NOTHING = Markup()
 
 def _attempt(request: Request) -> int:
     given = request.query_params.get("attempt", "0")
-    return min(int(given), ATTEMPTS) if given.isdecimal() and len(given) < 3 else 0
+    return min(int(given), RETRIES) if given.isdecimal() and len(given) < 3 else 0
 
 
 def _read(kind: Kind, text: str) -> Any:
-    """An identifier of this kind, as it stands in an address."""
+    """An identifier of this kind, read from an address."""
     while hasattr(kind, "__supertype__"):
         kind = kind.__supertype__
     return kind(text)
 
 
-def _why(composed: Composed) -> str:
+def _message_of(composed: ComposedPage) -> str:
     required = [slot for slot in composed.slots.values() if slot.required]
-    missing = [slot for slot in required if slot.is_missing or slot.state is State.NOT_THERE]
-    return missing[0].fallback if composed.status == 503 else "There is nothing like that here, or not for you."
+    missing = [slot for slot in required if slot.is_missing or slot.state is State.NOT_FOUND]
+    return missing[0].fallback if composed.status == 503 else "Not found, or not visible to you."

@@ -1,1 +1,1 @@
-"""Documents made from the declarations: who tells whom what, for people and for machines."""
+"""Documents that are generated from the declarations: which component publishes and subscribes to which events."""

@@ -1,4 +1,4 @@
-"""An AsyncAPI 3 document: each event is a channel, to which its owner sends and from which others receive."""
+"""An AsyncAPI 3 document: each event is a channel, to which its publisher sends and from which subscribers receive."""
 
 from __future__ import annotations
 
@@ -8,100 +8,100 @@ from typing import Any
 import msgspec
 
 from preterite.contracts import Event
-from preterite.describing.telling import Told
+from preterite.describing.flows import Flow
 from preterite.system import System
 
 CLOUD_EVENT: dict[str, Any] = {
     "type": "object",
-    "description": "CloudEvents 1.0 attributes, and what orders and traces the event.",
+    "description": "CloudEvents 1.0 attributes, with extensions for order and tracing.",
     "required": ["id", "source", "type", "time", "specversion"],
     "properties": {
         "specversion": {"const": "1.0"},
         "id": {
             "type": "string",
             "format": "uuid",
-            "description": "The same for the same event, however often it comes.",
+            "description": "The identity of the event, the same on every delivery.",
         },
         "source": {"type": "string", "description": "/system/component"},
         "type": {"type": "string"},
         "time": {"type": "string", "format": "date-time"},
-        "subject": {"type": "string", "description": "The key: events of one key are in order."},
+        "subject": {"type": "string", "description": "The key: events with the same key are in order."},
         "version": {"type": "integer", "minimum": 1},
-        "correlationid": {"type": "string", "format": "uuid", "description": "What began this conversation."},
-        "causationid": {"type": "string", "format": "uuid", "description": "The event that this one follows from."},
+        "correlationid": {"type": "string", "format": "uuid", "description": "The first message of this conversation."},
+        "causationid": {"type": "string", "format": "uuid", "description": "The message that caused this event."},
         "traceparent": {"type": "string"},
     },
 }
 
 
-def document(system: System, told: Sequence[Told], version: str = "1.0.0") -> dict[str, Any]:
+def document(system: System, flows: Sequence[Flow], version: str = "1.0.0") -> dict[str, Any]:
     """The whole system as one document."""
     schemas: dict[str, Any] = {"CloudEvent": CLOUD_EVENT}
-    for one in told:
-        schemas.update(schemas_of(one.event, one.shape.name))
+    for flow in flows:
+        schemas.update(schemas_of(flow.event, flow.shape.name))
     return {
         "asyncapi": "3.0.0",
         "info": {
             "title": system.name,
             "version": version,
-            "description": "What the components of this system tell one another. Made from their declarations.",
+            "description": "The events that the components of this system publish. Generated from the declarations.",
             "tags": [{"name": component.name} for component in system.components],
         },
         "defaultContentType": "application/json",
-        "channels": {one.shape.name: _channel(one) for one in told},
-        "operations": {name: operation for one in told for name, operation in _operations(one).items()},
-        "components": {"messages": {one.shape.name: _message(one) for one in told}, "schemas": schemas},
+        "channels": {flow.shape.name: _channel(flow) for flow in flows},
+        "operations": {name: operation for flow in flows for name, operation in _operations(flow).items()},
+        "components": {"messages": {flow.shape.name: _message(flow) for flow in flows}, "schemas": schemas},
     }
 
 
 def schemas_of(event: type[Event], name: str) -> dict[str, Any]:
-    """JSON Schemas of an event and of what it holds; the event's own is under its name on the wire."""
+    """JSON Schemas of an event and of the types of its fields; that of the event is under its wire name."""
     (reference,), found = msgspec.json.schema_components([event], ref_template=f"#/components/schemas/{name}.{{name}}")
     own = reference["$ref"].removeprefix(f"#/components/schemas/{name}.")
     schemas = {f"{name}.{inner}": schema for inner, schema in found.items() if inner != own}
     return {name: found[own], **schemas}
 
 
-def _channel(one: Told) -> dict[str, Any]:
+def _channel(flow: Flow) -> dict[str, Any]:
     return {
-        "address": one.shape.name,
-        "title": one.name,
-        "description": one.says or one.name,
-        "messages": {one.name: {"$ref": f"#/components/messages/{one.shape.name}"}},
-        "tags": [{"name": one.publisher}],
+        "address": flow.shape.name,
+        "title": flow.name,
+        "description": flow.summary or flow.name,
+        "messages": {flow.name: {"$ref": f"#/components/messages/{flow.shape.name}"}},
+        "tags": [{"name": flow.publisher}],
     }
 
 
-def _operations(one: Told) -> dict[str, Any]:
-    channel = {"$ref": f"#/channels/{one.shape.name}"}
-    messages = [{"$ref": f"#/channels/{one.shape.name}/messages/{one.name}"}]
+def _operations(flow: Flow) -> dict[str, Any]:
+    channel = {"$ref": f"#/channels/{flow.shape.name}"}
+    messages = [{"$ref": f"#/channels/{flow.shape.name}/messages/{flow.name}"}]
     found: dict[str, Any] = {
-        f"{one.publisher}.publishes.{one.name}": {
+        f"{flow.publisher}.publishes.{flow.name}": {
             "action": "send",
             "channel": channel,
             "messages": messages,
-            "summary": f"{one.publisher} tells: {one.says or one.name}",
-            "tags": [{"name": one.publisher}],
+            "summary": f"{flow.publisher} publishes: {flow.summary or flow.name}",
+            "tags": [{"name": flow.publisher}],
         }
     }
-    for component, handlers in one.heard_by.items():
-        found[f"{component}.hears.{one.name}"] = {
+    for component, handlers in flow.subscribers.items():
+        found[f"{component}.consumes.{flow.name}"] = {
             "action": "receive",
             "channel": channel,
             "messages": messages,
-            "summary": f"{component} hears it with {', '.join(handlers)}",
+            "summary": f"{component} handles it with {', '.join(handlers)}",
             "tags": [{"name": component}],
         }
     return found
 
 
-def _message(one: Told) -> dict[str, Any]:
+def _message(flow: Flow) -> dict[str, Any]:
     return {
-        "name": one.shape.name,
-        "title": one.name,
-        "summary": one.says or one.name,
+        "name": flow.shape.name,
+        "title": flow.name,
+        "summary": flow.summary or flow.name,
         "contentType": "application/json",
         "headers": {"$ref": "#/components/schemas/CloudEvent"},
-        "payload": {"$ref": f"#/components/schemas/{one.shape.name}"},
+        "payload": {"$ref": f"#/components/schemas/{flow.shape.name}"},
         "correlationId": {"location": "$message.header#/correlationid"},
     }

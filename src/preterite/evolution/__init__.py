@@ -1,1 +1,1 @@
-"""Contracts that may grow: the published shape of every event, what of it may change, and what must not."""
+"""Evolution of contracts: the published shapes of every event, and which changes are compatible."""

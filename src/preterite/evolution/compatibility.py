@@ -1,6 +1,6 @@
-"""Whether what one shape writes another can read: both ways for a change, and against every version there is.
+"""Whether events that are written in one shape can be read in another; a change is compared in both directions.
 
-Readers are tolerant: they ignore fields that they do not know, and take the default of an optional one that is missing.
+Readers are tolerant: they ignore unknown fields, and use the default of a missing optional field.
 """
 
 from __future__ import annotations
@@ -9,87 +9,89 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
-from preterite.evolution.shapes import Field, Shape, Type, holds, read, shown, word_of
+from preterite.evolution.shapes import Field, Shape, Type, arguments_of, kind_of, read, type_text
 
 Rule = Literal[
-    "contract-field-required", "contract-field-gone", "contract-type", "contract-values", "contract-limits",
-    "contract-key", "contract-gone", "contract-strict", "contract-upcast",
+    "contract-field-required", "contract-field-removed", "contract-type", "contract-values", "contract-limits",
+    "contract-key", "contract-removed", "contract-strict", "contract-upcast",
 ]  # fmt: skip
-Whom = Literal["old readers", "stored events", "everybody"]
-WAYS: Mapping[Rule, str] = {
-    "contract-field-required": "Give the field a default, so that it may be missing in what was written before.",
-    "contract-field-gone": "Keep the field for as long as anybody reads it; a fact without it is a new event.",
-    "contract-type": "Add a field of the new type beside the old one; or a new version, with an upcast for readers.",
-    "contract-values": "Let readers know the value before anybody writes it; or tell it as a field of its own.",
-    "contract-limits": "Widen in a version of its own; what was written under the old limits must still be read.",
-    "contract-key": "Publish it as a new event: the key decides the order and the place of all that was written.",
-    "contract-gone": "Go on declaring it until no log holds it: preterite contracts lock --retire NAME.",
-    "contract-upcast": "Write for each reader a function that makes the present version out of an older one.",
-    "contract-strict": "Let readers ignore what they do not know: without forbid_unknown_fields.",
+Affected = Literal["old readers", "stored events", "all readers"]
+REMEDIES: Mapping[Rule, str] = {
+    "contract-field-required": "Give the field a default, so that it may be missing in stored events.",
+    "contract-field-removed": "Keep the field as long as programs read it, or publish a new event without it.",
+    "contract-type": "Add a field of the new type beside the old one, or a new version with upcasts.",
+    "contract-values": "Deploy readers that know the value before it is written, or add a new field for it.",
+    "contract-limits": "Change the limits in a new version, with upcasts in its subscribers.",
+    "contract-key": "Publish a new event with the other key.",
+    "contract-removed": "Keep the declaration until no log contains the event: preterite contracts lock --retire NAME.",
+    "contract-upcast": "Write an upcast from the older version in each component that subscribes.",
+    "contract-strict": "Remove forbid_unknown_fields, so that readers ignore unknown fields.",
 }
 STRINGS = {"uuid", "datetime", "date", "time", "duration", "decimal", "bytes"}
-"""What travels as a string; a reader of plain strings takes all of it."""
+"""Types that are encoded as strings; a reader of plain strings accepts them."""
 NUMBERS = {"float": {"int"}, "decimal": {"int", "float"}}
-"""What else a reader of numbers takes."""
+"""The other types that a reader of a number accepts."""
 
 
 @dataclass(frozen=True)
-class Fault:
-    """Why something that is written cannot be read."""
+class Problem:
+    """Why an event that is written in one shape cannot be read in another."""
 
     rule: Rule
     field: str
-    sentence: str
+    message: str
 
     @property
-    def way(self) -> str:
+    def remedy(self) -> str:
         """What to do instead."""
-        return WAYS[self.rule]
+        return REMEDIES[self.rule]
 
 
-def cannot_read(reader: Shape, writer: Shape) -> list[Fault]:
-    """Why a reader of one shape cannot read all that is written in another; empty if it can."""
+def find_problems(reader: Shape, writer: Shape) -> list[Problem]:
+    """Why a reader of one shape cannot read every event that is written in another; empty if it can."""
     return list(_fields(reader.fields, writer.fields, ""))
 
 
-def _fields(reader: Mapping[str, Field], writer: Mapping[str, Field], under: str) -> Iterator[Fault]:
+def _fields(reader: Mapping[str, Field], writer: Mapping[str, Field], under: str) -> Iterator[Problem]:
     for name, wanted in reader.items():
         written = writer.get(name)
         where = f"{under}{name}"
         if written is None:
             if not wanted.optional:
-                yield Fault("contract-field-required", where, f"{where} must be there, and is not written.")
+                yield Problem("contract-field-required", where, f"{where} is required and is not written.")
             continue
         if written.optional and not wanted.optional:
-            yield Fault("contract-field-required", where, f"{where} must be there, and may be missing.")
+            yield Problem("contract-field-required", where, f"{where} is required and may be missing.")
         yield from _types(wanted.type, written.type, where)
 
 
-def _types(reader: Type, writer: Type, where: str) -> Iterator[Fault]:
-    """Why a value of one type is not taken for another."""
-    reads, writes = word_of(reader), word_of(writer)
+def _types(reader: Type, writer: Type, where: str) -> Iterator[Problem]:
+    """Why a value of one type is not accepted as another."""
+    reads, writes = kind_of(reader), kind_of(writer)
     if reads == "any":
         return
     if writes == "one of":
-        for one in holds(writer):
+        for one in arguments_of(writer):
             yield from _types(reader, one, where)
         return
     if reads == "one of":
-        tried = [list(_types(one, writer, where)) for one in holds(reader)]
+        tried = [list(_types(one, writer, where)) for one in arguments_of(reader)]
         if all(tried):
-            same = [faults for one, faults in zip(holds(reader), tried, strict=True) if word_of(one) == writes]
+            same = [
+                problems for one, problems in zip(arguments_of(reader), tried, strict=True) if kind_of(one) == writes
+            ]
             yield from same[0] if same else [_mismatch(reader, writer, where)]
         return
     if writes == "enum" and reads != "enum":
-        yield from _from_values(reader, holds(writer), where)
+        yield from _from_values(reader, arguments_of(writer), where)
         return
-    if reads != writes and not _is_taken(reads, writes):
+    if reads != writes and not _is_accepted(reads, writes):
         yield _mismatch(reader, writer, where)
         return
     yield from _within(reader, writer, where)
 
 
-def _is_taken(reads: str, writes: str) -> bool:
+def _is_accepted(reads: str, writes: str) -> bool:
     arrays = ("list", "set")
     structs = ("struct", "strict struct")
     return (
@@ -100,22 +102,22 @@ def _is_taken(reads: str, writes: str) -> bool:
     )
 
 
-def _within(reader: Type, writer: Type, where: str) -> Iterator[Fault]:
-    """What two types of the same kind hold."""
-    reads, wanted, given = word_of(reader), holds(reader), holds(writer)
+def _within(reader: Type, writer: Type, where: str) -> Iterator[Problem]:
+    """Compare the items, fields, values or limits of two types of the same kind."""
+    reads, wanted, given = kind_of(reader), arguments_of(reader), arguments_of(writer)
     if reads == "enum":
         unknown = [value for value in given if value not in wanted]
         if unknown:
-            yield Fault("contract-values", where, f"{where} may be {unknown[0]!r}, which readers do not know.")
+            yield Problem("contract-values", where, f"{where} may be {unknown[0]!r}, which readers do not know.")
     elif reads in ("list", "set"):
-        yield from _array(wanted, given if word_of(writer) != "tuple" else None, holds(writer), where)
+        yield from _array(wanted, given if kind_of(writer) != "tuple" else None, arguments_of(writer), where)
     elif reads == "tuple":
         if len(wanted) != len(given):
             yield _mismatch(reader, writer, where)
             return
         for place, (one, other) in enumerate(zip(wanted, given, strict=True)):
             yield from _types(one, other, f"{where}[{place}]")
-    elif reads == "dict" and word_of(writer) != "dict":
+    elif reads == "dict" and kind_of(writer) != "dict":
         yield from _types(wanted["key"], "str", f"{where} keys")
         for name, one in given.items():
             yield from _types(wanted["value"], read(one).type, f"{where}.{name}")
@@ -126,15 +128,15 @@ def _within(reader: Type, writer: Type, where: str) -> Iterator[Fault]:
         fields = {name: read(one) for name, one in given.items()}
         if reads == "strict struct" and set(fields) - set(wanted):
             extra = sorted(set(fields) - set(wanted))[0]
-            yield Fault("contract-strict", f"{where}.{extra}", f"{where} does not allow {extra}, which is written.")
+            yield Problem("contract-strict", f"{where}.{extra}", f"{where} does not allow {extra}, which is written.")
         yield from _fields({name: read(one) for name, one in wanted.items()}, fields, f"{where}.")
     else:
-        same = word_of(writer) in (reads, *NUMBERS.get(reads, ()))
+        same = kind_of(writer) in (reads, *NUMBERS.get(reads, ()))
         yield from _limits(wanted, given if same else {}, where)
 
 
-def _array(wanted: Any, given: Any, items: Any, where: str) -> Iterator[Fault]:
-    """What an array holds; `given` is nothing where it has as many items as `items` says."""
+def _array(wanted: Any, given: Any, items: Any, where: str) -> Iterator[Problem]:
+    """Compare the items and lengths of arrays; `given` is None for a tuple, whose items are `items`."""
     if given is None:
         for one in items:
             yield from _types(_item(wanted), one, f"{where}[]")
@@ -153,14 +155,14 @@ def _is_limited(held: Any) -> bool:
     return isinstance(held, dict) and "of" in held
 
 
-def _limits(wanted: Any, given: Any, where: str) -> Iterator[Fault]:
-    """Limits of the reader that what is written may be beyond."""
+def _limits(wanted: Any, given: Any, where: str) -> Iterator[Problem]:
+    """Limits of the reader that a written value may exceed."""
     if not isinstance(wanted, dict):
         return
     kept = cast(dict[str, Any], given if isinstance(given, dict) else {})
     for limit, value in cast(dict[str, Any], wanted).items():
         if limit != "of" and not _is_kept(limit, value, kept):
-            yield Fault("contract-limits", where, f"{where} must keep {limit} {value!r}; what is written need not.")
+            yield Problem("contract-limits", where, f"{where} is read with {limit} {value!r} and written without it.")
 
 
 def _is_kept(limit: str, value: Any, given: Mapping[str, Any]) -> bool:
@@ -182,60 +184,60 @@ def _is_kept(limit: str, value: Any, given: Mapping[str, Any]) -> bool:
     return given.get(limit) == value
 
 
-def _from_values(reader: Type, values: Sequence[Any], where: str) -> Iterator[Fault]:
-    """Whether single values are taken by a type without values of its own."""
+def _from_values(reader: Type, values: Sequence[Any], where: str) -> Iterator[Problem]:
+    """Whether the values of an enumeration are accepted by a type that is not one."""
     kinds = {"int" if isinstance(value, int) else "str" for value in values}
     for kind in sorted(kinds):
-        if word_of(reader) != kind and not (kind == "int" and "int" in NUMBERS.get(word_of(reader), ())):
+        if kind_of(reader) != kind and not (kind == "int" and "int" in NUMBERS.get(kind_of(reader), ())):
             yield _mismatch(reader, {"enum": list(values)}, where)
             return
-    limits = holds(reader)
+    limits = arguments_of(reader)
     if isinstance(limits, dict) and limits:
-        yield Fault("contract-limits", where, f"{where} is limited for readers, and one of some values where written.")
+        yield Problem("contract-limits", where, f"{where} is read with limits and written as an enumeration.")
 
 
-def _mismatch(reader: Type, writer: Type, where: str) -> Fault:
-    sentence = f"{where} is written as {shown(writer)} and read as {shown(reader)}."
-    return Fault("contract-type", where, sentence)
+def _mismatch(reader: Type, writer: Type, where: str) -> Problem:
+    message = f"{where} is written as {type_text(writer)} and read as {type_text(reader)}."
+    return Problem("contract-type", where, message)
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What is to be said of a change: whose reading breaks, old readers' or that of stored events."""
+    """The comparison of two shapes: the problems of old readers, and those of reading stored events."""
 
     old: Shape
     new: Shape | None
-    faults: tuple[tuple[Whom, Fault], ...]
+    problems: tuple[tuple[Affected, Problem], ...]
     notes: tuple[str, ...]
 
     @property
-    def is_allowed(self) -> bool:
-        """Whether everybody can read everything."""
-        return not self.faults
+    def is_compatible(self) -> bool:
+        """Whether all readers can read all events."""
+        return not self.problems
 
 
-def judge(old: Shape, new: Shape | None) -> Verdict:
-    """What of a change between two shapes of one version breaks whom."""
+def compare(old: Shape, new: Shape | None) -> Verdict:
+    """Compare two shapes of one version."""
     if new is None:
-        gone = Fault("contract-gone", "", f"{old.name} is no longer published; what is stored can be read by nobody.")
-        return Verdict(old, None, (("everybody", gone),), ())
-    faults: list[tuple[Whom, Fault]] = []
+        removed = Problem("contract-removed", "", f"{old.name} is no longer declared; stored events cannot be read.")
+        return Verdict(old, None, (("all readers", removed),), ())
+    problems: list[tuple[Affected, Problem]] = []
     if old.key != new.key:
-        sentence = f"{old.name} was ordered by {old.key or 'nothing'} and now is by {new.key or 'nothing'}."
-        faults.append(("everybody", Fault("contract-key", new.key or "", sentence)))
+        message = f"The key of {old.name} was {old.key or 'not set'} and is now {new.key or 'not set'}."
+        problems.append(("all readers", Problem("contract-key", new.key or "", message)))
     for name, field in old.fields.items():
         if name not in new.fields and not field.optional:
-            sentence = f"{name} is gone, and whoever reads {old.name} counts on it."
-            faults.append(("old readers", Fault("contract-field-gone", name, sentence)))
-    gone = {fault.field for _, fault in faults}
-    faults.extend(("old readers", fault) for fault in cannot_read(old, new) if fault.field not in gone)
-    faults.extend(("stored events", fault) for fault in cannot_read(new, old))
-    return Verdict(old, new, tuple(faults), tuple(_notes(old, new)))
+            message = f"{name} was removed, and readers of {old.name} require it."
+            problems.append(("old readers", Problem("contract-field-removed", name, message)))
+    removed = {one.field for _, one in problems}
+    problems.extend(("old readers", one) for one in find_problems(old, new) if one.field not in removed)
+    problems.extend(("stored events", one) for one in find_problems(new, old))
+    return Verdict(old, new, tuple(problems), tuple(_notes(old, new)))
 
 
 def _notes(old: Shape, new: Shape) -> Iterator[str]:
     for name in new.fields.keys() - old.fields.keys():
-        yield f"{name} is new; readers that do not know it ignore it."
+        yield f"{name} was added; readers that do not know it ignore it."
     for name in old.fields.keys() - new.fields.keys():
         if old.fields[name].optional:
-            yield f"{name} is gone; readers take its default."
+            yield f"{name} was removed; readers use its default."

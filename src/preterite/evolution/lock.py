@@ -1,7 +1,7 @@
-"""`contracts.lock`: every shape in which an event was ever published, so that a change is judged against all of them.
+"""`contracts.lock`: every shape in which an event was ever published; a change is compared with all of them.
 
-Each version of an event has its shapes in order; the last is the present one. What is retired was published once and is
-in no log any more.
+Each version of an event has its shapes in order; the last is the current one. A retired event was published once, and
+no log contains it any more.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import msgspec
 
 from preterite.component import Component
 from preterite.errors import ConfigurationError
-from preterite.evolution.compatibility import Fault, Verdict, judge
+from preterite.evolution.compatibility import Problem, Verdict, compare
 from preterite.evolution.shapes import Shape, read, shape_of, written
 from preterite.system import System
 
@@ -25,8 +25,8 @@ Versions = Mapping[int, tuple[Shape, ...]]
 
 
 @dataclass(frozen=True)
-class Locked:
-    """What the file holds."""
+class Lock:
+    """The content of the file."""
 
     system: str = ""
     events: Mapping[str, Versions] = field(default_factory=dict[str, Versions])
@@ -35,18 +35,23 @@ class Locked:
 
 @dataclass(frozen=True)
 class Change:
-    """What has become of one event since the file was written: each verdict beside an earlier shape."""
+    """How one event has changed since the file was written, with a verdict for each earlier shape."""
 
     name: str
     version: int
     what: str
     verdicts: tuple[Verdict, ...] = ()
-    faults: tuple[Fault, ...] = ()
+    problems: tuple[Problem, ...] = ()
 
     @property
-    def is_allowed(self) -> bool:
-        """Whether nobody breaks."""
-        return not self.faults and all(one.is_allowed for one in self.verdicts)
+    def is_compatible(self) -> bool:
+        """Whether all readers can read all events."""
+        return not self.all_problems
+
+    @property
+    def all_problems(self) -> tuple[Problem, ...]:
+        """Those of the change itself, and those of all verdicts."""
+        return (*self.problems, *(problem for one in self.verdicts for _, problem in one.problems))
 
 
 class _Shape(msgspec.Struct, forbid_unknown_fields=True):
@@ -60,27 +65,25 @@ class _File(msgspec.Struct, forbid_unknown_fields=True):
     retired: list[str] = []
 
 
-def load(file: Path) -> Locked:
-    """What is locked; nothing where there is no file. Raises `ConfigurationError` where it cannot be understood."""
+def load(file: Path) -> Lock:
+    """Read the file; without one the lock is empty. Raises `ConfigurationError` if the file is not valid."""
     if not file.exists():
-        return Locked()
+        return Lock()
     try:
         found = msgspec.json.decode(file.read_bytes(), type=_File)
     except msgspec.MsgspecError as error:
-        raise ConfigurationError(
-            f"{file} cannot be read: {error}. It is written by preterite contracts lock."
-        ) from error
+        raise ConfigurationError(f"{file} cannot be read: {error}. preterite contracts lock writes it.") from error
     events = {
         name: {
             int(version): tuple(_shape(name, int(version), one) for one in shapes) for version, shapes in kept.items()
         }
         for name, kept in found.events.items()
     }
-    return Locked(found.system, events, tuple(found.retired))
+    return Lock(found.system, events, tuple(found.retired))
 
 
-def save(file: Path, locked: Locked) -> None:
-    """Write the file, so that a change shows as few lines as it has."""
+def save(file: Path, locked: Lock) -> None:
+    """Write the file, sorted and indented for small differences under version control."""
     events = {
         name: {
             str(version): [{"key": one.key, "fields": _fields(one)} for one in shapes]
@@ -93,23 +96,25 @@ def save(file: Path, locked: Locked) -> None:
 
 
 def declared(system: System) -> dict[str, Shape]:
-    """The present shape of every event of a system, by its name on the wire."""
+    """The current shape of every event of a system, by its wire name."""
     shapes = [shape_of(event, one.name) for one in system.components for event in one.publishes]
     return {one.name: one for one in shapes}
 
 
-def changes(system: System, locked: Locked) -> list[Change]:
-    """What differs from the file, judged against every shape that was ever published."""
-    present = declared(system)
-    found = [_change(system, shape, locked.events.get(name, {})) for name, shape in sorted(present.items())]
-    gone = [
-        _gone(name, versions) for name, versions in sorted(locked.events.items()) if _is_gone(name, present, locked)
+def changes(system: System, locked: Lock) -> list[Change]:
+    """Compare the system with the file: every event that differs from its last shape."""
+    current = declared(system)
+    found = [_change(system, shape, locked.events.get(name, {})) for name, shape in sorted(current.items())]
+    removed = [
+        _removed(name, versions)
+        for name, versions in sorted(locked.events.items())
+        if name not in current and name not in locked.retired
     ]
-    return [one for one in [*found, *gone] if one.what != "unchanged"]
+    return [one for one in [*found, *removed] if one.what != "unchanged"]
 
 
-def grown(system: System, locked: Locked, retire: Sequence[str] = ()) -> Locked:
-    """The file with the present shapes added; whoever calls has made sure that all changes are allowed."""
+def extended(system: System, locked: Lock, retire: Sequence[str] = ()) -> Lock:
+    """The lock with the current shapes added; the caller has verified that all changes are compatible."""
     events = {name: dict(versions) for name, versions in locked.events.items() if name not in retire}
     for name, shape in declared(system).items():
         versions = events.setdefault(name, {})
@@ -124,32 +129,32 @@ def _change(system: System, shape: Shape, versions: Versions) -> Change:
         return Change(shape.name, shape.version, "new")
     newest = max(versions)
     if shape.version < newest:
-        sentence = f"{shape.name} was published in version {newest} and is declared in version {shape.version}."
-        return Change(shape.name, shape.version, "goes back", faults=(Fault("contract-gone", "", sentence),))
+        message = f"{shape.name} was published in version {newest} and is declared in version {shape.version}."
+        return Change(shape.name, shape.version, "lower version", problems=(Problem("contract-removed", "", message),))
     if shape.version > newest:
-        return Change(shape.name, shape.version, "new version", faults=tuple(_not_upcast(system, shape, versions)))
+        return Change(shape.name, shape.version, "new version", problems=tuple(_not_upcast(system, shape, versions)))
     shapes = versions[newest]
     missing = tuple(_not_upcast(system, shape, {one: kept for one, kept in versions.items() if one != newest}))
     if shape == shapes[-1]:
-        return Change(shape.name, shape.version, "changed" if missing else "unchanged", faults=missing)
-    return Change(shape.name, shape.version, "changed", tuple(judge(one, shape) for one in shapes), missing)
+        return Change(shape.name, shape.version, "changed" if missing else "unchanged", problems=missing)
+    return Change(shape.name, shape.version, "changed", tuple(compare(one, shape) for one in shapes), missing)
 
 
-def _not_upcast(system: System, shape: Shape, versions: Versions) -> Iterator[Fault]:
-    """Components that hear an event and cannot read its older versions."""
+def _not_upcast(system: System, shape: Shape, versions: Versions) -> Iterator[Problem]:
+    """A problem for each component that subscribes to an event and cannot read one of its older versions."""
     for component in system.components:
-        heard = _heard(component, shape.name, system)
-        for version in sorted(versions) if heard is not None else ():
-            if (heard, version) not in component.upcasters:
-                sentence = (
-                    f"{component.name} hears {shape.name} and cannot read what was written in version {version}: "
-                    f"@{component.name}.upcasts(…, to={heard.__name__ if heard else ''})."
+        handled = _handled(component, shape.name, system)
+        for version in sorted(versions) if handled is not None else ():
+            if (handled, version) not in component.upcasters:
+                message = (
+                    f"{component.name} subscribes to {shape.name} and has no upcast from version {version}: "
+                    f"@{component.name}.upcasts(…, to={handled.__name__ if handled else ''})."
                 )
-                yield Fault("contract-upcast", "", sentence)
+                yield Problem("contract-upcast", "", message)
 
 
-def _heard(component: Component, name: str, system: System) -> Any:
-    """The class under which a component hears an event, if it does."""
+def _handled(component: Component, name: str, system: System) -> Any:
+    """The class of an event that a component handles; None if it does not."""
     types = {handler.message_type for handler in component.handlers}
     for owner in system.components:
         for event, published in owner.published.items():
@@ -158,13 +163,9 @@ def _heard(component: Component, name: str, system: System) -> Any:
     return None
 
 
-def _is_gone(name: str, present: Mapping[str, Shape], locked: Locked) -> bool:
-    return name not in present and name not in locked.retired
-
-
-def _gone(name: str, versions: Versions) -> Change:
+def _removed(name: str, versions: Versions) -> Change:
     newest = max(versions)
-    return Change(name, newest, "gone", (judge(versions[newest][-1], None),))
+    return Change(name, newest, "removed", (compare(versions[newest][-1], None),))
 
 
 def _shape(name: str, version: int, kept: _Shape) -> Shape:

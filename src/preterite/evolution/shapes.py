@@ -1,6 +1,6 @@
-"""The shape of an event as it travels: names on the wire, types, what may be missing. Plain data, for a file.
+"""The shape of an event on the wire: names, types, and which fields are optional. Plain data that fits in a file.
 
-A type is a word (`"uuid"`) or a word with what it holds (`{"list": "uuid"}`, `{"int": {"ge": 1}}`, `{"enum": ["a"]}`).
+A type is a word (`"uuid"`) or a word with arguments (`{"list": "uuid"}`, `{"int": {"ge": 1}}`, `{"enum": ["a"]}`).
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ ARRAYS: Mapping[type[types.Type], str] = {
 
 
 class Field(NamedTuple):
-    """A field on the wire; an optional one has a default that readers take where it is missing."""
+    """A field on the wire; an optional one has a default that readers use if it is missing."""
 
     type: Type
     optional: bool = False
@@ -58,7 +58,7 @@ class Shape(NamedTuple):
 
 
 def shape_of(event: type[Event], component: str) -> Shape:
-    """How an event of a component travels; raises `UsageError` for a type that cannot be told."""
+    """The shape of an event of a component; raises `UsageError` for a field of an unsupported type."""
     info = cast(types.StructType, types.type_info(event))
     key = event.__contract__.key
     names = {field.name: field.encode_name for field in info.fields}
@@ -106,37 +106,37 @@ def _array(word: str, info: Any) -> Type:
 
 
 def written(field: Field) -> Any:
-    """A field as the file holds it: its type alone, or with the word that it may be missing."""
+    """A field as it is stored in the file: its type, marked if it is optional."""
     return {"optional": field.type} if field.optional else field.type
 
 
 def read(text: Any) -> Field:
-    """The field that the file holds."""
+    """The field that is stored in the file."""
     if isinstance(text, dict) and list(cast(dict[str, Any], text)) == ["optional"]:
         return Field(cast(dict[str, Any], text)["optional"], True)
     return Field(text)
 
 
-def word_of(one: Type) -> str:
-    """What a type is."""
+def kind_of(one: Type) -> str:
+    """The word of a type."""
     return one if isinstance(one, str) else next(iter(one))
 
 
-def holds(one: Type) -> Any:
-    """What a type holds, or how it is limited."""
+def arguments_of(one: Type) -> Any:
+    """The arguments of a type: its items, fields, values or limits."""
     return {} if isinstance(one, str) else next(iter(one.values()))
 
 
-def shown(one: Type) -> str:
-    """A type in a few words."""
+def type_text(one: Type) -> str:
+    """A type as text."""
     if isinstance(one, str):
         return one
-    word, held = word_of(one), holds(one)
+    word, held = kind_of(one), arguments_of(one)
     if word in ("one of", "enum"):
-        return " or ".join(shown(part) if word == "one of" else repr(part) for part in held)
+        return " or ".join(type_text(part) if word == "one of" else repr(part) for part in held)
     if word in ("struct", "strict struct"):
         return f"struct of {', '.join(held)}"
     if word in ("list", "set"):
         limited = cast(dict[str, Any], held if isinstance(held, dict) and "of" in held else {"of": held})
-        return f"{word} of {shown(limited['of'])}"
+        return f"{word} of {type_text(limited['of'])}"
     return f"{word} {msgspec.json.encode(held).decode()}"

@@ -1,1 +1,1 @@
-"""Preterite in other people's frameworks; one file for each, imported only by those who use it."""
+"""Integrations with other frameworks; one file for each, imported only where it is used."""

@@ -1,4 +1,4 @@
-"""A whole system in a test: real SQLite databases, the in-memory log, no threads, a clock moved by hand.
+"""A whole system in a test: real SQLite databases, the in-memory log, no threads, a clock that the test moves.
 
 with started(system, at="2011-03-01T10:00Z") as shop:
     with shop.session(sales) as session:
@@ -18,7 +18,7 @@ from pathlib import Path
 from uuid import UUID
 
 from preterite.component import Component
-from preterite.opened import OpenSystem
+from preterite.open_system import OpenSystem
 from preterite.system import System, open_as
 from preterite.testing.clock import MovableClock, instant
 
@@ -41,13 +41,13 @@ class SeededRandomness:
 
 
 class StartedSystem(OpenSystem):
-    """An open system whose clock stands still until the test moves it."""
+    """An open system whose clock moves only when the test moves it."""
 
     clock: MovableClock
 
     def next_due(self) -> datetime | None:
-        """When the next retry is due that waits in any component."""
-        dues = [standing.counts.next_due_at for standing in self.look().values()]
+        """When the next retry or command of any component is due."""
+        dues = [status.counts.next_due_at for status in self.status().values()]
         return min((self.clock.at_timestamp(due) for due in dues if due is not None), default=None)
 
 
@@ -62,7 +62,7 @@ def started(
 ) -> Generator[StartedSystem]:
     """Open a system for one test, in a folder that goes with it, with the components' own tables made.
 
-    `at` is where the clock stands. `databases` and `log` are URLs of empty databases, where it is not to be files and
+    `at` is the time of its clock. `databases` and `log` are URLs of empty databases, where it is not to be files and
     memory. `settle()` raises a handler's own exception unless `failures="park"`.
     """
     clock = MovableClock(instant(at))

@@ -1,4 +1,4 @@
-"""A clock that a test moves by hand; machine time goes on by itself."""
+"""A clock that a test moves; machine time goes on."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def instant(at: str | datetime) -> datetime:
 
 
 class MovableClock(SystemClock):
-    """Business time as a test wants it. Leases and time limits rest on the machine's clock, which is not moved."""
+    """Business time as a test wants it. Leases and time limits use the machine's clock, which is not moved."""
 
     def __init__(self, at: datetime) -> None:
         self._now = at
@@ -29,7 +29,7 @@ class MovableClock(SystemClock):
         """Move on to this instant, and settle at every moment on the way at which something is due."""
         until = instant(at)
         if until < self._now:
-            raise ValueError(f"The clock stands at {self._now.isoformat()} and cannot go back to {until.isoformat()}.")
+            raise ValueError(f"The clock is at {self._now.isoformat()} and cannot go back to {until.isoformat()}.")
         while (due := self._next_due()) is not None and due <= until:
             self._now = max(due, self._now)
             self._settle()
@@ -42,7 +42,7 @@ class MovableClock(SystemClock):
         self.to(self._now + by)
 
     def settle_with(self, next_due: Callable[[], datetime | None], settle: Callable[[], None]) -> None:
-        """Say what is due next and how to settle."""
+        """Set what is due next and how to settle."""
         self._next_due = next_due
         self._settle = settle
 

@@ -1,10 +1,10 @@
-"""What `pytest` gains: systems under test, given-when-then, and tests that fail where they cross a boundary.
+"""The pytest plugin: systems under test, given-when-then, and tests that fail on violations of boundaries.
 
     [tool.pytest.ini_options]
     preterite_boundaries = "shop.system:system"
 
-records what every test runs, and fails the test that first crosses; what accepted.toml names is passed over.
-Needs `preterite[check]`.
+records what every test runs, and fails the first test with a violation that is not in baseline.toml. Needs
+`preterite[check]`.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ BEGINNING = "2013-07-30T12:00Z"
 
 
 class StartSystem(Protocol):
-    """What the fixture gives: `started` without the `with`."""
+    """The type of the fixture `start_system`: `started` without the `with`."""
 
     def __call__(self, system: System, *, at: str | datetime = ..., seed: int = SEED) -> StartedSystem: ...
 
 
 class Given(Protocol):
-    """What the fixture gives: a scenario of a system, and what has happened in it."""
+    """The type of the fixture `given`: a scenario of a system, and what has happened in it."""
 
     def __call__(self, system: System, *what: Event | Act, at: str | datetime = ...) -> Scenario: ...
 
 
 @pytest.fixture
 def start_system() -> Generator[StartSystem]:
-    """Start systems that are closed when the test ends."""
+    """Start systems; they are closed when the test ends."""
     with ExitStack() as stack:
 
         def start(system: System, *, at: str | datetime = BEGINNING, seed: int = SEED) -> StartedSystem:
@@ -53,7 +53,7 @@ def start_system() -> Generator[StartSystem]:
 
 @pytest.fixture
 def given(start_system: StartSystem) -> Given:
-    """Begin a scenario: `given(system, what has happened).when(what happens).then(what is told)`."""
+    """Begin a scenario: `given(system, what has happened).when(what happens).then(what is published)`."""
 
     def begin(system: System, *what: Event | Act, at: str | datetime = BEGINNING) -> Scenario:
         return Scenario(start_system(system, at=at)).given(*what)
@@ -62,37 +62,39 @@ def given(start_system: StartSystem) -> Given:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """The one setting."""
-    parser.addini(BOUNDARIES, "module:attribute of the system whose boundaries tests must not cross", default="")
+    """Declare the setting."""
+    parser.addini(BOUNDARIES, "module:attribute of the system whose boundaries tests must not violate", default="")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Begin to record, if there is anything to record for."""
+    """Register the recording if a system is set."""
     name = str(config.getini(BOUNDARIES))
     if name:
         config.pluginmanager.register(Boundaries(name, config.rootpath), "preterite-boundaries")
 
 
 class Boundaries:
-    """Records from the first test to the last, and tells each test what it has crossed first."""
+    """Records from the first test to the last; fails each test that is the first with a violation."""
 
     def __init__(self, name: str, root: Path) -> None:
         self._name = name
         self._root = root
         self._stack = ExitStack()
         self._recorder: Any = None
-        self._told: set[str] = set()
+        self._known: set[str] = set()
+        self._started = 0
+        self._is_selected = False
 
     def pytest_sessionstart(self) -> None:
-        """The system is imported here, and not before."""
-        from preterite.checks import accepted
+        """Import the system and begin to record."""
+        from preterite.checks import baseline
         from preterite.checks.recording import recording
 
-        self._told = {entry.key for entry in accepted.read(self._root / accepted.FILE)}
+        self._known = {entry.key for entry in baseline.read(self._root / baseline.FILE)}
         self._recorder = self._stack.enter_context(recording(self._system()))
 
     def _system(self) -> System:
-        """The system that is named, seen from the project's root."""
+        """The system that the setting names; modules are searched in the project's root too."""
         module, _, attribute = self._name.partition(":")
         if str(self._root) not in sys.path:
             sys.path.insert(0, str(self._root))
@@ -104,19 +106,38 @@ class Boundaries:
             raise pytest.UsageError(f"{BOUNDARIES} = {self._name}: {module} has no System called {attribute!r}.")
         return found
 
-    def pytest_sessionfinish(self) -> None:
-        """Record no more."""
+    def pytest_deselected(self) -> None:
+        """Note that not every test runs."""
+        self._is_selected = True
+
+    def pytest_runtest_logstart(self) -> None:
+        """Count the tests that run in this process."""
+        self._started += 1
+
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """End the recording, and keep what it found for `preterite check --recorded`."""
+        from preterite.checks.baseline import RECORDED_KEY, recorded_document
+
+        findings = self._recorder.findings()
         self._stack.close()
+        cache: pytest.Cache | None = getattr(session.config, "cache", None)
+        if cache is not None and self._started:
+            cache.set(RECORDED_KEY, recorded_document(findings, self._is_whole(session)))
+
+    def _is_whole(self, session: pytest.Session) -> bool:
+        """Whether every test of the project has run in this process."""
+        is_named = session.config.args_source is pytest.Config.ArgsSource.ARGS
+        return not self._is_selected and not is_named and self._started == session.testscollected
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, object, object]:
-        """Fail a test that passes but for what it has crossed."""
+        """Fail a test that passed, if it has new violations."""
         outcome = yield
-        fresh = [one for one in self._recorder.findings() if one.key not in self._told]
-        self._told.update(one.key for one in fresh)
-        failing = [one for one in fresh if one.about.severity == "error"]
+        new = [one for one in self._recorder.findings() if one.key not in self._known]
+        self._known.update(one.key for one in new)
+        failing = [one for one in new if one.definition.severity == "error"]
         if failing:
             from preterite.checks.report import full
 
-            pytest.fail(f"{item.name} crosses a boundary:\n\n{full(failing, self._root)}", pytrace=False)
+            pytest.fail(f"{item.name} violates a boundary:\n\n{full(failing, self._root)}", pytrace=False)
         return outcome

@@ -1,8 +1,8 @@
-"""Given, when, then: what has happened, what happens now, and what is told because of it.
+"""Given, when, then: what has happened, what happens now, and what is published because of it.
 
     given(system, ItemPurchased(…)).when(InvoiceOverdue(…)).then(CustomerBlocked)
 
-Everything is real but the log, which is in memory, and the clock, which stands until it is moved.
+Everything is real but the log, which is in memory, and the clock, which only the test moves.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ Act = Callable[[StartedSystem], object]
 
 
 class Scenario:
-    """One system under test. Every step settles: handlers have run, and what they have told has been heard."""
+    """One system under test. Every step settles: handlers have run, and what they have published has been consumed."""
 
     def __init__(self, shop: StartedSystem) -> None:
         self.shop = shop
-        self._told: list[Event] = []
+        self._published: list[Event] = []
         """What this scenario has published itself."""
         self._before: list[Event] = []
-        """What components had told before the last `when`."""
+        """What components had published before the last `when`."""
 
     def given(self, *what: Event | Act) -> Scenario:
         """What has happened: events as their owners publish them, or anything that is done to the system."""
@@ -36,19 +36,19 @@ class Scenario:
         return self
 
     def when(self, *what: Event | Act) -> Scenario:
-        """What happens now; what is told from here on is what `then` looks at."""
+        """What happens now; `then` compares what is published from here on."""
         self._before = self._by_components()
         for one in what:
             self._do(one)
         return self
 
-    def later(self, by: timedelta) -> Scenario:
+    def advance(self, by: timedelta) -> Scenario:
         """Time passes; what comes due meanwhile is done, at its moment."""
         self.shop.clock.advance(by)
         return self
 
     def then(self, *expected: Event | type[Event]) -> Scenario:
-        """Exactly these were told by components since `when`, in any order; a type stands for any of its events."""
+        """Components have published exactly these since `when`, in any order; a type stands for any of its events."""
         left = self._since()
         missing: list[Event | type[Event]] = []
         for one in sorted(expected, key=lambda one: isinstance(one, type)):
@@ -64,7 +64,7 @@ class Scenario:
     def _do(self, what: Event | Act) -> None:
         if isinstance(what, Event):
             self._publish(what)
-            self._told.append(what)
+            self._published.append(what)
         else:
             what(self.shop)
         self.shop.settle()
@@ -86,13 +86,13 @@ class Scenario:
         """Every event in the log but those that the scenario has published itself."""
         types: list[Any] = [event for one in self.shop.components.values() for event in one.published]
         found: list[Event] = [event for one in types for event in self.shop.published(one)]
-        for event in self._told:
+        for event in self._published:
             found.remove(event)
         return found
 
 
 def _difference(missing: list[Event | type[Event]], left: list[Event]) -> str:
-    lines = ["What was told is not what was expected."]
-    lines += [f"  not told: {one.__name__ if isinstance(one, type) else one}" for one in missing]
-    lines += [f"  told as well: {one}" for one in left]
+    lines = ["The published events are not the expected ones."]
+    lines += [f"  not published: {one.__name__ if isinstance(one, type) else one}" for one in missing]
+    lines += [f"  not expected: {one}" for one in left]
     return "\n".join(lines)

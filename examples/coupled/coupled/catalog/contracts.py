@@ -1,4 +1,4 @@
-"""What Catalog tells the others."""
+"""The events of Catalog."""
 
 from __future__ import annotations
 
@@ -7,39 +7,39 @@ from enum import Enum
 from typing import Annotated, NewType
 from uuid import UUID
 
-from preterite import Event, Fact
+from preterite import Event, Justified
 
 ProductId = NewType("ProductId", str)
 
 
 class Condition(Enum):
-    """How a thing is."""
+    """The condition of a product."""
 
     NEW = "new"
     USED = "used"
 
 
-class ProductWithdrawn(Event, key="product_id"):  # fine: irregular, and somebody hears it
+class ProductWithdrawn(Event, key="product_id"):  # fine: an irregular verb, with a subscriber
     product_id: UUID
     withdrawn_at: datetime
 
 
-class CreateProduct(Event, key="product_id"):  # crosses: event-not-past event-unheard
+class CreateProduct(Event, key="product_id"):  # violation: event-not-past-tense event-without-subscriber
     product_id: UUID
-    name: str  # crosses: event-carries
-    price: int  # crosses: event-carries
+    name: str  # violation: event-carries-data
+    price: int  # violation: event-carries-data
     created_at: datetime
 
 
-class ProductFeed(Event, key="product_id"):  # crosses: event-not-past event-unheard
+class ProductFeed(Event, key="product_id"):  # violation: event-not-past-tense event-without-subscriber
     product_id: UUID
     fed_at: datetime
 
 
-class PriceSet(Event, key="product_id"):  # fine: irregular, the same in all tenses, after a noun
+class PriceSet(Event, key="product_id"):  # fine: an irregular verb after a noun
     product_id: ProductId  # fine: a string type of its own
     valid_from: datetime
-    condition: Annotated[Condition, Fact("the price holds for one condition")]  # fine: says why
+    condition: Annotated[Condition, Justified("the price holds for one condition")]  # fine: states a reason
 
 
 class ProductsMerged(Event, key="product_id"):
@@ -55,5 +55,5 @@ class ShelfRelabelledAgain(Event, key="shelf_id"):  # fine: a particle may follo
 
 
 def price_of(product: UUID) -> int:
-    """What a product costs: a function that others call."""
+    """The price of a product: a function that other components call."""
     return product.int % 1000

@@ -8,7 +8,7 @@ from coupled.database import Base
 
 
 class Product(Base):
-    """A thing that is for sale."""
+    """A product."""
 
     __tablename__ = "product"
 

@@ -1,4 +1,4 @@
-"""What Finance tells the others."""
+"""The events of Finance."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from uuid import UUID
 from preterite import Event
 
 
-class InvoiceOverdue(Event, key="customer_id"):  # fine: a state that has come about
+class InvoiceOverdue(Event, key="customer_id"):  # fine: a state that results from an event
     invoice_id: UUID
     customer_id: UUID
     overdue_at: datetime
@@ -20,14 +20,14 @@ class InvoicePaid(Event, key="customer_id"):
     paid_at: datetime
 
 
-class InvoiceSentToCustomer(Event, key="customer_id"):  # crosses: event-unheard; fine: to whom may follow
+class InvoiceSentToCustomer(Event, key="customer_id"):  # violation: event-without-subscriber; fine: a particle may follow
     invoice_id: UUID
     customer_id: UUID
-    invoice_number: str  # crosses: identifier-has-meaning
+    invoice_number: str  # violation: identifier-has-meaning
     sent_at: datetime
 
 
-class PaymentState(Event, key="payment_id"):  # crosses: event-not-past event-unheard
+class PaymentState(Event, key="payment_id"):  # violation: event-not-past-tense event-without-subscriber
     payment_id: UUID
-    iban: str  # crosses: personal-data
-    state: str  # crosses: event-carries
+    iban: str  # violation: personal-data
+    state: str  # violation: event-carries-data

@@ -8,7 +8,7 @@ from coupled.database import Base
 
 
 class Invoice(Base):
-    """What a customer owes."""
+    """An invoice of a customer."""
 
     __tablename__ = "invoice"
 

@@ -1,4 +1,4 @@
-"""What Marketing tells the others."""
+"""The events of Marketing."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from uuid import UUID
 from preterite import Event
 
 
-class CampaignBegun(Event, key="campaign_id"):  # crosses: event-unheard; fine: irregular
+class CampaignBegun(Event, key="campaign_id"):  # violation: event-without-subscriber; fine: an irregular verb
     campaign_id: UUID
     begun_at: datetime
-    segment_code: str  # crosses: identifier-has-meaning
+    segment_code: str  # violation: identifier-has-meaning

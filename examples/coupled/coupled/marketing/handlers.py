@@ -1,4 +1,4 @@
-"""What Marketing does when others tell it something."""
+"""The handlers of Marketing."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from coupled.catalog.contracts import PriceSet, ProductsMerged, ShelfRelabelledA
 from coupled.database import SessionLocal, engine
 from coupled.marketing.component import marketing
 from coupled.sales.contracts import CustomerRegistered, ItemPurchased  # fine: contracts
-from coupled.sales.handlers import block  # crosses: imports-internals
+from coupled.sales.handlers import block  # violation: imports-internals
 from coupled.shipping.contracts import ItemShipped  # fine: a contract
 
 __all__ = ["SessionLocal", "block", "engine", "marketing"]
 
 REPORT = "REFRESH MATERIALIZED VIEW top_customers"  # fine: its own
-BEST = "MERGE INTO popular USING purchase ON popular.product = purchase.product WHEN MATCHED THEN DELETE"  # crosses: touches-foreign-table
+BEST = "MERGE INTO popular USING purchase ON popular.product = purchase.product WHEN MATCHED THEN DELETE"  # violation: cross-component-sql
 
 
 @marketing.handles(ItemPurchased)
@@ -24,8 +24,8 @@ BEST = "MERGE INTO popular USING purchase ON popular.product = purchase.product 
 @marketing.handles(ShelfRelabelledAgain, name="note_shelf")
 @marketing.handles(CustomerRegistered, name="note_customer")
 def count(event: Any, connection: Any) -> None:
-    """Count what is popular."""
+    """Count popular products."""
     connection.execute(REPORT)
     connection.execute(BEST)
     connection.execute("INSERT INTO popular VALUES (?, 1)", [str(event.product_id)])  # fine: its own
-    connection.execute("SELECT o.email FROM customer o")  # crosses: table-without-owner
+    connection.execute("SELECT o.email FROM customer o")  # violation: table-without-owner

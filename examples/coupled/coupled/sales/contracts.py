@@ -1,4 +1,4 @@
-"""What Sales tells the others."""
+"""The events of Sales."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Annotated
 from uuid import UUID
 
 import msgspec
-from preterite import Event, Fact
+from preterite import Event, Justified
 
 
 class Address(msgspec.Struct):
-    """Where somebody lives."""
+    """A postal address."""
 
     street: str
     town: str
@@ -23,20 +23,20 @@ class ItemPurchased(Event, key="customer_id"):
     customer_id: UUID
     product_id: UUID
     purchased_at: datetime
-    quantity: Annotated[int, Fact("only Sales knows how many")] = 1  # fine: says why
-    unit_price: Decimal = Decimal(0)  # crosses: event-carries
-    delivery_address: Address | None = None  # crosses: personal-data
+    quantity: Annotated[int, Justified("only Sales knows how many")] = 1  # fine: states a reason
+    unit_price: Decimal = Decimal(0)  # violation: event-carries-data
+    delivery_address: Address | None = None  # violation: personal-data
 
 
 class OrderPlaced(Event, key="order_number"):
-    order_number: int  # crosses: identifier-has-meaning
-    customer_email: str  # crosses: personal-data
-    placed_on: date  # crosses: event-carries
+    order_number: int  # violation: identifier-has-meaning
+    customer_email: str  # violation: personal-data
+    placed_on: date  # violation: event-carries-data
     placed_at: datetime
     referrer_id: str = ""  # fine: a string that is named as an identifier
 
 
-class BasketChanging(Event):  # crosses: event-not-past event-without-key event-unheard
+class BasketChanging(Event):  # violation: event-not-past-tense event-without-key event-without-subscriber
     basket_id: UUID
     changed_at: datetime
 
@@ -46,5 +46,5 @@ class CustomerEvent(Event, key="customer_id"):
     happened_at: datetime
 
 
-class CustomerRegistered(CustomerEvent, key="customer_id"):  # crosses: event-inherits
+class CustomerRegistered(CustomerEvent, key="customer_id"):  # violation: event-inherits
     pass

@@ -1,4 +1,4 @@
-"""What Sales does when others tell it something."""
+"""The handlers of Sales."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ __all__ = ["actions", "sales"]
 
 @sales.handles(InvoiceOverdue)
 def block(event: InvoiceOverdue, connection: sqlite3.Connection) -> None:
-    """Nothing more for this customer."""
+    """Refuse further purchases of this customer."""
     connection.execute("INSERT OR IGNORE INTO blocked VALUES (?)", [str(event.customer_id)])  # fine: its own
     database.RECENT.clear()
 
 
-@sales.handles(InvoicePaid)  # crosses: event-unpublished
+@sales.handles(InvoicePaid)  # violation: event-without-publisher
 def unblock(event: InvoicePaid, connection: sqlite3.Connection) -> None:
-    """They may purchase again."""
+    """Allow purchases again."""
     connection.execute("DELETE FROM blocked WHERE customer = ?", [str(event.customer_id)])  # fine: its own
     database.register_opened()

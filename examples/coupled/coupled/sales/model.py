@@ -16,13 +16,13 @@ class Purchase(Base):
     __tablename__ = "purchase"
 
     id: Mapped[str] = mapped_column(primary_key=True)
-    product: Mapped[str] = mapped_column(ForeignKey("product.id"))  # crosses: foreign-key-crosses
+    product: Mapped[str] = mapped_column(ForeignKey("product.id"))  # violation: cross-component-foreign-key
     notes: Mapped[list["Note"]] = relationship("Note")  # fine: its own
-    bought: Mapped[Any] = relationship("Product")  # crosses: names-internals
+    bought: Mapped[Any] = relationship("Product")  # violation: names-internals
 
 
 class Note(Base):
-    """What was said about a purchase."""
+    """A note on a purchase."""
 
     __tablename__ = "sales_note"
 

@@ -12,6 +12,6 @@ CREATE TRIGGER moved AFTER UPDATE ON stock FOR EACH ROW EXECUTE FUNCTION note_st
 CREATE FUNCTION note_stock() RETURNS trigger AS $$ BEGIN UPDATE product SET name = name; RETURN new; END $$ LANGUAGE plpgsql;
 CREATE FUNCTION pieces() RETURNS bigint AS $$ SELECT count(*) FROM product $$ LANGUAGE sql;
 """
-shipping = Component(  # crosses: sql-not-understood trigger-crosses table-owned-twice database-shared 2 role-shared
+shipping = Component(  # violation: sql-not-understood cross-component-trigger table-owned-twice database-shared 2 role-shared
     "shipping", publishes=[ItemShipped, ParcelLost, DeliverParcel], tables=TABLES
 )

@@ -8,7 +8,7 @@ from coupled.database import Base
 
 
 class Parcel(Base):
-    """What is on its way."""
+    """A parcel."""
 
     __tablename__ = "parcel"
 

@@ -1,4 +1,4 @@
-"""What people do in Catalog: list products, rename them, move them to another category, withdraw them."""
+"""The actions of Catalog: list products, rename them, move them to another category, withdraw them."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from retail.catalog.cache import change_edition
 from retail.catalog.component import catalog
 from retail.catalog.model import Product, ProductName
-from retail.catalog.shelf import change_edition
-from retail.inserting import insert_into
+from retail.db import insert_into
 
 OTHER = "Other"
 CATEGORIES = {
@@ -65,7 +65,7 @@ def list_product(session: Session, product_id: UUID, name: str, category: str, a
 
 
 def rename(session: Session, product_id: UUID, name: str, at: datetime) -> None:
-    """Call a product otherwise from an instant on; what it was called before stays on record."""
+    """Rename a product from an instant on; its earlier names stay on record."""
     with catalog.unit_of_work(session):
         _listed(session, product_id).name = name
         naming = insert_into(session, ProductName).values(product_id=product_id, valid_from=at, name=name)

@@ -1,1 +1,1 @@
-"""What Catalog tells the others: nothing. Whoever shows a product asks for its name by identifier."""
+"""The events of Catalog: none. Pages ask it for a product's name by identifier."""

@@ -1,4 +1,4 @@
-"""What Catalog does when it hears something: it hears nothing."""
+"""The handlers of Catalog: none; it subscribes to nothing."""
 
 from retail.catalog.component import catalog
 

@@ -1,4 +1,4 @@
-"""What Catalog owns: products with their names, now and before, and their categories."""
+"""The tables of Catalog: products with their names, now and before, and their categories."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class ProductName(Base):
 
 
 class Edition(Base):
-    """One row: how the catalogue is called as it is now. Each change calls it otherwise."""
+    """One row: the name of the catalogue's present edition. Each change replaces it."""
 
     __tablename__ = "edition"
 

@@ -1,4 +1,4 @@
-"""What Finance can tell of prices, invoices and customers, a set of identifiers at a time."""
+"""Queries on prices, invoices and customers, a set of identifiers at a time."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, Integer, and_, bindparam, func, select
 
+from retail.db import Queryable
 from retail.finance.billing import Terms, net_pence
 from retail.finance.model import Agreement, BillableItem, Invoice, Payment, Price
-from retail.reading import Reading
 
 
 class Offer(NamedTuple):
@@ -124,75 +124,75 @@ _BILLS = (
 _BILL = select(*_bill).where(Invoice.id == bindparam("invoice_id"), Invoice.customer_id == bindparam("customer_id"))
 
 
-def offers(reading: Reading, product_ids: Iterable[UUID], terms: Terms, at: datetime) -> dict[UUID, Offer]:
+def offers(db: Queryable, product_ids: Iterable[UUID], terms: Terms, at: datetime) -> dict[UUID, Offer]:
     """What products cost at an instant, as far as they have a price then."""
     discount = terms.discount(1)
     return {
         product_id: Offer(pence, net_pence(1, pence, discount.percent), discount.rule, discount.percent)
-        for product_id, pence in reading.execute(_OFFERED, {"ids": list(product_ids), "at": at})
+        for product_id, pence in db.execute(_OFFERED, {"ids": list(product_ids), "at": at})
     }
 
 
-def prices_of(reading: Reading, product_id: UUID) -> list[tuple[datetime, int]]:
+def prices_of(db: Queryable, product_id: UUID) -> list[tuple[datetime, int]]:
     """All prices of a product, the latest first."""
     rows = select(Price.valid_from, Price.pence).where(Price.product_id == product_id)
-    return [(valid_from, pence) for valid_from, pence in reading.execute(rows.order_by(Price.valid_from.desc()))]
+    return [(valid_from, pence) for valid_from, pence in db.execute(rows.order_by(Price.valid_from.desc()))]
 
 
-def agreements(reading: Reading) -> list[tuple[UUID, int, datetime]]:
+def agreements(db: Queryable) -> list[tuple[UUID, int, datetime]]:
     """Who has agreed on what, from when on; the latest first."""
     rows = select(Agreement.customer_id, Agreement.percent, Agreement.valid_from)
-    return [(*row,) for row in reading.execute(rows.order_by(Agreement.valid_from.desc(), Agreement.customer_id))]
+    return [(*row,) for row in db.execute(rows.order_by(Agreement.valid_from.desc(), Agreement.customer_id))]
 
 
-def bills(reading: Reading, *conditions: ColumnElement[bool], count: int) -> list[Bill]:
+def bills(db: Queryable, *conditions: ColumnElement[bool], count: int) -> list[Bill]:
     """Invoices, the latest first."""
     rows = select(*_bill).where(*conditions).order_by(Invoice.issued_at.desc(), Invoice.id).limit(count)
-    return [Bill(*row) for row in reading.execute(rows)]
+    return [Bill(*row) for row in db.execute(rows)]
 
 
-def bills_of(reading: Reading, customer_id: UUID, count: int) -> list[Bill]:
+def bills_of(db: Queryable, customer_id: UUID, count: int) -> list[Bill]:
     """The invoices of a customer, the latest first."""
-    return [Bill(*row) for row in reading.execute(_BILLS, {"customer_id": customer_id, "count": count})]
+    return [Bill(*row) for row in db.execute(_BILLS, {"customer_id": customer_id, "count": count})]
 
 
-def bill_of(reading: Reading, invoice_id: UUID, customer_id: UUID | None) -> Bill | None:
+def bill_of(db: Queryable, invoice_id: UUID, customer_id: UUID | None) -> Bill | None:
     """One invoice, if it is this customer's."""
-    row = reading.execute(_BILL, {"invoice_id": invoice_id, "customer_id": customer_id}).first()
+    row = db.execute(_BILL, {"invoice_id": invoice_id, "customer_id": customer_id}).first()
     return None if row is None else Bill(*row)
 
 
-def lines_of(reading: Reading, invoice_id: UUID) -> list[Line]:
+def lines_of(db: Queryable, invoice_id: UUID) -> list[Line]:
     """The lines of an invoice, in the order of purchase."""
-    return [Line(*row) for row in reading.execute(_LINES, {"invoice_id": invoice_id})]
+    return [Line(*row) for row in db.execute(_LINES, {"invoice_id": invoice_id})]
 
 
-def billed(reading: Reading, purchase_ids: Iterable[UUID]) -> dict[UUID, Line]:
-    """How these purchases are billed, as far as Finance has heard of them."""
-    rows = reading.execute(_BILLED, {"ids": list(purchase_ids)})
+def billed(db: Queryable, purchase_ids: Iterable[UUID]) -> dict[UUID, Line]:
+    """How these purchases are billed, as far as Finance has consumed their events."""
+    rows = db.execute(_BILLED, {"ids": list(purchase_ids)})
     return {line.purchase_id: line for line in (Line(*row) for row in rows)}
 
 
-def owed(reading: Reading, customer_ids: Iterable[UUID]) -> dict[UUID, Owed]:
+def owed(db: Queryable, customer_ids: Iterable[UUID]) -> dict[UUID, Owed]:
     """What these customers have overdue, as far as they have."""
     overdue = (Invoice.overdue_at.is_not(None), Invoice.paid_at.is_(None))
     rows = select(Invoice.customer_id, Invoice.id, Invoice.pence).where(*overdue, Invoice.customer_id.in_(customer_ids))
     found: dict[UUID, Owed] = {}
-    for customer_id, invoice_id, pence in reading.execute(rows.order_by(Invoice.issued_at)):
+    for customer_id, invoice_id, pence in db.execute(rows.order_by(Invoice.issued_at)):
         before = found.get(customer_id, Owed((), 0))
         found[customer_id] = Owed((*before.invoice_ids, invoice_id), before.pence + pence)
     return found
 
 
-def open_months(reading: Reading, count: int) -> list[OpenMonth]:
+def open_months(db: Queryable, count: int) -> list[OpenMonth]:
     """What is to be invoiced at the end of its month, by customer, the most first."""
     sums = (func.count(), func.sum(BillableItem.net_pence).label("pence"))
     rows = select(BillableItem.customer_id, BillableItem.month, *sums).where(BillableItem.invoice_id.is_(None))
     grouped = rows.group_by(BillableItem.customer_id, BillableItem.month).order_by(sums[1].desc())
-    return [OpenMonth(*row) for row in reading.execute(grouped.limit(count))]
+    return [OpenMonth(*row) for row in db.execute(grouped.limit(count))]
 
 
-def payments(reading: Reading, count: int) -> list[tuple[UUID, datetime, int]]:
+def payments(db: Queryable, count: int) -> list[tuple[UUID, datetime, int]]:
     """The last payments: of which invoice, when, how much."""
     rows = select(Payment.invoice_id, Payment.paid_at, Payment.pence).order_by(Payment.paid_at.desc())
-    return [(*row,) for row in reading.execute(rows.limit(count))]
+    return [(*row,) for row in db.execute(rows.limit(count))]

@@ -1,4 +1,4 @@
-"""What people do in Finance: keep prices and agreements, close a month, take payments."""
+"""The actions of Finance: keep prices and agreements, close a month, take payments."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from retail.db import add_missing
 from retail.finance.component import finance
 from retail.finance.follow_up import NotePayment
 from retail.finance.invoicing import invoice_month
 from retail.finance.model import Agreement, BulkDiscount, Invoice, Payment, Price
-from retail.inserting import add_missing
 
 PAYMENT_TIME = timedelta(days=14)
 GRACE = timedelta(days=1)
@@ -58,8 +58,8 @@ def keep_bulk_discount(session: Session, from_quantity: int, percent: int) -> No
 
 
 def close_month(session: Session, at: datetime) -> int:
-    """Close the month before this day by hand; the calendar does it at the start of every month. Return how many
-    invoices that made. Closing twice changes nothing.
+    """Close the month before this day manually; the calendar does it at the start of every month. Closing twice changes
+    nothing. Return the number of new invoices.
     """
     with finance.unit_of_work(session) as unit_of_work:
         return invoice_month(session, unit_of_work, at)
@@ -73,7 +73,7 @@ def pay(session: Session, invoice_ids: Sequence[UUID], at: datetime) -> None:
             if invoice.paid_at is None:
                 invoice.paid_at = at
                 session.add(Payment(invoice_id=invoice_id, paid_at=at, pence=invoice.pence, still_overdue=0))
-                unit_of_work.later(NotePayment(invoice_id=invoice_id, paid_at=at), at=at)
+                unit_of_work.schedule(NotePayment(invoice_id=invoice_id, paid_at=at), at=at)
 
 
 def pay_everything(session: Session, customer_id: UUID, at: datetime) -> None:

@@ -9,13 +9,13 @@ from uuid import UUID
 
 from sqlalchemy import bindparam, null, select, union_all
 
+from retail.db import Queryable
 from retail.finance.model import Agreement, BulkDiscount, Price
-from retail.reading import Reading
 
 LIST = "list"
 
 
-_IN_FORCE = (
+_ACTIVE = (
     select(Price.pence)
     .where(Price.product_id == bindparam("product_id"), Price.valid_from <= bindparam("at"))
     .order_by(Price.valid_from.desc())
@@ -41,9 +41,9 @@ class Discount(NamedTuple):
     rule: str
 
 
-def price_at(reading: Reading, product_id: UUID, at: datetime) -> int:
-    """The price that was in force at this instant, in pence."""
-    price = reading.scalar(_IN_FORCE, {"product_id": product_id, "at": at})
+def price_at(db: Queryable, product_id: UUID, at: datetime) -> int:
+    """The price that was active at this instant, in pence."""
+    price = db.scalar(_ACTIVE, {"product_id": product_id, "at": at})
     if price is None:
         raise UnknownPrice(f"Product {product_id} had no price at {at.isoformat()}; add one valid from then.")
     return price
@@ -64,16 +64,16 @@ class Terms(NamedTuple):
         return max(discounts, key=lambda discount: discount.percent)
 
 
-def terms_of(reading: Reading, customer_id: UUID | None, at: datetime) -> Terms:
-    """The terms of a customer at an instant; nobody in particular has no agreement."""
-    found: dict[int | None, int] = dict(reading.execute(_TERMS, {"customer_id": customer_id, "at": at}).all())
+def terms_of(db: Queryable, customer_id: UUID | None, at: datetime) -> Terms:
+    """The terms of a customer at an instant; without a customer, those without an agreement."""
+    found: dict[int | None, int] = dict(db.execute(_TERMS, {"customer_id": customer_id, "at": at}).all())
     agreement = found.pop(None, 0)
     return Terms(agreement, {quantity: percent for quantity, percent in found.items() if quantity is not None})
 
 
-def best_discount(reading: Reading, customer_id: UUID, quantity: int, at: datetime) -> Discount:
+def best_discount(db: Queryable, customer_id: UUID, quantity: int, at: datetime) -> Discount:
     """The largest of the discounts that apply to a purchase."""
-    return terms_of(reading, customer_id, at).discount(quantity)
+    return terms_of(db, customer_id, at).discount(quantity)
 
 
 def net_pence(quantity: int, unit_pence: int, percent: int) -> int:

@@ -1,4 +1,4 @@
-"""What Finance tells the others: the only module of Finance that they import."""
+"""The events that Finance publishes: the only module of Finance that other components import."""
 
 from __future__ import annotations
 

@@ -46,11 +46,11 @@ class PaymentFollowUp(Saga, by="invoice_id"):
     def begin(self, command: FollowUp, session: Session, unit_of_work: UnitOfWork) -> None:
         """The customer has until the end of the due day."""
         at = session.get_one(Invoice, self.invoice_id).due_at + GRACE
-        unit_of_work.later(FallOverdue(at=at), at=at)
+        unit_of_work.schedule(FallOverdue(at=at), at=at)
 
     @timeout(FallOverdue)
     def fall_overdue(self, command: FallOverdue, session: Session, unit_of_work: UnitOfWork) -> None:
-        """Not paid in time: Finance says so, and the follow-up goes on."""
+        """Not paid in time: Finance publishes that it is overdue, and the follow-up goes on."""
         self.overdue_at = command.at
         invoice = session.get_one(Invoice, self.invoice_id)
         invoice.overdue_at = command.at
@@ -58,7 +58,7 @@ class PaymentFollowUp(Saga, by="invoice_id"):
 
     @joined_by(NotePayment)
     def end(self, command: NotePayment, session: Session, unit_of_work: UnitOfWork) -> None:
-        """Who pays what was overdue, and has nothing else overdue, may purchase again: Finance says so."""
+        """Paid. If it was the last overdue one, Finance publishes that the customer has paid everything overdue."""
         if self.overdue_at is not None:
             customer_id = session.get_one(Invoice, self.invoice_id).customer_id
             still_overdue = _overdue(session, customer_id)

@@ -1,4 +1,4 @@
-"""What Finance does when Sales tells it something, and at the start of every month: it bills, and invoices."""
+"""The handlers of Finance: purchases are billed; at the start of every month they are invoiced."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def strike(event: PurchaseCancelled, session: Session) -> None:
     """Bill nothing for a purchase that was taken back."""
     item = session.get_one(BillableItem, event.purchase_id)
     if item.invoice_id is not None:
-        raise AlreadyInvoiced(f"Purchase {event.purchase_id} is on invoice {item.invoice_id}; credit it by hand.")
+        raise AlreadyInvoiced(f"Purchase {event.purchase_id} is on invoice {item.invoice_id}; credit it manually.")
     session.delete(item)
 
 

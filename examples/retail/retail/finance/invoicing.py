@@ -1,4 +1,4 @@
-"""The end of a month: everybody is invoiced for what was purchased in it."""
+"""The end of a month: every customer is invoiced for the purchases in it."""
 
 from __future__ import annotations
 
@@ -43,5 +43,5 @@ def invoice_month(session: Session, unit_of_work: UnitOfWork, at: datetime) -> i
             .execution_options(synchronize_session=False)
         )
         unit_of_work.publish(InvoiceIssued(invoice_id=invoice.id, customer_id=customer_id, issued_at=at))
-        unit_of_work.later(FollowUp(invoice_id=invoice.id), at=at)
+        unit_of_work.schedule(FollowUp(invoice_id=invoice.id), at=at)
     return len(customers)

@@ -1,4 +1,4 @@
-"""What Finance owns: prices, discounts, billable items, invoices, payments. Money is whole pence."""
+"""The tables of Finance: prices, discounts, billable items, invoices, payments. Money is whole pence."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Agreement(Base):
 
 
 class BulkDiscount(Base):
-    """A discount for whoever purchases this many units at once."""
+    """A discount on this many units or more at once."""
 
     __tablename__ = "bulk_discount"
 

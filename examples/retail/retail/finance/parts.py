@@ -9,7 +9,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from preterite.composition import Ask, AsOf, Ids, NotThere, Parts, Slice
+from preterite.composition import AsOf, Ids, NotFound, PageRequest, PartResult, Parts
 from retail.finance import accounts, reports
 from retail.finance.accounts import Bill, Line, Offer, OpenMonth, Owed
 from retail.finance.billing import Terms, terms_of
@@ -43,91 +43,89 @@ class TermsShown(NamedTuple):
     agreements: list[tuple[UUID, int, datetime]]
 
 
-@parts.part(fallback="Prices cannot be told right now.", unknown="no price yet")
-def prices(products: Ids[ProductId], connection: Connection, ask: Ask) -> Mapping[ProductId, Offer]:
+@parts.part(fallback="Prices are unavailable.", unknown="no price yet")
+def prices(products: Ids[ProductId], connection: Connection, request: PageRequest) -> Mapping[ProductId, Offer]:
     """What products cost the viewer."""
-    terms = terms_of(connection, ask.viewer, ask.as_of)
-    return accounts.offers(connection, products, terms, ask.as_of)  # pyright: ignore[reportReturnType]
+    terms = terms_of(connection, request.viewer, request.as_of)
+    return accounts.offers(connection, products, terms, request.as_of)  # pyright: ignore[reportReturnType]
 
 
-@parts.part(fallback="Your terms cannot be told right now; the invoice will have them right.")
-def terms(connection: Connection, ask: Ask) -> Terms:
+@parts.part(fallback="Your terms are unavailable; the invoice will be right.")
+def terms(connection: Connection, request: PageRequest) -> Terms:
     """What the viewer may count on besides prices."""
-    return terms_of(connection, ask.viewer, ask.as_of)
+    return terms_of(connection, request.viewer, request.as_of)
 
 
-@parts.part(required=True, fallback="Your invoices cannot be shown right now; they are safe.")
+@parts.part(required=True, fallback="Your invoices are unavailable; they are safe.")
 def invoices(customers: Ids[CustomerId], connection: Connection) -> list[Bill]:
     """The invoices of a customer, the latest first."""
     (customer,) = customers
     return accounts.bills_of(connection, customer, SHOWN)
 
 
-@parts.part(
-    gives=[ProductThen, PurchaseId], required=True, fallback="The invoice cannot be shown right now; it is safe."
-)
-def invoice(invoices: Ids[InvoiceId], connection: Connection, ask: Ask) -> Slice:
+@parts.part(provides=[ProductThen, PurchaseId], required=True, fallback="The invoice is unavailable; it is safe.")
+def invoice(invoices: Ids[InvoiceId], connection: Connection, request: PageRequest) -> PartResult:
     """One invoice of the viewer's, with what was purchased, and when."""
     (invoice_id,) = invoices
-    found = accounts.bill_of(connection, invoice_id, ask.viewer)
+    found = accounts.bill_of(connection, invoice_id, request.viewer)
     if found is None:
-        raise NotThere(f"There is no invoice {invoice_id}.")
+        raise NotFound(f"There is no invoice {invoice_id}.")
     lines = accounts.lines_of(connection, invoice_id)
     then = [ProductThen(AsOf(line.product_id, line.purchased_at)) for line in lines]
-    gives = {ProductThen: then, PurchaseId: [PurchaseId(line.purchase_id) for line in lines]}
-    return Slice(InvoiceShown(found, lines), gives=gives)
+    provides = {ProductThen: then, PurchaseId: [PurchaseId(line.purchase_id) for line in lines]}
+    return PartResult(InvoiceShown(found, lines), provides=provides)
 
 
-@parts.part(fallback="What it costs cannot be told right now; the invoice will have it.", unknown="not billed yet")
+@parts.part(fallback="Amounts are unavailable; the invoice will be right.", unknown="not billed yet")
 def billed(purchases: Ids[PurchaseId], connection: Connection) -> Mapping[PurchaseId, Line]:
     """How purchases are billed."""
     return accounts.billed(connection, purchases)  # pyright: ignore[reportReturnType]
 
 
-@parts.part(fallback="Which invoices are overdue cannot be told right now.")
+@parts.part(fallback="Overdue invoices are unavailable.")
 def owed(customers: Ids[BlockedId], connection: Connection) -> Mapping[BlockedId, Owed]:
     """What blocked customers have overdue."""
     return accounts.owed(connection, customers)  # pyright: ignore[reportReturnType]
 
 
-@parts.part(required=True, fallback="Finance cannot be reached right now.")
+@parts.part(required=True, fallback="Finance is unavailable.")
 def price_history(products: Ids[ProductId], connection: Connection) -> list[tuple[datetime, int]]:
     """All prices of one product, the latest first."""
     (product,) = products
     return accounts.prices_of(connection, product)
 
 
-@parts.part(gives=[CustomerId], required=True, fallback="Finance cannot be reached right now.")
-def all_terms(connection: Connection, ask: Ask) -> Slice:
+@parts.part(provides=[CustomerId], required=True, fallback="Finance is unavailable.")
+def all_terms(connection: Connection, request: PageRequest) -> PartResult:
     """Discounts by quantity, and all agreements."""
     agreed = accounts.agreements(connection)
-    bulk = dict(sorted(terms_of(connection, None, ask.as_of).bulk.items()))
-    return Slice(TermsShown(bulk, agreed), gives={CustomerId: [CustomerId(one) for one, _, _ in agreed]})
+    bulk = dict(sorted(terms_of(connection, None, request.as_of).bulk.items()))
+    return PartResult(TermsShown(bulk, agreed), provides={CustomerId: [CustomerId(one) for one, _, _ in agreed]})
 
 
-@parts.part(required=True, fallback="Finance cannot be reached right now.")
+@parts.part(required=True, fallback="Finance is unavailable.")
 def months(connection: Connection) -> MonthsShown:
     """What is to be invoiced, and what was."""
     return MonthsShown(accounts.open_months(connection, SHOWN), reports.months(connection))
 
 
-@parts.part(gives=[CustomerId], required=True, fallback="Finance cannot be reached right now.")
-def overdue(connection: Connection) -> Slice:
+@parts.part(provides=[CustomerId], required=True, fallback="Finance is unavailable.")
+def overdue(connection: Connection) -> PartResult:
     """Invoices that are overdue."""
     conditions = (Invoice.overdue_at.is_not(None), Invoice.paid_at.is_(None))
     found = accounts.bills(connection, *conditions, count=SHOWN)
-    return Slice(found, gives={CustomerId: [CustomerId(one.customer_id) for one in found]})
+    return PartResult(found, provides={CustomerId: [CustomerId(one.customer_id) for one in found]})
 
 
-@parts.part(gives=[CustomerId], required=True, fallback="Finance cannot be reached right now.")
-def due(connection: Connection) -> Slice:
+@parts.part(provides=[CustomerId], required=True, fallback="Finance is unavailable.")
+def due(connection: Connection) -> PartResult:
     """Invoices that are to be paid, and not overdue."""
     conditions = (Invoice.overdue_at.is_(None), Invoice.paid_at.is_(None))
     found = accounts.bills(connection, *conditions, count=SHOWN)
-    return Slice(found, gives={CustomerId: [CustomerId(one.customer_id) for one in found]})
+    return PartResult(found, provides={CustomerId: [CustomerId(one.customer_id) for one in found]})
 
 
-@parts.part(required=True, fallback="Finance cannot be reached right now.")
+@parts.part(required=True, fallback="Finance is unavailable.")
 def payments(connection: Connection) -> list[tuple[UUID, datetime, int]]:
     """The last payments."""
     return accounts.payments(connection, SHOWN)

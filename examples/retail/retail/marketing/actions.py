@@ -1,1 +1,1 @@
-"""What people do in Marketing: nothing yet; it only listens."""
+"""The actions of Marketing: none; it only consumes events."""

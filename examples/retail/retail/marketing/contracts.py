@@ -1,1 +1,1 @@
-"""What Marketing tells the others: nothing."""
+"""The events of Marketing: none."""

@@ -1,4 +1,4 @@
-"""What Marketing does when Sales tells it something: it counts, many purchases at a time, and takes counts back."""
+"""The handlers of Marketing: it counts purchases, many at a time, and subtracts cancelled ones."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from sqlalchemy import case, func, select
 from sqlalchemy.orm import Session, aliased
 
-from retail.inserting import insert_into
+from retail.db import insert_into
 from retail.marketing.component import marketing
 from retail.marketing.model import Bought, Counted, Pair, Popularity
 from retail.sales.contracts import ItemPurchased, PurchaseCancelled
@@ -37,7 +37,7 @@ def count(events: Sequence[ItemPurchased], session: Session) -> None:
 
 @marketing.handles(PurchaseCancelled)
 def take_back(event: PurchaseCancelled, session: Session) -> None:
-    """A purchase that was taken back makes nothing popular; who took back all of a product has not bought it."""
+    """Subtract a cancelled purchase; a customer who has cancelled all purchases of a product has not bought it."""
     counted = session.get_one(Counted, event.purchase_id)
     customer, product = counted.customer_id, counted.product_id
     session.delete(counted)

@@ -1,4 +1,4 @@
-"""What Marketing owns: purchases per product, and which products the same customers bought."""
+"""The tables of Marketing: purchases per product, and which products the same customers bought."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Popularity(Base):
 
 
 class Counted(Base):
-    """A purchase that was counted: for the day it is cancelled."""
+    """A counted purchase: needed if it is cancelled."""
 
     __tablename__ = "counted"
 
@@ -33,7 +33,7 @@ class Counted(Base):
 
 
 class Bought(Base):
-    """A customer has bought a product, so many times; positions follow the order in which that became known."""
+    """A customer has bought a product, so many times; positions follow the order of consumption."""
 
     __tablename__ = "bought"
     __table_args__ = (UniqueConstraint("customer_id", "product_id"),)
@@ -45,7 +45,7 @@ class Bought(Base):
 
 
 class Pair(Base):
-    """How many customers bought both products; each pair stands once, the lower identifier first."""
+    """How many customers bought both products; each pair has one row, the lower identifier first."""
 
     __tablename__ = "pair"
 

@@ -1,4 +1,4 @@
-"""What Marketing can tell."""
+"""Queries on what Marketing owns."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from uuid import UUID
 
 from sqlalchemy import Integer, bindparam, select
 
+from retail.db import Queryable
 from retail.marketing.model import Pair, Popularity
-from retail.reading import Reading
 
 FEW = 200
 
 
-def popularity(reading: Reading) -> dict[UUID, int]:
+def popularity(db: Queryable) -> dict[UUID, int]:
     """Purchases per product."""
     counted = select(Popularity.product_id, Popularity.purchases).where(Popularity.purchases > 0)
-    return dict(reading.execute(counted).all())
+    return dict(db.execute(counted).all())
 
 
-def also_bought(reading: Reading, product_id: UUID) -> dict[UUID, int]:
+def also_bought(db: Queryable, product_id: UUID) -> dict[UUID, int]:
     """Other products, by how many customers bought both."""
     found: dict[UUID, int] = {}
     for statement in _ALSO:
-        found |= dict(reading.execute(statement, {"product_id": product_id}).all())
+        found |= dict(db.execute(statement, {"product_id": product_id}).all())
     return found
 
 
@@ -45,23 +45,23 @@ _ALSO_FIRST = tuple(
 )
 
 
-def most_popular(reading: Reading, count: int) -> list[tuple[UUID, int]]:
+def most_popular(db: Queryable, count: int) -> list[tuple[UUID, int]]:
     """The products purchased most often, with how often."""
-    return [(product, purchases) for product, purchases in reading.execute(_POPULAR, {"count": count})]
+    return [(product, purchases) for product, purchases in db.execute(_POPULAR, {"count": count})]
 
 
-def most_also_bought(reading: Reading, product_id: UUID, count: int) -> list[tuple[UUID, int]]:
+def most_also_bought(db: Queryable, product_id: UUID, count: int) -> list[tuple[UUID, int]]:
     """Other products, those first of which the most customers bought both."""
     asked = {"product_id": product_id, "count": count}
-    found = [(other, customers) for side in _ALSO_FIRST for other, customers in reading.execute(side, asked)]
+    found = [(other, customers) for side in _ALSO_FIRST for other, customers in db.execute(side, asked)]
     return sorted(found, key=lambda one: (-one[1], one[0].hex))[:count]
 
 
-def popularity_of(reading: Reading, product_ids: Iterable[UUID]) -> dict[UUID, int]:
+def popularity_of(db: Queryable, product_ids: Iterable[UUID]) -> dict[UUID, int]:
     """How often these products were purchased, as far as they were."""
     wanted = set(product_ids)
     rows = select(Popularity.product_id, Popularity.purchases).where(Popularity.purchases > 0)
     if len(wanted) <= FEW:
-        return dict(reading.execute(rows.where(Popularity.product_id.in_(wanted))).all())
-    # Of many it is faster to read all than to look up each.
-    return {product: purchases for product, purchases in reading.execute(rows) if product in wanted}
+        return dict(db.execute(rows.where(Popularity.product_id.in_(wanted))).all())
+    # For many it is faster to read all than to look up each.
+    return {product: purchases for product, purchases in db.execute(rows) if product in wanted}

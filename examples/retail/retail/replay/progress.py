@@ -1,4 +1,4 @@
-"""What a person sees while the replay runs: a bar on a terminal, else a plain line now and then."""
+"""The progress of a replay on stderr: a bar on a terminal, else a plain line every ten seconds."""
 
 from __future__ import annotations
 
@@ -12,17 +12,18 @@ PLAIN_SECONDS = 10.0
 
 
 class ProgressBar:
-    """Shows how many lines are done, how fast, and which day it is in the year that is replayed."""
+    """Shows how many lines are done, how fast, the business date, and how long the rest takes."""
 
     def __init__(self, total: int, start: int, monotonic: Callable[[], float]) -> None:
         self._total = total
         self._start = start
         self._monotonic = monotonic
-        self._began = self._shown_at = monotonic()
+        self._began = monotonic()
+        self._shown_at = float("-inf")
         self._terminal = sys.stderr.isatty()
 
     def show(self, done: int, at: datetime, refused: int) -> None:
-        """Show where the replay is, if it is time to."""
+        """Show the progress, if it is time to."""
         now = self._monotonic()
         if now - self._shown_at < (TERMINAL_SECONDS if self._terminal else PLAIN_SECONDS):
             return
@@ -32,7 +33,7 @@ class ProgressBar:
         sys.stderr.flush()
 
     def end(self, done: int, refused: int) -> None:
-        """Say how it went."""
+        """Show the totals."""
         seconds = self._monotonic() - self._began
         newline = "\r\x1b[K" if self._terminal else ""
         print(
@@ -43,8 +44,6 @@ class ProgressBar:
         rate = (done - self._start) / max(now - self._began, 0.001)
         left = (self._total - done) / max(rate, 1.0)
         cells = BAR_CELLS * done // max(self._total, 1)
-        bar = "█" * cells + "░" * (BAR_CELLS - cells)
-        return (
-            f"replay {bar} {done:>6,} / {self._total:,}  {at:%Y-%m-%d}  {rate:,.0f} lines/s  "
-            f"about {left:.0f} s left  {refused:,} refused"
-        )
+        bar = "█" * cells + "░" * (BAR_CELLS - cells) + " " if self._terminal else ""
+        pace = f"{rate:,.0f} lines/s  about {left:,.0f} s left  " if done > self._start else ""
+        return f"replay {bar}{done:>6,} / {self._total:,} lines  {at:%Y-%m-%d}  {pace}{refused:,} refused"

@@ -1,4 +1,4 @@
-"""The figures of the year as the components tell them, and how they are shown. Keys are mapped back to names here."""
+"""The figures of the year from the components' databases, and how they are printed, with the file's own names."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ ALSO_BOUGHT = 5
 
 
 def figures(shop: OpenSystem, notebook: Notebook, lines: Sequence[Line]) -> dict[str, Any]:
-    """Every figure that the oracle also computes."""
+    """Every figure that the oracle also computes, as far as the file has been replayed."""
     published = {event_type.__name__: len(shop.published(event_type)) for event_type in EVENTS}
     set_aside = notebook.reasons()
     return {
-        "lines": len(lines) + set_aside.get("unreadable", 0),
+        "lines": notebook.progress().lines_done + set_aside.get("unreadable", 0),
         "set aside": set_aside,
         **_sales(shop, published),
         **_lists(shop, lines),
@@ -56,9 +56,9 @@ def figures(shop: OpenSystem, notebook: Notebook, lines: Sequence[Line]) -> dict
 def _sales(shop: OpenSystem, published: Mapping[str, int]) -> dict[str, Any]:
     with shop.session(sales) as session:
         accepted = sales_reports.purchase_count(session)
-        assert accepted == published["ItemPurchased"], "every purchase was announced once"
+        assert accepted == published["ItemPurchased"], "every purchase was published once"
         cancelled = sales_reports.cancelled_count(session)
-        assert cancelled == published["PurchaseCancelled"], "every cancellation was announced once"
+        assert cancelled == published["PurchaseCancelled"], "every cancellation was published once"
         return {
             "accepted": accepted,
             "of these cancelled": cancelled,
@@ -126,9 +126,10 @@ def _top(counts: Mapping[UUID, int], codes: Mapping[UUID, str], limit: int) -> l
     return sorted(counts.items(), key=lambda one: (-one[1], codes[one[0]]))[:limit]
 
 
-def oracle_figures(oracle: Path, data: Path) -> dict[str, Any]:
-    """The same figures, computed by another program straight from the file."""
-    done = subprocess.run([sys.executable, oracle, data], check=True, capture_output=True, text=True)
+def oracle_figures(oracle: Path, data: Path, lines: int | None = None) -> dict[str, Any]:
+    """The same figures, computed by another program straight from the file, or from its first `lines`."""
+    command = [sys.executable, oracle, data, *([] if lines is None else [str(lines)])]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
     return json.loads(done.stdout)
 
 
@@ -136,14 +137,14 @@ def differences(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]
     """Every figure on which the two do not agree, with both."""
     names = list(dict.fromkeys([*ours, *theirs]))
     return [
-        f"{name}: the components say {ours.get(name)}, the oracle says {theirs.get(name)}"
+        f"{name}: {ours.get(name)} in the components, {theirs.get(name)} in the oracle"
         for name in names
         if ours.get(name) != theirs.get(name)
     ]
 
 
 def text(found: Mapping[str, Any]) -> str:
-    """The figures as a person reads them."""
+    """The figures as text."""
     rows: list[tuple[str, str]] = []
     for name, value in found.items():
         if isinstance(value, int):

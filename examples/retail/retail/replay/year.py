@@ -1,4 +1,4 @@
-"""The replay itself: enters the lists, plays customers who purchase, cancel and pay, and stops where somebody acts."""
+"""The replay: enters the lists, acts as customers who purchase, cancel and pay, and stops where a component acts."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
 from preterite import OpenSystem
-from preterite.shared_clock import SharedClock
+from preterite.demo_clock import SharedClock
 from retail.catalog.actions import list_products
 from retail.finance.actions import NewPrice, agree, keep_prices, pay
 from retail.finance.reports import open_invoices
@@ -40,10 +40,10 @@ def enter_lists(shop: OpenSystem, lines: Sequence[Line]) -> None:
 
 
 class Year:
-    """Replays a file on an open system. Whatever is done again after a kill changes nothing.
+    """Replays a file on an open system. What is done again after a kill changes nothing.
 
-    `attend` is called now and then. `settle` lets everything be handled; where it is left out, by those who run the
-    components.
+    `attend` is called between moments. `settle` handles everything; without it, the processes that run the components
+    do, and the replay waits for them.
     """
 
     def __init__(
@@ -65,11 +65,14 @@ class Year:
         self._progress = notebook.progress()
         self._saved = self._progress
         self.refused = 0
+        self.ended_early = False
 
-    def play(self, until: datetime | None = None) -> Iterator[Progress]:
+    def play(
+        self, until: datetime | None = None, interrupted: Callable[[], bool] = lambda: False
+    ) -> Iterator[Progress]:
         """Go on from where the notebook says; yields after every basket, cancellation and stop.
 
-        Ends before the first that comes later than `until`.
+        Ends before the first that comes later than `until`, or after the first basket that is `interrupted`.
         """
         for moment in self._moments():
             if until is not None and _at(moment) > until:
@@ -82,6 +85,9 @@ class Year:
             else:
                 self._basket(moment)
             yield self._progress
+            if interrupted() and not isinstance(moment, datetime | Cancellation):
+                self.ended_early = True
+                break
         self._settle()
         self._save()
 

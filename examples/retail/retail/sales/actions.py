@@ -1,4 +1,4 @@
-"""What people do in Sales: purchase, and take a purchase back."""
+"""The actions of Sales: purchase, and cancel a purchase."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ class CustomerBlocked(Exception):
 
 
 class NotPurchased(Exception):
-    """There is no such purchase that could be taken back."""
+    """There is no such purchase to cancel."""
 
 
 class TooLate(Exception):
-    """What was purchased is packed by now, and stays purchased."""
+    """The purchase is packed already and cannot be cancelled."""
 
 
 def purchase(session: Session, basket: Sequence[Wanted], customer_id: UUID, at: datetime) -> None:
     """Purchase the whole basket, or refuse all of it with `CustomerBlocked`.
 
-    Nobody is asked: whether the customer may purchase is known here. Asked again with the same basket, it gives
-    the same answer and changes nothing.
+    No other component is asked: Sales itself knows whether the customer may purchase. Called again with the same
+    basket, it gives the same answer and changes nothing.
     """
     with sales.unit_of_work(session) as unit_of_work:
         refused = session.get(Refusal, basket[0].purchase_id) is not None
@@ -77,9 +77,9 @@ def purchase(session: Session, basket: Sequence[Wanted], customer_id: UUID, at: 
 
 
 def cancel(session: Session, purchase_id: UUID, at: datetime) -> None:
-    """Take a purchase back, until it is packed at ten in the evening of its day (UTC).
+    """Cancel a purchase, until it is packed at ten in the evening of its day (UTC).
 
-    Nobody is asked: everybody knows when things are packed. Taken back again it stays as it is.
+    Shipping is not asked: the hour of packing is agreed. Cancelling twice changes nothing.
     """
     with sales.unit_of_work(session) as unit_of_work:
         found = session.get(Purchase, purchase_id)

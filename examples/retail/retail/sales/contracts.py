@@ -1,4 +1,4 @@
-"""What Sales tells the others: the only module of Sales that they import."""
+"""The events that Sales publishes: the only module of Sales that other components import."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from uuid import UUID
 
 from msgspec import field
 
-from preterite import Event, Fact, OwnKey
+from preterite import Event, Justified, OwnKey
 
 
 class ItemPurchased(Event, key="customer_id"):
@@ -18,11 +18,11 @@ class ItemPurchased(Event, key="customer_id"):
     customer_id: UUID = field(name="customerIdentifier")
     purchased_at: datetime = field(name="purchaseDate")
     purchase_id: Annotated[UUID, OwnKey()] = field(name="purchaseIdentifier")
-    quantity: Annotated[int, Fact("only Sales knows how many")] = 1
+    quantity: Annotated[int, Justified("only Sales knows how many")] = 1
 
 
 class PurchaseCancelled(Event, key="customer_id"):
-    """A customer took back a purchase before it was packed."""
+    """A customer cancelled a purchase before it was packed."""
 
     purchase_id: UUID
     customer_id: UUID

@@ -1,4 +1,4 @@
-"""What Sales does when Finance tells it something: block a customer, let a customer purchase again."""
+"""The handlers of Sales: block a customer, and unblock a customer."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["sales"]
 
 @sales.handles(InvoiceOverdue)
 def block(event: InvoiceOverdue, session: Session) -> None:
-    """No further purchase by this customer."""
+    """Block the customer from purchasing."""
     if session.get(BlockedCustomer, event.customer_id) is None:
         session.add(BlockedCustomer(customer_id=event.customer_id, since=event.overdue_at))
 

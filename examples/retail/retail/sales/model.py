@@ -1,4 +1,4 @@
-"""What Sales owns: purchases, who may not purchase, and what was refused for that."""
+"""The tables of Sales: purchases, blocked customers, and refused purchases."""
 
 from __future__ import annotations
 

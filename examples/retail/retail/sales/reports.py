@@ -1,4 +1,4 @@
-"""What Sales can tell."""
+"""Queries on what Sales owns."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from uuid import UUID
 
 from sqlalchemy import Integer, bindparam, distinct, func, select
 
-from retail.reading import Reading
+from retail.db import Queryable
 from retail.sales.actions import PACKED_AT
 from retail.sales.model import BlockedCustomer, Purchase, Refusal
 
@@ -25,7 +25,7 @@ class Purchased(NamedTuple):
     cancelled_at: datetime | None
 
     def may_be_cancelled(self, at: datetime) -> bool:
-        """Whether it can still be taken back: everybody knows when things are packed."""
+        """Whether it can still be cancelled: the hour of packing is agreed."""
         packed_at = datetime.combine(self.purchased_at, PACKED_AT, tzinfo=UTC)
         return self.cancelled_at is None and at < packed_at
 
@@ -38,27 +38,27 @@ class Blocked(NamedTuple):
     refused: int
 
 
-def purchase_count(reading: Reading) -> int:
+def purchase_count(db: Queryable) -> int:
     """How many purchases were accepted."""
-    return reading.scalar(select(func.count()).select_from(Purchase)) or 0
+    return db.scalar(select(func.count()).select_from(Purchase)) or 0
 
 
-def cancelled_count(reading: Reading) -> int:
-    """How many of them were taken back."""
-    return reading.scalar(select(func.count()).where(Purchase.cancelled_at.is_not(None))) or 0
+def cancelled_count(db: Queryable) -> int:
+    """How many of them were cancelled."""
+    return db.scalar(select(func.count()).where(Purchase.cancelled_at.is_not(None))) or 0
 
 
-def refusal_count(reading: Reading) -> int:
+def refusal_count(db: Queryable) -> int:
     """How many purchases were refused."""
-    return reading.scalar(select(func.count()).select_from(Refusal)) or 0
+    return db.scalar(select(func.count()).select_from(Refusal)) or 0
 
 
-def customers_refused(reading: Reading) -> int:
+def customers_refused(db: Queryable) -> int:
     """How many customers were ever refused."""
-    return reading.scalar(select(func.count(distinct(Refusal.customer_id)))) or 0
+    return db.scalar(select(func.count(distinct(Refusal.customer_id)))) or 0
 
 
-def customers_back_after_a_refusal(reading: Reading) -> int:
+def customers_back_after_a_refusal(db: Queryable) -> int:
     """How many of them have purchased something later."""
     first = (
         select(Refusal.customer_id, func.min(Refusal.refused_at).label("at")).group_by(Refusal.customer_id).subquery()
@@ -66,7 +66,7 @@ def customers_back_after_a_refusal(reading: Reading) -> int:
     later = select(func.count(distinct(Purchase.customer_id))).join(
         first, (first.c.customer_id == Purchase.customer_id) & (first.c.at < Purchase.purchased_at)
     )
-    return reading.scalar(later) or 0
+    return db.scalar(later) or 0
 
 
 _columns = (
@@ -90,32 +90,32 @@ _BLOCKED = select(BlockedCustomer.customer_id, BlockedCustomer.since).where(
 )
 
 
-def purchases_of(reading: Reading, customer_id: UUID, count: int) -> list[Purchased]:
+def purchases_of(db: Queryable, customer_id: UUID, count: int) -> list[Purchased]:
     """The last purchases of a customer, the latest first."""
-    rows = reading.execute(_OF_CUSTOMER, {"customer_id": customer_id, "count": count})
+    rows = db.execute(_OF_CUSTOMER, {"customer_id": customer_id, "count": count})
     return [Purchased(*row) for row in rows]
 
 
-def latest_purchases(reading: Reading, count: int) -> list[Purchased]:
+def latest_purchases(db: Queryable, count: int) -> list[Purchased]:
     """The last purchases of all customers, the latest first."""
-    rows = reading.execute(select(*_columns).order_by(Purchase.purchased_at.desc(), Purchase.id).limit(count))
+    rows = db.execute(select(*_columns).order_by(Purchase.purchased_at.desc(), Purchase.id).limit(count))
     return [Purchased(*row) for row in rows]
 
 
-def purchase_of(reading: Reading, purchase_id: UUID) -> Purchased | None:
+def purchase_of(db: Queryable, purchase_id: UUID) -> Purchased | None:
     """One purchase, if there is such."""
-    row = reading.execute(select(*_columns).where(Purchase.id == purchase_id)).first()
+    row = db.execute(select(*_columns).where(Purchase.id == purchase_id)).first()
     return None if row is None else Purchased(*row)
 
 
-def blocked_since(reading: Reading, customer_ids: Iterable[UUID]) -> dict[UUID, datetime]:
+def blocked_since(db: Queryable, customer_ids: Iterable[UUID]) -> dict[UUID, datetime]:
     """Which of these customers may not purchase, and since when."""
-    return dict(reading.execute(_BLOCKED, {"ids": list(customer_ids)}).all())
+    return dict(db.execute(_BLOCKED, {"ids": list(customer_ids)}).all())
 
 
-def blocked(reading: Reading) -> list[Blocked]:
-    """Who may not purchase, the longest first."""
+def blocked(db: Queryable) -> list[Blocked]:
+    """Blocked customers, longest first."""
     refused = select(Refusal.customer_id, func.count().label("refused")).group_by(Refusal.customer_id).subquery()
     rows = select(BlockedCustomer.customer_id, BlockedCustomer.since, func.coalesce(refused.c.refused, 0))
     joined = rows.outerjoin(refused, refused.c.customer_id == BlockedCustomer.customer_id)
-    return [Blocked(*row) for row in reading.execute(joined.order_by(BlockedCustomer.since))]
+    return [Blocked(*row) for row in db.execute(joined.order_by(BlockedCustomer.since))]

@@ -1,4 +1,4 @@
-"""What Shipping tells the others: the only module of Shipping that they import."""
+"""The events that Shipping publishes: the only module of Shipping that other components import."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What Shipping does when Sales tells it something: it packs in the evening, and says so."""
+"""The handlers of Shipping: one saga, which packs each purchase in the evening."""
 
 from retail.shipping.component import shipping
 from retail.shipping.packing import PackingWindow

@@ -1,4 +1,4 @@
-"""What Shipping owns: delivery addresses, what is to be packed, and shipments."""
+"""The tables of Shipping: delivery addresses, what is to be packed, and shipments."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ PACKED_AT = time(22)
 
 
 class AddressMissing(Exception):
-    """Nobody knows where this customer's purchases go."""
+    """The customer has no address."""
 
 
 class Pack(Command):
@@ -47,7 +47,7 @@ class PackingWindow(Saga, by="purchase_id"):
                 packed_at=at,
             )
         )
-        unit_of_work.later(Pack(customer_id=event.customer_id, at=at), at=at)
+        unit_of_work.schedule(Pack(customer_id=event.customer_id, at=at), at=at)
 
     @joined_by(PurchaseCancelled)
     def cancel(self, event: PurchaseCancelled, session: Session) -> None:
@@ -57,7 +57,7 @@ class PackingWindow(Saga, by="purchase_id"):
 
     @timeout(Pack)
     def pack(self, command: Pack, session: Session, unit_of_work: UnitOfWork) -> None:
-        """It goes to its customer's country, and Shipping says so."""
+        """Send it to the customer's country, and publish that it is shipped."""
         address = session.get(Address, command.customer_id)
         if address is None:
             raise AddressMissing(f"Customer {command.customer_id} has no address; add one and redrive.")

@@ -1,4 +1,4 @@
-"""What Shipping can tell."""
+"""Queries on what Shipping owns."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from uuid import UUID
 
 from sqlalchemy import bindparam, false, func, select, true, union_all
 
-from retail.reading import Reading
+from retail.db import Queryable
 from retail.shipping.model import Address, Shipment, WaitingItem
 
 
@@ -40,14 +40,14 @@ class Shipped(NamedTuple):
     shipped_at: datetime
 
 
-def customer_count(reading: Reading) -> int:
+def customer_count(db: Queryable) -> int:
     """How many customers have an address."""
-    return reading.scalar(select(func.count()).select_from(Address)) or 0
+    return db.scalar(select(func.count()).select_from(Address)) or 0
 
 
-def shipments_by_country(reading: Reading) -> dict[str, int]:
+def shipments_by_country(db: Queryable) -> dict[str, int]:
     """Shipments per country."""
-    rows = reading.execute(select(Shipment.country, func.count()).group_by(Shipment.country))
+    rows = db.execute(select(Shipment.country, func.count()).group_by(Shipment.country))
     return dict(sorted((country, count) for country, count in rows))
 
 
@@ -59,18 +59,18 @@ _DELIVERIES = union_all(
 _COUNTRIES = select(Address.customer_id, Address.country).where(Address.customer_id.in_(_ids))
 
 
-def deliveries(reading: Reading, purchase_ids: Iterable[UUID]) -> dict[UUID, Delivery]:
-    """How far these purchases are, as far as Shipping has heard of them and they were not cancelled."""
-    rows = reading.execute(_DELIVERIES, {"ids": list(purchase_ids)})
+def deliveries(db: Queryable, purchase_ids: Iterable[UUID]) -> dict[UUID, Delivery]:
+    """How far these purchases are, as far as Shipping has consumed their events and they were not cancelled."""
+    rows = db.execute(_DELIVERIES, {"ids": list(purchase_ids)})
     return {purchase_id: Delivery(at, bool(is_sent)) for purchase_id, at, is_sent in rows}
 
 
-def countries(reading: Reading, customer_ids: Iterable[UUID]) -> dict[UUID, str]:
+def countries(db: Queryable, customer_ids: Iterable[UUID]) -> dict[UUID, str]:
     """Where these customers live, as far as it is known."""
-    return dict(reading.execute(_COUNTRIES, {"ids": list(customer_ids)}).all())
+    return dict(db.execute(_COUNTRIES, {"ids": list(customer_ids)}).all())
 
 
-def to_pack(reading: Reading, count: int) -> list[ToPack]:
+def to_pack(db: Queryable, count: int) -> list[ToPack]:
     """What is to be packed, the first first."""
     columns = (
         WaitingItem.purchase_id,
@@ -81,12 +81,12 @@ def to_pack(reading: Reading, count: int) -> list[ToPack]:
         Address.country,
     )
     joined = select(*columns).outerjoin(Address, Address.customer_id == WaitingItem.customer_id)
-    rows = reading.execute(joined.order_by(WaitingItem.packed_at, WaitingItem.purchase_id).limit(count))
+    rows = db.execute(joined.order_by(WaitingItem.packed_at, WaitingItem.purchase_id).limit(count))
     return [ToPack(*row) for row in rows]
 
 
-def shipped(reading: Reading, count: int) -> list[Shipped]:
+def shipped(db: Queryable, count: int) -> list[Shipped]:
     """What was sent, the last first."""
     columns = (Shipment.purchase_id, Shipment.customer_id, Shipment.country, Shipment.shipped_at)
     rows = select(*columns).order_by(Shipment.shipped_at.desc(), Shipment.purchase_id).limit(count)
-    return [Shipped(*row) for row in reading.execute(rows)]
+    return [Shipped(*row) for row in db.execute(rows)]

@@ -1,1 +1,1 @@
-"""The shop as people use it: pages composed from parts of all components, by identifiers. It owns no business data."""
+"""The web shop: pages composed from parts of all components, by identifiers. It owns no business data."""

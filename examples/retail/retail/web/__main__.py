@@ -1,7 +1,7 @@
 """`make shop`: the web shop on loopback, five components in one process on SQLite files.
 
-python -m retail.web                 open the shop; the first time it is filled before, a quarter of a minute
-python -m retail.web --new           forget what was, and fill it anew
+python -m retail.web                 open the shop; at the first start it is filled, a quarter of a minute
+python -m retail.web --new           delete its databases, and fill it again
 python -m retail.web --port 8001     at another port
 """
 
@@ -15,21 +15,22 @@ import sys
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import uvicorn
 
 from preterite import Component
 from preterite.clock import SystemRandomness
 from preterite.composition import Composer
+from preterite.demo_clock import SharedClock
 from preterite.errors import PreteriteError
-from preterite.shared_clock import SharedClock
 from retail.marketing.reports import most_popular
 from retail.system import marketing, system
 from retail.web.app import application
 from retail.web.customer import ScriptedCustomer
-from retail.web.opening import PEOPLE, is_prepared, prepare, urls_in
+from retail.web.opening import PERSONAS, is_prepared, prepare, urls_in
 from retail.web.pages import forms, pages
-from retail.web.people import People
+from retail.web.personas import Personas
 from retail.web.running import Running
 from retail.web.shop import Shop
 
@@ -37,7 +38,7 @@ FOLDER = Path(".preterite") / "shop"
 PORT = 8000
 STOP_SECONDS = 2
 WANTED = 40
-"""Among so many of the most popular products the scripted customer chooses."""
+"""The scripted customer chooses among so many of the most popular products."""
 
 
 def main() -> int:
@@ -47,17 +48,17 @@ def main() -> int:
     )
     parser.add_argument("--port", type=int, default=PORT, help="where on 127.0.0.1 (8000)")
     parser.add_argument("--folder", type=Path, default=FOLDER, help="where the databases are (.preterite/shop)")
-    parser.add_argument("--new", action="store_true", help="forget what was, and fill the shop anew")
+    parser.add_argument("--new", action="store_true", help="delete the databases, and fill the shop again")
     options = parser.parse_args()
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     try:
         if options.new or not is_prepared(options.folder):
-            (options.folder / PEOPLE).unlink(missing_ok=True)
+            (options.folder / PERSONAS).unlink(missing_ok=True)
             prepare(options.folder)
         with opened(options.folder) as shop:
             shop.customer.switch(on=True)
             address = f"http://127.0.0.1:{options.port}/"
-            print(f"the shop is open: {address}  (the tour: {address}tour; Ctrl+C closes it)", flush=True)
+            print(f"the shop is open at {address} (the tour: {address}tour; Ctrl+C stops it)", flush=True)
             uvicorn.run(
                 application(shop, secrets.token_urlsafe(32)),
                 host="127.0.0.1",
@@ -78,28 +79,30 @@ def main() -> int:
 def opened(
     folder: Path, *, optional_seconds: float | None = None, components: Sequence[Component] = system.components
 ) -> Generator[Shop]:
-    """The shop in a folder that was prepared, with `components` at work; all others run elsewhere, or not at all.
+    """The shop in a prepared folder, running `components`; the others run elsewhere, or not at all.
 
-    The scripted customer waits to be switched on.
+    The scripted customer is switched off.
     """
     urls = urls_in(folder)
     databases = {name: url for name, url in urls.items() if name != "log"}
-    deadlines = {} if optional_seconds is None else {"optional_seconds": optional_seconds}
-    people = People.read(folder / PEOPLE)
+    deadlines: dict[str, Any] = {} if optional_seconds is None else {"optional_seconds": optional_seconds}
+    personas = Personas.read(folder / PERSONAS)
     with (
-        # Tables that a shop filled by an earlier version lacks come to be.
+        # A shop filled by an earlier version may lack tables.
         system.open(databases=databases, log=urls["log"], create_tables=True) as shop,
-        Composer(shop, pages, forms, **deadlines) as composer,
+        # Blocking the event loop while a part runs raised what one process serves from 173 to 238 views a second, at
+        # five purchases a second (docs/benchmarks.md, Pages). Otherwise both compete for one interpreter.
+        Composer(shop, pages, forms, inline=True, **deadlines) as composer,
     ):
         clock = SharedClock(shop.log)
         with shop.session(marketing) as session:
             wanted = [product for product, _ in most_popular(session, WANTED)]
-        customers = [person.customer_id for person in people.people[1:3]]
+        customers = [persona.customer_id for persona in personas.all[1:3]]
         customer = ScriptedCustomer(shop, clock, wanted, customers, SystemRandomness())
-        # What is there now stays; looking through it again and again would hold up pages.
+        # What is loaded now stays; collecting it again and again would delay pages.
         gc.freeze()
         with Running(urls, composer, components) as running, customer:
-            yield Shop(shop, composer, clock, running, people, customer, SystemRandomness())
+            yield Shop(shop, composer, clock, running, personas, customer, SystemRandomness())
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The web application: addresses, and what answers at each."""
+"""The web application: its routes and their endpoints."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from preterite.composition import Page
-from preterite.composition.web import Asking, Changes, PageView, Question
+from preterite.composition.web import Changes, PageArguments, PageView, ReadArguments
 from preterite.errors import UsageError
 from retail.identifiers import ProductId
 from retail.system import system
 from retail.web import pages
-from retail.web.happened import happenings
-from retail.web.links import OFFICE
-from retail.web.posts import POSTED, sent, with_fields
-from retail.web.security import Guard
+from retail.web.forms import FORM_ROUTES, action_endpoint, form_endpoint
+from retail.web.links import BACK_OFFICE
+from retail.web.security import HEADERS, Guard
 from retail.web.shop import CUSTOMER, SAID, Shop
+from retail.web.timeline import timeline
 from retail.web.tour import STEPS
 
 STATIC = Path(__file__).parent / "static"
@@ -45,7 +45,7 @@ def application(shop: Shop, secret: str) -> Starlette:
     views = _Views(shop)
     guards = [Middleware(Guard), Middleware(SessionMiddleware, secret_key=secret, same_site="strict", https_only=False)]
     return Starlette(
-        routes=[*views.shown(), *views.posted(), Mount("/static", StaticFiles(directory=STATIC), name="static")],
+        routes=[*views.read(), *views.posted(), Mount("/static", StaticFiles(directory=STATIC), name="static")],
         middleware=guards,
         exception_handlers={404: views.not_found, 405: views.not_found, Exception: views.broken},
     )
@@ -58,69 +58,76 @@ class _Views:
         self._shop = shop
         self._changes = Changes(shop.open)
         self._drill_began = 0.0
-        asking = {"happened": self._about_happenings, "purchase": self._about_a_purchase, "tour": self._about_the_tour}
-        asking |= {"office-desk": self._about_the_desk, "who": self._about_people}
+        asking = {
+            "timeline": self._about_the_timeline,
+            "purchase": self._about_a_purchase,
+            "tour": self._about_the_tour,
+        }
+        asking |= {"office-operations": self._about_operations, "personas": self._about_personas}
         self._views = {page.name: self._view(page, asking.get(page.name, shop.question)) for page in pages.pages}
 
-    def shown(self) -> list[Route]:
-        """Everything that only shows."""
+    def read(self) -> list[Route]:
+        """The routes that only read."""
         routes = [Route(page.path, self._endpoint(page)) for page in pages.pages]
-        # What has no variable in its path stands before what has.
+        # Paths without variables come before those with.
         routes.sort(key=lambda route: route.path.count("{"))
         return [*routes, Route("/changes", self._endpoint_of(self._changes))]
 
     def posted(self) -> list[Route]:
-        """Everything that changes something."""
-        forms = [Route(one.path, sent(self._shop, one, self._views[one.page]), methods=["POST"]) for one in POSTED]
+        """The routes of forms."""
+        forms = [
+            Route(one.path, form_endpoint(self._shop, one, self._views[one.page]), methods=["POST"])
+            for one in FORM_ROUTES
+        ]
         own = {
-            "/who": self._be,
+            "/personas": self._become,
             "/office/clock": self._move,
             "/office/components": self._switch,
             "/office/customer": self._switch_customer,
             "/office/drill": self._drill,
         }
-        return [*forms, *(Route(path, with_fields(act), methods=["POST"]) for path, act in own.items())]
+        return [*forms, *(Route(path, action_endpoint(act), methods=["POST"]) for path, act in own.items())]
 
-    # pages that are asked with more than what stands in their address
+    # pages that need more than what is in their address
 
-    async def _about_happenings(self, request: Request) -> Question:
-        found = await asyncio.to_thread(happenings, self._shop.open)
-        products = frozenset(ProductId(one.product_id) for one in found if one.product_id is not None)
+    async def _about_the_timeline(self, request: Request) -> PageArguments:
+        entries = await asyncio.to_thread(timeline, self._shop.open)
+        products = frozenset(ProductId(one.product_id) for one in entries if one.product_id is not None)
         return await self._with(
-            request, identifiers={"products": products}, happenings=found, scripted=self._customer_is_on()
+            request, identifiers={"products": products}, entries=entries, scripted=self._customer_is_on()
         )
 
-    async def _about_a_purchase(self, request: Request) -> Question:
+    async def _about_a_purchase(self, request: Request) -> PageArguments:
         purchase_id = request.path_params["purchase_id"]
-        known = await asyncio.to_thread(happenings, self._shop.open, UUID(purchase_id))
-        return await self._with(request, happenings=[one for one in known if one.name == "ItemPurchased"])
+        entries = await asyncio.to_thread(timeline, self._shop.open, UUID(purchase_id))
+        return await self._with(request, entries=[one for one in entries if one.name == "ItemPurchased"])
 
-    async def _about_the_tour(self, request: Request) -> Question:
+    async def _about_the_tour(self, request: Request) -> PageArguments:
         return await self._with(request, steps=STEPS)
 
-    async def _about_the_desk(self, request: Request) -> Question:
+    async def _about_operations(self, request: Request) -> PageArguments:
         names = [component.name for component in system.components]
         running = {name: self._shop.running.is_running(name) for name in names}
-        standings = self._shop.open.look()
+        statuses = self._shop.open.status()
         drill = self._shop.running.drill is not None
         scripted = self._customer_is_on()
-        return await self._with(request, running=running, standings=standings, scripted=scripted, drill=drill)
+        return await self._with(request, running=running, statuses=statuses, scripted=scripted, drill=drill)
 
-    async def _about_people(self, request: Request) -> Question:
-        return await self._with(request, people=self._shop.people.people)
+    async def _about_personas(self, request: Request) -> PageArguments:
+        return await self._with(request, personas=self._shop.personas.all)
 
     async def _with(
         self, request: Request, *, identifiers: dict[str, object] | None = None, **variables: object
-    ) -> Question:
+    ) -> PageArguments:
         asked = await self._shop.question(request)
         identifiers = {**asked.identifiers, **(identifiers or {})}
         return replace(asked, identifiers=identifiers, variables={**asked.variables, **variables})
 
-    # what people do to the demo itself
+    # the demo's own controls
 
-    async def _be(self, request: Request, fields: Mapping[str, str]) -> str:
-        """Be another customer."""
-        found = next((one for one in self._shop.people.people if one.customer == fields.get("customer")), None)
+    async def _become(self, request: Request, fields: Mapping[str, str]) -> str:
+        """Act as another customer."""
+        found = next((one for one in self._shop.personas.all if one.customer == fields.get("customer")), None)
         if found is not None:
             request.session[CUSTOMER] = found.customer
             request.session[SAID] = f"You are now: {found.name}."
@@ -134,10 +141,10 @@ class _Views:
         except UsageError as error:
             request.session[SAID] = str(error)
         back = fields.get("back", "")
-        return back if back in OFFICE else "/office"
+        return back if back in BACK_OFFICE else "/office"
 
     async def _switch(self, request: Request, fields: Mapping[str, str]) -> str:
-        """Stop a component, or start it."""
+        """Stop or start a component."""
         found = next((one for one in system.components if one.name == fields.get("component")), None)
         if found is None:
             return "/office"
@@ -146,12 +153,12 @@ class _Views:
         await asyncio.to_thread(running.start if fields.get("to") == "start" else running.stop, found)
         if in_drill:
             took = self._shop.open.clock.monotonic() - self._drill_began
-            ended = f"It was {found.name.capitalize()}. You have found it in {took:.0f} seconds."
-            request.session[SAID] = ended if running.drill is None else "That one was running."
+            ended = f"It was {found.name.capitalize()}. You found it in {took:.0f} seconds."
+            request.session[SAID] = ended if running.drill is None else "That component was running."
         return "/office"
 
     async def _drill(self, request: Request, fields: Mapping[str, str]) -> str:
-        """Stop one component, and say of none that it is the one."""
+        """Stop one component without showing which."""
         if self._shop.running.drill is None:
             number = int(self._shop.open.randomness.fraction() * len(system.components))
             self._drill_began = self._shop.open.clock.monotonic()
@@ -159,30 +166,33 @@ class _Views:
         return "/office"
 
     async def _switch_customer(self, request: Request, fields: Mapping[str, str]) -> str:
-        """Let the scripted customer purchase, or stop."""
+        """Start or stop the scripted customer."""
         self._shop.customer.switch(on=fields.get("to") == "on")
-        return "/happened" if fields.get("back") == "happened" else "/office"
+        return "/timeline" if fields.get("back") == "timeline" else "/office"
 
-    # where nothing can be shown
+    # where there is no page to show
 
     async def not_found(self, request: Request, _error: Exception) -> Response:
-        """There is nothing at this address."""
+        """No page has this address."""
         return await self._problem(request, 404, "There is no page at this address.")
 
     async def broken(self, request: Request, _error: Exception) -> Response:
-        """Something is wrong with the shop itself; it is in its log."""
+        """An error in the shop itself; the log holds the traceback."""
         return PlainTextResponse(
-            "Something went wrong here, and it is on record. Nothing is lost; please try again.", 500
+            "The shop failed to answer and logged the error. Nothing is lost; please try again.",
+            500,
+            # This answer does not pass the guard, which is inside of what has caught the error.
+            {**HEADERS, "Cache-Control": "no-store"},
         )
 
     async def _problem(self, request: Request, status: int, sentence: str) -> Response:
         if "region" in request.query_params:
-            # What stands there stays there.
+            # The region keeps what it shows.
             return Response(status_code=204)
         variables = {**self._shop.frame(request), "status": status, "sentence": sentence}
         return HTMLResponse(self._shop.templates.get_template("problem.html").render(variables), status)
 
-    def _view(self, page: Page, asking: Asking) -> PageView:
+    def _view(self, page: Page, asking: ReadArguments) -> PageView:
         return PageView(page, self._shop.composer, self._shop.templates, asking, self._problem)
 
     def _endpoint(self, page: Page) -> Endpoint:

@@ -1,4 +1,4 @@
-"""A customer of the demo who purchases something every few seconds, as long as one lets them."""
+"""The scripted customer: purchases something every few seconds while switched on."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from uuid import UUID
 
 from preterite import OpenSystem
 from preterite.clock import Randomness
+from preterite.demo_clock import SharedClock
 from preterite.errors import PreteriteError
-from preterite.shared_clock import SharedClock
 from retail.sales.actions import CustomerBlocked, Wanted, purchase
 from retail.system import sales
 
@@ -25,7 +25,7 @@ _logger = logging.getLogger("retail")
 
 
 class ScriptedCustomer:
-    """Purchases in a thread of its own; each purchase takes a minute of the shop's time."""
+    """Purchases in its own thread; each purchase moves the shop's clock by a minute."""
 
     def __init__(
         self,
@@ -47,11 +47,11 @@ class ScriptedCustomer:
 
     @property
     def is_on(self) -> bool:
-        """Whether purchases are made just now."""
+        """Whether the customer is switched on."""
         return self._on.is_set()
 
     def switch(self, *, on: bool) -> None:
-        """Let the customer purchase, or stop."""
+        """Start or stop the customer."""
         if on:
             self._on.set()
         else:
@@ -65,7 +65,7 @@ class ScriptedCustomer:
             with self._shop.session(sales) as session:
                 purchase(session, [item], self._random.choice(self._customers), self._clock.now())
         except CustomerBlocked:
-            _logger.info("the scripted customer was refused: blocked")
+            _logger.info("the scripted customer is blocked; the purchase was refused")
 
     def __enter__(self) -> ScriptedCustomer:
         self._thread.start()

@@ -1,4 +1,4 @@
-"""Where the pages lead: the links that stand on each, the present one marked."""
+"""The navigation links of each page, with the current one marked."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ SHOP = {
     "/products": "Products",
     "/purchases": "My purchases",
     "/invoices": "My invoices",
-    "/happened": "What just happened",
+    "/timeline": "Timeline",
     "/office": "Back office",
     "/tour": "Tour",
 }
-OFFICE = {
-    "/office": "Desk",
+BACK_OFFICE = {
+    "/office": "Operations",
     "/office/sales": "Sales",
     "/office/prices": "Prices",
     "/office/terms": "Terms",
@@ -32,14 +32,14 @@ OFFICE = {
 
 @lru_cache(KEPT)
 def links_of_shop(path: str) -> Markup:
-    """The links of the shop, seen from a page."""
+    """The shop's links on the page with this path."""
     return _links(SHOP, path, "/")
 
 
 @lru_cache(KEPT)
 def links_of_office(path: str) -> Markup:
-    """The links of the back office, seen from a page."""
-    return _links(OFFICE, path, "/office")
+    """The back office's links on the page with this path."""
+    return _links(BACK_OFFICE, path, "/office")
 
 
 def _links(links: Mapping[str, str], path: str, home: str) -> Markup:

@@ -1,15 +1,15 @@
-"""The same page as a letter: an invoice as plain text, composed without any HTTP."""
+"""An invoice as plain text for a mail: the same page, composed without HTTP."""
 
 from __future__ import annotations
 
-from preterite.composition import Composed
-from retail.web.wording import day, month, pounds, rule, title
+from preterite.composition import ComposedPage
+from retail.web.formatting import day, month, pounds, rule, title
 
 WIDTH = 40
 
 
-def invoice_mail(composed: Composed) -> str:
-    """The text of a mail; what an owner could not say is said in the owner's words, once."""
+def invoice_mail(composed: ComposedPage) -> str:
+    """The text of a mail; a missing slot shows its owner's fallback text, once."""
     invoice = composed["invoice"].value
     names = composed["names_then"]
     lines = [f"Invoice for {month(invoice.bill.month)}, due {day(invoice.bill.due_at)}", ""]

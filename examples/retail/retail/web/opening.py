@@ -1,7 +1,7 @@
-"""Before the doors open: the whole catalogue, and two months of real purchases, so that there is something to see.
+"""Fills the shop before it opens: the whole catalogue, and two months of real purchases.
 
 The customers of March and April 2011 purchase, pay and are late as in the replayed year. Then it is Monday, 2 May 2011,
-nine o'clock, and the clock stands until somebody moves it.
+nine o'clock, and the clock stands until a visitor or the scripted customer moves it.
 """
 
 from __future__ import annotations
@@ -11,20 +11,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from preterite.clock import SystemClock
-from preterite.shared_clock import SharedClock
+from preterite.demo_clock import SharedClock
 from retail.replay.lines import Line, read
 from retail.replay.notebook import Notebook
 from retail.replay.progress import ProgressBar
 from retail.replay.year import Year, enter_lists
 from retail.system import system
-from retail.web.people import People, choose
+from retail.web.personas import Personas, choose
 
 FIRST = datetime(2011, 3, 1, tzinfo=UTC)
 OPENING = datetime(2011, 5, 2, 9, tzinfo=UTC)
 SAMPLE = Path(__file__).parents[2] / "data" / "online-retail-sample.csv.gz"
-PEOPLE = "people.json"
+PERSONAS = "personas.json"
 EVERY = 2
-"""Every so many-th customer purchases before the doors open: what a quarter of a minute allows."""
+"""Every second customer purchases before the opening: that takes a quarter of a minute."""
 
 
 def urls_in(folder: Path) -> dict[str, str]:
@@ -34,14 +34,14 @@ def urls_in(folder: Path) -> dict[str, str]:
 
 
 def is_prepared(folder: Path) -> bool:
-    """Whether the shop in this folder has been opened before. What was begun and not ended does not count."""
-    return (folder / PEOPLE).exists()
+    """Whether the shop in this folder was filled completely."""
+    return (folder / PERSONAS).exists()
 
 
-def prepare(folder: Path, *, every: int = EVERY) -> People:
-    """Make the shop ready in an empty folder, or in one of which nothing is kept; takes a while, and shows how long.
+def prepare(folder: Path, *, every: int = EVERY) -> Personas:
+    """Fill a shop in a folder, whose databases are deleted first; takes a while, and shows its progress.
 
-    `every`: only each so many-th customer purchases.
+    `every`: one in so many customers purchases.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for file in folder.glob("*.sqlite*"):
@@ -51,9 +51,9 @@ def prepare(folder: Path, *, every: int = EVERY) -> People:
     urls = urls_in(folder)
     system.begin_clock(FIRST, log=urls["log"])
     _play(urls, folder, lines, spring)
-    people = choose(spring)
-    people.write(folder / PEOPLE)
-    return people
+    personas = choose(spring)
+    personas.write(folder / PERSONAS)
+    return personas
 
 
 def _plays(line: Line, every: int) -> bool:

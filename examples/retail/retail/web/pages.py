@@ -1,4 +1,4 @@
-"""Which pages there are: layout only. What stands in their slots belongs to the components."""
+"""The pages and forms: which parts each has. What a slot shows is its component's decision."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 from preterite.composition import Form, Page, Part
 from retail.catalog import parts as catalog
-from retail.finance import desk
+from retail.finance import back_office
 from retail.finance import parts as finance
 from retail.identifiers import CustomerId, InvoiceId, ProductId, PurchaseId
 from retail.marketing import parts as marketing
@@ -15,13 +15,13 @@ from retail.shipping import parts as shipping
 
 
 def _shop(name: str, path: str, *parts: Part, **takes: Any) -> Page:
-    """A page for customers: each says whether they may purchase."""
-    standing = (sales.standing.of("customer"), finance.owed.of("standing"))
-    return Page(name, path, {"customer": CustomerId, **takes}, (*parts, *standing), f"{name}.html")
+    """A page for customers; it also shows whether they may purchase."""
+    notices = (sales.blocked_since.of("customer"), finance.owed.of("blocked_since"))
+    return Page(name, path, {"customer": CustomerId, **takes}, (*parts, *notices), f"{name}.html")
 
 
 def _office(name: str, path: str, *parts: Part, **takes: Any) -> Page:
-    """A page for those who work here."""
+    """A page of the back office."""
     return Page(f"office-{name}", f"/office{path}", takes, parts, f"office-{name}.html")
 
 
@@ -74,11 +74,11 @@ invoice = _shop(
     shipping.addresses.of("customer"),
     invoice_id=InvoiceId,
 )
-who = _shop("who", "/who")
+personas = _shop("personas", "/personas")
 tour = _shop("tour", "/tour")
-happened = Page("happened", "/happened", {"products": ProductId}, (catalog.names,), "happened.html")
+timeline = Page("timeline", "/timeline", {"products": ProductId}, (catalog.names,), "timeline.html")
 
-office_desk = _office("desk", "")
+office_operations = _office("operations", "")
 office_prices = _office("prices", "/prices", catalog.listing, catalog.names, finance.prices)
 office_price = _office(
     "price", "/prices/{product}", finance.price_history, catalog.names, finance.terms, product=ProductId
@@ -112,10 +112,10 @@ pages = (
     purchase,
     invoices,
     invoice,
-    who,
+    personas,
     tour,
-    happened,
-    office_desk,
+    timeline,
+    office_operations,
     office_prices,
     office_price,
     office_terms,
@@ -132,13 +132,13 @@ pages = (
 
 purchasing = Form("purchase", [sales.new_purchase, shipping.new_address])
 cancelling = Form("cancel", [sales.cancellation])
-paying = Form("pay", [desk.payment])
-pricing = Form("price", [desk.new_price])
-agreeing = Form("agreement", [desk.new_agreement])
-discounting = Form("bulk discount", [desk.new_tier])
-closing = Form("close a month", [desk.closing])
-receiving = Form("payment received", [desk.received_payment])
-listing = Form("new product", [catalog.new_product, desk.new_price])
+paying = Form("pay", [back_office.payment])
+pricing = Form("price", [back_office.new_price])
+agreeing = Form("agreement", [back_office.new_agreement])
+discounting = Form("bulk discount", [back_office.new_tier])
+closing = Form("close a month", [back_office.closing])
+receiving = Form("payment received", [back_office.received_payment])
+listing = Form("new product", [catalog.new_product, back_office.new_price])
 renaming = Form("new name", [catalog.new_name])
 moving = Form("new category", [catalog.new_category])
 offering = Form("offered", [catalog.offered])

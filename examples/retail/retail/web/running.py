@@ -1,4 +1,4 @@
-"""The components of the shop, each running by itself in this process, so that each can be stopped and started."""
+"""The components of the shop in this process, each of which can be stopped and started."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from types import TracebackType
 
 from preterite import Component, OpenSystem
 from preterite.composition import Composer
-from preterite.host import Host
+from preterite.hosting.host import Host
 from retail.system import system
 
 
 class Running:
-    """All components at work, and the composer that asks their parts. A component that is stopped does neither."""
+    """The running components. A stopped one consumes no events, and its parts show their fallback."""
 
     def __init__(
         self, urls: Mapping[str, str], composer: Composer, components: Sequence[Component] = system.components
@@ -24,20 +24,20 @@ class Running:
         self._lock = threading.Lock()
         self._running: dict[str, tuple[OpenSystem, Host]] = {}
         self.drill: Component | None = None
-        """The component that has stopped for a drill, until somebody starts it."""
+        """The component that is stopped for a drill, until it is started."""
         for component in components:
             self.start(component)
 
     def is_running(self, component: str) -> bool:
-        """Whether it runs just now."""
+        """Whether it runs."""
         return component in self._running
 
     def start(self, component: Component) -> None:
-        """Let a component work; one that does already goes on."""
+        """Start a component, unless it runs."""
         with self._lock:
             if component.name not in self._running:
                 opened = system.open(databases=self._urls, log=self._log, only=[component])
-                host = Host(opened)
+                host = Host(opened.runtime)
                 host.start()
                 self._running[component.name] = opened, host
                 self._composer.stopped.discard(component.name)
@@ -45,14 +45,14 @@ class Running:
                 self.drill = None
 
     def stop(self, component: Component) -> None:
-        """Let a component stop, as a deployment or a crash would: it hears nothing, and answers no page."""
+        """Stop a component, as a deployment or a crash would: it consumes no events and fills no pages."""
         with self._lock:
             if component.name in self._running:
                 self._composer.stopped.add(component.name)
                 self._end(component.name)
 
     def begin_drill(self, component: Component) -> None:
-        """Stop a component, of which nobody is told which it is."""
+        """Stop a component for a drill."""
         self.drill = component
         self.stop(component)
 

@@ -1,4 +1,4 @@
-"""Everything that the pages of the shop work with."""
+"""The open shop, and what every page is rendered with."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from starlette.requests import Request
 from preterite import OpenSystem
 from preterite.clock import Randomness
 from preterite.composition import Composer
-from preterite.composition.web import Question, live, notice
-from preterite.shared_clock import SharedClock
+from preterite.composition.web import PageArguments, live, notice
+from preterite.demo_clock import SharedClock
 from retail.catalog.actions import CATEGORIES, OTHER
 from retail.identifiers import CustomerId
 from retail.web.customer import ScriptedCustomer
+from retail.web.formatting import FILTERS
 from retail.web.links import links_of_office, links_of_shop
-from retail.web.people import People
+from retail.web.personas import Personas
 from retail.web.running import Running
 from retail.web.security import token_of
-from retail.web.wording import FILTERS
 
 CUSTOMER = "customer"
 SAID = "said"
@@ -52,27 +52,27 @@ def environment() -> Environment:
 
 @dataclass
 class Shop:
-    """The open system as the web knows it, and who stands behind the counter."""
+    """The open system, its components in this process, and the demo's own state."""
 
     open: OpenSystem
     composer: Composer
     clock: SharedClock
     running: Running
-    people: People
+    personas: Personas
     customer: ScriptedCustomer
     randomness: Randomness
     templates: Environment = field(default_factory=environment)
 
     def viewer(self, request: Request) -> UUID:
-        """Who looks: whom the visitor has chosen to be, or the first of those one can be."""
+        """The customer that the visitor acts as: the chosen persona, or the first."""
         chosen = request.session.get(CUSTOMER)
-        return UUID(chosen) if chosen else self.people.people[0].customer_id
+        return UUID(chosen) if chosen else self.personas.all[0].customer_id
 
-    async def question(self, request: Request) -> Question:
-        """What a request asks any page with."""
+    async def question(self, request: Request) -> PageArguments:
+        """A request as the page's question: its viewer, words and variables."""
         viewer = self.viewer(request)
         frame = self.frame(request)
-        return Question(
+        return PageArguments(
             viewer,
             {"customer": CustomerId(viewer)},
             dict(request.query_params),
@@ -87,9 +87,9 @@ class Shop:
         )
 
     def frame(self, request: Request) -> dict[str, Any]:
-        """What stands around every page."""
+        """The variables of the layout around every page."""
         return {
-            "person": self.people.of(self.viewer(request)),
+            "persona": self.personas.of(self.viewer(request)),
             "now": self.clock.now(),
             "token": token_of(request),
             "said": request.session.pop(SAID, ""),

@@ -1,4 +1,6 @@
-"""What every store and every log must pass. Subclass a suite in your tests, declare abilities, give the fixture.
+"""The suites that every store and every log must pass.
+
+Subclass a suite in your tests, declare its abilities, and define its fixture.
 
     class TestMyLog(LogConformance):
         abilities = LogAbilities(survives_reopening=True, loses=False)
@@ -6,7 +8,7 @@
         @pytest.fixture
         def open_log(self, tmp_path): ...
 
-An ability that is not declared shows as a skipped test with that reason; nothing is left out silently.
+The tests of an ability that is not declared are skipped, with that reason.
 """
 
 from preterite.testing.conformance.log import LogAbilities, LogConformance

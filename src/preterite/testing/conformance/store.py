@@ -1,4 +1,4 @@
-"""The conformance suite of stores: what `preterite.store.Store` promises, test by test."""
+"""The conformance suite of stores: what `preterite.store.contract.Store` promises, test by test."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import pytest
 
 from preterite.clock import SystemClock
 from preterite.errors import HandlerEndedTransaction, WrongDatabase
-from preterite.rows import StoreIdentity
-from preterite.store import Database
+from preterite.store.contract import Database
+from preterite.store.rows import StoreIdentity
 from preterite.testing.conformance.store_cursors import CursorConformance
-from preterite.testing.conformance.store_letters import LettersConformance
+from preterite.testing.conformance.store_dead_letters import DeadLettersConformance
 from preterite.testing.conformance.store_outbox import OutboxConformance
 from preterite.testing.conformance.store_parking import ParkingConformance
 from preterite.testing.conformance.store_replay import ReplayConformance
@@ -22,7 +22,7 @@ PATIENCE_SECONDS = 5.0
 
 
 class StoreConformance(
-    OutboxConformance, CursorConformance, ParkingConformance, LettersConformance, TimeConformance, ReplayConformance
+    OutboxConformance, CursorConformance, ParkingConformance, DeadLettersConformance, TimeConformance, ReplayConformance
 ):
     """Every store passes this. The fixture `database` gives an empty database that is not migrated yet."""
 
@@ -32,13 +32,13 @@ class StoreConformance(
         opened = database.connect()
         database.store.migrate(opened)
         with transaction(database.store, opened):
-            database.store.identify(opened, IDENTITY)
+            database.store.bind_identity(opened, IDENTITY)
         return opened
 
     def test_a_database_that_was_never_used_has_no_identity(self, database: Database) -> None:
         assert database.store.identity(database.connect()) is None
 
-    def test_a_transaction_that_only_reads_holds_up_nobody_and_refuses_to_write(
+    def test_a_transaction_that_only_reads_blocks_no_other_and_refuses_to_write(
         self, database: Database, connection: Any
     ) -> None:
         reader = database.connect()
@@ -63,7 +63,7 @@ class StoreConformance(
     def test_the_identity_of_the_component_is_made_once(self, database: Database, connection: Any) -> None:
         another = IDENTITY.component_id.__class__(int=99)
         with transaction(database.store, connection):
-            database.store.identify(connection, StoreIdentity("sales", another, "shop", IDENTITY.system_id, 8))
+            database.store.bind_identity(connection, StoreIdentity("sales", another, "shop", IDENTITY.system_id, 8))
 
         assert database.store.identity(connection) == IDENTITY
 
@@ -77,16 +77,16 @@ class StoreConformance(
         wanted = StoreIdentity(**{**IDENTITY.__dict__, **changed})
 
         with pytest.raises(WrongDatabase, match="belongs to component 'sales' of system 'shop'"):
-            database.store.identify(connection, wanted)
+            database.store.bind_identity(connection, wanted)
 
-    def test_it_says_which_promise_holds(self, database: Database) -> None:
+    def test_it_reports_which_promise_holds(self, database: Database) -> None:
         assert "commits survive" in database.promise()
 
     def test_a_commit_of_another_connection_changes_the_version(self, database: Database, connection: Any) -> None:
         before, unchanged = database.version(), database.version()
         with transaction(database.store, connection):
-            database.store.stop_relay(connection, "noted")
-        database.announce()
+            database.store.set_relay_halt(connection, "noted")
+        database.notify()
 
         end = SystemClock().monotonic() + PATIENCE_SECONDS
         while (after := database.version()) == before and SystemClock().monotonic() < end:

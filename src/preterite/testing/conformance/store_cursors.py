@@ -1,4 +1,4 @@
-"""Conformance of stores: handlers in force, cursors, and the fence at the end of every batch."""
+"""Conformance of stores: active handlers, cursors, and the fence at the end of every batch."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 
 from preterite.errors import Fenced
-from preterite.log import Cursor, Stream
-from preterite.rows import Activity, Fence, HandlerRegistration, Move
-from preterite.store import Database
+from preterite.log.contract import Cursor, Stream
+from preterite.store.contract import Database
+from preterite.store.rows import Activity, Fence, HandlerRegistration, Move
 from preterite.testing.conformance.store_steps import (
+    ANOTHER,
     FINANCE,
-    LATER,
     NOW,
-    SOMEBODY_ELSE,
+    SCHEDULED,
     id_of,
     park,
     parked,
@@ -30,22 +30,22 @@ LEASE = f"partition/{FINANCE.partition}"
 
 
 class CursorConformance:
-    """Cursors move together with everything else, once, and only under the fence (protocol rules 1, 6, 18)."""
+    """Cursors move in the transaction of the batch, once, and only under the fence (protocol rules 1, 6, 18)."""
 
     def test_a_cursor_moves_from_where_it_was_read(self, database: Database, connection: Any) -> None:
         fence = self._ready(database, connection)
         with transaction(database.store, connection):
-            database.store.move_cursors(connection, [Move(FINANCE, START, NEXT)], fence, LATER)
+            database.store.move_cursors(connection, [Move(FINANCE, START, NEXT)], fence, SCHEDULED)
 
         assert database.store.cursors(connection)[FINANCE].cursor == NEXT
-        assert database.store.leases(connection)[0].expires_at == LATER
+        assert database.store.leases(connection)[0].expires_at == SCHEDULED
 
-    def test_a_batch_hears_whether_anything_is_parked_as_it_begins(self, database: Database, connection: Any) -> None:
+    def test_a_batch_knows_whether_anything_is_parked_as_it_begins(self, database: Database, connection: Any) -> None:
         fence = self._ready(database, connection)
-        before = database.store.verify_fence(connection, fence)
+        before = database.store.peek_fence(connection, fence)
         park(database.store, connection, parked(1))
 
-        assert (before, database.store.verify_fence(connection, fence)) == (False, True)
+        assert (before, database.store.peek_fence(connection, fence)) == (False, True)
 
     def test_leases_that_need_not_be_renewed_are_only_checked(self, database: Database, connection: Any) -> None:
         fence = self._ready(database, connection)
@@ -53,30 +53,30 @@ class CursorConformance:
         with transaction(database.store, connection):
             database.store.move_cursors(connection, [Move(FINANCE, START, NEXT)], fence, None)
         with transaction(database.store, connection):
-            database.store.check_fence(connection, fence, None)
+            database.store.enforce_fence(connection, fence, None)
 
         assert database.store.cursors(connection)[FINANCE].cursor == NEXT
         assert database.store.leases(connection) == before
 
-    def test_a_person_lets_a_stream_go_on_from_elsewhere(self, database: Database, connection: Any) -> None:
+    def test_an_operator_moves_a_cursor(self, database: Database, connection: Any) -> None:
         fence = self._ready(database, connection)
         with transaction(database.store, connection):
-            database.store.stop_stream(connection, FINANCE, "it has gone back")
+            database.store.set_stream_stall(connection, FINANCE, "it has gone back")
         with transaction(database.store, connection):
             database.store.set_cursor(connection, FINANCE, Cursor(2, id_of(2), 9))
         state = database.store.cursors(connection)[FINANCE]
 
-        assert (state.cursor, state.stopped) == (Cursor(2, id_of(2), 9), None)
+        assert (state.cursor, state.stall) == (Cursor(2, id_of(2), 9), None)
         with pytest.raises(Fenced), transaction(database.store, connection):
-            database.store.move_cursors(connection, [Move(FINANCE, START, NEXT)], fence, LATER)
+            database.store.move_cursors(connection, [Move(FINANCE, START, NEXT)], fence, SCHEDULED)
 
-    def test_a_cursor_that_somebody_else_has_moved_is_not_moved(self, database: Database, connection: Any) -> None:
+    def test_a_cursor_that_another_worker_has_moved_is_not_moved(self, database: Database, connection: Any) -> None:
         fence = self._ready(database, connection)
         with transaction(database.store, connection):
-            database.store.move_cursors(connection, [Move(FINANCE, START, NEXT)], fence, LATER)
+            database.store.move_cursors(connection, [Move(FINANCE, START, NEXT)], fence, SCHEDULED)
 
         with pytest.raises(Fenced), transaction(database.store, connection):
-            database.store.move_cursors(connection, [Move(FINANCE, START, Cursor(9, b"", 2))], fence, LATER)
+            database.store.move_cursors(connection, [Move(FINANCE, START, Cursor(9, b"", 2))], fence, SCHEDULED)
         assert database.store.cursors(connection)[FINANCE].cursor == NEXT
 
     def test_a_cursor_with_another_id_under_its_number_is_not_moved(self, database: Database, connection: Any) -> None:
@@ -84,25 +84,25 @@ class CursorConformance:
         another = START._replace(event_id=id_of("another"))
 
         with pytest.raises(Fenced), transaction(database.store, connection):
-            database.store.move_cursors(connection, [Move(FINANCE, another, NEXT)], fence, LATER)
+            database.store.move_cursors(connection, [Move(FINANCE, another, NEXT)], fence, SCHEDULED)
 
-    @pytest.mark.parametrize("expires_at", [LATER, None], ids=["renewing", "checking only"])
-    def test_whoever_lost_the_lease_moves_nothing(
+    @pytest.mark.parametrize("expires_at", [SCHEDULED, None], ids=["renewing", "checking only"])
+    def test_a_worker_that_lost_the_lease_moves_nothing(
         self, database: Database, connection: Any, expires_at: float | None
     ) -> None:
         fence = self._ready(database, connection)
-        take(database.store, connection, LEASE, SOMEBODY_ELSE)
+        take(database.store, connection, LEASE, ANOTHER)
 
         with pytest.raises(Fenced), transaction(database.store, connection):
             database.store.move_cursors(connection, [Move(FINANCE, START, NEXT)], fence, expires_at)
         with pytest.raises(Fenced), transaction(database.store, connection):
-            database.store.check_fence(connection, fence, expires_at)
+            database.store.enforce_fence(connection, fence, expires_at)
         with pytest.raises(Fenced):
-            database.store.verify_fence(connection, fence)
+            database.store.peek_fence(connection, fence)
         assert database.store.cursors(connection)[FINANCE].cursor == START
 
-    @pytest.mark.parametrize("expires_at", [LATER, None], ids=["renewing", "checking only"])
-    def test_whoever_lacks_a_registered_handler_moves_nothing(
+    @pytest.mark.parametrize("expires_at", [SCHEDULED, None], ids=["renewing", "checking only"])
+    def test_a_worker_that_lacks_a_registered_handler_moves_nothing(
         self, database: Database, connection: Any, expires_at: float | None
     ) -> None:
         fence = self._ready(database, connection)
@@ -111,9 +111,9 @@ class CursorConformance:
         with pytest.raises(Fenced), transaction(database.store, connection):
             database.store.move_cursors(connection, [Move(FINANCE, START, NEXT)], fence, expires_at)
         with pytest.raises(Fenced), transaction(database.store, connection):
-            database.store.check_fence(connection, fence, expires_at)
+            database.store.enforce_fence(connection, fence, expires_at)
         with pytest.raises(Fenced):
-            database.store.verify_fence(connection, fence)
+            database.store.peek_fence(connection, fence)
 
     # where streams and handlers begin
 
@@ -126,31 +126,27 @@ class CursorConformance:
         cursors = {stream: state.cursor for stream, state in database.store.cursors(connection).items()}
         assert cursors == {FINANCE: START, other: NEXT}
 
-    def test_it_is_recorded_from_which_number_a_handler_has_been_in_force(
-        self, database: Database, connection: Any
-    ) -> None:
+    def test_it_is_recorded_from_which_number_a_handler_is_active(self, database: Database, connection: Any) -> None:
         fence = self._ready(database, connection)
         with transaction(database.store, connection):
-            database.store.move_cursors(connection, [Move(FINANCE, START, NEXT)], fence, LATER)
+            database.store.move_cursors(connection, [Move(FINANCE, START, NEXT)], fence, SCHEDULED)
         self._register(database, connection, BILL, MAIL)
         with transaction(database.store, connection):
             database.store.start_cursors(connection, {})
 
         assert database.store.handler_starts(connection) == {("bill", FINANCE): 5, ("mail", FINANCE): 7}
 
-    def test_a_stream_stands_still_with_its_reason_until_it_moves_again(
-        self, database: Database, connection: Any
-    ) -> None:
+    def test_a_stream_is_stalled_with_its_reason_until_it_recovers(self, database: Database, connection: Any) -> None:
         self._ready(database, connection)
         reasons: list[str | None] = []
         for reason in ("number 5 is missing", None):
             with transaction(database.store, connection):
-                database.store.stop_stream(connection, FINANCE, reason)
-            reasons.append(database.store.cursors(connection)[FINANCE].stopped)
+                database.store.set_stream_stall(connection, FINANCE, reason)
+            reasons.append(database.store.cursors(connection)[FINANCE].stall)
 
         assert reasons == ["number 5 is missing", None]
 
-    # handlers in force
+    # active handlers
 
     def test_registering_again_changes_nothing(self, database: Database, connection: Any) -> None:
         self._register(database, connection, BILL)
@@ -178,18 +174,18 @@ class CursorConformance:
         assert [row.handler for row in database.store.list_parked(connection, ["parked"], 10)] == ["charge"]
         assert database.store.handler_starts(connection) == {("charge", FINANCE): 5}
 
-    def test_a_handler_declared_apart_later_takes_its_parked_events_along(
+    def test_a_handler_that_gets_its_own_lane_later_takes_its_parked_events_along(
         self, database: Database, connection: Any
     ) -> None:
         self._ready(database, connection)
         park(database.store, connection, parked(5))
         version = database.store.handlers(connection)[0]
-        self._register(database, connection, BILL._replace(lane_group="apart"))
+        self._register(database, connection, BILL._replace(lane="apart"))
 
-        assert database.store.handlers(connection) == (version + 1, [BILL._replace(lane_group="apart")])
-        assert [row.lane_group for row in database.store.list_parked(connection, ["parked"], 10)] == ["apart"]
+        assert database.store.handlers(connection) == (version + 1, [BILL._replace(lane="apart")])
+        assert [row.lane for row in database.store.list_parked(connection, ["parked"], 10)] == ["apart"]
 
-    def test_a_retired_handler_is_out_of_force_and_what_was_parked_for_it_is_dead(
+    def test_a_retired_handler_is_not_active_and_what_was_parked_for_it_is_dead(
         self, database: Database, connection: Any
     ) -> None:
         self._ready(database, connection)
@@ -204,31 +200,34 @@ class CursorConformance:
         dead = database.store.list_parked(connection, ["dead"], 10)
         assert [row.failure.error for row in dead if row.failure] == ["HandlerRetired"]
 
-    # what was passed over and how much was done
+    # what was skipped and how much was done
 
-    def test_what_is_passed_over_is_counted(self, database: Database, connection: Any) -> None:
+    def test_what_is_skipped_is_counted(self, database: Database, connection: Any) -> None:
         with transaction(database.store, connection):
-            database.store.count_passed_over(connection, "finance", "finance.Unknown", 2, NOW)
-            database.store.count_passed_over(connection, "finance", "finance.Unknown", 3, LATER)
+            database.store.count_skipped(connection, "finance", "finance.Unknown", 2, NOW)
+            database.store.count_skipped(connection, "finance", "finance.Unknown", 3, SCHEDULED)
 
-        assert database.store.counts(connection, NOW, NOW).passed_over == 5
+        assert database.store.counts(connection, NOW, NOW).skipped == 5
 
     def test_handled_events_are_counted_by_the_minute(self, database: Database, connection: Any) -> None:
         fence = self._ready(database, connection)
-        for minute, handled, expires_at in ((99, 3, None), (99, 1, LATER), (100, 2, None)):
+        for minute, handled, expires_at in ((99, 3, None), (99, 1, SCHEDULED), (100, 2, None)):
             with transaction(database.store, connection):
-                database.store.check_fence(connection, fence, expires_at, Activity(minute, handled))
+                database.store.enforce_fence(connection, fence, expires_at, Activity(minute, handled))
         with pytest.raises(Fenced), transaction(database.store, connection):
-            database.store.check_fence(connection, fence._replace(handlers_version=99), None, Activity(100, 9))
+            database.store.enforce_fence(connection, fence._replace(handlers_version=99), None, Activity(100, 9))
 
-        counts = database.store.counts(connection, NOW, 100 * 60 + 30.0)
-        assert (counts.handled, counts.handled_last_minute) == (6, 4)
+        assert database.store.counts(connection, NOW, 100 * 60).handled == 6
+        assert [
+            database.store.counts(connection, NOW, 100 * 60 + second).handled_last_minute
+            for second in (0.0, 15.0, 30.0, 59.0, 60.0, 119.0, 120.0)
+        ] == [6, 5, 4, 2, 2, 0, 0], "of the minute before, the part that is less than 60 seconds ago"
 
     def test_how_much_was_done_an_hour_ago_is_forgotten(self, database: Database, connection: Any) -> None:
         fence = self._ready(database, connection)
         for minute, handled in ((39, 5), (40, 3), (100, 2)):
             with transaction(database.store, connection):
-                database.store.check_fence(connection, fence, None, Activity(minute, handled))
+                database.store.enforce_fence(connection, fence, None, Activity(minute, handled))
 
         assert database.store.counts(connection, NOW, 100 * 60 + 30.0).handled == 5
 
@@ -237,7 +236,7 @@ class CursorConformance:
             database.store.register_handlers(connection, handlers, {}, NOW)
 
     def _ready(self, database: Database, connection: Any) -> Fence:
-        """One handler in force, one stream at its start, its partition leased."""
+        """One active handler, one stream at its start, its partition leased."""
         self._register(database, connection, BILL)
         with transaction(database.store, connection):
             database.store.start_cursors(connection, {FINANCE: START})

@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 
 from preterite.errors import Fenced
-from preterite.log import Record, Stream
-from preterite.rows import RELAY, LeaseState
-from preterite.store import Database
+from preterite.log.contract import Record, Stream
+from preterite.store.contract import Database
+from preterite.store.rows import RELAY, LeaseState
 from preterite.testing.conformance.store_steps import (
-    LATER,
+    ANOTHER,
     ME,
     NOW,
-    SOMEBODY_ELSE,
+    SCHEDULED,
     id_of,
     outbox_row,
     publish,
@@ -57,9 +57,41 @@ class OutboxConformance:
         ]
         assert database.store.stream_numbers(connection)[0][:4] == (0, 4, id_of("d"), 3)
 
-    def test_whoever_lost_the_lease_takes_nothing_from_the_outbox(self, database: Database, connection: Any) -> None:
+    @pytest.mark.rule(14)
+    @pytest.mark.parametrize("alone", [False, True])
+    def test_what_was_forgotten_is_not_numbered_even_if_it_comes_after_all_else_was_taken_out(
+        self, database: Database, connection: Any, *, alone: bool
+    ) -> None:
+        """As handlers do that run again while the relay is at work, where several transactions write at a time."""
+        store = database.store
+        with transaction(store, connection):
+            store.adopt(connection, [Record(Stream("sales", 0), "event", 1, 1, id_of("a"), b"a")], NOW)
+        lease = take(store, connection)
+        late = [outbox_row("b"), outbox_row("a"), outbox_row("c")]
+        if alone:
+            with transaction(store, connection):
+                store.take_forgotten(connection, lease)
+            publish(store, connection, late)
+            numbered = store.number_alone(connection, lease, NOW, 100)
+        else:
+            with transaction(store, connection):
+                store.take_forgotten(connection, lease)
+                store.add_to_outbox(connection, late)
+                numbered = store.number(connection, lease, NOW, 100)
+        left = store.outbox(connection)
+        with transaction(store, connection):
+            suppressed = store.take_forgotten(connection, lease)
+
+        assert numbered == [(0, 2, id_of("b"), b"b"), (0, 3, id_of("c"), b"c")]
+        assert left == [b"a"]
+        assert [one.row.event_id for one in suppressed] == [id_of("a")]
+        assert store.stream_numbers(connection)[0][:3] == (0, 3, id_of("c"))
+
+    def test_a_worker_that_lost_the_lease_takes_nothing_from_the_outbox(
+        self, database: Database, connection: Any
+    ) -> None:
         lost = take(database.store, connection)
-        take(database.store, connection, owner=SOMEBODY_ELSE)
+        take(database.store, connection, owner=ANOTHER)
 
         with pytest.raises(Fenced), transaction(database.store, connection):
             database.store.take_forgotten(connection, lost)
@@ -68,17 +100,17 @@ class OutboxConformance:
         self, database: Database, connection: Any
     ) -> None:
         with transaction(database.store, connection):
-            database.store.attend(connection, ME, NOW + 6, NOW)
-            both = database.store.attend(connection, SOMEBODY_ELSE, NOW + 9, NOW)
+            database.store.heartbeat(connection, ME, NOW + 6, NOW)
+            both = database.store.heartbeat(connection, ANOTHER, NOW + 9, NOW)
         with transaction(database.store, connection):
-            later = database.store.attend(connection, SOMEBODY_ELSE, NOW + 16, NOW + 7)
+            later = database.store.heartbeat(connection, ANOTHER, NOW + 16, NOW + 7)
         known = dict(database.store.workers(connection))
         with transaction(database.store, connection):
-            database.store.leave(connection, SOMEBODY_ELSE)
+            database.store.deregister(connection, ANOTHER)
 
-        assert sorted(both) == sorted([ME, SOMEBODY_ELSE])
-        assert list(later) == [SOMEBODY_ELSE]
-        assert known == {SOMEBODY_ELSE: NOW + 16}
+        assert sorted(both) == sorted([ME, ANOTHER])
+        assert list(later) == [ANOTHER]
+        assert known == {ANOTHER: NOW + 16}
         assert dict(database.store.workers(connection)) == {}
 
     def test_what_is_rolled_back_is_not_in_the_outbox(self, database: Database, connection: Any) -> None:
@@ -140,9 +172,9 @@ class OutboxConformance:
         assert counts == [2, 2, 1]
         assert (row.last_number, row.last_id) == (5, id_of("e"))
 
-    def test_whoever_lost_the_lease_numbers_nothing(self, database: Database, connection: Any) -> None:
+    def test_a_worker_that_lost_the_lease_numbers_nothing(self, database: Database, connection: Any) -> None:
         lost = take(database.store, connection)
-        take(database.store, connection, owner=SOMEBODY_ELSE)
+        take(database.store, connection, owner=ANOTHER)
         publish(database.store, connection, [outbox_row("one")])
 
         for act in (
@@ -206,7 +238,7 @@ class OutboxConformance:
             database.store.confirm(connection, lease, {0: 2})
         with transaction(database.store, connection):
             too_young = database.store.prune_journal(connection, NOW, 100)
-            dropped = database.store.prune_journal(connection, LATER, 100)
+            dropped = database.store.prune_journal(connection, SCHEDULED, 100)
 
         kept = database.store.journal(connection, Stream("sales", 0), 0, 1, 100)
         assert (too_young, dropped) == (0, 2)
@@ -214,7 +246,7 @@ class OutboxConformance:
 
     # leases
 
-    def test_a_lease_that_nobody_has_can_be_taken(self, database: Database, connection: Any) -> None:
+    def test_a_free_lease_can_be_taken(self, database: Database, connection: Any) -> None:
         lease = take(database.store, connection)
 
         assert (lease.owner, lease.epoch, lease.clean) == (ME, 1, True)
@@ -223,15 +255,15 @@ class OutboxConformance:
         never = LeaseState(RELAY, None, 0, 0.0, 0)
         take(database.store, connection)
         with transaction(database.store, connection):
-            assert database.store.take_lease(connection, never, SOMEBODY_ELSE, LATER) is None
+            assert database.store.take_lease(connection, never, ANOTHER, SCHEDULED) is None
 
         assert database.store.leases(connection)[0].owner == ME
 
-    def test_a_lease_taken_from_somebody_is_not_clean_and_has_a_new_epoch(
+    def test_a_lease_taken_from_another_worker_is_not_clean_and_has_a_new_epoch(
         self, database: Database, connection: Any
     ) -> None:
         take(database.store, connection)
-        lease = take(database.store, connection, owner=SOMEBODY_ELSE)
+        lease = take(database.store, connection, owner=ANOTHER)
 
         assert (lease.epoch, lease.clean) == (2, False)
 
@@ -249,20 +281,20 @@ class OutboxConformance:
             database.store.release(connection, [lease])
 
         assert database.store.leases(connection)[0].owner is None
-        assert take(database.store, connection, owner=SOMEBODY_ELSE).clean
+        assert take(database.store, connection, owner=ANOTHER).clean
 
     def test_only_what_is_held_is_renewed_and_given_back(self, database: Database, connection: Any) -> None:
         lost = take(database.store, connection)
         held = take(database.store, connection, "partition/1")
-        take(database.store, connection, owner=SOMEBODY_ELSE)
+        take(database.store, connection, owner=ANOTHER)
         with transaction(database.store, connection):
-            assert database.store.renew(connection, [lost, held], LATER) == 1
+            assert database.store.renew(connection, [lost, held], SCHEDULED) == 1
             database.store.release(connection, [lost])
 
         states = {state.name: state for state in database.store.leases(connection)}
-        assert states["partition/1"].expires_at == LATER
+        assert states["partition/1"].expires_at == SCHEDULED
         assert states["partition/1"].renewals == 1
-        assert states[RELAY].owner == SOMEBODY_ELSE
+        assert states[RELAY].owner == ANOTHER
 
     def _number(self, database: Database, connection: Any, names: str) -> Any:
         lease = take(database.store, connection)

@@ -1,19 +1,19 @@
-"""Conformance of stores: what is parked, in which order it comes back, and what a person decides."""
+"""Conformance of stores: parked events, the order in which they run, and what operators decide."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from typing import Any
 
-from preterite.rows import Failure
-from preterite.store import Database
-from preterite.testing.conformance.store_steps import FINANCE, LATER, NOW, due, park, parked, transaction
+from preterite.store.contract import Database
+from preterite.store.rows import Failure
+from preterite.testing.conformance.store_steps import FINANCE, NOW, SCHEDULED, due, park, parked, transaction
 
 FAILURE = Failure("UnknownPrice", "no price for 85123A", "pricing.py:41", "Traceback …")
 
 
 class ParkingConformance:
-    """Rows come back in order per lane; nothing leaves but by being run or by a person's decision."""
+    """Rows run in order per lane; a row is removed by being handled or by an operator's decision only."""
 
     def test_a_parked_row_is_kept_as_it_was(self, database: Database, connection: Any) -> None:
         row = parked(5, attempts=2, due_at=NOW, failure=FAILURE, failed_at=NOW)
@@ -25,10 +25,10 @@ class ParkingConformance:
         assert database.store.get_parked(connection, found.id + 1) is None
 
     def test_only_due_rows_come_back(self, database: Database, connection: Any) -> None:
-        park(database.store, connection, parked(5, "anna", due_at=NOW), parked(6, "ben", due_at=LATER))
+        park(database.store, connection, parked(5, "anna", due_at=NOW), parked(6, "ben", due_at=SCHEDULED))
 
         assert [row.record.number for row in due(database.store, connection, NOW)] == [5]
-        assert [row.record.number for row in due(database.store, connection, LATER)] == [5, 6]
+        assert [row.record.number for row in due(database.store, connection, SCHEDULED)] == [5, 6]
 
     def test_only_rows_of_the_partitions_asked_for_come_back(self, database: Database, connection: Any) -> None:
         park(database.store, connection, parked(5))
@@ -36,7 +36,7 @@ class ParkingConformance:
         assert database.store.due_heads(connection, [FINANCE.partition + 1], NOW, 10) == []
 
     def test_a_follower_waits_for_the_head_of_its_lane(self, database: Database, connection: Any) -> None:
-        park(database.store, connection, parked(5, due_at=LATER), parked(6), parked(7), parked(8, "ben"))
+        park(database.store, connection, parked(5, due_at=SCHEDULED), parked(6), parked(7), parked(8, "ben"))
 
         assert [row.record.number for row in due(database.store, connection, NOW)] == [8]
 
@@ -54,14 +54,16 @@ class ParkingConformance:
 
         assert due(database.store, connection) == []
 
-    def test_whoever_stands_first_is_the_head_even_if_parked_last(self, database: Database, connection: Any) -> None:
+    def test_the_first_of_a_lane_is_its_head_even_if_it_was_parked_last(
+        self, database: Database, connection: Any
+    ) -> None:
         park(database.store, connection, parked(6))
         park(database.store, connection, parked(5))
 
         assert [row.record.number for row in due(database.store, connection)] == [5]
 
-    def test_lanes_are_kept_apart_by_handler_group(self, database: Database, connection: Any) -> None:
-        park(database.store, connection, parked(5, state="dead"), parked(6, handler="mail", lane_group="mail"))
+    def test_each_handler_group_has_lanes_of_its_own(self, database: Database, connection: Any) -> None:
+        park(database.store, connection, parked(5, state="dead"), parked(6, handler="mail", lane="mail"))
 
         assert [row.handler for row in due(database.store, connection)] == ["mail"]
 
@@ -70,13 +72,13 @@ class ParkingConformance:
 
         assert [row.handler for row in due(database.store, connection)] == ["bill", "count"]
 
-    def test_rows_without_key_wait_for_nobody(self, database: Database, connection: Any) -> None:
+    def test_rows_without_key_wait_for_no_other(self, database: Database, connection: Any) -> None:
         park(database.store, connection, parked(5, None, state="dead"), parked(6, None))
 
         assert [row.record.number for row in due(database.store, connection)] == [6]
 
     def test_the_lanes_that_hold_something_are_known(self, database: Database, connection: Any) -> None:
-        park(database.store, connection, parked(5), parked(6, "ben", handler="mail", lane_group="mail", state="dead"))
+        park(database.store, connection, parked(5), parked(6, "ben", handler="mail", lane="mail", state="dead"))
         lanes = database.store.parked_lanes(
             connection, [("finance", "anna"), ("finance", "ben"), ("finance", "carl"), ("sales", "anna")]
         )
@@ -111,7 +113,7 @@ class ParkingConformance:
     def test_a_failed_attempt_is_settled_once(self, database: Database, connection: Any) -> None:
         park(database.store, connection, parked(5))
         started = self._start(database, connection)
-        settled = replace(started, running=False, due_at=LATER, failure=FAILURE, failed_at=NOW)
+        settled = replace(started, running=False, due_at=SCHEDULED, failure=FAILURE, failed_at=NOW)
         with transaction(database.store, connection):
             database.store.settle_attempt(connection, settled, started.attempts)
             database.store.settle_attempt(connection, replace(settled, state="dead"), started.attempts - 1)
@@ -124,7 +126,7 @@ class ParkingConformance:
     def test_a_redriven_dead_letter_is_due_with_its_attempts_forgotten(
         self, database: Database, connection: Any
     ) -> None:
-        park(database.store, connection, parked(5, state="dead", attempts=7, due_at=LATER))
+        park(database.store, connection, parked(5, state="dead", attempts=7, due_at=SCHEDULED))
         row = database.store.list_parked(connection, ["dead"], 10)[0]
         with transaction(database.store, connection):
             assert database.store.redrive(connection, row.id)
@@ -173,7 +175,7 @@ class ParkingConformance:
             connection,
             parked(5, "anna", due_at=NOW),
             parked(6, "anna", due_at=NOW),
-            parked(7, "ben", due_at=LATER),
+            parked(7, "ben", due_at=SCHEDULED),
             parked(8, "carl", state="dead"),
             parked(9, "dora", state="undecodable"),
         )

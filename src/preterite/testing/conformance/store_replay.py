@@ -1,12 +1,12 @@
-"""Conformance of stores: a replay moves only from where it was read, and joins only where live reading stands."""
+"""Conformance of stores: a replay moves only from where it was read, and joins only where live reading is."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from preterite.log import Cursor
-from preterite.rows import HandlerRegistration, Replay
-from preterite.store import Database, Store
+from preterite.log.contract import Cursor
+from preterite.store.contract import Database, Store
+from preterite.store.rows import HandlerRegistration, Replay
 from preterite.testing.conformance.store_steps import FINANCE, id_of, park, parked, transaction
 
 REPLAY = Replay(0, ("bill", "mail"), True, False, 500.0, 12.5, "running", "", 0, 7.0)
@@ -15,14 +15,14 @@ LIVE = 9
 
 
 def begin(store: Store, connection: Any, replay: Replay = REPLAY) -> int:
-    """Live reading stands at 9; a replay begins at the start."""
+    """Start a replay from the start of a stream of which number 9 was read live."""
     with transaction(store, connection):
         store.start_cursors(connection, {FINANCE: Cursor(LIVE, id_of(LIVE), 1)})
         return store.start_replay(connection, replay, {FINANCE: BEGINNING})
 
 
 class ReplayConformance:
-    """Replays and where they stand."""
+    """Replays and their cursors."""
 
     def test_a_replay_is_kept_with_where_live_reading_stood(self, database: Database, connection: Any) -> None:
         store = database.store
@@ -45,7 +45,7 @@ class ReplayConformance:
 
         assert moved == [True, False]
         assert store.replay_cursors(connection)[0].cursor == Cursor(4, id_of(4), 1)
-        assert store.replays(connection, active=True)[0].fed == 3
+        assert store.replays(connection, active=True)[0].replayed == 3
 
     def test_it_joins_only_where_live_reading_stands(self, database: Database, connection: Any) -> None:
         store = database.store
@@ -76,9 +76,7 @@ class ReplayConformance:
         assert (paused.state, paused.reason, replaying) == ("paused", "gap", 0)
         assert store.replays(connection, active=True)[0].state == "running"
 
-    def test_why_it_does_not_get_on_is_said_while_it_runs_and_no_longer(
-        self, database: Database, connection: Any
-    ) -> None:
+    def test_why_it_is_stalled_is_shown_while_it_runs_and_no_longer(self, database: Database, connection: Any) -> None:
         store = database.store
         number = begin(store, connection, REPLAY._replace(handlers=("bill",)))
         with transaction(store, connection):
@@ -116,7 +114,7 @@ class ReplayConformance:
         assert one.cursor.number == LIVE
         assert store.replays(connection, active=False)[0].state == "cancelled"
 
-    def test_a_handler_that_is_renamed_goes_on_being_fed(self, database: Database, connection: Any) -> None:
+    def test_the_replay_of_a_renamed_handler_goes_on(self, database: Database, connection: Any) -> None:
         store = database.store
         with transaction(store, connection):
             names = ("bill", "mail", "mail_all")

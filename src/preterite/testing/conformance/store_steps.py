@@ -1,4 +1,4 @@
-"""Steps that the conformance suite of stores is written in."""
+"""Steps that the tests of the conformance suite of stores share."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from dataclasses import replace
 from typing import Any
 from uuid import UUID, uuid5
 
-from preterite.log import Record, Stream
-from preterite.rows import (
+from preterite.log.contract import Record, Stream
+from preterite.store.contract import Store
+from preterite.store.rows import (
     RELAY,
     Lease,
     LeaseState,
@@ -17,13 +18,12 @@ from preterite.rows import (
     Parked,
     StoreIdentity,
 )
-from preterite.store import Store
 
 IDENTITY = StoreIdentity("sales", UUID(int=1), "shop", UUID(int=2), 8)
 FINANCE = Stream("finance", 3)
-ME, SOMEBODY_ELSE = "me", "somebody else"
+ME, ANOTHER = "me", "another"
 NOW = 1_000.0
-LATER = 2_000.0
+SCHEDULED = 2_000.0
 
 
 @contextmanager
@@ -49,7 +49,7 @@ def outbox_row(name: str, partition: int = 0) -> OutboxRow:
 
 
 def take(store: Store, connection: Any, name: str = RELAY, owner: str = ME, expires_at: float = NOW) -> Lease:
-    """Take a lease from whoever has it."""
+    """Take a lease, from its owner if it has one."""
     states = {state.name: state for state in store.leases(connection)}
     with transaction(store, connection):
         lease = store.take_lease(connection, states.get(name, LeaseState(name, None, 0, 0.0, 0)), owner, expires_at)
@@ -64,14 +64,14 @@ def publish(store: Store, connection: Any, rows: Sequence[OutboxRow]) -> None:
 
 
 def parked(number: int, key: str | None = "anna", *, handler: str = "bill", **others: Any) -> Parked:
-    """A row set aside for one handler."""
+    """A row that is parked for one handler."""
     record = Record(FINANCE, "event", 1, number, id_of(number), b"{}")
-    row = Parked(handler=handler, lane_group="", record=record, key=key, type="finance.Event")
+    row = Parked(handler=handler, lane="", record=record, key=key, type="finance.Event")
     return replace(row, **others)
 
 
 def park(store: Store, connection: Any, *rows: Parked) -> None:
-    """Commit rows set aside."""
+    """Commit parked rows."""
     with transaction(store, connection):
         store.park(connection, rows)
 

@@ -1,4 +1,4 @@
-"""Conformance of stores: what is to come is kept, found in order, taken once, and goes with what it belongs to."""
+"""Conformance of stores: commands, sagas and calendars are kept, found in order, and taken once."""
 
 from __future__ import annotations
 
@@ -7,29 +7,29 @@ from typing import Any
 
 from msgspec import structs
 
-from preterite.rows import LATER, LaterRow, SagaRow, saga_key, tick_name
-from preterite.store import Database, Store
+from preterite.store.contract import Database, Store
+from preterite.store.rows import SCHEDULED, SagaRow, ScheduledRow, saga_key, tick_name
 from preterite.testing.conformance.store_steps import FINANCE, NOW, id_of, park, parked, transaction
 
 PARTITIONS = list(range(8))
 LATER_ON = 10 * NOW
 
 
-def later(name: str, due_at: float = NOW, **others: Any) -> LaterRow:
-    """A command that waits."""
-    row = LaterRow(id_of(name), FINANCE.partition, due_at, None, None, "sales.Remind", name.encode())
+def waiting(name: str, due_at: float = NOW, **others: Any) -> ScheduledRow:
+    """A scheduled command."""
+    row = ScheduledRow(id_of(name), FINANCE.partition, due_at, None, None, "sales.Remind", name.encode())
     return row._replace(**others)
 
 
-def add(store: Store, connection: Any, *rows: LaterRow) -> None:
-    """Commit commands that wait."""
+def add(store: Store, connection: Any, *rows: ScheduledRow) -> None:
+    """Commit scheduled commands."""
     with transaction(store, connection):
-        store.add_later(connection, rows)
+        store.add_scheduled(connection, rows)
 
 
 def due(store: Store, connection: Any, now: float = NOW, limit: int = 100) -> list[str]:
-    """What is due, by name."""
-    return [row.envelope.decode() for row in store.due_later(connection, PARTITIONS, now, limit)]
+    """The names of the due commands."""
+    return [row.envelope.decode() for row in store.due_scheduled(connection, PARTITIONS, now, limit)]
 
 
 def begin(store: Store, connection: Any, value: str = "one") -> SagaRow:
@@ -46,7 +46,7 @@ class TimeConformance:
 
     def test_commands_are_found_when_due_oldest_first(self, database: Database, connection: Any) -> None:
         store = database.store
-        add(store, connection, later("b", 20.0), later("a", 10.0), later("b again", 20.0), later("c", 30.0))
+        add(store, connection, waiting("b", 20.0), waiting("a", 10.0), waiting("b again", 20.0), waiting("c", 30.0))
 
         assert due(store, connection, 20.0) == ["a", "b", "b again"]
         assert due(store, connection, 20.0, limit=2) == ["a", "b"]
@@ -54,42 +54,42 @@ class TimeConformance:
         assert store.next_due(connection) == 10.0
 
     def test_commands_of_other_partitions_are_not_found(self, database: Database, connection: Any) -> None:
-        add(database.store, connection, later("a"))
+        add(database.store, connection, waiting("a"))
 
-        assert database.store.due_later(connection, [FINANCE.partition + 1], NOW, 10) == []
+        assert database.store.due_scheduled(connection, [FINANCE.partition + 1], NOW, 10) == []
 
     def test_a_command_is_taken_once_and_only_when_due(self, database: Database, connection: Any) -> None:
         store = database.store
-        add(store, connection, later("a"))
-        number = store.due_later(connection, PARTITIONS, NOW, 10)[0].id
+        add(store, connection, waiting("a"))
+        number = store.due_scheduled(connection, PARTITIONS, NOW, 10)[0].id
         with transaction(store, connection):
-            taken = [store.take_later(connection, number, now) for now in (NOW - 1, NOW, NOW)]
+            taken = [store.take_scheduled(connection, number, now) for now in (NOW - 1, NOW, NOW)]
 
         assert taken == [False, True, False]
 
     def test_the_number_of_a_command_is_never_used_again(self, database: Database, connection: Any) -> None:
         store = database.store
-        add(store, connection, later("a"))
-        first = store.due_later(connection, PARTITIONS, NOW, 10)[0].id
+        add(store, connection, waiting("a"))
+        first = store.due_scheduled(connection, PARTITIONS, NOW, 10)[0].id
         with transaction(store, connection):
-            store.take_later(connection, first, NOW)
-        add(store, connection, later("b"))
+            store.take_scheduled(connection, first, NOW)
+        add(store, connection, waiting("b"))
 
-        assert store.due_later(connection, PARTITIONS, NOW, 10)[0].id > first
+        assert store.due_scheduled(connection, PARTITIONS, NOW, 10)[0].id > first
 
     def test_a_token_that_waits_already_is_not_added_again(self, database: Database, connection: Any) -> None:
-        add(database.store, connection, later("a", 10.0))
-        add(database.store, connection, later("a", 5.0))
+        add(database.store, connection, waiting("a", 10.0))
+        add(database.store, connection, waiting("a", 5.0))
 
         assert database.store.next_due(connection) == 10.0
 
     def test_a_command_can_be_cancelled_and_moved(self, database: Database, connection: Any) -> None:
         store = database.store
-        add(store, connection, later("a", 10.0), later("b", 10.0), later("c", 10.0))
+        add(store, connection, waiting("a", 10.0), waiting("b", 10.0), waiting("c", 10.0))
         with transaction(store, connection):
-            store.cancel_later(connection, id_of("a"))
-            store.move_later(connection, id_of("b"), 50.0)
-            store.cancel_later(connection, id_of("nobody"))
+            store.cancel_scheduled(connection, id_of("a"))
+            store.reschedule(connection, id_of("b"), 50.0)
+            store.cancel_scheduled(connection, id_of("unknown"))
 
         assert due(store, connection, 10.0) == ["c"]
         assert due(store, connection, 50.0) == ["c", "b"]
@@ -124,19 +124,21 @@ class TimeConformance:
         add(
             store,
             connection,
-            later("mine", saga_id=row.id, key=key),
-            later("the other's", saga_id=other.id, key=other_key),
-            later("nobody's"),
+            waiting("mine", saga_id=row.id, key=key),
+            waiting("of the other", saga_id=other.id, key=other_key),
+            waiting("of no saga"),
         )
         command = parked(9, key, handler="Window.pack")
-        record = structs.replace(command.record, kind="command", stream=command.record.stream._replace(publisher=LATER))
+        record = structs.replace(
+            command.record, kind="command", stream=command.record.stream._replace(publisher=SCHEDULED)
+        )
         park(store, connection, replace(command, record=record))
         with transaction(store, connection):
             ended = store.end_saga(connection, row)
 
         assert ended
         assert store.find_saga(connection, "Window", "one") is None
-        assert due(store, connection) == ["the other's", "nobody's"]
+        assert due(store, connection) == ["of the other", "of no saga"]
         assert store.parked_count(connection) == 0
 
     def test_an_instance_never_has_the_number_of_one_that_ended(self, database: Database, connection: Any) -> None:
@@ -151,7 +153,7 @@ class TimeConformance:
         store = database.store
         row = begin(store, connection)
         key = saga_key("Window", "one")
-        add(store, connection, later("timeout", saga_id=row.id, key=key), later("plain", 2 * NOW))
+        add(store, connection, waiting("timeout", saga_id=row.id, key=key), waiting("plain", 2 * NOW))
         park(store, connection, parked(5, saga=key, due_at=LATER_ON))
 
         assert due(store, connection, 2 * NOW) == ["plain"]
@@ -168,7 +170,7 @@ class TimeConformance:
     def test_moments_of_a_calendar_are_taken_back_together(self, database: Database, connection: Any) -> None:
         store = database.store
         key = tick_name("close")
-        add(store, connection, later("two", 20.0, key=key), later("one", 10.0, key=key), later("other", 5.0))
+        add(store, connection, waiting("two", 20.0, key=key), waiting("one", 10.0, key=key), waiting("other", 5.0))
         with transaction(store, connection):
             dropped = store.drop_ticks(connection, key)
 
@@ -189,7 +191,9 @@ class TimeConformance:
     def test_it_counts_what_is_to_come(self, database: Database, connection: Any) -> None:
         store = database.store
         row = begin(store, connection)
-        add(store, connection, later("a", 10.0), later("b", LATER_ON, saga_id=row.id, key=saga_key("Window", "one")))
+        add(
+            store, connection, waiting("a", 10.0), waiting("b", LATER_ON, saga_id=row.id, key=saga_key("Window", "one"))
+        )
         counts = store.counts(connection, NOW, NOW)
 
-        assert (counts.later, counts.sagas, counts.due, counts.next_due_at) == (2, 1, 1, 10.0)
+        assert (counts.scheduled, counts.sagas, counts.due, counts.next_due_at) == (2, 1, 1, 10.0)

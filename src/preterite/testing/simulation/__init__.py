@@ -4,7 +4,7 @@
 with the core. The same seed gives the same history.
 """
 
-from preterite.testing.simulation.marks import MARKS, unreached
+from preterite.testing.simulation.machine.marks import MARKS, unreached
 from preterite.testing.simulation.scenario import Scenario, used
 from preterite.testing.simulation.worlds import Outcome, shortest, simulate
 

@@ -1,6 +1,6 @@
-"""A newer version comes while its users go on: worker by worker; then what its handlers missed is fed to them.
+"""A newer version comes while its users go on: worker by worker; then what its handlers missed is replayed to them.
 
-All of it is one person's, whose process may end anywhere; whoever does it anew goes on where that one was cut off.
+All of it is one operator's, whose process may end anywhere; the next attempt goes on where that one was cut off.
 """
 
 from __future__ import annotations
@@ -9,25 +9,25 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 
+from preterite.drivers.sqlite import is_unavailable
 from preterite.errors import StoreUnavailable, UsageError
-from preterite.history import Wanted, start
-from preterite.letters import Person
-from preterite.opened import OpenSystem
-from preterite.sqlite_file import is_unavailable
+from preterite.open_system import OpenSystem
+from preterite.operations.dead_letters import Operator
+from preterite.operations.replays import Wanted, start
+from preterite.testing.simulation.machine.scheduler import Scheduler
 from preterite.testing.simulation.scenario import Newer
-from preterite.testing.simulation.schedule import Scheduler
 
 AFTER_SECONDS = (0.0, 8.0)
-"""When the newer version comes: some of its history has been told by then, and some has not."""
+"""When the newer version comes: some of its history has been published by then, and some has not."""
 REPLAY_RATES = (None, None, 20.0, 60.0)
 """Events a second that a replay may feed: as fast as it goes, or throttled."""
 LOOK_SECONDS = 1.0
-WHO = "whoever deploys"
+WHO = "deployment"
 
 
 @dataclass
 class Rollout:
-    """What a person does to bring a newer version into force, and how far that is."""
+    """What an operator does to activate a newer version, and how far that is."""
 
     newer: Newer
     scheduler: Scheduler
@@ -76,8 +76,8 @@ class Rollout:
         with opened.connection(opened.components[name]) as connection:
             if not store.replays(connection, active=False):
                 wanted = Wanted((self.newer.handler,), rate=self.chance.choice(REPLAY_RATES))
-                person = Person(WHO, "what the new handler missed", self.scheduler.clock.wall())
-                start(store, connection, opened.log, subscriptions, wanted, person)
+                operator = Operator(WHO, "what the new handler missed", self.scheduler.clock.wall())
+                start(store, connection, opened.log, subscriptions, wanted, operator)
             read = store.cursors(connection)
             self.newer.asked = {(one.publisher, one.partition): state.cursor.number for one, state in read.items()}
         return True

@@ -42,7 +42,7 @@ class ItemPurchased(Event, key="customer_id"):
 
 
 class ItemBilled(Event, key="customer_id"):
-    """What Finance publishes when it has heard."""
+    """What Finance publishes when it has billed a purchase."""
 
     purchase_id: UUID
     customer_id: UUID
@@ -50,14 +50,14 @@ class ItemBilled(Event, key="customer_id"):
 
 
 class ShipItem(Command):
-    """What Shipping tells itself to do later."""
+    """What Shipping schedules for itself."""
 
     purchase_id: UUID
     customer_id: UUID
 
 
 class GiveUp(Command):
-    """What a delivery tells itself to do if nothing is billed."""
+    """What a delivery schedules for itself in case nothing is billed."""
 
 
 @dataclass
@@ -122,18 +122,18 @@ def _let_finance_bill(model: Model) -> None:
 
 
 def _let_shipping_ship(model: Model) -> None:
-    @model.shipping.handles(ItemPurchased, apart="count")
+    @model.shipping.handles(ItemPurchased, lane="count")
     def count(events: Sequence[ItemPurchased], connection: sqlite3.Connection) -> None:
         connection.executemany(
             "INSERT INTO effect (handler, cause, key) VALUES ('count', ?, ?)",
             [(str(event.purchase_id), str(event.customer_id)) for event in events],
         )
 
-    @model.shipping.handles(ItemBilled, apart="plan")
+    @model.shipping.handles(ItemBilled, lane="plan")
     def plan(event: ItemBilled, envelope: Envelope, connection: sqlite3.Connection, unit_of_work: UnitOfWork) -> None:
         _effect(connection, "plan", envelope.id, event.customer_id)
-        unit_of_work.later(
-            ShipItem(purchase_id=event.purchase_id, customer_id=event.customer_id), after=_patience(event.purchase_id)
+        unit_of_work.schedule(
+            ShipItem(purchase_id=event.purchase_id, customer_id=event.customer_id), after=_delay(event.purchase_id)
         )
         _fail_perhaps(model, "plan", event.purchase_id)
 
@@ -154,7 +154,7 @@ def _let_shipping_deliver(model: Model) -> None:
         @started_by(ItemPurchased)
         def expect(self, event: ItemPurchased, unit_of_work: UnitOfWork) -> None:
             self.customer_id = event.customer_id
-            unit_of_work.later(GiveUp(), after=GIVE_UP_AFTER)
+            unit_of_work.schedule(GiveUp(), after=GIVE_UP_AFTER)
 
         @joined_by(ItemBilled, missing="ignore")
         def deliver(self, event: ItemBilled, connection: sqlite3.Connection) -> None:
@@ -187,7 +187,7 @@ def _fail_perhaps(model: Model, handler: str, purchase: UUID) -> None:
         raise RuntimeError(f"{handler} cannot")
 
 
-def _patience(purchase: UUID) -> timedelta:
+def _delay(purchase: UUID) -> timedelta:
     return SHIP_WITHIN * _share(f"patience {purchase}")
 
 

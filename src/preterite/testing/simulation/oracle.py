@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 
-class Told(NamedTuple):
+class PublishedEvent(NamedTuple):
     """An event as its publisher's journal has it."""
 
     id: str
@@ -46,7 +46,7 @@ class SetAside(NamedTuple):
     type: str
 
 
-HEARD = {"bill": ("finance", "sales.ItemPurchased"), "plan": ("shipping", "finance.ItemBilled"),
+SUBSCRIPTIONS = {"bill": ("finance", "sales.ItemPurchased"), "plan": ("shipping", "finance.ItemBilled"),
          "count": ("shipping", "sales.ItemPurchased")}  # fmt: skip
 LATE = {"audit": ("finance", "sales.ItemPurchased")}
 PUBLISHERS = ("sales", "finance")
@@ -56,41 +56,41 @@ def violations(
     folder: Path,
     acknowledged: Sequence[str],
     unknown: Sequence[str],
-    heard: Mapping[str, tuple[str, str]] = HEARD,
+    subscriptions: Mapping[str, tuple[str, str]] = SUBSCRIPTIONS,
     asked: Mapping[tuple[str, int], int] | None = None,
 ) -> list[str]:
     """What does not hold; nothing if all is well. The purchases are those that Sales committed, or may have.
 
-    `heard` says which handler of which component hears which event. Where a handler came late, `asked` says how far its
-    component had read each stream, at most, when its history was asked for.
+    `subscriptions` says which handler of which component consumes which event. Where a handler came late, `asked` says
+    how far its component had read each stream, at most, when its history was asked for.
     """
-    told = {one.id: one for publisher in PUBLISHERS for one in _journal(folder, publisher)}
-    found = [*_purchases(told, acknowledged, unknown), *_numbers(told.values())]
+    published = {one.id: one for publisher in PUBLISHERS for one in _journal(folder, publisher)}
+    found = [*_purchases(published, acknowledged, unknown), *_numbers(published.values())]
     for component in ("finance", "shipping"):
         effects = _effects(folder, component)
         aside = set_aside(folder, component)
-        hears = {handler: wire_name for handler, (where, wire_name) in heard.items() if where == component}
-        found += _handled_once(hears, told, effects, aside)
+        types = {handler: wire_name for handler, (where, wire_name) in subscriptions.items() if where == component}
+        found += _handled_once(types, published, effects, aside)
         starts = {} if asked is None else _starts(folder, component)
-        found += _in_order(hears, told, effects, starts, asked or {})
+        found += _in_order(types, published, effects, starts, asked or {})
         found += _left_over(folder, component)
-    found += [*_answers(folder, told), *_commands(folder, told), *_deliveries(folder, told)]
+    found += [*_answers(folder, published), *_commands(folder, published), *_deliveries(folder, published)]
     return found + _left_over(folder, "sales")
 
 
-def events_told(folder: Path, components: Sequence[str]) -> int:
+def events_published(folder: Path, components: Sequence[str]) -> int:
     """How many events are in the journals."""
     return sum(1 for component in components for _ in _numbered(folder, component))
 
 
-def unfinished(folder: Path, hears: Mapping[str, Iterable[str]], until: float) -> list[str]:
-    """What must not be so in any system that has come to rest: `hears` names the publishers of each component.
+def unfinished(folder: Path, publishers_of: Mapping[str, Iterable[str]], until: float) -> list[str]:
+    """What must not be so in any system that has come to rest: `publishers_of` names those of a component.
 
     What is due after `until` may wait.
     """
     found: list[str] = []
     ends: dict[tuple[str, int], int] = {}
-    for component in hears:
+    for component in publishers_of:
         numbers: dict[int, list[int]] = defaultdict(list)
         for partition, number in _numbered(folder, component):
             numbers[partition].append(number)
@@ -98,7 +98,7 @@ def unfinished(folder: Path, hears: Mapping[str, Iterable[str]], until: float) -
             ends[component, partition] = max(given)
             if sorted(given) != list(range(1, len(given) + 1)):
                 found.append(f"numbers of {component}/{partition} have gaps or repeats: {sorted(given)[:20]}")
-    for component, publishers in hears.items():
+    for component, publishers in publishers_of.items():
         with _open(folder, component) as connection:
             rows = connection.execute("SELECT publisher, partition, number FROM preterite_cursor").fetchall()
         read = {(publisher, partition): number for publisher, partition, number in rows}
@@ -111,38 +111,43 @@ def unfinished(folder: Path, hears: Mapping[str, Iterable[str]], until: float) -
     return found
 
 
-def _purchases(told: Mapping[str, Told], acknowledged: Sequence[str], unknown: Sequence[str]) -> Iterator[str]:
-    """What Sales has committed is told once, and nothing else."""
-    counts = Counter(one.data["purchase_id"] for one in told.values() if one.type == "sales.ItemPurchased")
+def _purchases(
+    published: Mapping[str, PublishedEvent], acknowledged: Sequence[str], unknown: Sequence[str]
+) -> Iterator[str]:
+    """What Sales has committed is published once, and nothing else."""
+    counts = Counter(one.data["purchase_id"] for one in published.values() if one.type == "sales.ItemPurchased")
     for purchase in acknowledged:
         if counts[purchase] != 1:
-            yield f"I1: purchase {purchase} was committed, and told {counts[purchase]} times"
+            yield f"I1: purchase {purchase} was committed, and published {counts[purchase]} times"
     for purchase in set(counts) - set(acknowledged) - set(unknown):
-        yield f"I3: purchase {purchase} was told, and never committed"
+        yield f"I3: purchase {purchase} was published, and never committed"
 
 
-def _numbers(told: Any) -> Iterator[str]:
+def _numbers(published: Any) -> Iterator[str]:
     numbers: dict[tuple[str, int], list[int]] = defaultdict(list)
-    for one in told:
+    for one in published:
         numbers[one.publisher, one.partition].append(one.number)
     for stream, given in numbers.items():
         if sorted(given) != list(range(1, len(given) + 1)):
             yield f"numbers of {stream} have gaps or repeats: {sorted(given)[:20]}"
 
 
-def _cause_of(handler: str, one: Told) -> str:
+def _cause_of(handler: str, one: PublishedEvent) -> str:
     return one.data["purchase_id"] if handler == "count" else one.id
 
 
 def _handled_once(
-    hears: Mapping[str, str], told: Mapping[str, Told], effects: Sequence[Effect], aside: Sequence[SetAside]
+    types: Mapping[str, str],
+    published: Mapping[str, PublishedEvent],
+    effects: Sequence[Effect],
+    aside: Sequence[SetAside],
 ) -> Iterator[str]:
     """Every event has one effect of each handler, or one visible reason why not; no effect has no event (I1 to I3)."""
     done = Counter((one.handler, one.cause) for one in effects)
     excused = Counter((one.handler, one.id) for one in aside)
-    for handler, wire_name in hears.items():
+    for handler, wire_name in types.items():
         causes: set[str] = set()
-        for one in told.values():
+        for one in published.values():
             if one.type != wire_name:
                 continue
             cause = _cause_of(handler, one)
@@ -154,12 +159,12 @@ def _handled_once(
                 yield f"I1: {handler} handled {one.id} {times} times, set aside {reasons} times"
         for effect in effects:
             if effect.handler == handler and effect.cause not in causes:
-                yield f"I3: {handler} handled {effect.cause}, which nobody told"
+                yield f"I3: {handler} handled {effect.cause}, which was never published"
 
 
 def _in_order(
-    hears: Mapping[str, str],
-    told: Mapping[str, Told],
+    types: Mapping[str, str],
+    published: Mapping[str, PublishedEvent],
     effects: Sequence[Effect],
     starts: Mapping[tuple[str, str, int], int],
     asked: Mapping[tuple[str, int], int],
@@ -170,8 +175,8 @@ def _in_order(
     """
     places = {
         (handler, _cause_of(handler, one)): one
-        for handler, wire_name in hears.items()
-        for one in told.values()
+        for handler, wire_name in types.items()
+        for one in published.values()
         if one.type == wire_name
     }
     last: dict[tuple[str, str, int, str, bool], int] = {}
@@ -191,21 +196,23 @@ def _in_order(
         last[lane] = one.number
 
 
-def _answers(folder: Path, told: Mapping[str, Told]) -> Iterator[str]:
-    """What Finance has billed it has told, once, and nothing else (I1, I3)."""
+def _answers(folder: Path, published: Mapping[str, PublishedEvent]) -> Iterator[str]:
+    """What Finance has billed it has published, once, and nothing else (I1, I3)."""
     billed = Counter(one.cause for one in _effects(folder, "finance") if one.handler == "bill")
-    due = Counter(told[cause].data["purchase_id"] for cause in billed if cause in told)
-    answers = Counter(one.data["purchase_id"] for one in told.values() if one.type == "finance.ItemBilled")
+    due = Counter(published[cause].data["purchase_id"] for cause in billed if cause in published)
+    answers = Counter(one.data["purchase_id"] for one in published.values() if one.type == "finance.ItemBilled")
     for purchase in due.keys() | answers.keys():
         if due[purchase] != answers[purchase]:
-            yield f"I1: {purchase} was billed {due[purchase]} times, and that was told {answers[purchase]} times"
+            yield f"I1: {purchase} was billed {due[purchase]} times, and that was published {answers[purchase]} times"
 
 
-def _commands(folder: Path, told: Mapping[str, Told]) -> Iterator[str]:
+def _commands(folder: Path, published: Mapping[str, PublishedEvent]) -> Iterator[str]:
     """Every planned item is shipped once, or its command waits visibly (I5)."""
     effects = _effects(folder, "shipping")
     shipped = Counter(one.cause for one in effects if one.handler == "ship")
-    planned = [told[one.cause].data["purchase_id"] for one in effects if one.handler == "plan" and one.cause in told]
+    planned = [
+        published[one.cause].data["purchase_id"] for one in effects if one.handler == "plan" and one.cause in published
+    ]
     waiting = {one.id for one in set_aside(folder, "shipping") if one.handler == "ship"}
     for purchase in planned:
         if shipped[purchase] > 1:
@@ -215,26 +222,26 @@ def _commands(folder: Path, told: Mapping[str, Told]) -> Iterator[str]:
         yield f"I5: {missing} planned items are not shipped, {len(waiting)} wait visibly"
 
 
-def _deliveries(folder: Path, told: Mapping[str, Told]) -> Iterator[str]:
+def _deliveries(folder: Path, published: Mapping[str, PublishedEvent]) -> Iterator[str]:
     """Every delivery that began has ended once, by its event or by its timeout, unless something of it waits (I5)."""
     effects = _effects(folder, "shipping")
     ends = Counter(one.cause for one in effects if one.handler in ("deliver", "give up"))
     aside = [one for one in set_aside(folder, "shipping") if one.handler.startswith("Delivery.")]
-    excused = {told[one.id].data["purchase_id"] for one in aside if one.id in told}
+    excused = {published[one.id].data["purchase_id"] for one in aside if one.id in published}
     excused |= {one.key.removeprefix("Delivery/") for one in aside if one.key is not None}
-    purchases = {one.data["purchase_id"] for one in told.values() if one.type == "sales.ItemPurchased"}
+    purchases = {one.data["purchase_id"] for one in published.values() if one.type == "sales.ItemPurchased"}
     for purchase in purchases:
         if ends[purchase] > 1 or (ends[purchase] == 0 and purchase not in excused):
             yield f"I5: the delivery of {purchase} has ended {ends[purchase]} times"
     for purchase in set(ends) - purchases:
-        yield f"I3: the delivery of {purchase}, which nobody told, has ended"
+        yield f"I3: the delivery of {purchase}, which was never published, has ended"
 
 
 def commands_to_come(folder: Path, component: str, until: float = inf) -> int:
-    """How many commands wait that are due by then; not those of sagas that a person has to look at first (rule 21)."""
+    """How many commands wait that are due by then; not those of sagas that an operator must look at first (rule 21)."""
     with _open(folder, component) as connection:
         return connection.execute(
-            "SELECT count(*) FROM preterite_later l WHERE due_at <= ? AND (l.saga_id IS NULL "
+            "SELECT count(*) FROM preterite_scheduled l WHERE due_at <= ? AND (l.saga_id IS NULL "
             "OR NOT EXISTS (SELECT 1 FROM preterite_parked p WHERE p.saga = l.key))",
             (until,),
         ).fetchone()[0]
@@ -244,16 +251,16 @@ def _left_over(folder: Path, component: str, until: float = inf) -> list[str]:
     with _open(folder, component) as connection:
         unnumbered = connection.execute("SELECT count(*) FROM preterite_outbox").fetchone()[0]
         running = connection.execute("SELECT count(*) FROM preterite_parked WHERE running = 1").fetchone()[0]
-        stopped = connection.execute("SELECT stopped FROM preterite_cursor WHERE stopped IS NOT NULL").fetchall()
-        relay = connection.execute("SELECT relay_stopped FROM preterite_component").fetchone()[0]
+        stall = connection.execute("SELECT stall FROM preterite_cursor WHERE stall IS NOT NULL").fetchall()
+        relay = connection.execute("SELECT relay_halt FROM preterite_component").fetchone()[0]
         replays = connection.execute(
             "SELECT count(*) FROM preterite_replay WHERE state IN ('running', 'paused')"
         ).fetchone()[0]
-    later = commands_to_come(folder, component, until)
-    found = [f"{component}: a stream stands still: {row[0]}" for row in stopped]
+    due = commands_to_come(folder, component, until)
+    found = [f"{component}: a stream is stalled: {row[0]}" for row in stall]
     if relay is not None:
-        found.append(f"{component}: the relay stands still: {relay}")
-    counts = (("unnumbered", unnumbered), ("running for ever", running), ("commands never due", later),
+        found.append(f"{component}: the relay is stalled: {relay}")
+    counts = (("unnumbered", unnumbered), ("running for ever", running), ("commands never due", due),
               ("replays not done", replays))  # fmt: skip
     return found + [f"{component}: {count} {what}" for what, count in counts if count]
 
@@ -263,15 +270,15 @@ def _numbered(folder: Path, component: str) -> list[tuple[int, int]]:
         return connection.execute("SELECT partition, number FROM preterite_journal").fetchall()
 
 
-def _journal(folder: Path, component: str) -> Iterator[Told]:
+def _journal(folder: Path, component: str) -> Iterator[PublishedEvent]:
     with _open(folder, component) as connection:
         rows = connection.execute(
             "SELECT partition, number, event_id, envelope FROM preterite_journal ORDER BY partition, number"
         ).fetchall()
     for partition, number, event_id, envelope in rows:
         document = json.loads(envelope)
-        yield Told(str(UUID(bytes=event_id)), component, partition, number, document["type"], document["subject"],
-                   document["data"])  # fmt: skip
+        yield PublishedEvent(str(UUID(bytes=event_id)), component, partition, number,
+                             document["type"], document["subject"], document["data"])  # fmt: skip
 
 
 def _effects(folder: Path, component: str) -> list[Effect]:
@@ -280,7 +287,7 @@ def _effects(folder: Path, component: str) -> list[Effect]:
 
 
 def _starts(folder: Path, component: str) -> dict[tuple[str, str, int], int]:
-    """From which number of each stream each handler has been in force."""
+    """From which number of each stream each handler has been active."""
     with _open(folder, component) as connection:
         rows = connection.execute(
             "SELECT handler, publisher, partition, number FROM preterite_handler_start"

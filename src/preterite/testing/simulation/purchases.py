@@ -1,4 +1,4 @@
-"""The use of the model shop: purchases, some of which nobody knows to be committed."""
+"""The use of the model shop: purchases, of which some may or may not be committed."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from pathlib import Path
 from random import Random
 from uuid import UUID
 
-from preterite.opened import OpenSystem
+from preterite.open_system import OpenSystem
 from preterite.testing.simulation import model, oracle
 from preterite.testing.simulation.scenario import Newer, Scenario
 
 CUSTOMERS = 30
 UNIT_EVENTS_MAX = 5
-HEARD = {**oracle.HEARD, **oracle.LATE}
+SUBSCRIPTIONS = {**oracle.SUBSCRIPTIONS, **oracle.LATE}
 
 
 class Purchases:
@@ -38,7 +38,7 @@ class Purchases:
         )
 
     def _violations(self, folder: Path, _opened: OpenSystem, _until: float) -> Sequence[str]:
-        return oracle.violations(folder, self._acknowledged, self._unknown, HEARD, self._newer.asked)
+        return oracle.violations(folder, self._acknowledged, self._unknown, SUBSCRIPTIONS, self._newer.asked)
 
     def _ran_again(self) -> int:
         """How many handlers ran again though they had not failed: what they did was rolled back with something else."""
@@ -50,7 +50,7 @@ class Purchases:
     def _purchase(self, opened: OpenSystem, chance: Random) -> None:
         size = min(chance.randint(1, UNIT_EVENTS_MAX), self._count - len(self._acknowledged))
         purchases = [str(UUID(int=chance.getrandbits(128), version=4)) for _ in range(size)]
-        # Until its answer is there, nobody knows.
+        # Until its answer is there, this is unknown.
         self._unknown += purchases
         sales = self._model.sales
         with opened.connection(sales) as connection, sales.unit_of_work(connection) as unit_of_work:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from preterite.testing.simulation.marks import MARKS, unreached
+from preterite.testing.simulation.machine.marks import MARKS, unreached
 from preterite.testing.simulation.worlds import Outcome
 
 HISTORY_LINES = 40
@@ -98,8 +98,8 @@ def run(
     with ProcessPoolExecutor(processes) as pool:
         for outcome in pool.map(simulating, seeds, chunksize=SEEDS_AT_ONCE):
             tally.take(outcome)
-            told = f"{tally.worlds:,} of {len(seeds):,} worlds, {len(tally.broken)} broken"
-            print(f"\r{told}\x1b[K", end="", file=sys.stderr)
+            text = f"{tally.worlds:,} of {len(seeds):,} worlds, {len(tally.broken)} broken"
+            print(f"\r{text}\x1b[K", end="", file=sys.stderr)
     print(file=sys.stderr)
     tally.show()
     if result is not None:

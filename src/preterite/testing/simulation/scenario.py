@@ -1,4 +1,4 @@
-"""What lives in a simulated world: a system, somebody who uses it, and what must hold in the end."""
+"""What lives in a simulated world: a system, its user, and what must hold in the end."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
-from preterite.opened import OpenSystem
+from preterite.open_system import OpenSystem
 from preterite.system import System
 from preterite.testing.simulation import oracle
 
@@ -24,9 +24,9 @@ class Newer:
     system: System
     component: str
     handler: str
-    """What is new in the component, and is fed what was told before it came."""
+    """What is new in the component, and replays what was published before it came."""
     asked: dict[tuple[str, int], int] = field(default_factory=dict[tuple[str, int], int])
-    """How far the component had read each stream, at most, when that was asked for; noted by whoever asks."""
+    """How far the component had read each stream, at most, when that was asked for; noted by the task that asks."""
 
 
 @dataclass
@@ -55,7 +55,7 @@ def _checked(check: Check | None, opened: OpenSystem) -> Sequence[str]:
 
 
 def used(system: System, use: Use, times: int, check: Check | None = None) -> Scenario:
-    """Somebody's own system, used so many times; what must hold in every system is checked, and what `check` says."""
+    """A given system, used so many times; what must hold in every system is checked, and what `check` says."""
     done = 0
 
     def use_once(opened: OpenSystem, chance: Random) -> None:
@@ -64,7 +64,7 @@ def used(system: System, use: Use, times: int, check: Check | None = None) -> Sc
         done += 1
 
     def violations(folder: Path, opened: OpenSystem, until: float) -> Sequence[str]:
-        hears = {name: opened.topology.subscriptions[name].publishers for name in opened.components}
-        return [*oracle.unfinished(folder, hears, until), *_checked(check, opened)]
+        publishers = {name: opened.topology.subscriptions[name].publishers for name in opened.components}
+        return [*oracle.unfinished(folder, publishers, until), *_checked(check, opened)]
 
     return Scenario(system, use_once, lambda: done < times, violations)

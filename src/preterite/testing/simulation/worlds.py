@@ -11,23 +11,25 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+from preterite.drivers.sqlite import is_unavailable
 from preterite.errors import LogError, PreteriteError, StoreUnavailable
-from preterite.host import BACKOFF_SECONDS_MIN, IDLE_SECONDS, Loop
-from preterite.log import LogIdentity
-from preterite.opened import OpenSystem
-from preterite.rows import Counts
-from preterite.sqlite_file import is_unavailable
+from preterite.hosting.host import BACKOFF_SECONDS_MIN, IDLE_SECONDS
+from preterite.hosting.runtime import Runtime
+from preterite.log.contract import LogIdentity
+from preterite.loop import Loop
+from preterite.open_system import OpenSystem
+from preterite.store.rows import Counts
 from preterite.system import System
 from preterite.testing import SeededRandomness
 from preterite.testing.simulation import oracle
-from preterite.testing.simulation.databases import SimulatedDatabase
 from preterite.testing.simulation.deployment import WHO, Rollout
-from preterite.testing.simulation.faults import RATES, Faults
-from preterite.testing.simulation.log import SimulatedLog
-from preterite.testing.simulation.marks import RAN_AGAIN, STOOD_BACK
+from preterite.testing.simulation.machine.databases import SimulatedDatabase
+from preterite.testing.simulation.machine.faults import RATES, Faults
+from preterite.testing.simulation.machine.log import SimulatedLog
+from preterite.testing.simulation.machine.marks import RAN_AGAIN, STOOD_BACK
+from preterite.testing.simulation.machine.scheduler import Scheduler, SimulatedClock, Worker
 from preterite.testing.simulation.purchases import Purchases
 from preterite.testing.simulation.scenario import Scenario
-from preterite.testing.simulation.schedule import Scheduler, SimulatedClock, Worker
 
 PURCHASES = 118
 WORKERS = 2
@@ -53,7 +55,7 @@ class Outcome:
     last_lines: list[str]
     marks: Mapping[str, int] = field(default_factory=dict[str, int])
     events: int = 0
-    """How many events its components have told one another."""
+    """How many events its components have published to one another."""
 
 
 class World:
@@ -92,15 +94,15 @@ class World:
         if self._rollout is not None:
             person = Worker(WHO, self._start_rollout)
             person.start(person)
-        told = self.scheduler.run(lambda: not self._scenario.wants_more(), SAFETY_SECONDS)
+        used = self.scheduler.run(lambda: not self._scenario.wants_more(), SAFETY_SECONDS)
         self._until = self.scheduler.clock.wall() + LATER_SECONDS
         self.scheduler.run(self._is_at_rest, MORE_SAFETY_SECONDS)
         self.faults.active = False
         rested = self.scheduler.run(self._is_at_rest, LIVENESS_SECONDS)
-        # Whoever stands in the middle of a transaction would keep the verdict from reading.
+        # A task in the middle of a transaction would keep the verdict from reading.
         self.scheduler.end()
         found = [*self._broken]
-        if not told:
+        if not used:
             found.append(f"who uses the system was not done after {SAFETY_SECONDS:.0f} s")
         if not rested:
             found.append(f"I8: not at rest after {LIVENESS_SECONDS:.0f} s, or so many turns, without faults")
@@ -108,7 +110,7 @@ class World:
         history = self.scheduler.history
         if self._scenario.attempts():
             history.mark(RAN_AGAIN)
-        events = oracle.events_told(self.folder, list(self._databases))
+        events = oracle.events_published(self.folder, list(self._databases))
         return Outcome(
             self.seed, found, history.hash, self.faults.happened, self.faults.drawn, history.lines[-60:],
             dict(history.marks), events,
@@ -121,7 +123,7 @@ class World:
             opened.close()
 
     def _open(self, system: System) -> OpenSystem:
-        return OpenSystem(
+        runtime = Runtime(
             system.name,
             system.components,
             system.verify(),
@@ -131,6 +133,7 @@ class World:
             self._randomness,
             create_tables=True,
         )
+        return OpenSystem(runtime)
 
     def _plan_rollout(self) -> Rollout | None:
         newer = self._scenario.newer
@@ -158,16 +161,16 @@ class World:
 
     def _start_worker(self, worker: Worker) -> None:
         self._workers[worker.name] = worker
-        opened = self._versions[-1 if worker.name in self._renewed else 0]
-        for component in opened.components:
+        runtime = self._versions[-1 if worker.name in self._renewed else 0].runtime
+        for component in runtime.components:
             relay = self._owner(worker, component)
-            self._spawn(worker, f"{component} relay", lambda name=component, owner=relay: opened.relay(name, owner))
-            if opened.has_handlers(component):
+            self._spawn(worker, f"{component} relay", lambda name=component, owner=relay: runtime.relay(name, owner))
+            if runtime.has_handlers(component):
                 receiver = self._owner(worker, component)
                 self._spawn(
                     worker,
                     f"{component} receiver",
-                    lambda name=component, owner=receiver: opened.receiver(name, owner),
+                    lambda name=component, owner=receiver: runtime.receiver(name, owner),
                 )
 
     def _owner(self, worker: Worker, component: str) -> str:
@@ -193,7 +196,7 @@ class World:
                 self._broken.append(f"{name} raised {type(error).__name__}: {error}")
                 self.scheduler.sleep(IDLE_SECONDS)
             else:
-                if getattr(loop, "stands_back", None) is not None:
+                if getattr(loop, "superseded", None) is not None:
                     self.scheduler.history.mark(STOOD_BACK)
                 if not busy:
                     self.scheduler.sleep(IDLE_SECONDS if due is None else min(IDLE_SECONDS, max(due, 0.02)))
@@ -216,12 +219,12 @@ class World:
             self.scheduler.sleep(self._random.uniform(0.0, 0.2))
 
     def _is_at_rest(self) -> bool:
-        """Nothing unsent, unread, due, or to come before long. Looked at seldom: it reads everything."""
+        """Nothing in an outbox, unread, due, or to come before long. Looked at seldom: it reads everything."""
         if self.scheduler.clock.seconds < self._next_look or (self._rollout is not None and not self._rollout.done):
             return False
         self._next_look = self.scheduler.clock.seconds + LOOK_SECONDS
-        standings = self._versions[-1].look().values()
-        return all(one.is_quiet and not self._comes(one.counts) for one in standings)
+        statuses = self._versions[-1].status().values()
+        return all(one.is_quiet and not self._comes(one.counts) for one in statuses)
 
     def _comes(self, counts: Counts) -> bool:
         """Whether something runs by itself that this world waits for."""

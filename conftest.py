@@ -1,0 +1,43 @@
+"""Runs the quick tier of tests, or every test with `--all`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from support import tiers
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add `--all`."""
+    parser.addoption("--all", action="store_true", help="run every test; without it only the quick tier")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make samples whole for `--all`."""
+    if config.getoption("--all"):
+        tiers.run_everything()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what is slow, unless the command line names its file or asks for all."""
+    if config.getoption("--all"):
+        return
+    here = config.invocation_params.dir
+    named = {(here / argument.partition("::")[0]).resolve() for argument in config.args}
+    kept: list[pytest.Item] = []
+    left_out: list[pytest.Item] = []
+    for item in items:
+        (kept if item.path in named or _tier(item) != tiers.SLOW else left_out).append(item)
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = kept
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Tell the test's support which tier it may be slow in."""
+    tiers.begin(_tier(item) or tiers.QUICK)
+
+
+def _tier(item: pytest.Item) -> str | None:
+    file = str(item.path.relative_to(Path(__file__).parent))
+    return tiers.tier_of(file, is_marked=item.get_closest_marker("slow") is not None)

@@ -1,0 +1,1 @@
+"""Checks of Python code: what modules contain, and what they import from one another."""

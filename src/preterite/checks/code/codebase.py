@@ -1,0 +1,77 @@
+"""All modules of the packages in which components are declared, with the graph of their imports."""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from preterite.checks.code.modules import ModuleSource, files, read
+from preterite.checks.findings import place_of
+from preterite.checks.partition import Ownership, Partition
+
+
+@dataclass
+class Codebase:
+    """The modules that were read, by name, and the imports between them."""
+
+    modules: Mapping[str, ModuleSource]
+    graph: Any
+    """Grimp's import graph; None if the code is not in packages."""
+
+
+def read_codebase(partition: Partition) -> Codebase:
+    """Read every module of the top-level packages that contain components."""
+    import grimp
+
+    roots = sorted({(one.package or "").partition(".")[0] for one in partition.ownerships if one.package} - {""})
+    modules: dict[str, ModuleSource] = {}
+    packages: list[str] = []
+    for root in roots:
+        folders = _folders(root)
+        for folder in folders:
+            packages.append(root)
+            modules.update({module: read(module, file) for module, file in files(folder, root)})
+        if not folders and (file := _file(root)) is not None:
+            modules[root] = read(root, file)
+    graph = grimp.build_graph(*dict.fromkeys(packages), cache_dir=None) if packages else None
+    return Codebase(modules, graph)
+
+
+def modules_of_components(partition: Partition, codebase: Codebase) -> Iterator[tuple[Ownership, ModuleSource]]:
+    """Each component with each of its modules; with its handlers alone if it shares its module with others."""
+    for module, source in codebase.modules.items():
+        ownership = partition.of_module(module)
+        if ownership is not None:
+            yield ownership, source
+    for ownership in partition.ownerships:
+        if ownership.package is None:
+            yield from ((ownership, source) for source in _handlers(ownership))
+
+
+def _handlers(ownership: Ownership) -> Iterator[ModuleSource]:
+    for handler in ownership.component.handlers:
+        place = place_of(handler.function)
+        if place.file is None or place.line is None:
+            continue
+        last = place.line + len(inspect.getsourcelines(handler.function)[0])
+        source = read(handler.function.__module__, place.file)
+        yield replace(source, strings=[string for string in source.strings if place.line <= string.line < last])
+
+
+def _folders(root: str) -> list[Path]:
+    loaded = sys.modules.get(root)
+    found = getattr(loaded, "__path__", None) if loaded is not None else None
+    if found is None:
+        spec = importlib.util.find_spec(root)
+        found = spec.submodule_search_locations if spec is not None else None
+    return [Path(one) for one in found or ()]
+
+
+def _file(module: str) -> Path | None:
+    file = getattr(sys.modules.get(module), "__file__", None)
+    return None if file is None else Path(file)

@@ -1,0 +1,172 @@
+"""Rules about code: what a component imports, names in strings, calls and shares with other components."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+
+from preterite.checks.code.codebase import Codebase
+from preterite.checks.code.modules import RELATION_CALLS, ModuleSource
+from preterite.checks.findings import Finding, Place
+from preterite.checks.partition import Ownership, Partition
+
+
+def check_imports(partition: Partition, codebase: Codebase) -> Iterator[Finding]:
+    """All findings about code."""
+    shared = [one for one in partition.ownerships if one.package is None]
+    if shared:
+        names = " and ".join(one.name for one in shared)
+        message = f"{names} are declared in one module: only the code of their handlers can be checked."
+        yield Finding("module-shared", shared[0].name, names, "declare", message, shared[0].place)
+    if codebase.graph is not None:
+        yield from _imports(partition, codebase)
+    mapped = _mapped_classes(partition, codebase)
+    functions = {module: source.functions for module, source in codebase.modules.items()}
+    for module, source in codebase.modules.items():
+        ownership = partition.of_module(module)
+        if ownership is None:
+            continue
+        yield from _names(partition, ownership, source, codebase, mapped)
+        yield from _calls(partition, ownership, source, functions)
+    yield from _shared_state(partition, codebase)
+
+
+def _imports(partition: Partition, codebase: Codebase) -> Iterator[Finding]:
+    """Imports of internals, direct and through modules that belong to no component."""
+    for importer in sorted(codebase.graph.modules):
+        ownership = partition.of_module(importer)
+        if ownership is None:
+            continue
+        for imported in sorted(codebase.graph.find_modules_directly_imported_by(importer)):
+            other = partition.of_module(imported)
+            if other is ownership or partition.is_contract(imported):
+                continue
+            place = _place_of_import(codebase, importer, imported)
+            if other is not None:
+                message = f"{ownership.name} imports {imported}, which is internal to {other.name}."
+                yield Finding("imports-internals", ownership.name, imported, "import", message, place)
+                continue
+            for chain in _chains(partition, codebase, imported, ownership):
+                reached = partition.of_module(chain[-1])
+                assert reached is not None, "a chain ends inside a component"
+                through = " → ".join(chain[:-1])
+                message = f"{ownership.name} imports {through}, which imports {chain[-1]}, internal to {reached.name}."
+                yield Finding("imports-indirectly", ownership.name, chain[-1], f"through {imported}", message, place)
+
+
+def _chains(partition: Partition, codebase: Codebase, start: str, by: Ownership) -> Iterator[tuple[str, ...]]:
+    """The shortest chain of imports from a shared module to each internal module that it reaches.
+
+    Only modules that belong to no component are followed.
+    """
+    chains: dict[str, tuple[str, ...]] = {start: (start,)}
+    waiting = [start]
+    while waiting:
+        module = waiting.pop(0)
+        for imported in sorted(codebase.graph.find_modules_directly_imported_by(module)):
+            if imported in chains or partition.is_contract(imported):
+                continue
+            chains[imported] = (*chains[module], imported)
+            other = partition.of_module(imported)
+            if other is None:
+                waiting.append(imported)
+            elif other is not by:
+                yield chains[imported]
+
+
+def _place_of_import(codebase: Codebase, importer: str, imported: str) -> Place:
+    details = codebase.graph.get_import_details(importer=importer, imported=imported)
+    source = codebase.modules.get(importer)
+    return Place(None if source is None else source.file, details[0]["line_number"] if details else None)
+
+
+def _mapped_classes(partition: Partition, codebase: Codebase) -> dict[str, set[str]]:
+    """The components that map a class of this name to a table."""
+    found: dict[str, set[str]] = {}
+    for module, source in codebase.modules.items():
+        ownership = partition.of_module(module)
+        if ownership is not None:
+            for name in source.mapped:
+                found.setdefault(name, set()).add(ownership.name)
+    return found
+
+
+def _names(
+    partition: Partition,
+    ownership: Ownership,
+    source: ModuleSource,
+    codebase: Codebase,
+    mapped: Mapping[str, set[str]],
+) -> Iterator[Finding]:
+    """Strings that name an internal module of another component, or one of its classes in a relation."""
+    for string in source.strings:
+        value = string.value.strip()
+        place = Place(source.file, string.line)
+        module = _module_in(value, codebase)
+        other = None if module is None else partition.of_module(module)
+        if module is not None and other is not None and other is not ownership and not partition.is_contract(module):
+            message = f"{ownership.name} names {module}, which is internal to {other.name}, in a string."
+            yield Finding("names-internals", ownership.name, module, "string", message, place)
+        if string.call in RELATION_CALLS:
+            for name in re.findall(r"\w+", value):
+                owners = mapped.get(name, set())
+                if owners and ownership.name not in owners:
+                    message = f"{ownership.name} declares a relation to {name}, a class of {', '.join(sorted(owners))}."
+                    yield Finding("names-internals", ownership.name, name, "relation", message, place)
+
+
+def _module_in(value: str, codebase: Codebase) -> str | None:
+    """The longest module that a dotted name begins with."""
+    name = value.replace(":", ".")
+    if "." not in name or not all(part.isidentifier() for part in name.split(".")):
+        return None
+    parts = name.split(".")
+    for size in range(len(parts), 1, -1):
+        candidate = ".".join(parts[:size])
+        if candidate in codebase.modules:
+            return candidate
+    return None
+
+
+def _calls(
+    partition: Partition, ownership: Ownership, source: ModuleSource, functions: Mapping[str, Iterable[str]]
+) -> Iterator[Finding]:
+    """Functions in the contracts of other components that are used here."""
+    for used in source.imported:
+        owner = next((one for one in partition.ownerships if used.module in one.contracts), None)
+        if owner is None or owner is ownership or used.name not in functions.get(used.module, ()):
+            continue
+        message = f"{ownership.name} uses {used.name}, a function in the contracts of {owner.name}."
+        place = Place(source.file, used.line)
+        yield Finding("calls-contract-function", ownership.name, f"{used.module}.{used.name}", "call", message, place)
+
+
+def _shared_state(partition: Partition, codebase: Codebase) -> Iterator[Finding]:
+    """State in modules that belong to no component and are used by several."""
+    changed = {place for source in codebase.modules.values() for place in source.changed}
+    for module, source in sorted(codebase.modules.items()):
+        if partition.of_module(module) is not None:
+            continue
+        for name, line in sorted(source.state.items()):
+            if name not in source.stateful and (module, name) not in changed:
+                continue
+            users = sorted(
+                {
+                    ownership.name
+                    for other, other_source in codebase.modules.items()
+                    if (ownership := partition.of_module(other)) is not None
+                    and _uses(other_source, module, name, source)
+                }
+            )
+            if len(users) > 1:
+                message = f"{' and '.join(users)} share {module}.{name}, which is mutable state."
+                place = Place(source.file, line)
+                yield Finding("shares-state", users[0], f"{module}.{name}", "share", message, place)
+
+
+def _uses(source: ModuleSource, module: str, name: str, shared: ModuleSource) -> bool:
+    """Whether a module imports this name from a shared module, or a function there that uses the name."""
+    for used in source.imported:
+        if used.module == module and (used.name == name or name in shared.functions.get(used.name, ())):
+            return True
+    return False

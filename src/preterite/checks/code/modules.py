@@ -1,0 +1,323 @@
+"""What a module contains: strings, names that it defines and imports, state. Modules are parsed, never imported."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+SQL_CALLS = frozenset(
+    {
+        "execute",
+        "executemany",
+        "executescript",
+        "exec_driver_sql",
+        "text",
+        "raw",
+        "mogrify",
+        "read_sql",
+        "fetch",
+        "fetchrow",
+        "fetchval",
+        "copy",
+        "SQL",
+    }
+)
+RELATION_CALLS = frozenset(
+    {"relationship", "ForeignKey", "OneToOneField", "ManyToManyField", "get_model", "get_class", "backref"}
+)
+TABLE_CALLS = frozenset({"Table", "table"})
+MUTABLE_CALLS = frozenset({"dict", "list", "set", "defaultdict", "deque", "Counter", "OrderedDict"})
+STATEFUL_CALLS = frozenset(
+    {
+        "create_engine",
+        "create_async_engine",
+        "sessionmaker",
+        "async_sessionmaker",
+        "scoped_session",
+        "connect",
+        "Session",
+        "ConnectionPool",
+    }
+)
+MUTATIONS = frozenset(
+    {"append", "extend", "insert", "add", "update", "setdefault", "pop", "popitem", "remove", "discard", "clear",
+     "appendleft"}
+)  # fmt: skip
+_SQL = re.compile(
+    r"\s*(--[^\n]*\s*|/\*.*?\*/\s*)*(select\b.+\bfrom\b|insert\s+(or\s+\w+\s+)?into\b|update\s+[\w.\"]+\s+(as\s+\w+\s+)?set\b|"
+    r"delete\s+from\b|with\s+(recursive\s+)?[\w\"]+\s*(\([^)]*\)\s*)?as\s+(materialized\s+|not\s+materialized\s+)?\(|"
+    r"create\s+(or\s+replace\s+)?(temp\s+|temporary\s+|unique\s+|materialized\s+)?(table|view|index|trigger|function)\b|"
+    r"alter\s+table\b|drop\s+(table|view)\b|truncate\b\s+\w|merge\s+into\b|copy\s+\S+\s.*\b(from|to)\b|lock\s+table\b|"
+    r"declare\s+\w+\s.*\bcursor\b|grant\s+\w+.*\bon\b|refresh\s+materialized\b|replace\s+into\b)",
+    re.IGNORECASE | re.DOTALL,
+)
+
+
+_EXECUTED = re.compile(
+    r"\s*(--[^\n]*\s*|/\*.*?\*/\s*)*(select|insert|update|delete|with|values|create|alter|drop|truncate|merge|copy|lock|declare|"
+    r"grant|revoke|refresh|replace|do|call|execute|explain|set|table)\b\s*\S",
+    re.IGNORECASE | re.DOTALL,
+)
+
+
+class StringLiteral(NamedTuple):
+    """A string in the source, its line, and the function that it is passed to."""
+
+    value: str
+    line: int
+    call: str | None
+    is_complete: bool
+    """Whether its whole value is known; that of an f-string is not."""
+
+    @property
+    def is_executed(self) -> bool:
+        """Whether it is passed to a function that runs SQL."""
+        return self.call in SQL_CALLS
+
+    @property
+    def looks_like_sql(self) -> bool:
+        """Whether it starts like a SQL statement."""
+        return (_EXECUTED if self.is_executed else _SQL).match(self.value) is not None
+
+
+class ImportedName(NamedTuple):
+    """A name that is imported from another module."""
+
+    module: str
+    name: str
+    line: int
+
+
+@dataclass
+class ModuleSource:
+    """What one module contains."""
+
+    module: str
+    file: Path
+    strings: list[StringLiteral] = field(default_factory=list[StringLiteral])
+    functions: dict[str, frozenset[str]] = field(default_factory=dict[str, frozenset[str]])
+    """Module-level functions, and the names that each of them uses."""
+    mapped: set[str] = field(default_factory=set[str])
+    """Classes that are mapped to tables."""
+    imported: list[ImportedName] = field(default_factory=list[ImportedName])
+    state: dict[str, int] = field(default_factory=dict[str, int])
+    """Module-level names that hold something mutable, an engine, a session or a connection; and their lines."""
+    stateful: set[str] = field(default_factory=set[str])
+    """Those that hold engines, sessions or connections: state even if they are never changed."""
+    changed: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
+    """Names that this module changes, each with the module that defines it."""
+
+
+def read(module: str, file: Path) -> ModuleSource:
+    """Parse a module."""
+    tree = ast.parse(file.read_text(encoding="utf-8"), str(file))
+    source = ModuleSource(module, file)
+    _Visitor(source, file.name == "__init__.py").visit(tree)
+    return source
+
+
+class _Visitor(ast.NodeVisitor):
+    def __init__(self, source: ModuleSource, is_package: bool) -> None:
+        self.source = source
+        self._is_package = is_package
+        self._depth = 0
+        self._call: list[str | None] = [None]
+        self._aliases: dict[str, tuple[str, str]] = {}
+        self._modules: dict[str, str] = {}
+        self._constants: dict[str, StringLiteral] = {}
+
+    def visit_Module(self, node: ast.Module) -> None:
+        for statement in node.body:
+            self._define(statement)
+        self._body(node.body)
+
+    def visit_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
+        if self._depth == 0:
+            names = frozenset(one.id for one in ast.walk(node) if isinstance(one, ast.Name))
+            self.source.functions[node.name] = names
+        for part in [*node.decorator_list, node.args, *([node.returns] if node.returns else [])]:
+            self.visit(part)
+        self._depth += 1
+        self._body(node.body)
+        self._depth -= 1
+
+    visit_AsyncFunctionDef = visit_FunctionDef
+
+    def visit_ClassDef(self, node: ast.ClassDef) -> None:
+        if any(
+            isinstance(one, ast.Assign)
+            and any(isinstance(t, ast.Name) and t.id == "__tablename__" for t in one.targets)
+            for one in node.body
+        ):
+            self.source.mapped.add(node.name)
+        for part in [*node.decorator_list, *node.bases, *(one.value for one in node.keywords)]:
+            self.visit(part)
+        self._depth += 1
+        self._body(node.body)
+        self._depth -= 1
+
+    def visit_Import(self, node: ast.Import) -> None:
+        for one in node.names:
+            self._modules[one.asname or one.name.partition(".")[0]] = (
+                one.name if one.asname else one.name.partition(".")[0]
+            )
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
+        module = self._absolute(node)
+        for one in node.names:
+            self.source.imported.append(ImportedName(module, one.name, node.lineno))
+            self._aliases[one.asname or one.name] = (module, one.name)
+
+    def visit_Global(self, node: ast.Global) -> None:
+        self.source.changed.update((self.source.module, name) for name in node.names)
+
+    def visit_Call(self, node: ast.Call) -> None:
+        called = _last_name(node.func)
+        if isinstance(node.func, ast.Attribute) and node.func.attr in MUTATIONS:
+            self._change(node.func.value)
+        self.visit(node.func)
+        for argument in node.args:
+            if isinstance(argument, ast.Name) and called in SQL_CALLS and argument.id in self._constants:
+                constant = self._constants[argument.id]
+                self.source.strings.append(constant._replace(call=called))
+                continue
+            self._visit_argument(called, argument)
+        for keyword in node.keywords:
+            self._visit_argument(called, keyword.value)
+
+    def visit_Assign(self, node: ast.Assign) -> None:
+        for target in node.targets:
+            if isinstance(target, ast.Subscript):
+                self._change(target.value)
+            if isinstance(target, ast.Attribute):
+                self._change_attribute(target)
+        self.generic_visit(node)
+
+    def visit_AugAssign(self, node: ast.AugAssign) -> None:
+        target = node.target.value if isinstance(node.target, ast.Subscript) else node.target
+        self._change(target)
+        self.generic_visit(node)
+
+    def visit_Delete(self, node: ast.Delete) -> None:
+        for target in node.targets:
+            if isinstance(target, ast.Subscript):
+                self._change(target.value)
+        self.generic_visit(node)
+
+    def visit_Attribute(self, node: ast.Attribute) -> None:
+        dotted = _dotted(node)
+        if dotted is not None:
+            first, _, rest = dotted.partition(".")
+            if first in self._modules and rest:
+                module, _, name = f"{self._modules[first]}.{rest}".rpartition(".")
+                self.source.imported.append(ImportedName(module, name, node.lineno))
+            elif first in self._aliases and rest:
+                module, _, name = f"{'.'.join(self._aliases[first])}.{rest}".rpartition(".")
+                self.source.imported.append(ImportedName(module, name, node.lineno))
+        self.generic_visit(node)
+
+    def visit_Subscript(self, node: ast.Subscript) -> None:
+        if _last_name(node.value) == "Mapped":
+            self._visit_argument("relationship", node.slice)
+            return
+        self.generic_visit(node)
+
+    def visit_Constant(self, node: ast.Constant) -> None:
+        if isinstance(node.value, str):
+            self.source.strings.append(StringLiteral(node.value, node.lineno, self._call[-1], True))
+
+    def visit_JoinedStr(self, node: ast.JoinedStr) -> None:
+        self.source.strings.append(_joined(node, self._call[-1]))
+        for part in node.values:
+            if isinstance(part, ast.FormattedValue):
+                self._visit_argument(None, part.value)
+
+    def _body(self, body: list[ast.stmt]) -> None:
+        """Visit statements, except docstrings."""
+        for statement in body:
+            if not (isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)):
+                self.visit(statement)
+
+    def _visit_argument(self, call: str | None, node: ast.AST) -> None:
+        self._call.append(call)
+        self.visit(node)
+        self._call.pop()
+
+    def _define(self, statement: ast.stmt) -> None:
+        """Record the value of a module-level name."""
+        if isinstance(statement, ast.Assign) and len(statement.targets) == 1:
+            target, value = statement.targets[0], statement.value
+        elif isinstance(statement, ast.AnnAssign) and statement.value is not None:
+            target, value = statement.target, statement.value
+        else:
+            return
+        if not isinstance(target, ast.Name):
+            return
+        if isinstance(value, ast.Constant) and isinstance(value.value, str):
+            self._constants[target.id] = StringLiteral(value.value, value.lineno, None, True)
+        elif isinstance(value, ast.JoinedStr):
+            self._constants[target.id] = _joined(value, None)
+        called = _last_name(value.func) if isinstance(value, ast.Call) else None
+        if called in STATEFUL_CALLS:
+            self.source.stateful.add(target.id)
+        if isinstance(value, ast.Dict | ast.List | ast.Set) or called in MUTABLE_CALLS or called in STATEFUL_CALLS:
+            self.source.state[target.id] = statement.lineno
+        elif isinstance(value, ast.Constant):
+            self.source.state[target.id] = statement.lineno  # state only if a function declares it global
+
+    def _change(self, node: ast.AST) -> None:
+        if isinstance(node, ast.Name):
+            self.source.changed.add(self._aliases.get(node.id, (self.source.module, node.id)))
+        elif isinstance(node, ast.Attribute):
+            self._change_attribute(node)
+
+    def _change_attribute(self, node: ast.Attribute) -> None:
+        dotted = _dotted(node)
+        if dotted is None:
+            return
+        first, _, rest = dotted.partition(".")
+        if first in self._modules and rest:
+            module, _, name = f"{self._modules[first]}.{rest}".rpartition(".")
+            self.source.changed.add((module, name))
+        elif first in self._aliases and rest:
+            module, _, name = f"{'.'.join(self._aliases[first])}.{rest}".rpartition(".")
+            self.source.changed.add((module, name))
+
+    def _absolute(self, node: ast.ImportFrom) -> str:
+        if not node.level:
+            return node.module or ""
+        package = self.source.module.split(".")
+        keep = len(package) - node.level + (1 if self._is_package else 0)
+        return ".".join([*package[:keep], *([node.module] if node.module else [])])
+
+
+def _joined(node: ast.JoinedStr, call: str | None) -> StringLiteral:
+    """An f-string with the word `placeholder` in place of each value."""
+    parts = [part.value if isinstance(part, ast.Constant) else "placeholder" for part in node.values]
+    return StringLiteral("".join(str(part) for part in parts), node.lineno, call, False)
+
+
+def _last_name(node: ast.AST) -> str | None:
+    if isinstance(node, ast.Name):
+        return node.id
+    return node.attr if isinstance(node, ast.Attribute) else None
+
+
+def _dotted(node: ast.AST) -> str | None:
+    if isinstance(node, ast.Name):
+        return node.id
+    if isinstance(node, ast.Attribute):
+        before = _dotted(node.value)
+        return None if before is None else f"{before}.{node.attr}"
+    return None
+
+
+def files(root: Path, package: str) -> Iterator[tuple[str, Path]]:
+    """The modules of a package, given its folder."""
+    for file in sorted(root.rglob("*.py")):
+        parts = [package, *file.relative_to(root).with_suffix("").parts]
+        yield ".".join(parts[:-1] if parts[-1] == "__init__" else parts), file

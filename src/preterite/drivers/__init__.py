@@ -1,0 +1,1 @@
+"""What store and log share of one kind of database: files of SQLite, servers of PostgreSQL."""

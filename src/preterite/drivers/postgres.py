@@ -1,0 +1,369 @@
+"""One PostgreSQL database: connecting, what its settings promise, and which errors are not the statement's fault.
+
+Shared by the PostgreSQL store and the PostgreSQL log. Rules R8, R13, R20 and R24 of the field: `synchronous_commit`
+set in every transaction, the primary only, NOTIFY as a hint after the commit, no state of a session that a pooler in
+transaction mode would carry to another client.
+
+Every connection made here commits by itself until a transaction is begun explicitly, so that its isolation is stated
+where it begins. Behind a pooler statements are not prepared and LISTEN is not used; connecting detects a pooler.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
+from ipaddress import ip_address
+from typing import Any
+
+import psycopg
+from psycopg import generators, pq
+
+from preterite.drivers.postgres_place import Place, first_line, unreachable
+from preterite.errors import HandlerEndedTransaction, NotDurable, StoreUnavailable
+
+CONNECT_SECONDS = 5
+"""How long a connection to PostgreSQL may take."""
+APPLICATION_NAME = "preterite"
+APPLICATION_NAME_MAX = 63
+"""Characters of `application_name` that PostgreSQL keeps."""
+VERSION_MIN = 14
+"""The oldest supported major version of PostgreSQL."""
+NOTIFICATIONS_MAX = 10_000
+"""Notifications that are taken from a connection at a time."""
+
+BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL synchronous_commit TO on"
+BEGIN_BATCH = """
+BEGIN ISOLATION LEVEL REPEATABLE READ; SET LOCAL synchronous_commit TO on; SET LOCAL preterite.batch TO 'open'
+"""
+BEGIN_BATCH_READ_COMMITTED = """
+BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL synchronous_commit TO on; SET LOCAL preterite.batch TO 'open'
+"""
+BEGIN_READING = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+_IN_BATCH = "SELECT current_setting('preterite.batch', true) = 'open'"
+# The division fails, and the commit with it, where the mark is missing.
+_COMMIT_BATCH = "SELECT 1 / (coalesce(current_setting('preterite.batch', true), '') = 'open')::int; COMMIT"
+_SETTINGS = """
+SELECT current_setting('fsync'), current_setting('full_page_writes'), current_setting('synchronous_commit'),
+    pg_is_in_recovery(), current_setting('server_version'), current_setting('server_version_num')::int / 10000
+"""
+_SESSION = "SELECT pg_backend_pid(), current_setting('default_transaction_isolation') = 'read committed'"
+_WAL_POSITION = "SELECT (pg_current_wal_insert_lsn() - '0/0')::bigint"
+
+# Connection gone or refused, shutting down, out of resources, disk trouble, read-only, or waited too long for a lock.
+_UNAVAILABLE_CLASSES = ("08", "53", "57", "58")
+_UNAVAILABLE_CODES = frozenset({"25006", "55P03", "25P03", "25P04"})
+_NOT_UNAVAILABLE_CODES = frozenset({"57014"})
+_CONFLICT_CODES = frozenset({"40001", "40P01"})
+
+_ENDS_TRANSACTION = re.compile(
+    r"(?:\A|;)\s*(?:BEGIN|START\s+TRANSACTION|COMMIT|END|ABORT|PREPARE\s+TRANSACTION"
+    r"|ROLLBACK(?!\s+(?:(?:WORK|TRANSACTION)\s+)?TO\b))\b",
+    re.IGNORECASE,
+)
+_NOT_CODE = re.compile(
+    r"--[^\n]*|/\*.*?\*/|\$(?P<tag>\w*)\$.*?\$(?P=tag)\$|'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"", re.DOTALL
+)
+
+
+class _Guard:
+    """What a guarded connection refuses (protocol rule 9). Its cursors ask it before each statement."""
+
+    guarded: bool = False
+    flushing: bool = False
+    """While a session flushes. If the flush fails, the session rolls back, which is allowed then."""
+    pooled: bool = False
+    reads_committed: bool = False
+    """Whether a single statement, outside of an explicit transaction, sees what was committed before it."""
+    context: Any = None
+    outbox_floor: Any = None
+    """Where the store starts to read the outbox on this connection."""
+
+    @contextmanager
+    def guarding(self) -> Generator[None]:
+        """Refuse to end the open transaction, and verify at the end that there still is one."""
+        self.flushing = False
+        self.guarded = True
+        try:
+            yield
+        finally:
+            self.guarded = False
+        if not is_in_transaction(self):
+            raise HandlerEndedTransaction("The batch's transaction ended before the batch did; it was rolled back.")
+
+    def refuse_statement(self, statement: Any) -> None:
+        """Raise for a statement that would begin or end a transaction."""
+        if not self.guarded:
+            return
+        text = statement if isinstance(statement, str) else _text_of(statement)
+        if _ENDS_TRANSACTION.search(_NOT_CODE.sub(" ", text)):
+            raise HandlerEndedTransaction.refused("begin, commit or roll back (not authorized in SQL either)")
+
+
+class GuardedCursor(psycopg.Cursor[Any]):
+    """A cursor that asks its connection before each statement."""
+
+    def execute(self, query: Any, *arguments: Any, **options: Any) -> Any:
+        _guard_of(self).refuse_statement(query)
+        return super().execute(query, *arguments, **options)
+
+    def executemany(self, query: Any, *arguments: Any, **options: Any) -> Any:
+        _guard_of(self).refuse_statement(query)
+        return super().executemany(query, *arguments, **options)
+
+
+class GuardedAsyncCursor(psycopg.AsyncCursor[Any]):
+    """The same for asyncio."""
+
+    async def execute(self, query: Any, *arguments: Any, **options: Any) -> Any:
+        _guard_of(self).refuse_statement(query)
+        return await super().execute(query, *arguments, **options)
+
+    async def executemany(self, query: Any, *arguments: Any, **options: Any) -> Any:
+        _guard_of(self).refuse_statement(query)
+        return await super().executemany(query, *arguments, **options)
+
+
+class GuardedConnection(_Guard, psycopg.Connection[Any]):
+    """A connection that, while guarded, refuses to begin, commit or roll back."""
+
+    def commit(self) -> None:
+        if self.guarded:
+            raise HandlerEndedTransaction.refused("commit")
+        super().commit()
+
+    def rollback(self) -> None:
+        if self.guarded and not self.flushing:
+            raise HandlerEndedTransaction.refused("roll back")
+        super().rollback()
+
+
+class GuardedAsyncConnection(_Guard, psycopg.AsyncConnection[Any]):
+    """The same for asyncio; it is its own guard."""
+
+    @property
+    def preterite_guard(self) -> GuardedAsyncConnection:
+        """What transaction runners ask for the guard."""
+        return self
+
+    async def commit(self) -> None:
+        if self.guarded:
+            raise HandlerEndedTransaction.refused("commit")
+        await super().commit()
+
+    async def rollback(self) -> None:
+        if self.guarded and not self.flushing:
+            raise HandlerEndedTransaction.refused("roll back")
+        await super().rollback()
+
+
+def connect(place: Place) -> GuardedConnection:
+    """A new connection that commits by itself. Raises `StoreUnavailable` if the server cannot be reached."""
+    try:
+        connection = GuardedConnection.connect(place.conninfo, autocommit=True, **_options())
+    except psycopg.OperationalError as error:
+        raise unreachable(place, error) from None
+    connection.cursor_factory = GuardedCursor
+    _note_session(connection, _one(connection, _SESSION))
+    return connection
+
+
+async def connect_async(place: Place) -> GuardedAsyncConnection:
+    """The same for asyncio."""
+    try:
+        connection = await GuardedAsyncConnection.connect(place.conninfo, autocommit=True, **_options())
+    except psycopg.OperationalError as error:
+        raise unreachable(place, error) from None
+    connection.cursor_factory = GuardedAsyncCursor
+    _note_session(connection, await (await connection.execute(_SESSION)).fetchone())
+    return connection
+
+
+def _note_session(connection: GuardedConnection | GuardedAsyncConnection, session: Any) -> None:
+    """Detect a pooler: behind one, no state of a session can be relied upon, and none may be left behind."""
+    backend, reads_committed = session
+    if backend == connection.info.backend_pid:
+        connection.reads_committed = reads_committed
+        return
+    connection.pooled = True
+    connection.prepare_threshold = None
+
+
+def _options() -> dict[str, Any]:
+    return {"connect_timeout": CONNECT_SECONDS, "application_name": APPLICATION_NAME}
+
+
+def signature(owner: str) -> str:
+    """The `application_name` of a loop's sessions while they are in a transaction."""
+    return f"{APPLICATION_NAME} {owner.split('/')[3] if owner.count('/') > 3 else owner}"[:APPLICATION_NAME_MAX]
+
+
+def signed(connection: Any, beginning: str) -> str:
+    """The statement that begins a transaction, under the name of the loop that the connection belongs to, if any."""
+    owner = getattr(getattr(connection, "context", None), "owner", "")
+    if not owner:
+        return beginning
+    name = signature(owner).replace("'", "''")
+    return f"{beginning}; SET LOCAL application_name TO '{name}'"
+
+
+def is_in_transaction(connection: Any) -> bool:
+    """Whether a transaction is open."""
+    return connection.info.transaction_status not in (pq.TransactionStatus.IDLE, pq.TransactionStatus.UNKNOWN)
+
+
+def is_in_batch(connection: Any) -> bool:
+    """Whether the open transaction is still the one that the batch began: a mark that was set in it ends with it."""
+    return bool(connection.cursor().execute(_IN_BATCH).fetchone()[0])
+
+
+def commit_batch(connection: GuardedConnection) -> bool:
+    """Commit. If the open transaction is not the one that the batch began, roll it back and return false."""
+    try:
+        run(connection, _COMMIT_BATCH)
+    except psycopg.errors.DivisionByZero:
+        return False
+    return True
+
+
+def is_unavailable(error: BaseException) -> bool:
+    """Whether the server or the network failed, not the statement."""
+    original = getattr(error, "orig", None) or error
+    if not isinstance(original, psycopg.Error):
+        return False
+    code = original.sqlstate
+    if code is None:
+        return isinstance(original, (psycopg.OperationalError, psycopg.InterfaceError))
+    return code in _UNAVAILABLE_CODES or (code[:2] in _UNAVAILABLE_CLASSES and code not in _NOT_UNAVAILABLE_CODES)
+
+
+def is_conflict(error: BaseException) -> bool:
+    """Whether this transaction was rolled back because of a conflict with another; it may be run again."""
+    original = getattr(error, "orig", None) or error
+    return isinstance(original, psycopg.Error) and original.sqlstate in _CONFLICT_CODES
+
+
+def promise(connection: GuardedConnection) -> str:
+    """Verify the settings and return which promise holds under them; raises `NotDurable` if none does."""
+    fsync, full_pages, synchronous, replica, version, major = _one(connection, _SETTINGS)
+    if major < VERSION_MIN:
+        raise NotDurable(f"PostgreSQL {version} is too old; it takes {VERSION_MIN} or newer. Nothing was started.")
+    if replica:
+        raise NotDurable(
+            "This server is a replica; it shows transactions late and in another order. Nothing was started. "
+            "Give the URL of the primary."
+        )
+    weak = [f"{name}={value}" for name, value in (("fsync", fsync), ("full_page_writes", full_pages)) if value != "on"]
+    if synchronous == "off":
+        weak.append("synchronous_commit=off")
+    if weak:
+        raise NotDurable(
+            f"PostgreSQL runs with {', '.join(weak)}: a commit could be lost on a crash. Nothing was started. "
+            "Set it to on, for the server, this database or this role."
+        )
+    through = " behind a pooler" if connection.pooled else ""
+    kept = f"PostgreSQL {version}{through}, fsync, synchronous_commit={synchronous}: commits survive power failure"
+    return kept + secrecy(connection.pgconn.ssl_in_use, connection.info.host, connection.info.hostaddr)
+
+
+def secrecy(ssl_in_use: bool, host: str, address: str) -> str:
+    """What a promise says of a connection that others on the network may read; nothing of one that they may not. Pure.
+
+    `host` is a socket's folder, a name or an address; `address` is the one that it was found at.
+    """
+    if ssl_in_use or host.startswith(("/", "@")) or host in ("", "localhost"):
+        return ""
+    try:
+        if ip_address(address or host).is_loopback:
+            return ""
+    except ValueError:
+        pass
+    return "; WITHOUT TLS: passwords and events can be read on the network (add ?sslmode=verify-full to the URL)"
+
+
+def wal_position(connection: GuardedConnection) -> int:
+    """A number that grows with everything that any client writes on this server."""
+    return _one(connection, _WAL_POSITION)[0]
+
+
+class Listener:
+    """Listens for commits of other connections; used by one thread. Hints only: what is missed is found by reading."""
+
+    def __init__(self, place: Place, channel: str) -> None:
+        self._place = place
+        self._channel = channel
+        self._connection: GuardedConnection | None = None
+        self._notified = 0
+        self.own_backend: int | None = None
+        """The server's process whose notifications are not counted here: their sender counts them itself."""
+
+    def version(self) -> int:
+        """A number that changes when another connection has committed; raises `StoreUnavailable`."""
+        try:
+            if self._connection is None:
+                self._connection = connect(self._place)
+                self._notified += 1
+                if not self._connection.pooled:
+                    run(self._connection, f"LISTEN {self._channel}")
+            if self._connection.pooled:
+                return wal_position(self._connection)
+            notifications = self._connection.notifies(timeout=0, stop_after=NOTIFICATIONS_MAX)
+            self._notified += sum(1 for notification in notifications if notification.pid != self.own_backend)
+        except psycopg.Error as error:
+            self.close()
+            raise StoreUnavailable(f"{self._place.shown} is out of reach: {first_line(error)}.") from error
+        return self._notified
+
+    def fileno(self) -> int | None:
+        """A descriptor that is readable when a notification has arrived; None behind a pooler or while unreachable."""
+        if self._connection is None or self._connection.pooled or self._connection.closed:
+            return None
+        return self._connection.fileno()
+
+    def close(self) -> None:
+        """Stop listening and close the connection."""
+        if self._connection is not None:
+            with suppress(psycopg.Error):
+                self._connection.close()
+        self._connection = None
+
+
+def notify(connection: GuardedConnection, channel: str) -> None:
+    """Notify the listeners, in a transaction of its own that is not waited for: `settle` before the next statement."""
+    settle(connection)
+    statements = f"BEGIN; SET LOCAL synchronous_commit TO off; NOTIFY {channel}; COMMIT"
+    connection.pgconn.send_query(statements.encode())
+    connection.pgconn.flush()
+
+
+def settle(connection: GuardedConnection) -> None:
+    """Read the server's answer to `notify`, if that was not read yet; an error in it is ignored."""
+    if connection.info.transaction_status == pq.TransactionStatus.ACTIVE:
+        connection.wait(generators.fetch_many(connection.pgconn))
+        if is_in_transaction(connection):
+            connection.rollback()
+
+
+def run(connection: Any, statements: str) -> None:
+    """Run several statements as one, which is therefore not prepared; also on SQLAlchemy's adapter for asyncio."""
+    awaited = getattr(connection, "driver_connection", None)
+    if awaited is None:
+        connection.execute(statements, prepare=False)
+        return
+    from sqlalchemy.util import await_only
+
+    await_only(awaited.execute(statements, prepare=False))
+
+
+def _one(connection: Any, statement: str) -> Any:
+    return connection.execute(statement).fetchone()
+
+
+def _guard_of(cursor: Any) -> _Guard:
+    return cursor.connection
+
+
+def _text_of(statement: Any) -> str:
+    if isinstance(statement, bytes):
+        return statement.decode(errors="replace")
+    return statement.as_string(None)

@@ -1,0 +1,253 @@
+"""One SQLite file: how it is opened, what its settings promise, and which process checkpoints it.
+
+Shared by the SQLite store and the SQLite log. Rules R20 and R23 of the field:
+WAL, `synchronous=FULL`, `BEGIN IMMEDIATE` for every transaction, one owner of checkpoints.
+
+SQLite 3.7.0 to 3.51.2 (but for 3.44.6 and 3.50.7) can lose commits when one connection resets the
+write-ahead log while another checkpoints. On such a library no connection checkpoints by itself:
+only the holder of a lease does, by `checkpoint`.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, TypeVar
+
+from preterite.drivers.private_folder import make_private_folder, refuse_link
+from preterite.errors import ConfigurationError, HandlerEndedTransaction, NotDurable, StoreUnavailable, WrongDatabase
+from preterite.printing.urls import shown
+
+BUSY_TIMEOUT_MS = 10_000
+"""How long a SQLite connection waits for another one's lock."""
+CHECKPOINT_PAGES = 1000
+"""Size of the write-ahead log at which SQLite checkpoints by itself."""
+CACHE_KIB = 4 * 1024
+"""Size of the page cache of a SQLite connection."""
+STATEMENTS_CACHED = 256
+"""Prepared statements that a SQLite connection keeps."""
+_SYNCHRONOUS_FULL = 2
+_WAL_RESET_BUG = ((3, 7, 0), (3, 51, 3))
+_WAL_RESET_MENDED = ((3, 44, 6), (3, 50, 7))
+_GONE_AWAY = frozenset(
+    {
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_NOMEM,
+        sqlite3.SQLITE_PROTOCOL,
+    }
+)
+
+
+class GuardedConnection(sqlite3.Connection):
+    """A connection that, while guarded, refuses to begin, commit or roll back (protocol rule 9).
+
+    The refusal is SQLite's own, by its authorizer, so SQL text is refused like method calls. Statements
+    are authorized when prepared; `commit` and `rollback` prepare theirs anew each time, and no transaction
+    statement is run through the statement cache except BEGIN, which a running transaction refuses anyway.
+
+    SQLite itself ends a transaction on INSERT OR ROLLBACK, RAISE(ROLLBACK) or a full disk. Statements
+    that follow would then each commit by themselves; instead each tries to begin a transaction, and is refused.
+    """
+
+    guarded: bool = False
+    flushing: bool = False
+    """While a session flushes. If the flush fails, the session rolls back, which is allowed then."""
+    context: Any = None
+    reads_only: bool = False
+    """Whether it refuses every statement that writes."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.set_authorizer(self._authorize)
+
+    @contextmanager
+    def guarding(self) -> Generator[None]:
+        """Refuse to end the open transaction, and verify at the end that it is still the same one."""
+        self.isolation_level = "IMMEDIATE"
+        self.flushing = False
+        self.guarded = True
+        try:
+            yield
+        finally:
+            self.guarded = False
+        if not self.in_transaction:
+            raise HandlerEndedTransaction("The batch's transaction ended before the batch did; it was rolled back.")
+
+    def _authorize(self, action: int, *details: object) -> int:
+        if self.guarded and not self.in_transaction:
+            return sqlite3.SQLITE_DENY
+        if self.guarded and action == sqlite3.SQLITE_TRANSACTION and not (self.flushing and details[0] == "ROLLBACK"):
+            return sqlite3.SQLITE_DENY
+        return sqlite3.SQLITE_OK
+
+    def commit(self) -> None:
+        self._refuse("commit")
+        super().commit()
+
+    def rollback(self) -> None:
+        if not self.flushing:
+            self._refuse("roll back")
+        super().rollback()
+
+    def executescript(self, sql_script: str, /) -> sqlite3.Cursor:
+        self._refuse("commit (executescript does)")
+        return super().executescript(sql_script)
+
+    def _refuse(self, what: str) -> None:
+        if self.guarded:
+            raise HandlerEndedTransaction.refused(what)
+
+
+def has_wal_reset_bug(version: tuple[int, int, int] = sqlite3.sqlite_version_info) -> bool:
+    """Whether this SQLite can lose commits when two connections checkpoint."""
+    first, mended = _WAL_RESET_BUG
+    in_mended_series = any(version[:2] == fix[:2] and version >= fix for fix in _WAL_RESET_MENDED)
+    return first <= version < mended and not in_mended_series
+
+
+def is_unavailable(error: BaseException) -> bool:
+    """Whether a lock, the disk or the file failed, not the statement."""
+    original = getattr(error, "orig", None) or error
+    code = getattr(original, "sqlite_errorcode", None)
+    return isinstance(original, sqlite3.OperationalError) and code is not None and (code & 0xFF) in _GONE_AWAY
+
+
+def path_of(url: str) -> Path:
+    """The file that a `sqlite:///…` URL names (`sqlite+pysqlite:` and `sqlite+aiosqlite:` too).
+
+    A relative path is read from the present working directory; where that changes later, the file stays the same.
+    """
+    scheme, separator, path = url.partition(":///")
+    if not separator or scheme.partition("+")[0] != "sqlite" or not path or path == ":memory:":
+        raise ConfigurationError(
+            f"{shown(url)} names no SQLite file; write sqlite:///relative/path or sqlite:////absolute/path."
+        )
+    return Path(path).absolute()
+
+
+Opened = TypeVar("Opened", bound=GuardedConnection)
+
+
+def open_file(path: Path, factory: type[Opened] = GuardedConnection) -> Opened:
+    """Open the file, made readable by its owner only, with the settings that the promises need.
+
+    Raises `StoreUnavailable` if it cannot be opened just now, `WrongDatabase` if it is something else.
+    """
+    try:
+        make_private(path)
+        connection = sqlite3.connect(
+            path,
+            isolation_level=None,
+            check_same_thread=False,
+            factory=factory,
+            cached_statements=STATEMENTS_CACHED,
+        )
+        try:
+            configure(connection)
+        except BaseException:
+            connection.close()
+            raise
+    except sqlite3.DatabaseError as error:
+        if is_unavailable(error):
+            raise StoreUnavailable(f"{path} cannot be opened just now: {error}. Nothing was written.") from error
+        raise WrongDatabase(f"{path} is no SQLite database that can be read: {error}. Nothing was written.") from error
+    except OSError as error:
+        raise StoreUnavailable(f"{path} cannot be opened: {error.strerror}. Nothing was written.") from error
+    return connection
+
+
+def make_private(path: Path) -> None:
+    """Make the file and its folder if they are missing, for their owner only.
+
+    A file that exists is never opened here: closing it again would drop the locks that SQLite holds on it for
+    this process (POSIX drops them all), and another process could then delete the write-ahead log in use.
+    """
+    make_private_folder(path.parent)
+    refuse_link(path)
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
+
+
+def configure(connection: Any) -> None:
+    """Set what the promises need, on any connection to the file; outside a transaction."""
+    cursor = connection.cursor()
+    for pragma in (
+        f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}",
+        "PRAGMA journal_mode=WAL",
+        "PRAGMA synchronous=FULL",
+        f"PRAGMA cache_size=-{CACHE_KIB}",
+        "PRAGMA foreign_keys=ON",
+        f"PRAGMA wal_autocheckpoint={0 if has_wal_reset_bug() else CHECKPOINT_PAGES}",
+    ):
+        cursor.execute(pragma)
+        cursor.fetchall()
+
+
+def prepare(connection: Any) -> None:
+    """Verify what a user's own connection promises, and take automatic checkpoints off where they are unsafe.
+
+    A setting can only be changed outside a transaction; inside one a weak setting is refused.
+    """
+    cursor = connection.cursor()
+    if has_wal_reset_bug():
+        cursor.execute("PRAGMA wal_autocheckpoint=0").fetchall()
+    if cursor.execute("PRAGMA synchronous").fetchone()[0] >= _SYNCHRONOUS_FULL:
+        return
+    try:
+        cursor.execute("PRAGMA synchronous=FULL")
+    except Exception as error:
+        raise NotDurable(
+            "This connection runs with synchronous below FULL inside an open transaction: "
+            "a commit could be lost on power failure. Nothing was written. "
+            "Set PRAGMA synchronous=FULL when you connect."
+        ) from error
+
+
+def promise(connection: sqlite3.Connection) -> str:
+    """Verify the settings and return which promise holds under them; raises `NotDurable` if none does."""
+    mode = connection.execute("PRAGMA journal_mode").fetchone()[0]
+    synchronous = connection.execute("PRAGMA synchronous").fetchone()[0]
+    if mode != "wal" or synchronous < _SYNCHRONOUS_FULL:
+        raise NotDurable(
+            f"SQLite runs with journal_mode={mode}, synchronous={synchronous}; "
+            "commits are only safe with wal and 2 (FULL). Nothing was started. Put the file on a local disk."
+        )
+    checkpoints = (
+        "one lease holder checkpoints (this library has the WAL-reset bug)"
+        if has_wal_reset_bug()
+        else "checkpoints are automatic"
+    )
+    return f"SQLite {sqlite3.sqlite_version}, wal, synchronous=FULL: commits survive power failure; {checkpoints}"
+
+
+def checkpoint(connection: sqlite3.Connection) -> None:
+    """Checkpoint: move what is possible from the write-ahead log into the file, without waiting for readers.
+
+    Only the holder of the lease calls it.
+    """
+    connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+
+
+def changes(path: Path) -> int:
+    """A number that changes, as a rule, after a commit to the file: read from the folder, at little cost.
+
+    A hint: two commits within one tick of the file system's clock may look like one.
+    """
+    try:
+        found = os.stat(f"{path}-wal")
+    except FileNotFoundError:
+        return 0
+    return hash((found.st_mtime_ns, found.st_size))
+
+
+def data_version(connection: Any) -> int:
+    """A number that changes when another connection has committed."""
+    return connection.cursor().execute("PRAGMA data_version").fetchone()[0]

@@ -1,0 +1,1 @@
+"""One batch in one transaction: decoded, handed to handlers, and what failed set aside."""

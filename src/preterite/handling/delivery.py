@@ -1,0 +1,72 @@
+"""A record made ready to be handled: decoded, and matched with what a component does with it."""
+
+from __future__ import annotations
+
+import msgspec
+
+from preterite import envelope as envelopes
+from preterite.contracts import Message
+from preterite.envelope import Envelope
+from preterite.errors import Undecodable
+from preterite.handling.failure import ends_the_process, failure_of, storable, text_of
+from preterite.log.contract import Record
+from preterite.store.rows import Failure
+from preterite.topology import Subscription, Subscriptions
+
+
+class Delivery(msgspec.Struct, frozen=True, gc=False):
+    """A record made ready: decoded and matched with what this component subscribes to, or the reason why it is not."""
+
+    record: Record
+    envelope: Envelope | None
+    subscription: Subscription | None
+    event: Message | None
+    fault: Failure | None
+    unknown: bool = False
+
+    @property
+    def key(self) -> str | None:
+        """The key that orders this delivery within its stream."""
+        return self.envelope.subject if self.envelope is not None else None
+
+
+def decode(subscriptions: Subscriptions, record: Record) -> Delivery:
+    """Decode a record and match it with what this component subscribes to; never raises."""
+    if record.kind == "void":
+        return Delivery(
+            record, None, None, None, Failure("Void", storable(record.body.decode(errors="replace")), "", "")
+        )
+    try:
+        envelope = envelopes.from_bytes(record.body)
+    except Undecodable as error:
+        return Delivery(record, None, None, None, failure_of(error))
+    subscription = subscriptions.find(record.kind, envelope.type)
+    if subscription is None and record.kind == "command":
+        return Delivery(
+            record,
+            envelope,
+            None,
+            None,
+            Failure("NoHandler", storable(f"nothing here handles {envelope.type}"), "", ""),
+        )
+    if subscription is None:
+        return Delivery(record, envelope, None, None, None, unknown=envelope.type not in subscriptions.declared)
+    try:
+        event = subscription.decoded(envelope)
+    except BaseException as error:
+        if ends_the_process(error):
+            raise
+        # What is written is not what it says it is, or the reader's own upcast could not make anything of it.
+        return Delivery(
+            record,
+            envelope,
+            subscription,
+            None,
+            failure_of(Undecodable(f"{envelope.type} version {envelope.version}: {_said(error)}")),
+        )
+    return Delivery(record, envelope, subscription, event, None)
+
+
+def _said(error: BaseException) -> str:
+    known = isinstance(error, (msgspec.DecodeError, UnicodeDecodeError))
+    return str(error) if known else f"its upcast raised {type(error).__name__}: {text_of(error)}"

@@ -1,0 +1,204 @@
+"""Calling a handler: fill its parameters, run it, and say exactly what failed.
+
+What handlers publish waits here until the batch is settled, so that outbox rows are written last.
+"""
+
+from __future__ import annotations
+
+from asyncio import iscoroutine
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from preterite.clock import Clock, DerivedIds
+from preterite.component import ParameterKind
+from preterite.envelope import Envelope
+from preterite.errors import HandlerEndedTransaction, HandlerFailed, StoreUnavailable, TransactionConflict
+from preterite.handling.delivery import Delivery
+from preterite.handling.failure import ends_the_process, text_of
+from preterite.handling.sagas import SagaInstance, SagaPersister
+from preterite.handling.transaction import Batch
+from preterite.publishing.unit_of_work import Cause, PendingMessages, UnitOfWork
+from preterite.store.contract import Store
+from preterite.store.rows import ReplayMode, StoreIdentity
+from preterite.topology import BoundHandler, Subscriptions
+
+UNAVAILABLE_TIMES_MAX = 3
+"""Times in a row, without a committed batch, that a handler's error counts as an unavailable own database."""
+
+
+class HandlerRaised(Exception):
+    """A handler raised, on the delivery at `index`; without index, on a run of which the culprit is unknown.
+
+    It is not `certain` that the handler is to blame where rows of others were being flushed.
+    """
+
+    def __init__(self, handler: BoundHandler, index: int | None, error: BaseException, *, certain: bool = True) -> None:
+        self.certain = certain
+        self.handler = handler
+        self.index = index
+        self.error = error
+        super().__init__(handler.name)
+
+
+class Running(NamedTuple):
+    """What is being run, for the watch over the time limit."""
+
+    handler: str
+    since: float
+
+
+class HandlerInvoker:
+    """Calls handlers for one component. Used by one thread; `running` may be read by another."""
+
+    def __init__(self, subscriptions: Subscriptions, store: Store, identity: StoreIdentity, clock: Clock) -> None:
+        self._component = subscriptions.component
+        self._store = store
+        self._identity = identity
+        self._clock = clock
+        self._sagas = SagaPersister(store, clock)
+        self._unavailable_times = 0
+        self.running: Running | None = None
+
+    def call(
+        self,
+        batch: Batch,
+        bound: BoundHandler,
+        deliveries: Sequence[Delivery],
+        index: int | None,
+        mode: ReplayMode | None = None,
+    ) -> None:
+        """Run one handler on one delivery, or a batch handler on several; raises `HandlerRaised` if it fails.
+
+        `mode` says how, where the deliveries are history.
+        """
+        before = len(batch.pending)
+        self.running = Running(bound.name, self._clock.monotonic())
+        try:
+            if bound.handler.saga is None:
+                self._run(batch, bound, deliveries, None, mode)
+            else:
+                self._run_in_saga(batch, bound, deliveries, mode)
+        except TransactionConflict:
+            raise
+        except BaseException as error:
+            if ends_the_process(error):
+                raise
+            if self._store.is_conflict(error):
+                raise TransactionConflict(f"Handler {bound.name} met another transaction: {error}.") from error
+            if self._store.is_unavailable(error) and self._may_be_own(batch):
+                raise StoreUnavailable(
+                    f"The database of {self._component.name!r} is not available: {error}."
+                ) from error
+            certain = not batch.flush_failed
+            raise HandlerRaised(bound, index, self._explained(batch, error), certain=certain) from error
+        finally:
+            for pending in batch.pending[before:]:
+                pending.sealed = True
+            self.running = None
+
+    def _run_in_saga(
+        self, batch: Batch, bound: BoundHandler, deliveries: Sequence[Delivery], mode: ReplayMode | None
+    ) -> None:
+        """Run a saga's function in the instance that the message is for, if it has one."""
+        instance = self._sagas.load(batch.transaction.connection, bound, deliveries[0])
+        if instance is not None:
+            self._run(batch, bound, deliveries, instance, mode)
+            self._sagas.save(batch.transaction.connection, instance)
+
+    def _run(
+        self,
+        batch: Batch,
+        bound: BoundHandler,
+        deliveries: Sequence[Delivery],
+        instance: SagaInstance | None,
+        mode: ReplayMode | None,
+    ) -> None:
+        given = bound.call.given
+        arguments: list[Any] = [] if instance is None else [instance.saga]
+        arguments.append([delivery.event for delivery in deliveries] if bound.call.batch else deliveries[0].event)
+        for wanted in given[1:]:
+            if wanted is ParameterKind.UNIT_OF_WORK:
+                arguments.append(self._unit_of_work(batch, bound, deliveries, instance, mode))
+            elif wanted is ParameterKind.ENVELOPE:
+                arguments.append(deliveries[0].envelope)
+            else:
+                arguments.append(batch.argument(wanted))
+        try:
+            outcome = bound.handler.function(*arguments)
+            if iscoroutine(outcome):
+                batch.run(outcome)
+        except TransactionConflict as error:
+            # It comes from another unit of work that the handler opened, not from this transaction.
+            raise HandlerFailed(bound.name, text_of(error)) from error
+        if not self._store.in_transaction(batch.transaction.connection):
+            raise HandlerEndedTransaction(
+                "The transaction ended inside the handler (by INSERT OR ROLLBACK, or RAISE(ROLLBACK)?), "
+                "and with it the whole batch's; all of it was rolled back. Use a savepoint to undo a part."
+            )
+
+    def committed(self) -> None:
+        """A batch was committed: the component's own database is available."""
+        self._unavailable_times = 0
+
+    def _may_be_own(self, batch: Batch) -> bool:
+        """Whether the component's own database is unavailable, rather than another one that the handler uses.
+
+        A lost connection proves it. Otherwise the error does not say; it counts a few times in a row, whatever handler
+        and event it comes from.
+        """
+        self._unavailable_times += 1
+        lost = not self._store.is_open(batch.transaction.connection)
+        return lost or self._unavailable_times <= UNAVAILABLE_TIMES_MAX
+
+    def write_outbox(self, batch: Batch) -> bool:
+        """Flush, then write what handlers have published or scheduled and no savepoint has taken back.
+
+        Returns whether handlers were given a unit of work at all.
+        """
+        batch.transaction.flush()
+        rows = [row for pending in batch.pending for row in pending.seal()]
+        if rows:
+            self._store.add_to_outbox(batch.transaction.connection, rows)
+        for pending in batch.pending:
+            pending.write_deferred()
+        return bool(batch.pending)
+
+    def _unit_of_work(
+        self,
+        batch: Batch,
+        bound: BoundHandler,
+        deliveries: Sequence[Delivery],
+        instance: SagaInstance | None,
+        mode: ReplayMode | None,
+    ) -> UnitOfWork:
+        pending = PendingMessages(batch.transaction, quiet=mode is not None and mode.quiet)
+        batch.pending.append(pending)
+        # What is handled again publishes anew, under other identifiers (protocol rule 15).
+        name = bound.name if mode is None or not mode.again else f"{bound.name} replay {mode.id}"
+        causes = {
+            id(delivery.event): self._cause(name, delivery.envelope)
+            for delivery in deliveries
+            if delivery.envelope is not None
+        }
+        single = None if bound.call.batch else next(iter(causes.values()))
+        return UnitOfWork(
+            pending,
+            self._identity,
+            self._component.published,
+            self._component.commands,
+            single,
+            causes if bound.call.batch else None,
+            None if instance is None else instance.reference,
+        )
+
+    def _cause(self, handler: str, message: Envelope) -> Cause:
+        return Cause(message, DerivedIds(message.id, self._component.name, handler).of)
+
+    def _explained(self, batch: Batch, error: BaseException) -> BaseException:
+        """SQLite says only 'not authorized' where a handler tried to end the transaction in SQL; say it in words."""
+        if isinstance(error, HandlerEndedTransaction) or "not authorized" not in text_of(error):
+            return error
+        return HandlerEndedTransaction(
+            f"A handler tried to begin, commit or roll back ({error}); the transaction belongs to the batch. "
+            "Use a savepoint to undo a part."
+        )

@@ -1,0 +1,1 @@
+"""Running a system: loops in threads, components in processes."""

@@ -1,0 +1,32 @@
+"""Logs, by URL; one file per kind, each passing the same suite."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from preterite.clock import Clock
+from preterite.errors import ConfigurationError
+from preterite.log.contract import Log, LogIdentity
+from preterite.printing.urls import EXAMPLE, shown
+
+__all__ = ["connect"]
+
+
+def connect(url: str, identity: LogIdentity, clock: Clock, retention: timedelta | None = None) -> Log:
+    """Open the log that a URL names, made for this system if it is new."""
+    kind = url.partition(":")[0].partition("+")[0]
+    if kind == "sqlite":
+        from preterite.log.sqlite.log import SqliteLog
+
+        return SqliteLog(url, identity, clock, retention)
+    if kind in ("postgresql", "postgres"):
+        from preterite.log.postgres.log import PostgresLog
+
+        return PostgresLog(url, identity, clock, retention)
+    if kind == "memory":
+        from preterite.log.memory import MemoryLog
+
+        return MemoryLog(identity)
+    raise ConfigurationError(
+        f"{shown(url)} names no kind of log known here; known: sqlite:///path, {EXAMPLE}, memory:."
+    )

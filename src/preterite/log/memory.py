@@ -1,0 +1,169 @@
+"""The in-memory log: for tests and simulation. It keeps the same promises as any other, until the process ends."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from preterite.errors import LogConflict, LogFenced, RecordRefused
+from preterite.log.contract import (
+    EMPTY,
+    MACHINE_TIME,
+    RECORD_BYTES_MAX,
+    ClockSetting,
+    LogIdentity,
+    LogReader,
+    Record,
+    Stream,
+    StreamEnd,
+)
+from preterite.log.numbered import NumberedReader, Tail, prefixes, stream_by_stream
+
+
+@dataclass
+class _Held:
+    records: dict[int, Record] = field(default_factory=dict[int, Record])
+    epoch: int = 0
+    last_number: int = 0
+    head: Record | None = None
+
+
+class MemoryLog:
+    """Streams in dictionaries, behind one lock."""
+
+    def __init__(self, identity: LogIdentity) -> None:
+        self.identity = identity
+        self.promise = "in memory: what was appended is gone when the process ends"
+        self._lock = threading.Lock()
+        self._held: dict[Stream, _Held] = {}
+        self._requested: dict[Stream, int] = {}
+        self._version = 0
+        self._clock = MACHINE_TIME
+
+    def take_over(self, streams: Sequence[Stream], epoch: int, nonce: bytes) -> Mapping[Stream, StreamEnd]:
+        with self._lock:
+            for stream in streams:
+                held = self._held.setdefault(stream, _Held())
+                if held.epoch >= epoch:
+                    raise LogFenced(str(stream), held.epoch)
+            for stream in streams:
+                self._held[stream].epoch = epoch
+            return {stream: self._readable_end(self._held[stream]) for stream in streams}
+
+    def append(self, records: Sequence[Record]) -> Mapping[Stream, int]:
+        with self._lock:
+            for record in records:
+                self._check(record)
+            before = {record.stream: self._held.setdefault(record.stream, _Held()).last_number for record in records}
+            for record in records:
+                held = self._held.setdefault(record.stream, _Held())
+                held.epoch = max(held.epoch, record.epoch)
+                if record.kind == "head":
+                    held.head = record
+                elif record.kind != "claim":
+                    held.records[record.number] = record
+                    held.last_number = max(held.last_number, record.number)
+            self._version += 1
+        return prefixes([record for record in records if record.kind in ("event", "void")], before)
+
+    def _check(self, record: Record) -> None:
+        held = self._held.get(record.stream)
+        if len(record.body) > RECORD_BYTES_MAX:
+            raise RecordRefused(
+                record.stream, record.number, f"{len(record.body):,} bytes; at most {RECORD_BYTES_MAX:,}"
+            )
+        if held is None:
+            return
+        if held.epoch > record.epoch:
+            raise LogFenced(str(record.stream), held.epoch)
+        there = held.records.get(record.number)
+        if record.kind in ("event", "void") and there is not None and there.event_id != record.event_id:
+            raise LogConflict(
+                f"Another event stands under number {record.number} of {record.stream}; nothing was appended."
+            )
+
+    def end(self, stream: Stream) -> StreamEnd:
+        with self._lock:
+            held = self._held.get(stream)
+            if held is None:
+                return EMPTY
+            last = held.records.get(held.last_number)
+            return StreamEnd(held.last_number, last.event_id if last else b"", held.epoch)
+
+    def _readable_end(self, held: _Held) -> StreamEnd:
+        number = 0
+        while number + 1 in held.records:
+            number += 1
+        return StreamEnd(number, held.records[number].event_id if number in held.records else b"", held.epoch)
+
+    def ends(self, streams: Sequence[Stream]) -> Mapping[Stream, StreamEnd]:
+        return {stream: self.end(stream) for stream in streams}
+
+    def first_number(self, stream: Stream) -> int:
+        # Nothing is dropped here.
+        return 1
+
+    def request_resend(self, stream: Stream, number: int) -> None:
+        with self._lock:
+            self._requested[stream] = min(number, self._requested.get(stream, number))
+
+    def resend_requests(self, publisher: str) -> Mapping[Stream, int]:
+        with self._lock:
+            found = {stream: number for stream, number in self._requested.items() if stream.publisher == publisher}
+            self._requested = {stream: number for stream, number in self._requested.items() if stream not in found}
+            return found
+
+    def reader(self, starts: Mapping[Stream, int]) -> LogReader:
+        return NumberedReader(starts, stream_by_stream(self._tails, self._fetch), self.version, lambda: None)
+
+    def version(self) -> int:
+        return self._version
+
+    def fileno(self) -> int | None:
+        return None
+
+    def clock_setting(self) -> ClockSetting:
+        return self._clock
+
+    def set_clock(self, setting: ClockSetting) -> None:
+        self._clock = setting
+        self._version += 1
+
+    def maintain(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+    def lose(self, stream: Stream, numbers: Sequence[int]) -> None:
+        """Lose these records, as a broker without fsync may: for tests of what is noticed."""
+        with self._lock:
+            held = self._held[stream]
+            for number in numbers:
+                held.records.pop(number, None)
+            self._version += 1
+            held.last_number = max(held.records, default=0)
+
+    def arrive_late(self, record: Record) -> None:
+        """Take a record without checking its epoch, as a log that cannot refuse an overtaken writer does."""
+        with self._lock:
+            held = self._held[record.stream]
+            held.records[record.number] = record
+            held.last_number = max(held.last_number, record.number)
+            self._version += 1
+
+    def _tails(self) -> Mapping[Stream, Tail]:
+        with self._lock:
+            return {stream: Tail(held.last_number, held.head) for stream, held in self._held.items()}
+
+    def _fetch(self, stream: Stream, after: int, limit: int) -> Sequence[Record]:
+        with self._lock:
+            records = self._held[stream].records
+            found: list[Record] = []
+            for number in range(after + 1, self._held[stream].last_number + 1):
+                if number in records:
+                    found.append(records[number])
+                if len(found) == limit:
+                    break
+            return found

@@ -1,0 +1,162 @@
+"""Reading a log that is keyed by (stream, number): shared by the logs in databases and the in-memory log.
+
+A reader takes each stream's next numbers in order. Where the next number is missing it hands out the first
+one behind the gap, once, so that the gap is noticed, and stays before the gap: the missing number is
+read as soon as it is there, wherever it was appended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from itertools import groupby
+from typing import NamedTuple
+
+from preterite.log.contract import Record, Stream, stream_of
+
+AHEAD_READS_MAX = 20
+"""Batches in a row that a reader requests ahead."""
+
+
+class Tail(NamedTuple):
+    """The end of a stream at one read."""
+
+    last_number: int
+    head: Record | None
+
+
+Place = tuple[Stream, int]
+"""A stream, and the number after which it is read."""
+
+Look = Callable[[Sequence[Place], int], tuple[Mapping[Stream, Tail], Sequence[Record]]]
+"""Reads the ends of the streams that exist, and their next records: stream by stream, at most so many."""
+
+
+def prefixes(appended: Sequence[Record], ends: Mapping[Stream, int]) -> Mapping[Stream, int]:
+    """What is durable without a hole once these records are appended to streams that ended so far: see `Log.append`."""
+    return {
+        stream: run[-1].number if run[0].number <= ends[stream] + 1 else ends[stream]
+        for stream, run in runs_of(appended).items()
+    }
+
+
+def runs_of(records: Sequence[Record]) -> dict[Stream, list[Record]]:
+    """The records of each stream, in their order."""
+    runs: dict[Stream, list[Record]] = {}
+    for stream, run in groupby(records, key=stream_of):
+        runs.setdefault(stream, []).extend(run)
+    return runs
+
+
+def stream_by_stream(
+    tails: Callable[[], Mapping[Stream, Tail]], fetch: Callable[[Stream, int, int], Sequence[Record]]
+) -> Look:
+    """Read all ends, then each stream that has more, where single reads cost nothing more."""
+
+    def read(places: Sequence[Place], limit: int) -> tuple[Mapping[Stream, Tail], Sequence[Record]]:
+        ends = tails()
+        found: list[Record] = []
+        for stream, after in places:
+            if stream in ends and ends[stream].last_number > after and len(found) < limit:
+                found += fetch(stream, after, limit - len(found))
+        return ends, found
+
+    return read
+
+
+class NumberedReader:
+    """Reads a fixed set of streams onward by number.
+
+    Where the log can be asked `ahead`, a read that leaves more behind asks for it, and it is under way while the caller
+    works: at most as much again is held in memory. The streams' ends are read every few reads nevertheless.
+    """
+
+    def __init__(
+        self,
+        starts: Mapping[Stream, int],
+        look: Look,
+        version: Callable[[], int],
+        closed: Callable[[], None],
+        ahead: Callable[[Sequence[Place], int], Callable[[], Sequence[Record]]] | None = None,
+    ) -> None:
+        self._places = dict(starts)
+        self._order = list(starts)
+        self._look_at = look
+        self._version = version
+        self._closed = closed
+        self._ask_ahead = ahead
+        self._ahead: Callable[[], Sequence[Record]] | None = None
+        self._ahead_in_a_row = 0
+        self._tails: Mapping[Stream, Tail] = {}
+        self._at_end_of: int | None = None
+        self._reported_gaps: dict[Stream, int] = {}
+        self._reported_heads: dict[Stream, Record] = {}
+
+    def read(self, limit: int) -> Sequence[Record]:
+        """The next records of these streams, at most `limit`; empty at the end."""
+        version = self._version()
+        if version == self._at_end_of:
+            return []
+        records = self._read_ahead(limit) or self._read_all(limit)
+        if records:
+            # The stream that came last in this read comes last in the next one, and so does not keep the others out.
+            self._order.append(self._order.pop(self._order.index(records[-1].stream)))
+            self._look_ahead(full=len(records) >= limit, limit=limit)
+        self._at_end_of = None if records else version
+        return records
+
+    def _look_ahead(self, *, full: bool, limit: int) -> None:
+        if self._ask_ahead is not None and (full or self._is_behind()) and self._ahead_in_a_row < AHEAD_READS_MAX:
+            self._ahead = self._ask_ahead([(stream, self._places[stream]) for stream in self._order], limit)
+
+    def _is_behind(self) -> bool:
+        return any(tail.last_number > self._places[stream] for stream, tail in self._tails.items())
+
+    def _read_ahead(self, limit: int) -> list[Record]:
+        """What was asked for when the last read was full; what is beyond the limit is asked for again."""
+        answer, self._ahead = self._ahead, None
+        if answer is None:
+            self._ahead_in_a_row = 0
+            return []
+        self._ahead_in_a_row += 1
+        runs = groupby(answer()[:limit], key=stream_of)
+        return [record for stream, run in runs for record in self._onward(stream, list(run))]
+
+    def _read_all(self, limit: int) -> list[Record]:
+        """Read every stream's end, and those streams that have more."""
+        records: list[Record] = []
+        self._tails, read = self._look_at([(stream, self._places[stream]) for stream in self._order], limit)
+        found = runs_of(read)
+        for stream in self._order:
+            tail = self._tails.get(stream)
+            if tail is None:
+                continue
+            onward = self._onward(stream, found.get(stream, []))
+            records += onward
+            if tail.head is not None and not onward and len(records) < limit:
+                records += self._head(stream, tail.head)
+        return records
+
+    def close(self) -> None:
+        """Close what the reader holds open."""
+        self._closed()
+
+    def _onward(self, stream: Stream, records: Sequence[Record]) -> Sequence[Record]:
+        place = self._places[stream]
+        if not records:
+            return records
+        if records[-1].number == place + len(records):
+            self._places[stream] = records[-1].number
+            return records
+        whole = next(index for index, record in enumerate(records) if record.number != place + index + 1)
+        self._places[stream] = place + whole
+        beyond = records[whole]
+        if self._reported_gaps.get(stream) == beyond.number:
+            return records[:whole]
+        self._reported_gaps[stream] = beyond.number
+        return records[: whole + 1]
+
+    def _head(self, stream: Stream, head: Record) -> Sequence[Record]:
+        if self._reported_heads.get(stream) == head:
+            return []
+        self._reported_heads[stream] = head
+        return [head]

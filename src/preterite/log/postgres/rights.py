@@ -1,0 +1,64 @@
+"""Who may do what on a PostgreSQL log: its owner everything, any other role what the table `access` says.
+
+What a role may do is granted here; which rows it may do it to is decided by the row security of `schema.sql`, by
+`session_user`, so that no function and no other role widens it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from psycopg import sql
+
+Access = Mapping[str, Mapping[str, bool]]
+"""By role: the publishers whose streams it reads, and whether it appends to them."""
+COMPONENT_GRANTS = (
+    "GRANT USAGE ON SCHEMA preterite_log TO {role}",
+    "GRANT SELECT ON ALL TABLES IN SCHEMA preterite_log TO {role}",
+    "GRANT INSERT (publisher, partition) ON preterite_log.stream TO {role}",
+    # By column, because a right to the whole table is a right to lock it.
+    "GRANT UPDATE (epoch, claim, last_number, head_epoch, head_number, head_id) ON preterite_log.stream TO {role}",
+    "GRANT INSERT ON preterite_log.record TO {role}",
+    "GRANT UPDATE (epoch) ON preterite_log.record TO {role}",
+    "GRANT INSERT, UPDATE (number) ON preterite_log.asked TO {role}",
+    "GRANT EXECUTE ON FUNCTION preterite_log.readable(), preterite_log.appendable(), "
+    "preterite_log.take_requests(text) TO {role}",
+)
+"""What the role of one component gets on the log, before its rows in `access` say for which streams."""
+SYSTEM_GRANTS = (
+    *COMPONENT_GRANTS,
+    "GRANT UPDATE (forgotten) ON preterite_log.stream TO {role}",
+    "GRANT DELETE ON preterite_log.record TO {role}",
+    "GRANT INSERT, UPDATE ON preterite_log.clock TO {role}",
+)
+"""What the role gets under which several components run in one process: also retention, and a demo's clock."""
+_ACCESS = """
+SELECT pg_has_role(current_user, relowner, 'USAGE'),
+    ARRAY(SELECT publisher FROM preterite_log.access WHERE role = session_user AND may_append ORDER BY 1)
+FROM pg_class WHERE oid = to_regclass('preterite_log.stream')
+"""
+
+
+def rights(connection: Any) -> str:
+    """What this connection may do on the log, as a part of its promise."""
+    found = connection.execute(_ACCESS).fetchone()
+    if found is None or found[0]:
+        return "one role may do everything on it"
+    return f"this role may append for {', '.join(found[1]) or 'no component'}"
+
+
+def set_access(connection: Any, role: str, publishers: Mapping[str, bool]) -> None:
+    """Let a role read the streams of these publishers, and append to them where the value is true; nothing else."""
+    connection.execute("DELETE FROM preterite_log.access WHERE role = %s", (role,))
+    for publisher, may_append in publishers.items():
+        connection.execute("INSERT INTO preterite_log.access VALUES (%s, %s, %s)", (role, publisher, may_append))
+
+
+def granted(role: str, *, is_system: bool) -> list[str]:
+    """The grants for a role, as SQL."""
+    name = sql.Identifier(role)
+    return [
+        sql.SQL(text).format(role=name).as_string(None)  # pyright: ignore[reportArgumentType] - constants of this module
+        for text in (SYSTEM_GRANTS if is_system else COMPONENT_GRANTS)
+    ]

@@ -1,0 +1,80 @@
+"""Prepares a component's database: its tables, its identity, its active handlers and its calendars."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from preterite.clock import Clock
+from preterite.errors import SystemRefused
+from preterite.printing.logger import logger
+from preterite.receiving.scheduler import keep_calendars
+from preterite.store.contract import Database, Store
+from preterite.store.rows import HandlerRegistration, StoreIdentity
+from preterite.topology import Subscriptions
+
+_logger = logger()
+
+
+def prepare(database: Database, wanted: StoreIdentity, subscriptions: Subscriptions, clock: Clock) -> StoreIdentity:
+    """Verify the component's database, bring its tables up to date, and register what is declared.
+
+    Returns its identity: the wanted one if the database is new. Raises `WrongDatabase` if it is another component's,
+    and `SystemRefused` if a handler now handles another event; then nothing was registered.
+    """
+    store = database.store
+    connection = database.connect()
+    try:
+        store.migrate(connection)
+        store.begin(connection)
+        store.bind_identity(connection, wanted)
+        _refuse_changed_handlers(wanted, store.handlers(connection)[1], subscriptions)
+        _warn_of_late_handlers(store, connection, subscriptions)
+        store.register_handlers(connection, subscriptions.registrations, subscriptions.renamed, clock.wall())
+        store.retry_undecodable(connection, subscriptions.fingerprint)
+        identity = store.identity(connection)
+        assert identity is not None, "a database that was identified has an identity"
+        keep_calendars(store, connection, identity, subscriptions, clock.now())
+        connection.commit()
+    finally:
+        if store.in_transaction(connection):
+            connection.rollback()
+        connection.close()
+    return identity
+
+
+def _warn_of_late_handlers(store: Store, connection: Any, subscriptions: Subscriptions) -> None:
+    """Warn once that a handler, new to a component that already reads, starts with the next event."""
+    known = {handler.name for handler in store.handlers(connection)[1]} | set(subscriptions.renamed)
+    cursors = store.cursors(connection)
+    for subscription in subscriptions.by_wire_name.values():
+        read = sum(s.cursor.number for stream, s in cursors.items() if stream.publisher == subscription.publisher)
+        for bound in subscription.handlers:
+            if bound.name not in known and read:
+                handler = f"{subscriptions.component.name}.{bound.name}"
+                _logger.warning(
+                    "%s is new and starts with the next event; %s has published %s earlier ones. "
+                    "What it missed: preterite replay plan --to %s",
+                    handler,
+                    subscription.publisher,
+                    f"{read:,}",
+                    handler,
+                )
+
+
+def _refuse_changed_handlers(
+    identity: StoreIdentity, registered: Sequence[HandlerRegistration], subscriptions: Subscriptions
+) -> None:
+    known = {handler.name: handler for handler in registered}
+    faults: list[str] = []
+    for handler in subscriptions.registrations:
+        before, named = known.get(handler.name), f"{identity.component}.{handler.name}"
+        if before is not None and before.retired:
+            faults.append(f"{named} was retired; remove it, or give the new handler another name=.")
+        elif before is not None and before.event_type != handler.event_type:
+            faults.append(
+                f"{named} handled {before.event_type} before, and {handler.event_type} now; "
+                "give the new one another name=, and retire the old one."
+            )
+    if faults:
+        raise SystemRefused(identity.system, faults)

@@ -1,0 +1,1 @@
+"""The way out: a unit of work, the transaction that it ends, and the relay to the log."""

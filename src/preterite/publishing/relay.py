@@ -1,0 +1,356 @@
+"""The relay: what a component has committed is numbered, kept in the journal, and appended to the log.
+
+One relay per component is active, by lease. Its step:
+
+1. number: move the next outbox rows to the journal under the next numbers, durable before anything is sent;
+2. append what the journal holds beyond the last confirmed number, and wait for the confirmation;
+3. remember what is confirmed, once a second.
+
+After a crash the same rows go again under the same numbers. Numbering by "id greater than the last" is
+forbidden: ids are taken before commit, and become visible out of order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
+from itertools import groupby
+from operator import itemgetter
+from uuid import UUID
+
+from preterite import envelope as envelopes
+from preterite.clock import Clock, Randomness
+from preterite.errors import Fenced, LogAhead, LogConflict, LogFenced, RecordRefused
+from preterite.leases import Leases, new_owner
+from preterite.log.contract import Log, Record, Stream, StreamEnd
+from preterite.loop import Progress
+from preterite.printing.logger import logger
+from preterite.publishing.transaction import SessionContext
+from preterite.store.contract import Database, translating_errors
+from preterite.store.rows import RELAY, Failure, Lease, Parked, StreamNumbers, Suppressed
+
+NUMBER_EVENTS = 2000
+"""Outbox rows that the relay numbers in one transaction."""
+APPEND_EVENTS_PER_PARTITION = 500
+"""Records of one partition that the relay appends to the log at a time."""
+HEAD_SECONDS = 60.0
+"""How often the relay appends the numbers of its last records, so that readers notice a missing end."""
+HEAL_SECONDS = 1.0
+"""How often the relay looks for requests to resend records."""
+SAVE_SECONDS = 1.0
+"""How often the relay stores which records the log has confirmed."""
+MAINTAIN_SECONDS = 0.1
+"""How often the relay lets database and log do their maintenance."""
+PRUNE_SECONDS = 60.0
+"""How often the relay prunes its journal; at once while more is old."""
+PRUNE_EVENTS = 5000
+"""Records that are pruned from the journal in one transaction."""
+JOURNAL_SECONDS = 7 * 24 * 3600.0
+"""How long a record stays in the journal, from which it can be resent."""
+
+Fresh = dict[int, list[Record]]
+"""What has just been numbered, by partition."""
+
+_logger = logger()
+
+
+class Relay:
+    """Publishes one component's events. Used by one thread; `step` does one round and never waits."""
+
+    def __init__(
+        self,
+        component: str,
+        database: Database,
+        log: Log,
+        clock: Clock,
+        randomness: Randomness,
+        on_append: Callable[[], None],
+        owner: str | None = None,
+    ) -> None:
+        self.component = component
+        self._database = database
+        self._store = database.store
+        self._log = log
+        self._clock = clock
+        self._randomness = randomness
+        self._on_append = on_append
+        self._connection = database.connect()
+        owner = owner or new_owner(randomness)
+        self._connection.context = SessionContext(clock, randomness, owner=owner)
+        self._leases = Leases(self._store, clock, owner, [RELAY])
+        self._streams: dict[int, StreamNumbers] = {}
+        self._epoch = 0
+        self._unsaved = self._forgets = False
+        self._healed_at = self._head_at = self._maintained_at = self._pruned_at = self._saved_at = float("-inf")
+
+    def step(self) -> Progress:
+        """Do one round; true if there was something to do.
+
+        Raises `StoreUnavailable` or a `LogError` while database or log are out of reach; call again later.
+        """
+        with translating_errors(self._store, self.component):
+            return self._step()
+
+    def _step(self) -> Progress:
+        changed = self._leases.keep(self._connection)
+        lease = self._leases.held.get(RELAY)
+        if lease is None:
+            self._epoch = 0
+            return Progress(busy=False)
+        try:
+            if changed or self._epoch == 0:
+                self._take_over(lease)
+            numbered, drained = self._number(lease)
+            sent = self._send(lease, numbered)
+            self._now_and_then(lease)
+        except LogFenced:
+            # Another writer has claimed a stream: claim again in the next step, before anything is written.
+            self._epoch = 0
+            return Progress(busy=False)
+        except Fenced:
+            self._leases.lost()
+            self._epoch = 0
+            return Progress(busy=False)
+        return Progress(busy=bool(numbered or sent), drained=drained)
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether a connection was lost, so that only another relay can go on."""
+        return not self._store.is_open(self._connection)
+
+    def seconds_to_next(self) -> float | None:
+        """Nothing here waits for a business time."""
+        return None
+
+    def close(self) -> None:
+        """Give the lease back and close; what is not sent yet stays in outbox and journal."""
+        try:
+            self._leases.release(self._connection)
+        finally:
+            self._connection.close()
+
+    def _take_over(self, lease: Lease) -> None:
+        """Make sure that no number is ever given twice (protocol rule 3, steps a to e)."""
+        numbers = {row.partition: row for row in self._store.stream_numbers(self._connection)}
+        streams = [self._stream(partition) for partition in numbers]
+        own = max(row.epoch for row in numbers.values())
+        found = self._log.ends(streams)
+        # Looked at before the claim too: a copy of a database that is behind must not fence the one in use.
+        self._refuse_log_ahead(numbers, found)
+        epoch = max([own + 1, int(self._clock.wall() * 1000), *(end.epoch + 1 for end in found.values())])
+        with self._transaction():
+            self._store.set_stream_epoch(self._connection, lease, epoch)
+        ends = self._log.take_over(streams, epoch, self._randomness.uuid().bytes)
+        self._refuse_log_ahead(numbers, ends)
+        with self._transaction():
+            self._store.confirm(self._connection, lease, {stream.partition: end.number for stream, end in ends.items()})
+            self._store.set_relay_halt(self._connection, None)
+        self._epoch, self._unsaved = epoch, False
+        self._forgets = self._store.has_forgotten(self._connection)
+        self._streams = {row.partition: row for row in self._store.stream_numbers(self._connection)}
+        self._append_heads()
+
+    def _refuse_log_ahead(self, numbers: Mapping[int, StreamNumbers], ends: Mapping[Stream, StreamEnd]) -> None:
+        for stream, end in ends.items():
+            fault = self._log_ahead_fault(numbers[stream.partition], stream, end)
+            if fault is not None:
+                restored = "Was the database restored from a backup, or copied?"
+                self._stop(
+                    f"{fault}. {restored} Nothing is published until an operator decides: preterite recover plan."
+                )
+
+    def _log_ahead_fault(self, own: StreamNumbers, stream: Stream, end: StreamEnd) -> str | None:
+        if end.number > own.last_number:
+            return f"the log holds {stream} up to number {end.number}, this database gave only {own.last_number}"
+        known = own.last_id
+        if end.number != own.last_number:
+            known = self._store.journal_id(self._connection, stream.partition, end.number)
+        if known and end.event_id and known != end.event_id:
+            return f"under number {end.number} of {stream} the log holds another event than the journal"
+        return None
+
+    def _stop(self, reason: str) -> None:
+        """Record why nothing is published; a relay that was overtaken has compared old numbers, and records nothing."""
+        with self._fenced(self._leases.held[RELAY], verified=True):
+            self._store.set_relay_halt(self._connection, reason)
+        raise LogAhead(f"Relay of {self.component!r}: {reason}")
+
+    def _number(self, lease: Lease) -> tuple[Fresh, bool]:
+        """Give the next numbers; what has just got one need not be read from the journal. Also whether that was all."""
+        epoch, self._epoch = self._epoch, 0  # whatever fails from here on: take over again, and read what was committed
+        now = self._leases.server_time()
+        if not self._forgets:
+            numbered = self._store.number_alone(self._connection, lease, now, NUMBER_EVENTS)
+        elif self._store.has_outbox(self._connection):
+            with self._fenced(lease):
+                self._suppress(lease)
+                numbered = self._store.number(self._connection, lease, now, NUMBER_EVENTS)
+        else:
+            numbered = ()
+        fresh: Fresh = {}
+        for partition, run in groupby(numbered, key=itemgetter(0)):
+            stream = self._stream(partition)
+            fresh[partition] = [
+                Record(stream, "event", epoch, number, event_id, envelope) for _, number, event_id, envelope in run
+            ]
+            last = fresh[partition][-1]
+            self._streams[partition] = self._streams[partition]._replace(last_number=last.number, last_id=last.event_id)
+        self._epoch = epoch
+        return fresh, len(numbered) < NUMBER_EVENTS
+
+    def _suppress(self, lease: Lease) -> None:
+        """Leave out what was published before this database was restored; another event under its id is set aside."""
+        taken = self._store.take_forgotten(self._connection, lease)
+        for one in taken:
+            again, before = envelopes.from_bytes(one.row.envelope), envelopes.from_bytes(one.published)
+            if (again.type, bytes(again.data)) != (before.type, bytes(before.data)):
+                self._store.park(self._connection, [self._conflicting(one, again.type)])
+
+    def _conflicting(self, one: Suppressed, type_name: str) -> Parked:
+        stream = self._stream(one.row.partition)
+        reason = f"before this database was restored, another event was published as {UUID(bytes=one.row.event_id)}"
+        return Parked(
+            handler="",
+            lane="",
+            record=Record(stream, "event", self._epoch, -one.outbox_id, one.row.event_id, one.row.envelope),
+            key=None,
+            type=type_name,
+            state="dead",
+            failure=Failure("PublishedOtherwise", reason, "", ""),
+            failed_at=self._clock.now().timestamp(),
+        )
+
+    def _send(self, lease: Lease, fresh: Fresh) -> int:
+        """Append everything that is journaled and not confirmed, in bounded chunks; return how many were confirmed."""
+        sent = 0
+        while unconfirmed := [row for row in self._streams.values() if row.confirmed < row.last_number]:
+            if not self._leases.trusted():
+                raise Fenced("The relay's lease may have run out; nothing more is sent under it.")
+            progress = self._append([record for row in unconfirmed for record in self._chunk(row, fresh)])
+            fresh = {}  # what the log did not take is read from the journal, with what was noted there
+            if sent:
+                self._save(lease)
+            sent += progress
+            if progress == 0:
+                break
+        return sent
+
+    def _chunk(self, row: StreamNumbers, fresh: Fresh) -> list[Record]:
+        known = fresh.get(row.partition)
+        if known and known[0].number == row.confirmed + 1:
+            return known
+        stream = self._stream(row.partition)
+        records = list(
+            self._store.journal(self._connection, stream, row.confirmed, self._epoch, APPEND_EVENTS_PER_PARTITION)
+        )
+        if not records or records[0].number != row.confirmed + 1:
+            missing = f"number {row.confirmed + 1} of {stream} is neither in the log nor in the journal any more"
+            self._stop(f"{missing}. Nothing is published until an operator decides: preterite recover plan.")
+        return records
+
+    def _append(self, records: list[Record]) -> int:
+        try:
+            confirmed = self._log.append(records)
+        except RecordRefused as refused:
+            self._void(records, refused)
+            return 1
+        except LogConflict as conflict:
+            self._stop(str(conflict))
+            return 0
+        progress = 0
+        for stream, number in confirmed.items():
+            row = self._streams[stream.partition]
+            progress += abs(number - row.confirmed)
+            # Lower than before where the log has lost its end: everything from there goes again.
+            self._streams[stream.partition] = row._replace(confirmed=number)
+        if progress:
+            self._unsaved = True
+            self._on_append()
+        return progress
+
+    def _void(self, records: list[Record], refused: RecordRefused) -> None:
+        """Fill the number of an event that the log refuses for ever, visibly (protocol rule 17)."""
+        record = next(
+            record for record in records if record.number == refused.number and record.stream == refused.stream
+        )
+        with self._fenced(self._leases.held[RELAY], verified=True):
+            self._store.void(self._connection, record.stream.partition, record.number, refused.reason)
+
+    def _now_and_then(self, lease: Lease) -> None:
+        now = self._clock.monotonic()
+        if now - self._head_at >= HEAD_SECONDS:
+            self._heal({stream: end.number + 1 for stream, end in self._log.ends(self._own_streams()).items()})
+            self._append_heads()
+        if now - self._healed_at >= HEAL_SECONDS:
+            self._healed_at = now
+            self._heal(self._log.resend_requests(self.component))
+        if now - self._maintained_at >= MAINTAIN_SECONDS:
+            self._maintained_at = now
+            self._database.maintain(self._connection)
+            self._log.maintain()
+        if self._unsaved and now - self._saved_at >= SAVE_SECONDS:
+            self._save(lease)
+        if now - self._pruned_at >= PRUNE_SECONDS:
+            before = self._leases.server_time() - JOURNAL_SECONDS
+            with self._transaction():
+                pruned = self._store.prune_journal(self._connection, before, PRUNE_EVENTS)
+            if pruned < PRUNE_EVENTS:
+                # While there is more, every round takes some: it must keep up with what is published.
+                self._pruned_at = now
+
+    def _heal(self, missing: Mapping[Stream, int]) -> None:
+        """Go back to the first number that the log lost: the ordinary step sends everything from there (rule 5)."""
+        for stream, number in missing.items():
+            row = self._streams.get(stream.partition)
+            if row is not None and 1 <= number <= row.confirmed:
+                _logger.warning("the log has lost %s from number %d on; it is sent again", stream, number)
+                self._streams[stream.partition] = row._replace(confirmed=number - 1)
+                self._unsaved = True
+
+    def _own_streams(self) -> list[Stream]:
+        return [self._stream(partition) for partition in self._streams]
+
+    def _append_heads(self) -> None:
+        """Append how far each stream reaches, so that a lost end is noticed without a later event (rule 4)."""
+        self._head_at = self._clock.monotonic()
+        rows = [row for row in self._streams.values() if row.confirmed == row.last_number and row.last_number > 0]
+        if rows:
+            self._log.append(
+                [
+                    Record(self._stream(row.partition), "head", self._epoch, row.last_number, row.last_id, b"")
+                    for row in rows
+                ]
+            )
+
+    def _stream(self, partition: int) -> Stream:
+        return Stream(self.component, partition)
+
+    def _save(self, lease: Lease) -> None:
+        """Remember what is confirmed; a relay that takes over asks the log itself."""
+        with self._fenced(lease):
+            confirmed = {partition: row.confirmed for partition, row in self._streams.items()}
+            self._store.confirm(self._connection, lease, confirmed)
+        self._unsaved, self._saved_at = False, self._clock.monotonic()
+
+    @contextmanager
+    def _fenced(self, lease: Lease, *, verified: bool = False) -> Generator[None]:
+        """A transaction that also renews the lease, if it is time to or if it has to be certain that it is held."""
+        with self._transaction():
+            yield
+            expires_at = self._leases.renewal()
+            if verified:
+                expires_at = self._leases.expires_at()
+            if expires_at is not None and self._store.renew(self._connection, [lease], expires_at) != 1:
+                raise Fenced("Another relay holds the lease; nothing was written.")
+        self._leases.committed()
+
+    @contextmanager
+    def _transaction(self) -> Generator[None]:
+        self._store.begin(self._connection)
+        try:
+            yield
+            self._connection.commit()
+        except BaseException:
+            if self._store.in_transaction(self._connection):
+                self._connection.rollback()
+            raise

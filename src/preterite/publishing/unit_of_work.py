@@ -1,0 +1,373 @@
+"""The unit of work: a component's own rows, the events about them, and the commands that it schedules,
+in one transaction.
+
+Events are encoded when published and written to the outbox last, after the flush and right before the
+commit. On a bare connection to SQLite, whose writers stand in line anyway, they are written at once, so
+that a savepoint takes them along. After the end the unit is sealed: a late publish raises.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, cast
+from uuid import UUID
+
+import msgspec
+
+from preterite import envelope as envelopes
+from preterite.contracts import Checked, Command, Event, partition_of
+from preterite.envelope import Envelope
+from preterite.errors import ForeignEvent, UnitOfWorkNested, UnitOfWorkSealed, UsageError, WrongDatabase
+from preterite.publishing.transaction import (
+    SessionTransaction,
+    Transaction,
+    inner_session,
+    is_async_session,
+    transaction_on,
+)
+from preterite.store.contract import Store
+from preterite.store.rows import DbConnection, OutboxRow, ScheduledRow, StoreIdentity
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncSession
+
+
+@dataclass(frozen=True)
+class EventType:
+    """An event type that a component owns: its name on the wire and its check."""
+
+    wire_name: str
+    checked: Checked
+
+
+@dataclass(frozen=True)
+class CommandType:
+    """A command type that a component handles: its name, its check, and the saga whose timeout it is, if one's."""
+
+    wire_name: str
+    checked: Checked
+    saga: str | None = None
+
+
+@dataclass(frozen=True)
+class SagaReference:
+    """The instance of a saga on whose behalf a handler runs: what it schedules goes with it."""
+
+    saga: str
+    id: int
+    key: str
+
+
+@dataclass(frozen=True)
+class Cause:
+    """Why a handler's events are published: the message it handles, and identifiers that follow from it."""
+
+    message: Envelope
+    new_id: Callable[[str, str | None], UUID]
+
+
+Deferred = Callable[[Store, DbConnection], object]
+
+
+class PendingMessages:
+    """What one unit of work has published: refused once sealed, written to the outbox last. A quiet one drops it."""
+
+    def __init__(self, transaction: Transaction, *, quiet: bool = False) -> None:
+        self.transaction = transaction
+        self._quiet = quiet
+        self.sealed = False
+        self._write = transaction.store.outbox_writer(transaction.connection)
+        self._waiting: list[tuple[object, OutboxRow]] = []
+        self._deferred: list[tuple[object, Deferred]] = []
+
+    def add(self, row: OutboxRow) -> None:
+        """Keep a row for the end of the transaction; where savepoints cannot be followed, write it at once."""
+        if self._quiet:
+            return
+        if self.transaction.buffers:
+            self._waiting.append((self.transaction.savepoint(), row))
+        else:
+            self._write(row)
+
+    def defer(self, act: Deferred) -> None:
+        """Change the scheduled commands: likewise last, or at once."""
+        if self._quiet:
+            return
+        if self.transaction.buffers:
+            self._deferred.append((self.transaction.savepoint(), act))
+        else:
+            act(self.transaction.store, self.transaction.connection)
+
+    def write_deferred(self) -> None:
+        """Make the changes that waited and that no savepoint has taken back."""
+        for savepoint, act in self._deferred:
+            if self.transaction.is_live(savepoint):
+                act(self.transaction.store, self.transaction.connection)
+
+    def seal(self) -> list[OutboxRow]:
+        """Take no more; return the rows to be written last, without those that a savepoint has taken back."""
+        self.sealed = True
+        return [row for savepoint, row in self._waiting if self.transaction.is_live(savepoint)]
+
+
+class UnitOfWork:
+    """The way out of a transaction: what is published here leaves with the commit, or not at all."""
+
+    def __init__(
+        self,
+        pending: PendingMessages,
+        identity: StoreIdentity,
+        publishes: Mapping[type[Event], EventType],
+        commands: Mapping[type[Command], CommandType],
+        cause: Cause | None = None,
+        causes: Mapping[int, Cause] | None = None,
+        reference: SagaReference | None = None,
+    ) -> None:
+        self._pending = pending
+        self._context = pending.transaction.context
+        self._identity = identity
+        self._source = f"/{identity.system}/{identity.component}"
+        self._publishes = publishes
+        self._commands = commands
+        self._cause = cause
+        self._causes = causes
+        self._reference = reference
+
+    @property
+    def now(self) -> datetime:
+        """The business time, with zone: the machine's, except in a demo or a test, where it can be moved."""
+        return self._context.clock.now()
+
+    def publish(self, event: Event, *, caused_by: Event | None = None) -> None:
+        """Publish an event when this transaction commits.
+
+        A batch handler names the event that is the cause, so that a re-run makes the same id.
+        Checks types, times and size at once, and raises before anything is written: `InvalidEvent`,
+        `EventTooLarge`, `ForeignEvent` for another component's event, `UnitOfWorkSealed` after the end.
+        """
+        self._refuse_sealed(f"{type(event).__name__} was published")
+        published = self._publishes.get(type(event))
+        if published is None:
+            raise ForeignEvent(
+                f"Component {self._identity.component!r} does not own {type(event).__name__} and cannot publish it; "
+                "nothing was written. Name it in the component's publishes=[…], or publish from its owner."
+            )
+        self._pending.add(self._row(event, published, self._cause_of(caused_by)))
+
+    def schedule(
+        self,
+        command: Command,
+        *,
+        at: datetime | None = None,
+        after: timedelta | None = None,
+        caused_by: Event | None = None,
+    ) -> UUID:
+        """Schedule a command of this component at an instant, or after a while; takes effect with the commit.
+
+        It is handled once, not early by the system's business clock. Returns the token for `cancel` and `reschedule`.
+        Inside a saga the command is the instance's own timeout, cancelled when that completes. Raises `UsageError`
+        where nothing here handles the command or the time has no zone; then nothing was written.
+        """
+        self._refuse_sealed(f"{type(command).__name__} was scheduled")
+        declared = self._commands.get(type(command))
+        if declared is None:
+            raise UsageError(
+                f"Nothing in component {self._identity.component!r} handles {type(command).__name__}; nothing was "
+                "written. Only the component that handles a command can schedule it."
+            )
+        if declared.saga is not None and (self._reference is None or self._reference.saga != declared.saga):
+            raise UsageError(
+                f"{type(command).__name__} is a timeout of saga {declared.saga}; only that saga can schedule it. "
+                "Nothing was written."
+            )
+        row = self._scheduled_row(command, declared, self._due(at, after), self._cause_of(caused_by))
+        self._pending.defer(lambda store, connection: store.add_scheduled(connection, [row]))
+        return UUID(bytes=row.token)
+
+    def cancel(self, token: UUID) -> None:
+        """Cancel a scheduled command when this transaction commits; nothing if it was handled already."""
+        self._refuse_sealed(f"The command {token} was cancelled")
+        self._pending.defer(lambda store, connection: store.cancel_scheduled(connection, token.bytes))
+
+    def reschedule(self, token: UUID, *, at: datetime | None = None, after: timedelta | None = None) -> None:
+        """Reschedule a command when this transaction commits; nothing if it was handled already."""
+        self._refuse_sealed(f"The command {token} was rescheduled")
+        due_at = self._due(at, after).timestamp()
+        self._pending.defer(lambda store, connection: store.reschedule(connection, token.bytes, due_at))
+
+    def new_id(self, *, caused_by: Event | None = None) -> UUID:
+        """A new identifier; inside a handler one that a re-run makes again."""
+        cause = self._cause_of(caused_by)
+        return self._context.randomness.uuid() if cause is None else cause.new_id("new_id", None)
+
+    def _cause_of(self, caused_by: Event | None) -> Cause | None:
+        if self._causes is None:
+            return self._cause
+        cause = self._causes.get(id(caused_by))
+        if cause is None:
+            raise UsageError(
+                "A batch handler must name the event that is the cause: "
+                "publish(event, caused_by=one_of_the_events). Nothing was published."
+            )
+        return cause
+
+    def _refuse_sealed(self, what: str) -> None:
+        if self._pending.sealed:
+            raise UnitOfWorkSealed(f"{what} after its unit of work had ended; nothing was written. Stay in the 'with'.")
+
+    def _due(self, at: datetime | None, after: timedelta | None) -> datetime:
+        if (at is None) == (after is None):
+            raise UsageError("Pass either at= or after=. Nothing was written.")
+        if at is None:
+            assert after is not None, "one of the two is given"
+            return self._context.clock.now() + after
+        if at.utcoffset() is None:
+            raise UsageError(f"{at} is a time without zone; give it one, as in datetime.now(UTC). Nothing was written.")
+        return at
+
+    def _scheduled_row(
+        self, command: Command, declared: CommandType, due: datetime, cause: Cause | None
+    ) -> ScheduledRow:
+        reference = self._reference
+        body = declared.checked.encode(command)
+        token = self._context.randomness.uuid() if cause is None else cause.new_id(f"later {declared.wire_name}", None)
+        key = None if reference is None else reference.key
+        envelope = Envelope(
+            id=token,
+            source=self._source,
+            type=declared.wire_name,
+            time=self._context.clock.now(),
+            subject=key,
+            saga=None if reference is None else reference.id,
+            correlationid=None if cause is None else cause.message.correlation,
+            causationid=None if cause is None else cause.message.id,
+            traceparent=None if cause is None else cause.message.traceparent,
+            data=msgspec.Raw(body),
+        )
+        partition = partition_of(key or str(token), self._identity.partitions)
+        saga_id = None if reference is None else reference.id
+        return ScheduledRow(
+            token.bytes, partition, due.timestamp(), saga_id, key, declared.wire_name, envelopes.to_bytes(envelope)
+        )
+
+    def _row(self, event: Event, published: EventType, cause: Cause | None) -> OutboxRow:
+        body = published.checked.encode(event)
+        key = published.checked.key_of(event)
+        event_id = self._context.randomness.uuid() if cause is None else cause.new_id(published.wire_name, key)
+        envelope = Envelope(
+            id=event_id,
+            source=self._source,
+            type=published.wire_name,
+            time=self._context.clock.now(),
+            subject=key,
+            version=published.checked.message_type.__contract__.version,
+            correlationid=None if cause is None else cause.message.correlation,
+            causationid=None if cause is None else cause.message.id,
+            traceparent=None if cause is None else cause.message.traceparent,
+            data=msgspec.Raw(body),
+        )
+        partition = partition_of(str(event_id) if key is None else key, self._identity.partitions)
+        return OutboxRow(partition, event_id.bytes, envelopes.to_bytes(envelope))
+
+
+class UnitOfWorkContext:
+    """What `component.unit_of_work(session)` returns, for `with` or `async with`.
+
+    It commits at exit; on an exception it rolls back and lets it pass.
+    """
+
+    def __init__(
+        self,
+        component: str,
+        publishes: Mapping[type[Event], EventType],
+        commands: Mapping[type[Command], CommandType],
+        given: Any,
+        in_use: set[int],
+    ) -> None:
+        self._component = component
+        self._publishes = publishes
+        self._commands = commands
+        self._given = given
+        self._in_use = in_use
+        self._pending: PendingMessages | None = None
+
+    def __enter__(self) -> UnitOfWork:
+        self._refuse_nesting()
+        return self._open(transaction_on(self._given))
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._end(failed=kind is not None)
+
+    async def __aenter__(self) -> UnitOfWork:
+        self._refuse_nesting()
+        if not is_async_session(self._given):
+            return self._open(transaction_on(self._given))
+        return await cast("AsyncSession", self._given).run_sync(lambda session: self._open(SessionTransaction(session)))
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if not is_async_session(self._given):
+            self._end(failed=kind is not None)
+            return
+        # A cancelled COMMIT has usually committed: let it end before the cancellation goes on.
+        session = cast("AsyncSession", self._given)
+        ending = asyncio.ensure_future(session.run_sync(lambda _session: self._end(failed=kind is not None)))
+        try:
+            await asyncio.shield(ending)
+        except asyncio.CancelledError:
+            await ending
+            raise
+
+    def _refuse_nesting(self) -> None:
+        session = inner_session(self._given) if is_async_session(self._given) else self._given
+        if id(session) in self._in_use:
+            raise UnitOfWorkNested(
+                f"A unit of work of {self._component!r} is open on this {type(self._given).__name__} already; "
+                "the outer one goes on. Pass the outer unit of work on, or use a savepoint."
+            )
+        self._key = id(session)
+
+    def _open(self, transaction: Transaction) -> UnitOfWork:
+        transaction.begin()
+        try:
+            identity = transaction.store.identity(transaction.connection)
+            if identity is None or identity.component != self._component:
+                owner = "no component yet" if identity is None else repr(identity.component)
+                raise WrongDatabase(
+                    f"This database belongs to {owner}, not to {self._component!r}; nothing was written. "
+                    "Open the component's own database."
+                )
+        except BaseException:
+            transaction.rollback()
+            raise
+        self._in_use.add(self._key)
+        self._pending = PendingMessages(transaction)
+        return UnitOfWork(self._pending, identity, self._publishes, self._commands)
+
+    def _end(self, *, failed: bool) -> None:
+        assert self._pending is not None, "a unit of work ends after it was entered"
+        self._in_use.discard(self._key)
+        transaction = self._pending.transaction
+        if failed:
+            self._pending.seal()
+            transaction.rollback()
+            return
+        try:
+            transaction.flush()
+            rows = self._pending.seal()
+            if rows:
+                transaction.store.add_to_outbox(transaction.connection, rows)
+            self._pending.write_deferred()
+            transaction.commit()
+        except BaseException:
+            self._pending.seal()
+            transaction.rollback()
+            raise
+        transaction.context.wake()

@@ -1,0 +1,1 @@
+"""Reading: streams of the log, what is parked, what is due, and history."""

@@ -1,0 +1,88 @@
+"""Reading streams in a row: what comes next is taken, and what does not is reported with its verdict.
+
+The receiver and the replayer read through this one place. It decides nothing about what follows: whether a stream is
+stalled, a replay paused or a record counted is the caller's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
+from typing import NamedTuple
+
+from preterite.log.contract import Cursor, Log, Record, Stream, Verdict, accept, applied_in_a_row, stream_of
+
+
+class Refused(NamedTuple):
+    """A record that does not come next: stale, beyond a gap, or of another history."""
+
+    verdict: Verdict
+    record: Record
+    cursor: Cursor
+    """How far the stream was read when it came."""
+
+
+class StreamPosition:
+    """How far one stream is read: the last record taken, and the newest epoch seen."""
+
+    __slots__ = ("cursor", "epoch", "gone_back")
+
+    def __init__(self, cursor: Cursor) -> None:
+        self.cursor = cursor
+        self.epoch = cursor.epoch
+        self.gone_back = False
+        """Whether the log holds another history than was read here: nothing more is taken."""
+
+    def take(self, run: Sequence[Record]) -> tuple[Sequence[Record], list[Refused]]:
+        """Those of the stream's next records that come in a row, and those that do not."""
+        whole = 0 if self.gone_back else applied_in_a_row(self.cursor, self.epoch, run)
+        if whole:
+            self.cursor = self.cursor.at(run[whole - 1])
+            self.epoch = run[whole - 1].epoch
+        if whole == len(run):
+            return run, []
+        taken, refused = list(run[:whole]), list[Refused]()
+        for record in run[whole:]:
+            verdict = self._judge(record)
+            if verdict is Verdict.APPLY:
+                taken.append(record)
+            elif verdict in (Verdict.STALE, Verdict.GAP, Verdict.GONE_BACK):
+                refused.append(Refused(verdict, record, self.cursor))
+        return taken, refused
+
+    def _judge(self, record: Record) -> Verdict:
+        verdict = accept(self.cursor, self.epoch, record)
+        if verdict is not Verdict.STALE:
+            self.epoch = record.epoch
+        if verdict is Verdict.APPLY:
+            if self.gone_back:
+                return Verdict.PASS
+            self.cursor = self.cursor.at(record)
+        self.gone_back |= verdict is Verdict.GONE_BACK
+        return verdict
+
+
+class StreamReader:
+    """Reads a component's streams on from where they were applied. Used by one thread."""
+
+    def __init__(self, log: Log, cursors: Mapping[Stream, Cursor], *, without: Iterable[Stream] = ()) -> None:
+        self.positions = {stream: StreamPosition(cursor) for stream, cursor in cursors.items()}
+        left_out = set(without)
+        self._reader = log.reader(
+            {stream: cursor.number for stream, cursor in cursors.items() if stream not in left_out}
+        )
+
+    def read(self, limit: int) -> tuple[list[Record], list[Refused], int]:
+        """The next records that come in a row, those that do not, and how many were read; at most `limit`."""
+        read = self._reader.read(limit)
+        taken: list[Record] = []
+        refused: list[Refused] = []
+        for stream, run in groupby(read, key=stream_of):
+            next_ones, others = self.positions[stream].take(list(run))
+            taken += next_ones
+            refused += others
+        return taken, refused, len(read)
+
+    def close(self) -> None:
+        """Give up what the reader holds open."""
+        self._reader.close()

@@ -1,0 +1,44 @@
+"""Databases of components, by URL or by connection; one file per kind, each passing the same suite."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from preterite.errors import ConfigurationError
+from preterite.printing.urls import EXAMPLE, shown
+from preterite.store.contract import Database, Store
+
+__all__ = ["connect", "store_of"]
+
+
+def connect(url: str) -> Database:
+    """The database that a URL names; opens nothing yet."""
+    kind = url.partition(":")[0].partition("+")[0]
+    if kind == "sqlite":
+        from preterite.store.sqlite.store import SqliteDatabase
+
+        return SqliteDatabase(url)
+    if kind in ("postgresql", "postgres"):
+        from preterite.store.postgres.store import PostgresDatabase
+
+        return PostgresDatabase(url)
+    raise ConfigurationError(f"{shown(url)} names no kind of database known here; known: sqlite:///path, {EXAMPLE}.")
+
+
+def store_of(connection: Any) -> Store:
+    """The statements for a connection that the user has brought."""
+    given: object = connection
+    kind: type = getattr(given, "driver_type", type(given))
+    modules = " ".join(base.__module__ for base in kind.__mro__)
+    if "sqlite" in modules:
+        from preterite.store.sqlite.store import SqliteStore
+
+        return SqliteStore()
+    if "psycopg" in modules:
+        from preterite.store.postgres.store import PostgresStore
+
+        return PostgresStore()
+    raise ConfigurationError(
+        f"A {type(connection).__name__} is no connection known here; give a sqlite3 or psycopg connection, "
+        "or a SQLAlchemy session."
+    )

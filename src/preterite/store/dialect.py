@@ -1,0 +1,106 @@
+"""What a kind of database must supply so that the statements in `preterite.store.sql` run on it.
+
+A store for another kind of database is a subclass of `preterite.store.sql.store.Store` that supplies these members and
+its statements. It may override any method of `Store` where its database does the same in fewer statements. The suite in
+`preterite.testing.conformance` verifies the result.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable
+from typing import Protocol, TypeVar
+
+from preterite.store.rows import DbConnection
+from preterite.store.sql.statements import Statements
+
+Result = TypeVar("Result")
+
+
+class Dialect(Protocol):
+    """The seam between the shared statements and one kind of database. The caller owns connection and transaction."""
+
+    name: str
+    """The folder below `preterite/store` that holds its migrations."""
+    sql: Statements
+    """The statements in this dialect."""
+    writes_at_once: bool
+    """Whether several transactions may write at the same time."""
+
+    # errors
+
+    @abstractmethod
+    def is_unavailable(self, error: BaseException) -> bool:
+        """Whether the database is locked, full, read-only or unreachable: not a fault of the caller."""
+
+    @abstractmethod
+    def is_conflict(self, error: BaseException) -> bool:
+        """Whether two transactions conflicted: this one wrote nothing, and may be run again."""
+
+    @abstractmethod
+    def lacks_tables(self, error: BaseException) -> bool:
+        """Whether the database has no tables of Preterite."""
+
+    # connections and transactions
+
+    @abstractmethod
+    def prepare(self, connection: DbConnection) -> None:
+        """Set and verify what the promises need on this connection, outside a transaction."""
+
+    @abstractmethod
+    def is_open(self, connection: DbConnection) -> bool:
+        """Whether the connection may still be used; a connection to a server may have broken."""
+
+    @abstractmethod
+    def server_time(self, connection: DbConnection, wall: float) -> float:
+        """The time by the database's clock, in seconds since 1970; `wall` is this machine's."""
+
+    @abstractmethod
+    def in_transaction(self, connection: DbConnection) -> bool:
+        """Whether a transaction is open."""
+
+    @abstractmethod
+    def begin(self, connection: DbConnection) -> None:
+        """Open a transaction that will write; each statement sees what was committed before it."""
+
+    @abstractmethod
+    def begin_batch(self, connection: DbConnection, *, isolated: bool) -> None:
+        """Open a transaction for handlers. `isolated`: it sees one moment, and conflicts are noticed (rule 10)."""
+
+    @abstractmethod
+    def begin_reading(self, connection: DbConnection) -> None:
+        """Open a transaction that sees one moment, blocks no other, and refuses to write."""
+
+    @abstractmethod
+    def is_in_batch(self, connection: DbConnection) -> bool:
+        """Whether the open transaction is still the one that `begin_batch` opened (protocol rule 9)."""
+
+    @abstractmethod
+    def terminate_sessions(self, connection: DbConnection, owner: str) -> None:
+        """End the open transactions of a worker that lost its lease: they block the worker that takes over.
+
+        Only idle ones; none of them could commit any more. Outside a transaction.
+        """
+
+    # migrations
+
+    @abstractmethod
+    def lock_migrations(self, connection: DbConnection) -> None:
+        """Let one transaction at a time run migrations, until it ends."""
+
+    @abstractmethod
+    def run_script(self, connection: DbConnection, script: str) -> None:
+        """Run all statements of a script in the open transaction."""
+
+
+def run_in_transaction(dialect: Dialect, connection: DbConnection, act: Callable[[], Result]) -> Result:
+    """Run `act` in a transaction of its own, which commits after it; an exception rolls back and passes through."""
+    dialect.begin(connection)
+    try:
+        result = act()
+        connection.commit()
+    except BaseException:
+        if dialect.in_transaction(connection):
+            connection.rollback()
+        raise
+    return result

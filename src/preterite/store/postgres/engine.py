@@ -1,0 +1,60 @@
+"""SQLAlchemy engines on a component's PostgreSQL database, by psycopg.
+
+Connections are the guarded ones; each transaction is begun in words, with the settings that the store needs.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy
+from sqlalchemy import event
+from sqlalchemy.engine import Connection, Engine
+
+from preterite.drivers import postgres as postgres_server
+from preterite.drivers.postgres_place import Place
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+POOL_CONNECTIONS = 5
+"""Connections that the pool of an engine keeps open."""
+POOL_OVERFLOW = 10
+"""Connections that an engine may open beyond its pool."""
+
+
+def engine(place: Place, context: Any, beginning: str) -> Engine:
+    """An engine for plain sessions; `beginning` opens each transaction."""
+
+    def connect() -> Any:
+        connection = postgres_server.connect(place)
+        connection.context = context
+        return connection
+
+    made = sqlalchemy.create_engine(
+        "postgresql+psycopg://", creator=connect, pool_size=POOL_CONNECTIONS, max_overflow=POOL_OVERFLOW
+    )
+    event.listen(made, "begin", partial(_begin, beginning))
+    return made
+
+
+def async_engine(place: Place, context: Any, beginning: str) -> AsyncEngine:
+    """The same for asyncio sessions."""
+    from sqlalchemy.ext.asyncio import create_async_engine
+
+    async def connect() -> Any:
+        connection = await postgres_server.connect_async(place)
+        connection.context = context
+        return connection
+
+    made = create_async_engine(
+        "postgresql+psycopg://", async_creator=connect, pool_size=POOL_CONNECTIONS, max_overflow=POOL_OVERFLOW
+    )
+    event.listen(made.sync_engine, "begin", partial(_begin, beginning))
+    return made
+
+
+def _begin(beginning: str, connection: Connection) -> None:
+    driver = connection.connection.driver_connection
+    postgres_server.run(connection.connection.dbapi_connection, postgres_server.signed(driver, beginning))

@@ -1,0 +1,1 @@
+"""What all databases of components share: their statements, by subject."""

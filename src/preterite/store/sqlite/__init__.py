@@ -1,0 +1,1 @@
+"""A component's database as a SQLite file."""

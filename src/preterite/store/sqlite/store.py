@@ -1,0 +1,191 @@
+"""A component's database as a SQLite file, and its dialect.
+
+SQLite has one writer at a time, and every transaction here begins as a writer. So what PostgreSQL needs
+locks for (numbering, claiming) is serialised already; owner, epoch and expected values are checked all the same.
+"""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from preterite.drivers import sqlite as sqlite_file
+from preterite.printing.urls import shown
+from preterite.store.contract import Database, Store, TableChange
+from preterite.store.rows import DbConnection
+from preterite.store.sql.statements import Statements
+
+
+class SqliteDatabase:
+    """One component's SQLite file."""
+
+    def __init__(self, url: str) -> None:
+        self.url = shown(url)
+        self.store = SqliteStore()
+        self.path = sqlite_file.path_of(url)
+
+    def exists(self) -> bool:
+        return self.path.is_file()
+
+    def connect(self) -> sqlite_file.GuardedConnection:
+        return sqlite_file.open_file(self.path)
+
+    @property
+    def connection_type(self) -> type:
+        return sqlite_file.GuardedConnection
+
+    def engine(self, context: Any, *, batch: bool | None = None) -> Any:
+        from preterite.store.sqlite import engine as sqlite_engine
+
+        return sqlite_engine.engine(self.connect, context)
+
+    def async_engine(self, context: Any, *, batch: bool | None = None) -> Any:
+        from preterite.store.sqlite import engine as sqlite_engine
+
+        return sqlite_engine.async_engine(self.path, context)
+
+    def reading_engine(self, context: Any) -> Any:
+        from preterite.store.sqlite import engine as sqlite_engine
+
+        return sqlite_engine.engine(self.connect, context, reading=True)
+
+    def create_tables(self, tables: str) -> None:
+        connection = self.connect()
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            for statement in statements_of(tables):
+                try:
+                    connection.execute(statement)
+                except sqlite3.OperationalError as error:
+                    if "already exists" not in str(error):
+                        raise
+            connection.commit()
+        finally:
+            connection.close()
+
+    def copy(self, path: Path) -> SqliteDatabase:
+        source, target = self.connect(), sqlite3.connect(path)
+        try:
+            source.backup(target)
+        finally:
+            target.close()
+            source.close()
+        return SqliteDatabase(f"sqlite:///{path}")
+
+    def differences(self, other: Database) -> Mapping[str, TableChange]:
+        assert isinstance(other, SqliteDatabase), "a copy is of the same kind"
+        connection = self.connect()
+        try:
+            connection.execute("ATTACH ? AS other", (str(other.path),))
+            tables = [row[0] for row in connection.execute(self.store.sql.OWN_TABLES).fetchall()]
+            found = {
+                table: TableChange(
+                    connection.execute(
+                        self.store.sql.ROWS_ADDED.format(one="other", two="main", table=table)
+                    ).fetchone()[0],
+                    connection.execute(
+                        self.store.sql.ROWS_ADDED.format(one="main", two="other", table=table)
+                    ).fetchone()[0],
+                )
+                for table in tables
+            }
+        finally:
+            connection.close()
+        return {table: change for table, change in found.items() if change != (0, 0)}
+
+    def promise(self) -> str:
+        connection = self.connect()
+        try:
+            return sqlite_file.promise(connection)
+        finally:
+            connection.close()
+
+    def version(self, *, elsewhere: bool = False) -> int:
+        return sqlite_file.changes(self.path)
+
+    def notify(self) -> None:
+        # The file itself shows that it has changed.
+        pass
+
+    def fileno(self) -> int | None:
+        return None
+
+    def close(self) -> None:
+        pass
+
+    def maintain(self, connection: DbConnection) -> None:
+        if isinstance(connection, sqlite3.Connection):
+            sqlite_file.checkpoint(connection)
+
+
+class SqliteStore(Store):
+    """The store on a SQLite file."""
+
+    name = "sqlite"
+    sql = Statements()
+    writes_at_once = False
+
+    def is_unavailable(self, error: BaseException) -> bool:
+        return sqlite_file.is_unavailable(error)
+
+    def is_conflict(self, error: BaseException) -> bool:
+        return False
+
+    def lacks_tables(self, error: BaseException) -> bool:
+        return "no such table" in str(error)
+
+    def prepare(self, connection: DbConnection) -> None:
+        sqlite_file.prepare(connection)
+
+    def is_open(self, connection: DbConnection) -> bool:
+        return True
+
+    def server_time(self, connection: DbConnection, wall: float) -> float:
+        return wall
+
+    def in_transaction(self, connection: Any) -> bool:
+        return bool(connection.in_transaction)
+
+    def begin(self, connection: DbConnection) -> None:
+        connection.cursor().execute("BEGIN IMMEDIATE")
+
+    def begin_batch(self, connection: DbConnection, *, isolated: bool) -> None:
+        self.begin(connection)
+
+    def begin_reading(self, connection: Any) -> None:
+        if not connection.reads_only:
+            connection.execute("PRAGMA query_only = 1")
+            connection.reads_only = True
+        connection.execute("BEGIN")
+
+    def is_in_batch(self, connection: DbConnection) -> bool:
+        # The connection itself has refused every statement that would have ended it.
+        return self.in_transaction(connection)
+
+    def terminate_sessions(self, connection: DbConnection, owner: str) -> None:
+        # An idle transaction holds the file; only its own process can end it.
+        pass
+
+    def lock_migrations(self, connection: DbConnection) -> None:
+        # BEGIN IMMEDIATE has locked the file.
+        pass
+
+    def run_script(self, connection: DbConnection, script: str) -> None:
+        cursor = connection.cursor()
+        for statement in statements_of(script):
+            cursor.execute(statement)
+
+
+def statements_of(script: str) -> list[str]:
+    """The single statements of a script: `executescript` would commit the transaction they must share."""
+    statements: list[str] = []
+    pending = ""
+    for part in re.split(r"(?<=;)|(?<=\n)", f"{script};\n"):
+        pending += part
+        if sqlite3.complete_statement(pending):
+            statements.append(pending.strip())
+            pending = ""
+    return [statement for statement in statements if statement.strip("; \n")]

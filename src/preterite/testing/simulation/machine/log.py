@@ -1,0 +1,127 @@
+"""The in-memory log as a network and a broker have it: away, unanswered, broken off, repeated, short of its end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from preterite.errors import LogFenced, StoreUnavailable
+from preterite.log.contract import LogIdentity, LogReader, Record, Stream, StreamEnd
+from preterite.log.memory import MemoryLog
+from preterite.testing.simulation.machine.faults import DELAY, LOSES, PARTLY, REPEAT, UNANSWERED, UNREACHABLE
+from preterite.testing.simulation.machine.marks import (
+    ASKED_AGAIN,
+    LOST_IN_LOG,
+    RELAY_OVERTAKEN,
+    RELAY_TAKEN,
+    SENT_AGAIN,
+)
+from preterite.testing.simulation.machine.scheduler import Scheduler
+
+LOST_RECORDS_MAX = 3
+
+
+class SimulatedLog(MemoryLog):
+    """A log with faults, at every call of a task."""
+
+    def __init__(self, identity: LogIdentity, scheduler: Scheduler) -> None:
+        super().__init__(identity)
+        self._scheduler = scheduler
+
+    def take_over(self, streams: Sequence[Stream], epoch: int, nonce: bytes) -> Mapping[Stream, StreamEnd]:
+        self._reach("claim")
+        self._scheduler.history.mark(RELAY_TAKEN)
+        ends = super().take_over(streams, epoch, nonce)
+        self._answer("claim")
+        return ends
+
+    def append(self, records: Sequence[Record]) -> Mapping[Stream, int]:
+        self._reach("append")
+        if self._strikes(PARTLY):
+            super().append(records[: len(records) // 2])
+            raise StoreUnavailable("The log has gone away in the middle of an append.")
+        confirmed = self._append(records)
+        if self._strikes(LOSES):
+            self._lose(records[-1].stream)
+        self._answer("append")
+        return confirmed
+
+    def request_resend(self, stream: Stream, number: int) -> None:
+        self._scheduler.history.mark(ASKED_AGAIN)
+        super().request_resend(stream, number)
+
+    def ends(self, streams: Sequence[Stream]) -> Mapping[Stream, StreamEnd]:
+        self._reach("ends")
+        return super().ends(streams)
+
+    def reader(self, starts: Mapping[Stream, int]) -> LogReader:
+        self._reach("open")
+        return _Reader(super().reader(starts), self)
+
+    def reach(self, what: str) -> None:
+        """A point at which the log may be out of reach."""
+        self._reach(what)
+
+    def strikes(self, kind: str) -> bool:
+        """Whether this fault happens to the task that has its turn."""
+        return self._strikes(kind)
+
+    def _append(self, records: Sequence[Record]) -> Mapping[Stream, int]:
+        """The append itself, with a note of what was special about it."""
+        events = [record for record in records if record.kind in ("event", "void")]
+        if any(record.number <= self.end(record.stream).number for record in events):
+            self._scheduler.history.mark(SENT_AGAIN)
+        try:
+            confirmed = super().append(records)
+        except LogFenced:
+            self._scheduler.history.mark(RELAY_OVERTAKEN)
+            raise
+        if any(confirmed[record.stream] < record.number for record in events):
+            self._scheduler.history.mark(LOST_IN_LOG)
+        return confirmed
+
+    def _reach(self, what: str) -> None:
+        self._scheduler.point(f"log {what}")
+        if self._strikes(UNREACHABLE):
+            raise StoreUnavailable("The log is out of reach.")
+
+    def _answer(self, what: str) -> None:
+        if self._strikes(UNANSWERED):
+            raise StoreUnavailable(f"The log has done a {what} and not said so.")
+        self._scheduler.point(f"log {what} done")
+
+    def _strikes(self, kind: str) -> bool:
+        if self._scheduler.worker is None or not self._scheduler.faults.strikes(kind):
+            return False
+        self._scheduler.history.note(f"log: {kind}")
+        return True
+
+    def _lose(self, stream: Stream) -> None:
+        """Lose the end of a stream, or what is just before its end."""
+        last = self.end(stream).number
+        first = max(last - LOST_RECORDS_MAX, 0) + 1
+        self.lose(stream, list(range(first, last + last % 2)))
+
+
+class _Reader:
+    """Gives records again, or later."""
+
+    def __init__(self, inner: LogReader, log: SimulatedLog) -> None:
+        self._inner = inner
+        self._log = log
+        self._before: list[Record] = []
+
+    def read(self, limit: int) -> Sequence[Record]:
+        self._log.reach("read")
+        if self._log.strikes(DELAY):
+            return []
+        if self._before and self._log.strikes(REPEAT):
+            return self._before[:limit]
+        self._before = list(self._inner.read(limit))
+        return self._before
+
+    def close(self) -> None:
+        self._inner.close()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)

@@ -1,0 +1,135 @@
+"""`preterite migrate`, `recover`, `provision`, and who does what: what operators do with databases."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import sql
+from support import lossy_logs, postgres
+from support.backups import Backup
+from support.command_line import Run
+from support.processes import RunningShop
+
+from preterite.log.contract import Stream
+from preterite.operations.provisioning import premises_of
+
+APP = "support.process_shop:system"
+
+
+def test_migrate_says_what_is_missing_prints_it_and_runs_it(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("SALES", "FINANCE", "SHIPPING"):
+        monkeypatch.setenv(f"PRETERITE_{name}_URL", f"sqlite:///{tmp_path}/{name}.sqlite")
+    before, _, _ = run("migrate", "status", "-A", APP)
+    _, script, _ = run("migrate", "sql", "-A", APP)
+    done, table, _ = run("migrate", "up", "-A", APP)
+    after, _, _ = run("migrate", "status", "-A", APP)
+    _, nothing, _ = run("migrate", "sql", "-A", APP)
+
+    assert (before, done, after) == (1, 0, 0)
+    assert "CREATE TABLE preterite_outbox" in script
+    assert "INSERT INTO preterite_migration (number) VALUES (1);" in script
+    assert nothing == ""
+    assert [line.split()[0] for line in table.splitlines()] == ["component", "sales", "finance", "shipping"]
+
+
+def test_recover_shows_what_was_forgotten_and_accepts_it(run: Run, shop: RunningShop) -> None:
+    backup = Backup(shop.folder)
+    shop.publish()
+    shop.opened.settle()
+    backup.save(shop.urls["sales"])
+    shop.publish()
+    shop.opened.settle()
+    shop.opened.close()
+    backup.restore(shop.urls["sales"])
+    planned, plan, _ = run("recover", "plan", "-A", APP)
+    accepted, taken, _ = run("recover", "accept", "-A", APP, "sales", "--reason", "restored")
+    again, over, _ = run("recover", "plan", "-A", APP)
+    refused, _, why = run("recover", "accept", "-A", APP, "sales")
+
+    assert (planned, accepted, again, refused) == (1, 0, 0, 1)
+    assert "sales has published 1 event that its database does not contain" in plan
+    assert "sales.ItemPurchased" in plan
+    assert "preterite recover accept sales" in plan
+    assert "sales took over 1 event from" in taken
+    assert over == "no component lacks events, and no stream went back\n"
+    assert "nothing was changed" in why
+
+
+def test_recover_lets_a_subscriber_follow_a_publisher_that_went_back(run: Run, shop: RunningShop) -> None:
+    shop.publish()
+    shop.opened.settle()
+    stream = next(Stream("sales", n) for n in range(8) if shop.opened.log.end(Stream("sales", n)).number)
+    lossy_logs.lose(shop.opened.log, stream, [1])
+    planned, plan, _ = run("recover", "plan", "-A", APP)
+    followed, told, _ = run("recover", "reset", "-A", APP, "finance", "sales")
+
+    assert (planned, followed) == (1, 0)
+    assert f"finance has read {stream} up to 1; it ends at 0 now" in plan
+    assert "finance continues at the end of 1 streams of sales" in told
+
+
+def test_status_shows_which_process_does_what(run: Run, shop: RunningShop) -> None:
+    shop.publish()
+    shop.opened.settle()
+    _, shown, _ = run("status", "-A", APP, "--workers")
+    row = next(line for line in shown.splitlines() if line.startswith("finance") and ":" in line)
+
+    assert f":{os.getpid()}" in row
+    assert row.endswith("relay      0 1 2 3 4 5 6 7")
+
+
+@pytest.fixture
+def system(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[str]:
+    """`process_shop`'s system, whose databases and roles are removed at the end."""
+    postgres.require()
+    monkeypatch.chdir(tmp_path)
+    yield "shop"
+    with psycopg.connect(postgres.ADMIN_URL, autocommit=True) as admin:
+        places = premises_of("shop", ("sales", "finance", "shipping"))
+        for place in places:
+            admin.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(place.database)))
+        for role in (role for place in places for role in (place.owner, place.runner)):
+            admin.execute(sql.SQL("DROP ROLE IF EXISTS {}").format(sql.Identifier(role)))
+
+
+@pytest.mark.slow("PostgreSQL")
+def test_provision_prints_makes_proves_and_changes_nothing_the_second_time(
+    run: Run, system: str, tmp_path: Path
+) -> None:
+    dry, printed, _ = run("provision", "-A", APP, "--admin", postgres.ADMIN_URL, "--dry-run")
+    file = tmp_path / ".preterite" / "shop.env"
+    nothing_yet = file.exists()
+    first, proof, _ = run("provision", "-A", APP, "--admin", postgres.ADMIN_URL)
+    urls = file.read_text()
+    second, _, _ = run("provision", "-A", APP, "--admin", postgres.ADMIN_URL)
+    same = file.read_text()
+    for one in file.parent.iterdir():
+        one.unlink()
+    lost, _, why = run("provision", "-A", APP, "--admin", postgres.ADMIN_URL)
+    dry_again, _, _ = run("provision", "-A", APP, "--admin", postgres.ADMIN_URL, "--dry-run")
+
+    assert (dry, nothing_yet, first, second, lost, dry_again) == (0, False, 0, 0, 2, 0)
+    assert 'permission denied for database "shop_finance"\n' in proof
+    assert "CREATE ROLE shop_sales NOSUPERUSER" in printed
+    assert " 0 allowed" in proof
+    assert same == urls
+    assert stat.S_IMODE(tmp_path.joinpath(".preterite").stat().st_mode) == 0o700
+    assert {line.partition("=")[0] for line in urls.splitlines()} == {
+        *(f"PRETERITE_{name}_URL" for name in ("SALES", "FINANCE", "SHIPPING", "LOG")),
+        *(f"PRETERITE_{name}_LOG_URL" for name in ("SALES", "FINANCE", "SHIPPING")),
+    }
+    assert "--new-passwords" in why
+
+
+@pytest.mark.slow("PostgreSQL")
+def test_the_urls_are_for_their_owner_only(run: Run, system: str, tmp_path: Path) -> None:
+    run("provision", "-A", APP, "--admin", postgres.ADMIN_URL, "--urls", str(tmp_path / "urls"))
+
+    assert stat.S_IMODE((tmp_path / "urls").stat().st_mode) == 0o600

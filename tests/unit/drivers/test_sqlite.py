@@ -1,0 +1,176 @@
+"""One SQLite file: its settings, what they promise, and the traps of the library and of POSIX."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import sqlalchemy
+from sqlalchemy.orm import Session
+from support.small_shop import declare, purchased
+
+from preterite.drivers import sqlite as sqlite_file
+from preterite.errors import ConfigurationError, NotDurable, StoreUnavailable, WrongDatabase
+from preterite.testing import started
+
+
+def setting(connection: sqlite3.Connection, name: str) -> object:
+    return connection.execute(f"pragma {name}").fetchone()[0]
+
+
+def test_every_connection_is_durable(tmp_path: Path) -> None:
+    connection = sqlite_file.open_file(tmp_path / "a.sqlite")
+
+    assert setting(connection, "journal_mode") == "wal"
+    assert setting(connection, "synchronous") == 2
+    assert setting(connection, "busy_timeout") == sqlite_file.BUSY_TIMEOUT_MS
+    assert sqlite_file.promise(connection).startswith(f"SQLite {sqlite3.sqlite_version}, wal, synchronous=FULL")
+    connection.close()
+
+
+@pytest.mark.parametrize(
+    ("version", "affected"),
+    [
+        ((3, 6, 23), False),
+        ((3, 7, 0), True),
+        ((3, 40, 1), True),
+        ((3, 44, 5), True),
+        ((3, 44, 6), False),
+        ((3, 45, 0), True),
+        ((3, 50, 6), True),
+        ((3, 50, 7), False),
+        ((3, 51, 2), True),
+        ((3, 51, 3), False),
+        ((3, 54, 1), False),
+    ],
+)
+def test_which_libraries_have_the_wal_reset_bug(version: tuple[int, int, int], affected: bool) -> None:
+    assert sqlite_file.has_wal_reset_bug(version) is affected
+
+
+def test_settings_that_may_lose_commits_are_refused(tmp_path: Path) -> None:
+    connection = sqlite_file.open_file(tmp_path / "a.sqlite")
+    connection.execute("pragma synchronous=normal")
+
+    with pytest.raises(NotDurable, match="commits are only safe with wal and 2"):
+        sqlite_file.promise(connection)
+    connection.close()
+
+
+def test_a_connection_of_the_users_own_is_made_durable_before_it_writes(tmp_path: Path) -> None:
+    connection = sqlite3.connect(tmp_path / "a.sqlite", isolation_level=None)
+    connection.execute("pragma synchronous=off")
+    sqlite_file.prepare(connection)
+
+    assert setting(connection, "synchronous") == 2
+    connection.close()
+
+
+def test_a_weak_connection_inside_a_transaction_is_refused(tmp_path: Path) -> None:
+    connection = sqlite3.connect(tmp_path / "a.sqlite", isolation_level=None)
+    connection.execute("pragma synchronous=normal")
+    connection.execute("begin")
+    connection.execute("create table a (b)")
+
+    with pytest.raises(NotDurable, match="a commit could be lost on power failure"):
+        sqlite_file.prepare(connection)
+    connection.close()
+
+
+def test_the_users_own_engine_does_not_checkpoint_by_itself_where_that_may_lose_commits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sqlite_file, "has_wal_reset_bug", lambda: True)
+    shop = declare(bills=False)
+    with started(shop.system) as opened:
+        engine = sqlalchemy.create_engine(opened.databases["sales"].url)
+        with Session(engine) as session:
+            with shop.sales.unit_of_work(session) as unit_of_work:
+                unit_of_work.publish(purchased("a"))
+            pages = session.execute(sqlalchemy.text("pragma wal_autocheckpoint")).scalar()
+        engine.dispose()
+
+    assert pages == 0
+
+
+def test_files_and_folders_are_their_owners_only(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        path = tmp_path / "deep" / "a.sqlite"
+        connection = sqlite_file.open_file(path)
+        connection.execute("create table a (b)")
+        modes = [stat.S_IMODE(one.stat().st_mode) for one in (path, path.with_name("a.sqlite-wal"), path.parent)]
+        connection.close()
+    finally:
+        os.umask(before)
+
+    assert modes == [0o600, 0o600, 0o700]
+
+
+def test_opening_a_file_again_does_not_drop_the_locks_that_this_process_holds_on_it(tmp_path: Path) -> None:
+    """POSIX drops every lock of a process on a file when it closes any descriptor of it.
+
+    Another process would then think itself the last one, and delete the write-ahead log that is in use here.
+    """
+    path = tmp_path / "a.sqlite"
+    first = sqlite_file.open_file(path)
+    first.execute("create table a (b)")
+    sqlite_file.open_file(path).close()
+    insert = "c = sqlite3.connect(sys.argv[1]); c.execute('insert into a values (1)'); c.commit(); c.close()"
+    seen: list[int] = []
+    for _ in range(3):
+        subprocess.run([sys.executable, "-c", f"import sqlite3, sys; {insert}", path], check=True)
+        seen.append(first.execute("select count(*) from a").fetchone()[0])
+    first.close()
+
+    assert seen == [1, 2, 3]
+    assert path.with_name("a.sqlite-wal").exists() is False, "and the last one to close tidies up"
+
+
+@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///", "sqlite:///:memory:", "postgresql:///x", "x.sqlite"])
+def test_a_url_that_names_no_file_is_refused(url: str) -> None:
+    with pytest.raises(ConfigurationError, match="names no SQLite file"):
+        sqlite_file.path_of(url)
+
+
+def test_the_drivers_of_sqlalchemy_name_the_same_file() -> None:
+    assert {sqlite_file.path_of(f"sqlite{driver}:///a/b") for driver in ("", "+pysqlite", "+aiosqlite")} == {
+        Path("a/b").absolute()
+    }
+
+
+def test_being_locked_or_full_is_not_the_callers_fault_but_a_bad_statement_is(tmp_path: Path) -> None:
+    holder, other = sqlite_file.open_file(tmp_path / "a.sqlite"), sqlite_file.open_file(tmp_path / "a.sqlite")
+    other.execute("pragma busy_timeout=0")
+    holder.execute("begin immediate")
+    with pytest.raises(sqlite3.OperationalError) as locked:
+        other.execute("begin immediate")
+    with pytest.raises(sqlite3.OperationalError) as wrong:
+        other.execute("select from")
+    holder.close()
+    other.close()
+
+    assert sqlite_file.is_unavailable(locked.value)
+    assert not sqlite_file.is_unavailable(wrong.value)
+    assert not sqlite_file.is_unavailable(ValueError("database is locked"))
+
+
+def test_a_file_that_is_no_database_is_said_so_and_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_text("these are my notes, and no database at all\n" * 100)
+
+    with pytest.raises(WrongDatabase, match=r"notes\.txt is no SQLite database that can be read"):
+        sqlite_file.open_file(path)
+    assert path.read_text().startswith("these are my notes")
+
+
+def test_a_folder_that_cannot_be_made_is_said_so(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+
+    with pytest.raises(StoreUnavailable, match="cannot be opened: "):
+        sqlite_file.open_file(tmp_path / "file" / "a.sqlite")

@@ -1,0 +1,50 @@
+"""When the loops of a process are woken after other processes have committed."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from preterite.hosting.changes import WATCH_ACTIVE_SECONDS, WATCH_SECONDS, Watched, compared
+
+COMPARISONS = 3000
+
+
+def woken(versions: list[int], *, waits: bool) -> list[int]:
+    """The comparisons after which loops are woken, for the version found by each."""
+    watched, found = Watched(), list[int]()
+    for number, version in enumerate(versions):
+        watched, wakes = compared(watched, version, number * WATCH_ACTIVE_SECONDS, waits=waits)
+        found += [number] if wakes else []
+    return found
+
+
+def test_a_change_after_a_pause_wakes_at_once() -> None:
+    assert woken([0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1], waits=True) == [0, 8]
+
+
+def test_a_notification_wakes_at_once_however_many_came_before() -> None:
+    assert woken([0, 1, 2, 3, 3], waits=False) == [0, 1, 2, 3]
+
+
+def test_many_changes_in_a_row_wake_once_in_a_while_and_after_the_last() -> None:
+    every = round(WATCH_SECONDS / WATCH_ACTIVE_SECONDS + 0.5)
+
+    assert woken([*range(2 * every), 2 * every, 2 * every], waits=True) == [0, every, 2 * every]
+    assert woken([*range(every + 2), every + 1, every + 1], waits=True) == [0, every, every + 2]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_every_change_wakes_soon_and_the_last_one_at_the_next_comparison(seed: int) -> None:
+    chance = random.Random(seed)
+    versions = [0]
+    while len(versions) < COMPARISONS:
+        versions.append(versions[-1] + (chance.random() < chance.choice([0.02, 0.5, 0.98])))
+    waken = woken([*versions, versions[-1]], waits=True)
+    changes = [number for number in range(1, COMPARISONS) if versions[number] != versions[number - 1]]
+
+    for change in changes:
+        next_wake = min(number for number in waken if number >= change)
+        assert (next_wake - change) * WATCH_ACTIVE_SECONDS <= WATCH_SECONDS + WATCH_ACTIVE_SECONDS
+    assert len(waken) <= len(changes) + 1

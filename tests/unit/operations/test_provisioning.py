@@ -1,0 +1,241 @@
+"""Databases and roles: decided from what is there, made twice without harm, and closed to everybody else."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import psycopg
+import pytest
+from psycopg import sql
+from support import postgres
+
+from preterite.clock import SystemClock
+from preterite.errors import ConfigurationError, StoreUnavailable, WrongLog
+from preterite.log.contract import RECORD_BYTES_MAX, ClockSetting, LogIdentity, Record, Stream
+from preterite.log.postgres.log import PostgresLog
+from preterite.operations import proof, provisioning
+from preterite.operations.provisioning import LogDeclaration, Premises, Present, Server
+
+NOTHING = Present(frozenset(), frozenset(), 15)
+COMPONENTS = ("sales", "finance", "shipping")
+DECLARED = LogDeclaration(LogIdentity("shop", UUID(int=7), 2), {"finance": ["sales"], "shipping": ["finance"]})
+
+
+def words(place: Premises, present: Present, passwords: dict[str, str]) -> list[str]:
+    return [
+        step.shown for step in provisioning.statements(place, present, passwords, lambda _role, _password: "hidden")
+    ]
+
+
+def test_what_is_missing_is_made_and_what_is_there_is_kept() -> None:
+    place = provisioning.premises_of("shop", ["sales"])[0]
+    passwords = {place.owner: "secret", place.runner: "secret"}
+    new = words(place, NOTHING, passwords)
+    again = words(place, Present(frozenset({place.database}), frozenset({place.owner, place.runner}), 15), passwords)
+
+    assert "CREATE DATABASE shop_sales OWNER shop_sales_owner TEMPLATE template0 ENCODING 'UTF8'" in new
+    assert "REVOKE ALL ON DATABASE shop_sales FROM PUBLIC" in new
+    assert any(statement.startswith("CREATE ROLE shop_sales_owner") for statement in new)
+    assert not any(statement.startswith("CREATE") for statement in again)
+
+
+def test_nobody_sees_a_password() -> None:
+    place = provisioning.premises_of("shop", ["sales"])[0]
+
+    assert "secret" not in "".join(words(place, NOTHING, {place.owner: "secret", place.runner: "secret"}))
+
+
+def test_a_name_too_long_for_a_role_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="63 characters"):
+        provisioning.premises_of("shop", ["s" * 60])
+
+
+@pytest.fixture
+def system() -> Iterator[str]:
+    """The name of a system whose databases and roles are removed at the end."""
+    postgres.require()
+    name = f"test{uuid4().hex[:8]}"
+    yield name
+    with psycopg.connect(postgres.ADMIN_URL, autocommit=True) as admin:
+        places = provisioning.premises_of(name, COMPONENTS)
+        for place in places:
+            admin.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(place.database)))
+        for role in (role for place in places for role in (place.owner, place.runner)):
+            admin.execute(sql.SQL("DROP ROLE IF EXISTS {}").format(sql.Identifier(role)))
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    postgres.require()
+    opened = Server(postgres.ADMIN_URL)
+    yield opened
+    opened.close()
+
+
+@pytest.mark.slow("PostgreSQL")
+def test_every_component_is_refused_everything_of_every_other(server: Server, system: str) -> None:
+    places = provisioning.premises_of(system, COMPONENTS)
+    passwords = {role: provisioning.new_password() for place in places for role in (place.owner, place.runner)}
+    provisioning.provision(server, places, passwords, lambda _name: None, DECLARED)
+    provisioning.provision(server, places, passwords, lambda _name: None, DECLARED)
+    refusals = proof.prove(server, places, passwords)
+
+    assert [refusal for refusal in refusals if not refusal.refused] == []
+    assert {refusal.role for refusal in refusals} == {r for p in places[:3] for r in (p.owner, p.runner)}
+    assert {"a foreign server", f"a foreign key to {system}_finance", f"a view of {system}_finance"} <= {
+        refusal.tried for refusal in refusals
+    }
+
+
+@pytest.mark.slow("PostgreSQL")
+def test_the_proof_finds_a_door_that_was_left_open(server: Server, system: str) -> None:
+    places = provisioning.premises_of(system, COMPONENTS)
+    passwords = {role: provisioning.new_password() for place in places for role in (place.owner, place.runner)}
+    provisioning.provision(server, places, passwords, lambda _name: None, DECLARED)
+    with psycopg.connect(postgres.ADMIN_URL, autocommit=True) as admin:
+        admin.execute(sql.SQL("GRANT CONNECT ON DATABASE {} TO PUBLIC").format(sql.Identifier(f"{system}_finance")))
+        admin.execute(
+            sql.SQL("GRANT {} TO {}").format(
+                sql.Identifier(f"{system}_sales_owner"), sql.Identifier(f"{system}_finance")
+            )
+        )
+    allowed = {(one.role, one.tried) for one in proof.prove(server, places, passwords) if not one.refused}
+
+    assert (f"{system}_sales", f"connect to {system}_finance") in allowed
+    assert (f"{system}_finance", f"the rights of {system}_sales_owner") in allowed
+
+
+@pytest.mark.slow("PostgreSQL")
+def test_the_runner_reads_and_writes_rows_and_makes_no_tables(server: Server, system: str) -> None:
+    places = provisioning.premises_of(system, COMPONENTS)
+    passwords = {role: provisioning.new_password() for place in places for role in (place.owner, place.runner)}
+    provisioning.provision(server, places, passwords, lambda _name: None, DECLARED)
+    sales = places[0]
+    with psycopg.connect(server.url(sales.owner, passwords[sales.owner], sales.database)) as owner:
+        owner.execute("CREATE TABLE purchase (id bigint)")
+    with psycopg.connect(server.url(sales.runner, passwords[sales.runner], sales.database), autocommit=True) as runner:
+        runner.execute("INSERT INTO purchase VALUES (1)")
+        runner.execute("VACUUM preterite.outbox")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            runner.execute("CREATE TABLE another (id bigint)")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            runner.execute("DELETE FROM preterite.migration")
+
+
+@pytest.fixture
+def log_urls(server: Server, system: str) -> dict[str, str]:
+    """The log's URL of each component, and of the role that runs all of them."""
+    places = provisioning.premises_of(system, COMPONENTS)
+    passwords = {role: provisioning.new_password() for place in places for role in (place.owner, place.runner)}
+    provisioning.provision(server, places, passwords, lambda _name: None, DECLARED)
+    return {place.component: server.url(place.runner, passwords[place.runner], f"{system}_log") for place in places}
+
+
+def opened(url: str) -> PostgresLog:
+    return PostgresLog(url, DECLARED.identity, SystemClock())
+
+
+def read(log: PostgresLog, stream: Stream) -> list[int]:
+    reader = log.reader({stream: 0})
+    try:
+        return [record.number for record in reader.read(10) if record.kind == "event"]
+    finally:
+        reader.close()
+
+
+def event(publisher: str, number: int, epoch: int = 2) -> Record:
+    return Record(Stream(publisher, 0), "event", epoch, number, number.to_bytes(16), b"{}")
+
+
+@pytest.mark.slow("PostgreSQL")
+def test_a_component_publishes_and_reads_with_its_own_rights(log_urls: dict[str, str]) -> None:
+    """The whole of what a worker does on the log, and each promise line says what its role may do."""
+    sales, finance, everything = (opened(log_urls[name]) for name in ("sales", "finance", "log"))
+    stream = Stream("sales", 0)
+    sales.take_over([stream, Stream("sales", 1)], 1, b"nonce")
+    sales.take_over([stream], 2, b"nonce")
+    sales.append([event("sales", 1), event("sales", 2)])
+    sales.append([event("sales", 2), event("sales", 3)])
+    sales.append([Record(stream, "head", 2, 3, event("sales", 3).event_id, b"")])
+    finance.request_resend(stream, 2)
+    finance.request_resend(stream, 1)
+
+    assert read(finance, stream) == [1, 2, 3]
+    assert finance.resend_requests("sales") == {}
+    assert sales.resend_requests("sales") == {stream: 1}
+    assert finance.end(stream).number == 3
+    assert sales.promise.endswith("this role may append for sales")
+    assert everything.promise.endswith("this role may append for finance, sales, shipping")
+    for one in (sales, finance, everything):
+        one.close()
+
+
+@pytest.mark.slow("PostgreSQL")
+def test_a_component_neither_writes_nor_fences_the_streams_of_another_nor_reads_what_it_does_not_handle(
+    log_urls: dict[str, str],
+) -> None:
+    sales, shipping = opened(log_urls["sales"]), opened(log_urls["shipping"])
+    stream = Stream("sales", 0)
+    sales.take_over([stream], 1, b"nonce")
+    sales.append([event("sales", 1, epoch=1)])
+    sales.request_resend(stream, 1)
+    attempts = [
+        lambda: shipping.append([event("sales", 2, epoch=1)]),
+        lambda: shipping.append([event("sales", 2, epoch=9)]),
+        lambda: shipping.take_over([stream], 2**62, b"nonce"),
+        lambda: shipping.take_over([Stream("unheard", 0)], 1, b"nonce"),
+        lambda: shipping.request_resend(stream, 1),
+        lambda: shipping.set_clock(ClockSetting(0.0, 0.0)),
+    ]
+    for attempt in attempts:
+        with pytest.raises((psycopg.errors.InsufficientPrivilege, StoreUnavailable, KeyError, WrongLog)):
+            attempt()
+
+    assert read(shipping, stream) == []
+    assert shipping.resend_requests("sales") == {}
+    assert sales.end(stream) == (1, event("sales", 1).event_id, 1)
+    assert sales.resend_requests("sales") == {stream: 1}
+    sales.close()
+    shipping.close()
+
+
+@pytest.mark.slow("PostgreSQL")
+def test_a_record_beyond_the_limits_is_refused_by_the_log_itself(log_urls: dict[str, str]) -> None:
+    with psycopg.connect(log_urls["sales"], autocommit=True) as sales:
+        number = sales.execute("SELECT id FROM preterite_log.stream WHERE publisher = 'sales'").fetchall()[0][0]
+        insert = "INSERT INTO preterite_log.record VALUES (%s, %s, %s, %s, %s, 0, %s)"
+        for row in [
+            (number, 1, "event", 1, b"1", b"x" * (RECORD_BYTES_MAX + 1)),
+            (number, 1, "event", 1, b"x" * 65, b""),
+            (number, 0, "event", 1, b"1", b""),
+            (number, 1, "claim", 1, b"1", b""),
+            (number, 1, "event", 2**63 - 1, b"1", b""),
+        ]:
+            with pytest.raises(psycopg.errors.CheckViolation):
+                sales.execute(insert, row)
+        with pytest.raises(psycopg.errors.CheckViolation):
+            sales.execute("UPDATE preterite_log.stream SET epoch = %s", [2**63 - 1])
+
+
+@pytest.mark.slow("PostgreSQL")
+def test_urls_keep_how_the_connection_is_secured_and_each_file_has_what_its_reader_needs(tmp_path: Path) -> None:
+    server = Server(f"{postgres.ADMIN_URL}?sslmode=prefer")
+    try:
+        places = provisioning.premises_of("shop", COMPONENTS)
+        passwords = {role: f"{role}-secret" for place in places for role in (place.owner, place.runner)}
+        provisioning.write_urls(tmp_path / "new" / "shop.env", server, places, passwords)
+    finally:
+        server.close()
+    files = {file.name: file.read_text(encoding="utf-8") for file in (tmp_path / "new").iterdir()}
+
+    assert set(files) == {f"shop{part}.env" for part in ("", ".owners", ".sales", ".finance", ".shipping")}
+    assert all(line.endswith("?sslmode=prefer") for text in files.values() for line in text.splitlines())
+    assert re.findall(r"(\w+)=postgresql://(\w+):", files["shop.sales.env"]) == [
+        ("PRETERITE_SALES_URL", "shop_sales"),
+        ("PRETERITE_LOG_URL", "shop_sales"),
+    ]
+    assert "_owner-secret" not in "".join(text for name, text in files.items() if name != "shop.owners.env")
+    assert {file.stat().st_mode & 0o777 for file in (tmp_path / "new").iterdir()} == {0o600}

@@ -1,0 +1,47 @@
+"""Units of work: what waits for the end of a transaction goes with the savepoint in which it was published."""
+
+from __future__ import annotations
+
+import pytest
+from support.small_shop import declare, purchased
+
+from preterite.publishing.transaction import transaction_on
+from preterite.publishing.unit_of_work import PendingMessages
+from preterite.store.rows import OutboxRow
+from preterite.testing import started
+
+
+def row(name: str) -> OutboxRow:
+    return OutboxRow(0, purchased(name).purchase_id.bytes, b"{}")
+
+
+def test_what_a_savepoint_has_taken_back_is_not_among_the_rows_to_be_written() -> None:
+    shop = declare()
+    with started(shop.system) as opened, opened.session(shop.sales) as session:
+        work = transaction_on(session)
+        work.begin()
+        outgoing = PendingMessages(work)
+        outgoing.add(row("a"))
+        with pytest.raises(ZeroDivisionError), session.begin_nested():
+            outgoing.add(row("b"))
+            with session.begin_nested():
+                outgoing.add(row("c"))
+            _ = 1 / 0
+        with session.begin_nested():
+            outgoing.add(row("d"))
+
+        assert outgoing.seal() == [row("a"), row("d")]
+        work.rollback()
+
+
+def test_nothing_more_is_taken_once_it_is_sealed() -> None:
+    shop = declare()
+    with started(shop.system) as opened, opened.session(shop.sales) as session:
+        work = transaction_on(session)
+        work.begin()
+        outgoing = PendingMessages(work)
+        before = outgoing.sealed
+        outgoing.seal()
+
+        assert (before, outgoing.sealed) == (False, True)
+        work.rollback()
