@@ -115,6 +115,25 @@ def test_what_is_cached_is_what_the_statement_accesses_alone(data: st.DataObject
 
 
 @pytest.mark.parametrize(
+    ("dialect", "first", "second"),
+    [
+        ("postgres", "select * from t 'a'", "select * from t 7"),
+        ("postgres", "select * from t where a = 'b' 'c'", "select * from t where a = 'b' 7"),
+        ("sqlite", "select lect f1 from 'a'", "select lect f1 from 7"),
+        ("sqlite", "select lect f1 from 7", "select lect f1 from 99999999999"),
+        ("sqlite", 'select * from "(1,1)"', 'select * from "(1)"'),
+    ],
+)
+def test_values_of_different_kinds_do_not_share_what_is_cached(dialect: Dialect, first: str, second: str) -> None:
+    """Where one of them may be a name."""
+    for one, other in ((first, second), (second, first)):
+        cached = StatementCache(dialect)
+        access(one, dialect, cached)
+
+        assert access(other, dialect, cached) == access(other, dialect)
+
+
+@pytest.mark.parametrize(
     "shape",
     ["select {}1{}|(|)", "select {}1|1+", "select * from {}a{}|(select * from |) x", "select {}1|not ",
      "select {}1{}|case when 1 then | end", "select 1 {}|union select 2 ", "select f{}|(f", "with {}|a as (",

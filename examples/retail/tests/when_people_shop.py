@@ -212,7 +212,8 @@ def test_sending_a_form_twice_purchases_once(browser: Browser, shop: Served) -> 
         page.goto(path)
         identifier = page.locator("input[name=id]").input_value()
         page.get_by_role("button", name="Buy").dblclick()
-        page.wait_for_url(f"**/purchases/{identifier}")
+        # The second click ends the first one's navigation: only the page's address is looked at, not how it came there.
+        expect(page).to_have_url(re.compile(rf"/purchases/{identifier}$"))
         assert count(shop) == before + 1
 
 

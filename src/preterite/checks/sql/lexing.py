@@ -27,8 +27,14 @@ _PARAMETERS = ("named", "number_of", "bound", "question")
 _TOKENS = {one: re.compile(lexer, re.DOTALL) for one, lexer in _LEXERS.items()}
 _ENDS = {one: re.compile(rf"{lexer}|(?P<end>;)|(?P<word>\w+)", re.DOTALL) for one, lexer in _LEXERS.items()}
 _WORDS = {one: re.compile(rf"{lexer}|(?P<bracket>[()])|(?P<word>\w+)", re.DOTALL) for one, lexer in _LEXERS.items()}
-_LISTS = re.compile(r"\(\s*\?(?:\s*,\s*\?)+\s*\)")
-_ROWS = re.compile(r"\(\?\)(?:\s*,\s*\(\?\))+")
+_VALUES = {"parameter": "?", "text": "''", "code": "$$$$", "whole": "1", "number": "1.5"}
+"""What stands for a value in a fingerprint, by its kind. A database that parses a damaged statement may take a text for
+a name, and a number for none, so values of different kinds never share a fingerprint."""
+_WHOLE_DIGITS_MAX = 9
+"""Whole numbers of so many digits fit in 32 bits everywhere; longer ones are parsed as other numbers are."""
+_VALUE = r"(?:\?|''|\$\$\$\$|1\.5|1)"
+_LISTS = re.compile(rf"\(\s*({_VALUE}(?:\s*,\s*{_VALUE})*)\s*\)")
+_ROWS = re.compile(rf"(\({_VALUE}(?:,{_VALUE})*\))(?:\s*,\s*\1)+")
 _QUERY = re.compile(
     r"(?>\s+|--[^\n]*\n|/\*.*?\*/|\()*+(?:select|insert|update|delete|with|values|merge|replace)\b",
     re.IGNORECASE | re.DOTALL,
@@ -45,7 +51,7 @@ _COPY_FROM_STDIN = re.compile(r"copy\b.*\bfrom\s+stdin\b.*;\s*$", re.IGNORECASE)
 
 
 def fingerprint(text: str, dialect: Dialect) -> str:
-    """A query without literals, comments and spacing: the same for queries that differ in values only.
+    """A query without values, comments and spacing: the same for queries whose values differ, but not their kinds.
 
     The text itself of everything else: a literal may be a name there, or code.
     """
@@ -54,7 +60,11 @@ def fingerprint(text: str, dialect: Dialect) -> str:
     shape = " ".join(_TOKENS[dialect].sub(_shaped, text).split())
     if ";" in shape[:-1]:
         return text
-    return _ROWS.sub("(?)", _LISTS.sub("(?)", shape)) if "?" in shape else shape
+    return _ROWS.sub(r"\1", _LISTS.sub(_kinds_in_list, shape)) if "(" in shape else shape
+
+
+def _kinds_in_list(found: re.Match[str]) -> str:
+    return f"({','.join(sorted({value.strip() for value in found[1].split(',')}))})"
 
 
 def _shaped(found: re.Match[str]) -> str:
@@ -62,9 +72,20 @@ def _shaped(found: re.Match[str]) -> str:
     if kind in _COMMENTS:
         return " "
     if kind in _NAMES:
-        # Spaces inside a name are part of it.
-        return text if text.split() == [text] else f'"{text.encode("utf-8", "surrogatepass").hex()}"'
-    return "?"
+        # Spaces and lists inside a name are part of it.
+        is_plain = text.split() == [text] and "(" not in text
+        return text if is_plain else f'"{text.encode("utf-8", "surrogatepass").hex()}"'
+    return _VALUES[_kind_of_value(kind, text)]
+
+
+def _kind_of_value(kind: str | None, text: str) -> str:
+    if kind in _PARAMETERS:
+        return "parameter"
+    if kind == "text":
+        return "text"
+    if kind != "number":
+        return "code"
+    return "whole" if text.isdigit() and len(text) <= _WHOLE_DIGITS_MAX else "number"
 
 
 def without_comments(text: str, dialect: Dialect) -> str:
