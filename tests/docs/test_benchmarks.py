@@ -201,7 +201,7 @@ def test_memory_is_looked_at_on_the_way() -> None:
 
 
 @pytest.mark.slow("benchmarks")
-def test_history_is_fed_in_every_way() -> None:
+def test_history_is_replayed_in_every_way() -> None:
     measured = history.catch_up(rounds=1, events=300)
     live = history.live(rounds=1, count=3)
 

@@ -47,7 +47,7 @@ def test_every_fault_has_happened_somewhere(outcomes: list[Outcome]) -> None:
     assert all(one.events >= 200 for one in outcomes)
 
 
-def test_what_nobody_has_reached_is_said() -> None:
+def test_what_no_world_has_reached_is_shown() -> None:
     assert unreached([]) == list(MARKS)
     assert unreached([{MARKS[0]: 1}, dict.fromkeys(MARKS[2:], 3)]) == [MARKS[1]]
 
@@ -100,7 +100,7 @@ def test_a_core_that_moves_no_cursor_with_the_effects_is_found_out(monkeypatch: 
 
 
 @pytest.mark.rule(7)
-def test_a_core_that_tells_late_handlers_live_events_before_their_history_is_found_out(
+def test_a_core_that_gives_late_handlers_live_events_before_their_history_is_found(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def handlers(_self: LiveStreams, delivery: Any) -> Any:

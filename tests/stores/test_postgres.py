@@ -83,7 +83,7 @@ def test_what_a_worker_that_lost_its_lease_left_open_is_ended_and_nothing_else(d
     other.rollback()
 
 
-def test_nobody_takes_over_from_whoever_has_checked_its_leases_and_not_committed_yet(database: Database) -> None:
+def test_leases_that_an_open_transaction_has_checked_cannot_be_taken(database: Database) -> None:
     batch, taker = database.connect(), database.connect()
     database.store.migrate(batch)
     with transaction(database.store, batch):
@@ -108,7 +108,7 @@ def sales(database: Database) -> GuardedConnection:
     return connection
 
 
-def test_whoever_numbers_while_its_lease_is_taken_waits_and_numbers_nothing(
+def test_a_relay_whose_lease_is_being_taken_waits_and_numbers_nothing(
     database: Database, sales: GuardedConnection
 ) -> None:
     """Its statement saw the outbox before it waited for the lease; so it must not go by what it saw."""
@@ -167,7 +167,7 @@ def waits_for_a_lock(database: Database) -> bool:
 
 
 @pytest.mark.parametrize("database", ["direct"], indirect=True)
-def test_whoever_waits_is_not_woken_twice_by_what_its_own_process_announces(database: Database) -> None:
+def test_a_waiting_loop_is_not_woken_twice_by_a_notification_of_its_own_process(database: Database) -> None:
     assert isinstance(database, PostgresDatabase)
     other = PostgresDatabase(database.place.conninfo)
     heard, heard_elsewhere, heard_by_other = database.version(), database.version(elsewhere=True), other.version()

@@ -59,7 +59,7 @@ def test_what_was_moved_is_not_passed_through_again(outbox: Outbox) -> None:
 
 
 @pytest.mark.rule(5)
-def test_whoever_commits_late_is_found_though_higher_ids_were_moved_long_ago(outbox: Outbox) -> None:
+def test_a_late_commit_is_found_though_higher_ids_were_moved_long_ago(outbox: Outbox) -> None:
     late = outbox.connect()
     outbox.store.begin(late)
     outbox.store.add_to_outbox(late, [outbox_row("late")])
@@ -76,7 +76,7 @@ def test_whoever_commits_late_is_found_though_higher_ids_were_moved_long_ago(out
     assert outbox.maintain() == 2
 
 
-def test_whoever_began_after_the_id_was_chosen_holds_nothing_up(outbox: Outbox) -> None:
+def test_a_transaction_that_began_after_the_id_was_chosen_delays_nothing(outbox: Outbox) -> None:
     first, second = outbox.connect(), outbox.connect()
     outbox.store.begin(first)
     outbox.store.add_to_outbox(first, [outbox_row("first")])

@@ -52,7 +52,7 @@ def test_a_component_that_was_away_handles_everything_once_it_runs(tmp_path: Pat
         assert bills(opened, shop.finance) == texts("a", "b", "c")
 
 
-def test_a_new_component_sees_everything_from_the_first_event_on_and_nobody_else_notices(tmp_path: Path) -> None:
+def test_a_new_component_handles_everything_from_the_first_event_on_and_the_others_go_on(tmp_path: Path) -> None:
     shop = declare()
     with open_files(tmp_path, shop.system) as opened:
         publish(opened, shop.sales, purchased("a"), purchased("b", "ben"))

@@ -146,7 +146,7 @@ def test_what_failed_leaves_nothing_behind_and_what_succeeded_stands_once() -> N
 
 
 @pytest.mark.rule(8)
-def test_what_a_failed_attempt_published_over_a_session_is_not_announced() -> None:
+def test_what_a_failed_attempt_published_over_a_session_is_not_published() -> None:
     shop = declare(bills=False)
 
     @shop.finance.handles(ItemPurchased)
@@ -176,7 +176,7 @@ def test_more_failures_than_one_batch_can_name_are_each_dealt_with_alone() -> No
 
 
 @pytest.mark.rule(8)
-def test_a_failure_at_the_commit_names_nobody_and_every_event_is_run_alone() -> None:
+def test_a_failure_at_the_commit_names_no_handler_and_every_event_is_run_alone() -> None:
     shop = declare(bills=False)
 
     @shop.finance.handles(ItemPurchased)

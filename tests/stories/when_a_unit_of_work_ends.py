@@ -53,13 +53,13 @@ def rows(shop: OpenSystem) -> list[str]:
         return [row[0] for row in connection.execute(sql("select id from purchase order by rowid"))]
 
 
-def test_what_commits_on_a_bare_connection_is_announced(shop: StartedSystem) -> None:
+def test_what_commits_on_a_bare_connection_is_published(shop: StartedSystem) -> None:
     publish(shop, SALES, purchased("a"), purchased("b"))
 
     assert rows(shop) == announced(shop) == texts("a", "b")
 
 
-def test_what_commits_in_a_session_is_announced(shop: StartedSystem) -> None:
+def test_what_commits_in_a_session_is_published(shop: StartedSystem) -> None:
     with shop.session(SALES) as session, SALES.unit_of_work(session) as unit_of_work:
         session.execute(INSERT, {"id": str(id_of("a"))})
         unit_of_work.publish(purchased("a"))
@@ -76,7 +76,7 @@ async def in_an_async_session(shop: StartedSystem, *names: str, failing: bool = 
             raise RuntimeError("changed my mind")
 
 
-async def test_what_commits_in_an_async_session_is_announced() -> None:
+async def test_what_commits_in_an_async_session_is_published() -> None:
     with started(SHOP.system) as opened:
         async with opened as shop:
             await in_an_async_session(opened, "a", "b")
@@ -85,7 +85,7 @@ async def test_what_commits_in_an_async_session_is_announced() -> None:
             assert rows(shop) == announced(shop) == texts("a", "b")
 
 
-async def test_what_fails_in_an_async_session_is_not_announced() -> None:
+async def test_what_fails_in_an_async_session_is_not_published() -> None:
     with started(SHOP.system) as opened:
         async with opened as shop:
             with pytest.raises(RuntimeError, match="changed my mind"):
@@ -94,7 +94,7 @@ async def test_what_fails_in_an_async_session_is_not_announced() -> None:
             assert rows(shop) == announced(shop) == []
 
 
-def test_what_raises_is_rolled_back_and_not_announced(shop: StartedSystem) -> None:
+def test_what_raises_is_rolled_back_and_not_published(shop: StartedSystem) -> None:
     with pytest.raises(RuntimeError, match="changed my mind"):
         with shop.connection(SALES) as connection, SALES.unit_of_work(connection) as unit_of_work:
             connection.execute(sql("insert into purchase values ('a')"))
@@ -104,7 +104,7 @@ def test_what_raises_is_rolled_back_and_not_announced(shop: StartedSystem) -> No
     assert rows(shop) == announced(shop) == []
 
 
-def test_what_fails_at_the_flush_is_not_announced(shop: StartedSystem) -> None:
+def test_what_fails_at_the_flush_is_not_published(shop: StartedSystem) -> None:
     publish(shop, SALES, purchased("a"))
 
     with pytest.raises(IntegrityError):
@@ -115,7 +115,7 @@ def test_what_fails_at_the_flush_is_not_announced(shop: StartedSystem) -> None:
     assert rows(shop) == announced(shop) == texts("a")
 
 
-def test_what_a_session_rolls_back_to_a_savepoint_is_not_announced(shop: StartedSystem) -> None:
+def test_what_a_session_rolls_back_to_a_savepoint_is_not_published(shop: StartedSystem) -> None:
     with shop.session(SALES) as session, SALES.unit_of_work(session) as unit_of_work:
         unit_of_work.publish(purchased("a"))
         session.execute(INSERT, {"id": str(id_of("a"))})
@@ -132,7 +132,7 @@ def test_what_a_session_rolls_back_to_a_savepoint_is_not_announced(shop: Started
     assert rows(shop) == announced(shop) == texts("a", "d")
 
 
-def test_what_a_bare_connection_rolls_back_to_a_savepoint_is_not_announced(shop: StartedSystem) -> None:
+def test_what_a_bare_connection_rolls_back_to_a_savepoint_is_not_published(shop: StartedSystem) -> None:
     with shop.connection(SALES) as connection, SALES.unit_of_work(connection) as unit_of_work:
         unit_of_work.publish(purchased("a"))
         connection.execute(sql("savepoint part"))
@@ -162,7 +162,7 @@ def test_one_session_serves_one_unit_of_work_after_the_other(shop: StartedSystem
     assert announced(shop) == texts("a", "b")
 
 
-def test_events_of_one_key_are_announced_in_the_order_of_their_commits(shop: StartedSystem) -> None:
+def test_events_of_one_key_are_published_in_the_order_of_their_commits(shop: StartedSystem) -> None:
     with shop.session(SALES) as first, shop.session(SALES) as second:
         for session, name in ((first, "a"), (second, "b"), (first, "c")):
             with SALES.unit_of_work(session) as unit_of_work:
@@ -206,7 +206,7 @@ def test_nesting_is_refused_and_the_outer_unit_of_work_goes_on(shop: StartedSyst
     assert announced(shop) == texts("a")
 
 
-def test_somebody_elses_event_is_refused(shop: StartedSystem) -> None:
+def test_an_event_of_another_component_is_refused(shop: StartedSystem) -> None:
     billed = ItemBilled(purchase_id=id_of("a"), customer_id=id_of("anna"), billed_at=AT)
 
     with pytest.raises(ForeignEvent, match="'sales' does not own ItemBilled"):

@@ -114,7 +114,7 @@ def office(tmp_path: Path) -> Office:
     return made
 
 
-def test_a_handler_that_comes_late_is_told_so_at_its_start(office: Office, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_handler_that_joins_late_is_logged_at_its_start(office: Office, caplog: pytest.LogCaptureFixture) -> None:
     with office.open(mails=True):
         first = list(caplog.messages)
     caplog.clear()
@@ -129,7 +129,7 @@ def test_a_handler_that_comes_late_is_told_so_at_its_start(office: Office, caplo
 
 
 @pytest.mark.rule(7)
-def test_it_is_fed_what_it_missed_once_and_in_order_and_then_goes_on_live(office: Office) -> None:
+def test_what_it_missed_is_replayed_once_and_in_order_and_then_it_goes_on_live(office: Office) -> None:
     with office.open(mails=True) as shop:
         office.buy(shop, "e")
         shop.settle()
@@ -177,7 +177,7 @@ def test_live_events_of_a_key_wait_for_its_history(office: Office) -> None:
 @sqlite_only
 @pytest.mark.rule(5)
 @pytest.mark.parametrize("lost", [[1], [2], [3], [1, 2, 3]])
-def test_what_the_log_has_lost_of_the_history_is_sent_again_and_fed(office: Office, lost: list[int]) -> None:
+def test_what_the_log_has_lost_of_the_history_is_sent_again_and_replayed(office: Office, lost: list[int]) -> None:
     with office.open(mails=True) as shop:
         shop.settle()
         lossy_logs.lose(shop.log, Stream("sales", 0), lost)
@@ -229,7 +229,7 @@ def test_a_cancelled_replay_loses_nothing_that_came_in_meanwhile(office: Office)
 
 
 @pytest.mark.rule(15)
-def test_again_handles_what_was_handled_and_announces_nothing_unless_told(office: Office) -> None:
+def test_again_handles_what_was_handled_and_publishes_nothing_unless_asked_to(office: Office) -> None:
     with office.open(mails=True) as shop:
         office.buy(shop, "e")
         shop.settle()
@@ -282,7 +282,7 @@ def test_what_fails_again_quietly_stays_quiet_when_it_is_run_from_its_row(office
         assert shop.published(ItemBilled) == []
 
 
-def test_what_was_set_aside_for_nobody_and_discarded_does_not_come_back_with_history(office: Office) -> None:
+def test_what_was_parked_for_no_handler_and_discarded_does_not_come_back_with_history(office: Office) -> None:
     with office.open(mails=True) as shop:
         office.buy(shop, "unreadable", "after")
         relay = shop.runtime.relay("sales")
@@ -303,7 +303,7 @@ def test_what_was_set_aside_for_nobody_and_discarded_does_not_come_back_with_his
         assert sorted(office.mails(shop)) == sorted(texts("after", "after", *"abcd"))
 
 
-def test_a_whole_component_is_fed_with_its_handlers_in_order(office: Office) -> None:
+def test_a_whole_component_is_replayed_with_its_handlers_in_order(office: Office) -> None:
     with office.open(mails=False) as shop:
         publish(shop, office.sales, returned("a"))
         shop.settle()
@@ -334,7 +334,7 @@ def test_history_can_begin_at_a_number_or_a_time(office: Office) -> None:
         assert office.mails(shop)[-2:] == texts("e", "e")
 
 
-def test_a_plan_counts_what_would_be_fed_and_changes_nothing(office: Office) -> None:
+def test_a_plan_counts_what_would_be_replayed_and_changes_nothing(office: Office) -> None:
     with office.open(mails=True) as shop, shop.connection(office.finance) as connection:
         office.buy(shop, "e")
         shop.settle()
@@ -371,7 +371,7 @@ def test_what_cannot_be_replayed_is_refused_in_one_sentence(office: Office) -> N
         assert [(line.action, line.target) for line in store.audit(connection, 10)] == [("start replay", "1 mail")]
 
 
-def test_a_saga_is_not_fed_what_it_has_seen_again(tmp_path: Path) -> None:
+def test_a_saga_does_not_handle_history_that_it_has_handled(tmp_path: Path) -> None:
     sales, finance = Component("sales", publishes=[ItemPurchased], tables=SALES_TABLES), Component("finance")
 
     @finance.saga
@@ -440,7 +440,7 @@ def stage(shop: OpenSystem) -> Stage:
 
 
 @sqlite_only
-def test_a_rehearsal_tells_what_would_change_and_touches_nothing(office: Office) -> None:
+def test_a_rehearsal_shows_what_would_change_and_changes_nothing(office: Office) -> None:
     with office.open(mails=True, fails=lambda purchase: purchase == id_of("b")) as shop:
         shop.settle()
         told = rehearse(stage(shop), office.wanted(shop))
@@ -521,7 +521,7 @@ def test_a_rehearsal_that_cannot_come_to_its_end_says_why(office: Office, lost: 
 
 
 @sqlite_only
-def test_rows_that_change_are_told_as_gone_and_come(office: Office) -> None:
+def test_rows_that_change_are_shown_as_removed_and_added(office: Office) -> None:
     with office.open(mails=True) as shop:
         shop.settle()
         with shop.connection(office.finance) as connection:

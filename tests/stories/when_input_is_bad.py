@@ -171,7 +171,7 @@ def test_a_type_that_no_component_declares_is_counted_and_passed(opened: Started
 
 
 @pytest.mark.rule(17)
-def test_a_void_moves_on_and_leaves_a_letter_with_its_reason(opened: StartedSystem, shop: Shop) -> None:
+def test_a_void_moves_on_and_leaves_a_dead_letter_with_its_reason(opened: StartedSystem, shop: Shop) -> None:
     stream = Stream("sales", 0)
     opened.log.append([Record(stream, "void", 0, 1, UUID(int=1).bytes, b"the log does not take it")])
     from_elsewhere(opened, envelope("sales.ItemPurchased", GOOD, number=2))
@@ -182,7 +182,7 @@ def test_a_void_moves_on_and_leaves_a_letter_with_its_reason(opened: StartedSyst
     assert (letter.failure.error, letter.failure.text) == ("Void", "the log does not take it")
 
 
-def test_events_without_a_key_wait_for_nobody() -> None:
+def test_events_without_a_key_wait_for_no_other() -> None:
     class NoteWritten(Event):
         text: str
 
@@ -259,7 +259,7 @@ def pages_of(log: Log, pragma: str) -> int:
 
 
 @sqlite_only
-def test_a_log_on_a_full_disk_is_waited_for_and_everything_committed_is_announced_afterwards(tmp_path: Path) -> None:
+def test_a_log_on_a_full_disk_is_waited_for_and_everything_committed_is_appended_afterwards(tmp_path: Path) -> None:
     """Sales goes on purchasing meanwhile; nothing is lost, doubled or out of order."""
     shop = declare()
     files = places(tmp_path, ("sales", "finance"))

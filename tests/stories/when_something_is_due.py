@@ -356,7 +356,7 @@ def test_a_command_has_one_handler_in_one_component() -> None:
 
 
 @pytest.mark.rule(21)
-def test_after_a_standstill_what_happened_before_comes_before_what_is_due() -> None:
+def test_after_a_stall_what_happened_before_comes_before_what_is_due() -> None:
     """Finance was down for two days: the payment that arrived meanwhile is heard before the reminder is sent."""
     sales, finance = Component("sales", publishes=[ItemPurchased]), Component("finance")
     order: list[str] = []

@@ -93,7 +93,7 @@ def test_a_restored_subscriber_catches_up_by_itself(office: Office) -> None:
 
 
 @pytest.mark.rule(14)
-def test_a_restored_publisher_goes_on_after_what_it_forgot_and_never_announces_it_again(office: Office) -> None:
+def test_a_restored_publisher_goes_on_after_what_it_forgot_and_never_appends_it_again(office: Office) -> None:
     office.sell("a")
     with office.open() as opened:
         publish(opened, office.shop.sales, purchased("b"))  # committed, not numbered yet: the backup has it so
@@ -113,7 +113,7 @@ def test_a_restored_publisher_goes_on_after_what_it_forgot_and_never_announces_i
 
 
 @pytest.mark.rule(14)
-def test_what_is_published_again_while_a_restored_publisher_goes_on_is_not_announced_again(
+def test_what_is_published_again_while_a_restored_publisher_goes_on_is_not_appended_again(
     office: Office, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Between the relay's look for forgotten events and its numbering others commit, where the database allows it."""
@@ -170,7 +170,7 @@ def test_another_event_under_a_forgotten_identifier_is_a_visible_conflict(office
 
 
 @pytest.mark.rule(14)
-def test_numbers_that_nobody_has_any_more_become_visible_voids(office: Office) -> None:
+def test_numbers_that_no_database_holds_any_more_become_visible_voids(office: Office) -> None:
     office.sell("a")
     office.backup.save(office.urls["sales"])
     office.sell("b")
@@ -285,7 +285,7 @@ def test_a_database_of_another_log_is_refused(office: Office, tmp_path: Path) ->
 
 
 @pytest.mark.rule(3)
-def test_a_cloned_database_announces_nothing_once_the_original_has_gone_on(office: Office, tmp_path: Path) -> None:
+def test_a_cloned_database_appends_nothing_once_the_original_has_gone_on(office: Office, tmp_path: Path) -> None:
     office.sell("a")
     clone = places(tmp_path / "clone", ["sales"])["sales"]
     office.backup.copy(office.urls["sales"], clone)

@@ -154,7 +154,7 @@ def test_a_lost_end_is_noticed_though_nothing_is_published_afterwards(opened: St
 
 
 @pytest.mark.rule(3)
-def test_a_record_of_an_older_epoch_is_passed_over_and_counted(opened: StartedSystem, shop: Shop) -> None:
+def test_a_record_of_an_older_epoch_is_skipped_and_counted(opened: StartedSystem, shop: Shop) -> None:
     stream = announce(opened, shop, "a")
     handle(opened)
     zombie = Record(stream, "event", 1, 2, b"forgotten", b"{}")
@@ -190,7 +190,7 @@ def test_a_publisher_that_gave_the_last_number_to_another_event_stops_its_stream
 
 
 @pytest.mark.rule(3)
-def test_a_database_that_is_behind_its_log_announces_nothing_and_says_so(opened: StartedSystem, shop: Shop) -> None:
+def test_a_database_that_is_behind_its_log_appends_nothing_and_says_so(opened: StartedSystem, shop: Shop) -> None:
     stream = announce(opened, shop, "a", "b")
     with opened.connection(shop.sales) as connection:
         connection.execute(sql("update preterite_stream set last_number = 1, confirmed = 1 where last_number > 0"))
@@ -208,7 +208,7 @@ def test_a_database_that_is_behind_its_log_announces_nothing_and_says_so(opened:
 
 
 @pytest.mark.rule(3)
-def test_a_database_whose_events_differ_from_the_logs_announces_nothing(opened: StartedSystem, shop: Shop) -> None:
+def test_a_database_whose_events_differ_from_the_logs_appends_nothing(opened: StartedSystem, shop: Shop) -> None:
     announce(opened, shop, "a", "b")
     with opened.connection(shop.sales) as connection:
         connection.execute(sql("update preterite_stream set last_id = x'00' where last_number > 0"))

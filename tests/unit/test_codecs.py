@@ -86,7 +86,7 @@ def test_one_document_holds_several_messages_of_several_types() -> None:
     assert read(document) == [EVENT, NoteWritten(text="a < b & c")]
 
 
-def test_elements_that_the_event_does_not_have_are_passed_over() -> None:
+def test_elements_that_the_event_does_not_have_are_skipped() -> None:
     assert read(FROM_THE_FIELD.replace(b"<purchasedate>", b"<colour>red</colour><purchasedate>")) == [EVENT]
 
 

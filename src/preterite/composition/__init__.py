@@ -2,7 +2,7 @@
 
     finance_parts = Parts(finance)
 
-    @finance_parts.part(fallback="Prices are not available right now.")
+    @finance_parts.part(fallback="Prices are not available.")
     def prices(products: Ids[ProductId], session: Session, request: PageRequest) -> dict[ProductId, int]:
         ...
 

@@ -31,7 +31,7 @@ STATEMENTS_CACHED = 256
 """Prepared statements that a SQLite connection keeps."""
 _SYNCHRONOUS_FULL = 2
 _WAL_RESET_BUG = ((3, 7, 0), (3, 51, 3))
-_WAL_RESET_MENDED = ((3, 44, 6), (3, 50, 7))
+_WAL_RESET_FIXED = ((3, 44, 6), (3, 50, 7))
 _GONE_AWAY = frozenset(
     {
         sqlite3.SQLITE_BUSY,
@@ -108,9 +108,9 @@ class GuardedConnection(sqlite3.Connection):
 
 def has_wal_reset_bug(version: tuple[int, int, int] = sqlite3.sqlite_version_info) -> bool:
     """Whether this SQLite can lose commits when two connections checkpoint."""
-    first, mended = _WAL_RESET_BUG
-    in_mended_series = any(version[:2] == fix[:2] and version >= fix for fix in _WAL_RESET_MENDED)
-    return first <= version < mended and not in_mended_series
+    first, fixed = _WAL_RESET_BUG
+    in_fixed_series = any(version[:2] == fix[:2] and version >= fix for fix in _WAL_RESET_FIXED)
+    return first <= version < fixed and not in_fixed_series
 
 
 def is_unavailable(error: BaseException) -> bool:

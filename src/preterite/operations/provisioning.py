@@ -1,7 +1,7 @@
 """A database and two roles for each component on one PostgreSQL server; `proof.py` tests that they are closed.
 
 The *owner* makes tables and runs migrations; the *runner* reads and writes rows, and owns nothing but the outbox, which
-the relay vacuums. Nobody else may even connect. What to do is decided from what is there (`statements`), pure;
+the relay vacuums. No other role can connect. `statements` decides what to do from what is there, without any access;
 `provision` does it.
 """
 
@@ -209,12 +209,12 @@ class Server:
 
 
 def new_password() -> str:
-    """A password that nobody has to type."""
+    """A random password, for files and environments."""
     return secrets.token_urlsafe(PASSWORD_BYTES)
 
 
 def write_urls(file: Path, server: Server, places: Sequence[Premises], passwords: Mapping[str, str]) -> None:
-    """Write the URLs as variables of the environment, where nobody but the files' owner ever could read them.
+    """Write the URLs as variables of the environment, in files that only their owner can read, from their creation on.
 
     `file` has the runners' URLs; beside it are one with the owners' and one for each component with what its worker
     needs. Each is written whole or not at all: what was there before stays until the new one is complete.
@@ -297,7 +297,7 @@ def access(places: Sequence[Premises], declared: LogDeclaration) -> Mapping[str,
 
 
 def closed_to_others() -> list[Statement]:
-    """What closes the server's own databases to roles that nobody granted them to."""
+    """The statements that close the server's own databases to roles without a grant."""
     texts = [f"REVOKE CONNECT ON DATABASE {name} FROM PUBLIC" for name in ("postgres", "template1")]
     return [Statement(None, text, text) for text in texts]
 

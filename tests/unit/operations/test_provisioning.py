@@ -42,7 +42,7 @@ def test_what_is_missing_is_made_and_what_is_there_is_kept() -> None:
     assert not any(statement.startswith("CREATE") for statement in again)
 
 
-def test_nobody_sees_a_password() -> None:
+def test_no_output_shows_a_password() -> None:
     place = provisioning.premises_of("shop", ["sales"])[0]
 
     assert "secret" not in "".join(words(place, NOTHING, {place.owner: "secret", place.runner: "secret"}))
