@@ -127,6 +127,11 @@ def test_a_cancelled_purchase_is_neither_billed_nor_sent(page: Page) -> None:
     page.goto("/purchases")
     page.get_by_role("button", name="Cancel").first.click()
     expect(page.locator("#list tbody tr").first).to_contain_text("cancelled 2 May 2011")
+    page.goto("/timeline")
+    # A month that is closed before Finance has consumed the cancellation bills the purchase.
+    cancelled = page.locator("[data-event=PurchaseCancelled]").first
+    for component in ("finance", "shipping"):
+        expect(cancelled.locator(f"[data-subscriber={component}]")).to_have_attribute("data-state", "consumed")
     move_clock(page, "To the end of the month")
     page.goto("/purchases")
     expect(page.locator("#list tbody tr").first).to_contain_text("cancelled 2 May 2011")

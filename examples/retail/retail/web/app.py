@@ -137,7 +137,7 @@ class _Views:
         """Move the clock."""
         move = MOVES.get(fields.get("to", ""), lambda now: now)
         try:
-            self._shop.clock.to(move(self._shop.clock.now()))
+            await asyncio.to_thread(self._shop.move_clock, move(self._shop.clock.now()))
         except UsageError as error:
             request.session[SAID] = str(error)
         back = fields.get("back", "")
