@@ -1,22 +1,41 @@
 """The SQLite store passes the suite of all stores."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from preterite import store as stores
+from preterite.drivers.sqlite import GuardedConnection
 from preterite.store.contract import Database
 from preterite.store.rows import Script
-from preterite.store.sqlite.store import SqliteStore
+from preterite.store.sqlite.store import SqliteDatabase, SqliteStore
 from preterite.testing.conformance import StoreConformance
 from preterite.testing.conformance.store_steps import IDENTITY, parked, transaction
 
 
+class TidyDatabase(SqliteDatabase):
+    """Closes at the end what a test has opened: Python 3.13 and newer complain of what is not."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        self.opened: list[GuardedConnection] = []
+
+    def connect(self) -> GuardedConnection:
+        self.opened.append(super().connect())
+        return self.opened[-1]
+
+    def close(self) -> None:
+        for connection in self.opened:
+            connection.close()
+
+
 class TestSqliteStore(StoreConformance):
     @pytest.fixture
-    def database(self, tmp_path: Path) -> Database:
-        return stores.connect(f"sqlite:///{tmp_path}/sales.sqlite")
+    def database(self, tmp_path: Path) -> Iterator[Database]:
+        database = TidyDatabase(f"sqlite:///{tmp_path}/sales.sqlite")
+        yield database
+        database.close()
 
     def test_the_schema_version_that_users_keep_in_the_file_is_theirs(self, database: Database) -> None:
         connection: Any = database.connect()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import pkgutil
 import threading
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -190,7 +190,7 @@ def test_a_relay_that_publishes_nothing_is_no_quiet_system() -> None:
         with opened.connection(shop.sales) as connection:
             connection.execute("update preterite_stream set last_number = 0, confirmed = 0")
         with pytest.raises(LogAhead, match="Nothing is published until an operator decides"):
-            for relay in [opened.runtime.relay("sales")]:
+            with closing(opened.runtime.relay("sales")) as relay:
                 opened.close()
                 relay.step()
 
