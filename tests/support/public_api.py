@@ -59,6 +59,9 @@ def entries(module: str) -> Iterator[Entry]:
 def _entry(name: str, value: Any) -> Entry:
     if get_origin(value) is Literal:
         return Entry(name, "", f"One of {', '.join(map(repr, get_args(value)))}.")
+    if get_origin(value) is not None:
+        # Since Python 3.13 such an alias has the docstring of what it is an alias of.
+        return Entry(name, "", f"The same as `{value}`.")
     if not inspect.isclass(value):
         return Entry(name, _signature(value) if inspect.isroutine(value) else "", inspect.getdoc(value) or "")
     text = value.__doc__ or ""
