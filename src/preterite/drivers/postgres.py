@@ -11,8 +11,8 @@ where it begins. Behind a pooler statements are not prepared and LISTEN is not u
 from __future__ import annotations
 
 import re
-from collections.abc import Generator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from ipaddress import ip_address
 from typing import Any
 
@@ -20,6 +20,7 @@ import psycopg
 from psycopg import generators, pq
 
 from preterite.drivers.postgres_place import Place, first_line, unreachable
+from preterite.drivers.transaction_watch import TransactionWatch
 from preterite.errors import HandlerEndedTransaction, NotDurable, StoreUnavailable
 
 CONNECT_SECONDS = 5
@@ -40,6 +41,7 @@ BEGIN_BATCH_READ_COMMITTED = """
 BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL synchronous_commit TO on; SET LOCAL preterite.batch TO 'open'
 """
 BEGIN_READING = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+MARK = "SET LOCAL preterite.batch TO 'open'"
 _IN_BATCH = "SELECT current_setting('preterite.batch', true) = 'open'"
 # The division fails, and the commit with it, where the mark is missing.
 _COMMIT_BATCH = "SELECT 1 / (coalesce(current_setting('preterite.batch', true), '') = 'open')::int; COMMIT"
@@ -76,6 +78,8 @@ class _Guard:
     reads_committed: bool = False
     """Whether a single statement, outside of an explicit transaction, sees what was committed before it."""
     context: Any = None
+    watch: TransactionWatch | None = None
+    """What is told of the statements of a unit of work, or of a batch's session."""
     outbox_floor: Any = None
     """Where the store starts to read the outbox on this connection."""
 
@@ -91,24 +95,60 @@ class _Guard:
         if not is_in_transaction(self):
             raise HandlerEndedTransaction("The batch's transaction ended before the batch did; it was rolled back.")
 
-    def refuse_statement(self, statement: Any) -> None:
+    def before_statement(self, statement: Any) -> None:
         """Raise for a statement that would begin or end a transaction."""
-        if not self.guarded:
+        if not self.guarded and self.watch is None:
             return
         text = statement if isinstance(statement, str) else _text_of(statement)
-        if _ENDS_TRANSACTION.search(_NOT_CODE.sub(" ", text)):
+        if self.watch is not None:
+            self.watch.before_statement(text, in_transaction=is_in_transaction(self))
+        if self.guarded and _ENDS_TRANSACTION.search(_NOT_CODE.sub(" ", text)):
             raise HandlerEndedTransaction.refused("begin, commit or roll back (not authorized in SQL either)")
+
+    def after_statement(self, statement: Any) -> None:
+        """Let the watch follow savepoints."""
+        if self.watch is not None:
+            self.watch.after_statement(statement if isinstance(statement, str) else _text_of(statement))
+
+    def before_commit(self) -> None:
+        """Raise if the transaction may not be committed here."""
+        if self.guarded:
+            raise HandlerEndedTransaction.refused("commit")
+        if self.watch is not None:
+            self.watch.before_commit()
+
+    def before_rollback(self) -> None:
+        """Raise if the transaction may not be rolled back here."""
+        if self.guarded and not self.flushing:
+            raise HandlerEndedTransaction.refused("roll back")
+        if self.watch is not None:
+            self.watch.before_rollback()
+
+    @contextmanager
+    def following(self) -> Generator[None]:
+        """Follow a savepoint of `transaction()`: it is undone where an exception leaves it."""
+        watch = self.watch
+        position = None if watch is None else watch.position()
+        try:
+            yield
+        except BaseException:
+            if watch is not None and position is not None:
+                watch.undo_since(position)
+            raise
 
 
 class GuardedCursor(psycopg.Cursor[Any]):
     """A cursor that asks its connection before each statement."""
 
     def execute(self, query: Any, *arguments: Any, **options: Any) -> Any:
-        _guard_of(self).refuse_statement(query)
-        return super().execute(query, *arguments, **options)
+        guard = _guard_of(self)
+        guard.before_statement(query)
+        super().execute(query, *arguments, **options)
+        guard.after_statement(query)
+        return self
 
     def executemany(self, query: Any, *arguments: Any, **options: Any) -> Any:
-        _guard_of(self).refuse_statement(query)
+        _guard_of(self).before_statement(query)
         return super().executemany(query, *arguments, **options)
 
 
@@ -116,26 +156,39 @@ class GuardedAsyncCursor(psycopg.AsyncCursor[Any]):
     """The same for asyncio."""
 
     async def execute(self, query: Any, *arguments: Any, **options: Any) -> Any:
-        _guard_of(self).refuse_statement(query)
-        return await super().execute(query, *arguments, **options)
+        guard = _guard_of(self)
+        guard.before_statement(query)
+        await super().execute(query, *arguments, **options)
+        guard.after_statement(query)
+        return self
 
     async def executemany(self, query: Any, *arguments: Any, **options: Any) -> Any:
-        _guard_of(self).refuse_statement(query)
+        _guard_of(self).before_statement(query)
         return await super().executemany(query, *arguments, **options)
 
 
 class GuardedConnection(_Guard, psycopg.Connection[Any]):
     """A connection that, while guarded, refuses to begin, commit or roll back."""
 
+    @property
+    def preterite_guard(self) -> GuardedConnection:
+        """What refuses to end its transactions: itself."""
+        return self
+
     def commit(self) -> None:
-        if self.guarded:
-            raise HandlerEndedTransaction.refused("commit")
+        self.before_commit()
         super().commit()
 
     def rollback(self) -> None:
-        if self.guarded and not self.flushing:
-            raise HandlerEndedTransaction.refused("roll back")
+        self.before_rollback()
         super().rollback()
+
+    @contextmanager
+    def transaction(self, savepoint_name: str | None = None, force_rollback: bool = False) -> Generator[Any]:
+        with super().transaction(savepoint_name, force_rollback) as opened, self.following():
+            yield opened
+            if force_rollback:
+                raise psycopg.Rollback(opened)
 
 
 class GuardedAsyncConnection(_Guard, psycopg.AsyncConnection[Any]):
@@ -147,14 +200,20 @@ class GuardedAsyncConnection(_Guard, psycopg.AsyncConnection[Any]):
         return self
 
     async def commit(self) -> None:
-        if self.guarded:
-            raise HandlerEndedTransaction.refused("commit")
+        self.before_commit()
         await super().commit()
 
     async def rollback(self) -> None:
-        if self.guarded and not self.flushing:
-            raise HandlerEndedTransaction.refused("roll back")
+        self.before_rollback()
         await super().rollback()
+
+    @asynccontextmanager
+    async def transaction(self, savepoint_name: str | None = None, force_rollback: bool = False) -> AsyncGenerator[Any]:
+        async with super().transaction(savepoint_name, force_rollback) as opened:
+            with self.following():
+                yield opened
+                if force_rollback:
+                    raise psycopg.Rollback(opened)
 
 
 def connect(place: Place) -> GuardedConnection:
@@ -210,6 +269,11 @@ def signed(connection: Any, beginning: str) -> str:
 def is_in_transaction(connection: Any) -> bool:
     """Whether a transaction is open."""
     return connection.info.transaction_status not in (pq.TransactionStatus.IDLE, pq.TransactionStatus.UNKNOWN)
+
+
+def can_commit(connection: Any) -> bool:
+    """Whether a transaction is open that a commit would keep: after a failed statement it would roll back instead."""
+    return is_in_transaction(connection) and connection.info.transaction_status != pq.TransactionStatus.INERROR
 
 
 def is_in_batch(connection: Any) -> bool:

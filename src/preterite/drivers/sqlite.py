@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from preterite.drivers.private_folder import make_private_folder, refuse_link
+from preterite.drivers.transaction_watch import TransactionWatch
 from preterite.errors import ConfigurationError, HandlerEndedTransaction, NotDurable, StoreUnavailable, WrongDatabase
 from preterite.printing.urls import shown
 
@@ -46,6 +47,35 @@ _GONE_AWAY = frozenset(
 )
 
 
+class GuardedCursor(sqlite3.Cursor):
+    """A cursor that tells the watch of its connection what it runs."""
+
+    def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
+        watch = _watch_of(self)
+        if watch is None:
+            return super().execute(sql, parameters)
+        watch.before_statement(sql, in_transaction=self.connection.in_transaction)
+        super().execute(sql, parameters)
+        watch.after_statement(sql)
+        return self
+
+    def executemany(self, sql: str, parameters: Any, /) -> sqlite3.Cursor:
+        watch = _watch_of(self)
+        if watch is not None:
+            watch.before_statement(sql, in_transaction=self.connection.in_transaction)
+        return super().executemany(sql, parameters)
+
+    def executescript(self, sql_script: str, /) -> sqlite3.Cursor:
+        watch = _watch_of(self)
+        if watch is not None and watch.refuses:
+            watch.refuse("commit (executescript does)")
+        return super().executescript(sql_script)
+
+
+def _watch_of(cursor: Any) -> TransactionWatch | None:
+    return cursor.connection.watch
+
+
 class GuardedConnection(sqlite3.Connection):
     """A connection that, while guarded, refuses to begin, commit or roll back (protocol rule 9).
 
@@ -61,12 +91,22 @@ class GuardedConnection(sqlite3.Connection):
     flushing: bool = False
     """While a session flushes. If the flush fails, the session rolls back, which is allowed then."""
     context: Any = None
+    watch: TransactionWatch | None = None
+    """What is told of the statements of a unit of work, or of a batch's session."""
     reads_only: bool = False
     """Whether it refuses every statement that writes."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.set_authorizer(self._authorize)
+
+    @property
+    def preterite_guard(self) -> GuardedConnection:
+        """What refuses to end its transactions; aiosqlite's connections carry one, too."""
+        return self
+
+    def cursor(self, factory: Any = None) -> Any:
+        return super().cursor(factory or GuardedCursor)
 
     @contextmanager
     def guarding(self) -> Generator[None]:
@@ -86,15 +126,22 @@ class GuardedConnection(sqlite3.Connection):
             return sqlite3.SQLITE_DENY
         if self.guarded and action == sqlite3.SQLITE_TRANSACTION and not (self.flushing and details[0] == "ROLLBACK"):
             return sqlite3.SQLITE_DENY
+        # `with connection:` and a new isolation level commit past the methods below.
+        if self.watch is not None and action == sqlite3.SQLITE_TRANSACTION and not self.watch.allows(str(details[0])):
+            return sqlite3.SQLITE_DENY
         return sqlite3.SQLITE_OK
 
     def commit(self) -> None:
         self._refuse("commit")
+        if self.watch is not None:
+            self.watch.before_commit()
         super().commit()
 
     def rollback(self) -> None:
         if not self.flushing:
             self._refuse("roll back")
+        if self.watch is not None:
+            self.watch.before_rollback()
         super().rollback()
 
     def executescript(self, sql_script: str, /) -> sqlite3.Cursor:

@@ -159,6 +159,9 @@ class HandlerInvoker:
         rows = [row for pending in batch.pending for row in pending.seal()]
         if rows:
             self._store.add_to_outbox(batch.transaction.connection, rows)
+        places = [place for pending in batch.pending for place in pending.places]
+        if places:
+            self._store.place_last(batch.transaction.connection, places)
         for pending in batch.pending:
             pending.write_deferred()
         return bool(batch.pending)

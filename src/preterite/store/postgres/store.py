@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -204,6 +204,15 @@ class PostgresStore(Store):
     def commit_batch(self, connection: Any) -> bool:
         return postgres_server.commit_batch(connection)
 
+    def can_commit(self, connection: DbConnection) -> bool:
+        return postgres_server.can_commit(connection)
+
+    def mark(self, connection: DbConnection) -> None:
+        connection.cursor().execute(postgres_server.MARK)
+
+    def take_mark(self, connection: DbConnection) -> bool:
+        return postgres_server.is_in_batch(connection)
+
     def terminate_sessions(self, connection: DbConnection, owner: str) -> None:
         connection.cursor().execute(self.own.TERMINATE_SESSIONS, (postgres_server.signature(owner),))
 
@@ -272,6 +281,15 @@ class PostgresStore(Store):
 
     def add_to_outbox(self, connection: DbConnection, rows: Sequence[OutboxRow]) -> None:
         connection.cursor().execute(self.own.ADD_MANY_TO_OUTBOX, _columns(rows, 3))
+
+    def outbox_writer(self, connection: DbConnection) -> Callable[[OutboxRow], int]:
+        def write(row: OutboxRow) -> int:
+            return connection.cursor().execute(self.own.ADD_ONE_TO_OUTBOX, row).fetchone()[0]
+
+        return write
+
+    def place_last(self, connection: DbConnection, places: Sequence[int]) -> None:
+        connection.cursor().execute(self.own.PLACE_LAST, (list(places),))
 
     def number(self, connection: DbConnection, lease: Lease, now: float, limit: int) -> Sequence[Numbered]:
         values = (_floor_of(connection), limit, lease.name, lease.owner, lease.epoch, now)
