@@ -1,13 +1,14 @@
 """What SQLAlchemy tells of a session while a unit of work or a batch runs on it.
 
-Hooks are set once: on the class Session, and on each engine that is not of Preterite's making (the connections of those
-that are tell their watch by themselves). They do something only where a session or a connection is followed.
+Hooks are set once: on the class Session, and on each engine. Connections of Preterite's own making tell their watch of
+statements by themselves; those of a user's engine by its hooks. All do something only where a session is followed.
 """
 
 from __future__ import annotations
 
 from functools import cache
 from typing import Any, Protocol
+from weakref import WeakKeyDictionary, WeakSet
 
 from sqlalchemy import event
 from sqlalchemy.engine import Connection, Engine
@@ -16,6 +17,8 @@ from sqlalchemy.orm import Session, SessionTransaction
 from preterite.drivers.transaction_watch import TransactionWatch
 
 _KEY = "preterite.transaction"
+_hooked: WeakSet[Engine] = WeakSet()
+_watched: WeakKeyDictionary[Connection, TransactionWatch] = WeakKeyDictionary()
 
 
 class Follower(Protocol):
@@ -45,28 +48,22 @@ def unfollow(session: Session) -> None:
     session.info.pop(_KEY, None)
 
 
-def watch(connection: Connection, watch: TransactionWatch) -> bool:
-    """Tell the watch what runs on a connection; returns whether the connection does so by itself."""
+def watch(connection: Connection, watch: TransactionWatch) -> Any:
+    """Tell the watch what runs on a connection; returns the driver's connection if that does so by itself."""
     dbapi: Any = connection.connection.dbapi_connection
     guard = getattr(getattr(dbapi, "driver_connection", dbapi), "preterite_guard", None)
     if guard is not None:
         guard.watch = watch
-        return True
-    _hook_engine(connection.engine)
-    connection.info[_KEY] = watch
-    return False
+    _hook_engine(connection.engine, tells_by_itself=guard is not None)
+    _watched[connection] = watch
+    return guard
 
 
-def unwatch(connection: Connection, watch: TransactionWatch) -> None:
-    """Tell the watch nothing more, if it is told."""
-    if connection.closed or connection.invalidated:
-        return
-    dbapi: Any = connection.connection.dbapi_connection
-    guard = getattr(getattr(dbapi, "driver_connection", dbapi), "preterite_guard", None)
+def unwatch(connection: Connection, guard: Any, watch: TransactionWatch) -> None:
+    """Tell the watch nothing more, if it is told. `guard` is what `watch` has returned."""
     if guard is not None and guard.watch is watch:
         guard.watch = None
-    if guard is None and connection.info.get(_KEY) is watch:
-        del connection.info[_KEY]
+    _watched.pop(connection, None)
 
 
 @cache
@@ -94,45 +91,39 @@ def _after_session_rolls_back(session: Session, transaction: SessionTransaction)
         follower.after_rollback(transaction)
 
 
-def _hook_engine(engine: Engine) -> None:
-    if event.contains(engine, "commit", _before_commit):
+def _hook_engine(engine: Engine, *, tells_by_itself: bool) -> None:
+    if engine in _hooked:
         return
-    event.listen(engine, "begin", _before_begin)
-    event.listen(engine, "commit", _before_commit)
-    event.listen(engine, "rollback", _before_rollback)
-    event.listen(engine, "before_cursor_execute", _before_statement)
-    event.listen(engine, "after_cursor_execute", _after_statement)
-    event.listen(engine, "checkin", _forget)
-
-
-def _watch_of(connection: Connection) -> TransactionWatch | None:
-    return connection.info.get(_KEY)
+    _hooked.add(engine)
+    event.listen(engine, "begin", _before_begin, insert=True)
+    if not tells_by_itself:
+        event.listen(engine, "commit", _before_commit)
+        event.listen(engine, "rollback", _before_rollback)
+        event.listen(engine, "before_cursor_execute", _before_statement)
+        event.listen(engine, "after_cursor_execute", _after_statement)
 
 
 def _before_begin(connection: Connection) -> None:
-    if (found := _watch_of(connection)) is not None:
+    if (found := _watched.get(connection)) is not None and found.refuses:
+        found.ended("its connection was to begin another")
         found.require_going_on()
 
 
 def _before_commit(connection: Connection) -> None:
-    if (found := _watch_of(connection)) is not None:
+    if (found := _watched.get(connection)) is not None:
         found.before_commit()
 
 
 def _before_rollback(connection: Connection) -> None:
-    if (found := _watch_of(connection)) is not None:
+    if (found := _watched.get(connection)) is not None:
         found.before_rollback()
 
 
 def _before_statement(connection: Connection, _cursor: Any, statement: str, *_: Any) -> None:
-    if (found := _watch_of(connection)) is not None:
+    if (found := _watched.get(connection)) is not None:
         found.before_statement(statement, in_transaction=True)
 
 
 def _after_statement(connection: Connection, _cursor: Any, statement: str, *_: Any) -> None:
-    if (found := _watch_of(connection)) is not None:
+    if (found := _watched.get(connection)) is not None:
         found.after_statement(statement)
-
-
-def _forget(_connection: Any, record: Any) -> None:
-    record.info.pop(_KEY, None)

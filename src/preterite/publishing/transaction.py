@@ -186,6 +186,7 @@ class SessionTransaction:
         self._sqlalchemy = _connection_of(session)
         self.connection: DbConnection = _driver_connection(self._sqlalchemy)
         self._root = session.get_transaction()
+        self._guard: Any = None
         self._is_marked = False
         self.store = store_of(self.connection)
 
@@ -200,10 +201,10 @@ class SessionTransaction:
             self.store.prepare(self.connection)
             self.store.begin(self.connection)
         session_hooks.follow(self.session, self)
-        tells_by_itself = session_hooks.watch(self._sqlalchemy, self._watch)
-        if self._watch.refuses and not tells_by_itself:
+        self._guard = session_hooks.watch(self._sqlalchemy, self._watch)
+        self._is_marked = self._watch.refuses and self._guard is None
+        if self._is_marked:
             self.store.mark(self.connection)
-            self._is_marked = True
 
     def savepoint(self) -> object:
         return self._watch.position(), self.session.get_nested_transaction()
@@ -217,8 +218,8 @@ class SessionTransaction:
         return self._watch.is_live(position)
 
     def require_unbroken(self) -> None:
-        if self.session.get_transaction() is not self._root:
-            self._watch.ended("the session has ended it")
+        if self.session.get_transaction() is not self._root or self._sqlalchemy.invalidated:
+            self._watch.ended("the session has ended it, or given up its connection")
         if self._watch.refuses and self._watch.broken is not None:
             raise self._watch.broken
 
@@ -227,7 +228,7 @@ class SessionTransaction:
 
     def verify(self) -> None:
         self.require_unbroken()
-        if self._sqlalchemy.closed or self._sqlalchemy.invalidated:
+        if self._sqlalchemy.closed:
             self._watch.ended("its connection was closed")
         elif not self.store.in_transaction(self.connection):
             self._watch.ended(_BY_THE_CONNECTION)
@@ -243,13 +244,18 @@ class SessionTransaction:
 
     def rollback(self) -> None:
         self.release()
-        self.session.rollback()
+        knows = self.session.get_transaction() is not self._root or self._sqlalchemy.invalidated
+        if self._watch.is_over and not knows:
+            # The session does not know that its connection's transaction has ended; there is nothing to roll back.
+            self.session.close()
+        else:
+            self.session.rollback()
 
     def release(self) -> None:
         from preterite.publishing import session_hooks
 
         session_hooks.unfollow(self.session)
-        session_hooks.unwatch(self._sqlalchemy, self._watch)
+        session_hooks.unwatch(self._sqlalchemy, self._guard, self._watch)
 
     # as `session_hooks.Follower`
 
@@ -259,11 +265,16 @@ class SessionTransaction:
 
     def after_begin(self, connection: Connection) -> None:
         """Refuse another transaction, and another database."""
+        from preterite.publishing import session_hooks
+
         if not self._watch.refuses or connection is self._sqlalchemy:
             return
+        # Until the session has given it back, nothing is written by this connection either.
+        session_hooks.watch(connection, self._watch)
         if connection.engine is self._sqlalchemy.engine:
             self._watch.ended("the session has ended it")
             self._watch.require_going_on()
+        self._watch.ended("the session has begun on a second database, too")
         raise ConfigurationError(
             f"The session of a unit of work uses a second database, {connection.engine.url!r} (binds=…?); rows there "
             "and events here cannot commit together, so the unit is refused and nothing is kept. Use a session of its "
