@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Awaitable, Callable, Generator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from hypothesis import strategies as st
@@ -95,17 +95,14 @@ def ends(program: Program) -> bool:
     )
 
 
+TEXT_ENDS = [End(what, "text") for what in ("COMMIT", "ROLLBACK", "END", "commit ", "/* so */ COMMIT")]
 SESSION_ENDS = [
-    *(End(what, "session") for what in ("commit", "rollback", "close", "reset", "invalidate")),
+    *(End(what, "session") for what in ("commit", "rollback", "close", "reset", "invalidate", "duplicate")),
     *(End(what, "connection") for what in ("commit", "rollback", "close", "invalidate")),
-    *(End(what, "text") for what in ("COMMIT", "ROLLBACK", "END", "commit ", "/* so */ COMMIT")),
-    End("duplicate", "session"),
+    *TEXT_ENDS,
 ]
-DRIVER_ENDS = [*(End(what, "driver") for what in ("commit", "rollback"))]
-BARE_ENDS = [
-    *(End(what, "driver") for what in ("commit", "rollback", "close", "with")),
-    *(End(what, "text") for what in ("COMMIT", "ROLLBACK", "END", "commit ", "/* so */ COMMIT")),
-]
+DRIVER_ENDS = [End(what, "driver") for what in ("commit", "rollback")]
+BARE_ENDS = [*(End(what, "driver") for what in ("commit", "rollback", "close", "with")), *TEXT_ENDS]
 
 
 def programs(
@@ -149,8 +146,8 @@ class BareDesk:
         if by == "driver" and not isinstance(self.connection, sqlite3.Connection):
             block = self.connection.transaction()
             block.__enter__()
-            yield lambda undone: (
-                block.__exit__(Mistake, Mistake(), None) if undone else block.__exit__(None, None, None)
+            yield (
+                lambda undone: block.__exit__(Mistake, Mistake(), None) if undone else block.__exit__(None, None, None)
             )
             return
         self.run(f"savepoint {name}")
@@ -209,7 +206,7 @@ class SessionDesk:
         elif end.by == "text":
             self.run(end.what)
         else:
-            target = {"session": self.session, "connection": None}.get(end.by, None)
+            target = {"session": self.session, "connection": None}.get(end.by)
             target = target or (self._driver() if end.by == "driver" else self.session.connection())
             getattr(target, end.what)()
 
@@ -230,8 +227,10 @@ class Run:
 
     at: At
     publish: Callable[[int], None]
-    numbers: list[int] = field(default_factory=list[int])
-    """The rows that were written, whether or not they stand."""
+    first: int = 1
+    """The number of the first row."""
+    written: int = 0
+    """How many rows were written, whether or not they stand."""
 
     async def run(self, program: Program) -> None:
         """Run all of it; what a step raises passes through."""
@@ -259,7 +258,8 @@ class Run:
             raise Mistake
 
     async def _write(self, step: Write) -> None:
-        self.numbers.append(number := len(self.numbers) + 1)
+        number = self.first + self.written
+        self.written += 1
         if step.event_first:
             self.publish(number)
         await self.at(lambda desk: desk.write(step.by, number))
@@ -267,7 +267,7 @@ class Run:
             self.publish(number)
 
     async def _in_savepoint(self, step: InSavepoint) -> None:
-        name = f"s{len(self.numbers)}"
+        name = f"s{self.written}"
         savepoint = await self.at(lambda desk: desk.savepoint(step.by, name))
         end = await self.at(lambda _desk: savepoint.__enter__())
         try:

@@ -17,7 +17,8 @@ from preterite.handling.delivery import Delivery
 from preterite.handling.failure import ends_the_process, text_of
 from preterite.handling.sagas import SagaInstance, SagaPersister
 from preterite.handling.transaction import Batch
-from preterite.publishing.unit_of_work import Cause, PendingMessages, UnitOfWork
+from preterite.publishing.pending import PendingMessages
+from preterite.publishing.unit_of_work import Cause, UnitOfWork
 from preterite.store.contract import Store
 from preterite.store.rows import ReplayMode, StoreIdentity
 from preterite.topology import BoundHandler, Subscriptions

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 from preterite.clock import Clock, Randomness, SystemClock, SystemRandomness
 from preterite.drivers.transaction_watch import TransactionWatch
 from preterite.errors import ConfigurationError, UnitOfWorkBroken
+from preterite.publishing.adapted import AdaptedConnection
 from preterite.store import store_of
 from preterite.store.contract import Store
 from preterite.store.rows import DbConnection
@@ -243,13 +244,19 @@ class SessionTransaction:
         self.session.commit()
 
     def rollback(self) -> None:
+        from sqlalchemy.exc import InvalidRequestError
+
         self.release()
-        knows = self.session.get_transaction() is not self._root or self._sqlalchemy.invalidated
-        if self._watch.is_over and not knows:
+        held = self.session.get_transaction() is self._root and not self._sqlalchemy.invalidated
+        if self._watch.is_over and held and self.session.is_active:
             # The session does not know that its connection's transaction has ended; there is nothing to roll back.
             self.session.close()
-        else:
+            return
+        try:
             self.session.rollback()
+        except InvalidRequestError:
+            # A hook of the session's commit has raised after the commit.
+            self.session.close()
 
     def release(self) -> None:
         from preterite.publishing import session_hooks
@@ -303,9 +310,9 @@ def transaction_on(given: Any) -> Transaction:
 
 def unwrapped(given: Any) -> Any:
     """The session of this thread or task, where it is given by a `scoped_session` or an `async_scoped_session`."""
-    is_scoped = _has_base(type(given), "sqlalchemy.orm", "scoped_session") or _has_base(
-        type(given), "sqlalchemy.ext.asyncio", "async_scoped_session"
-    )
+    kind: type = type(cast("object", given))
+    is_scoped = _has_base(kind, "sqlalchemy.orm", "scoped_session")
+    is_scoped = is_scoped or _has_base(kind, "sqlalchemy.ext.asyncio", "async_scoped_session")
     return given() if is_scoped else given
 
 
@@ -363,59 +370,3 @@ def _connection_of(session: Session) -> Connection:
 def _driver_connection(connection: Connection) -> DbConnection:
     dbapi: Any = connection.connection.dbapi_connection
     return AdaptedConnection(dbapi) if hasattr(dbapi, "driver_connection") else dbapi
-
-
-class AdaptedConnection:
-    """SQLAlchemy's plain face of an asyncio driver, with cursors that behave like a DB-API driver's."""
-
-    def __init__(self, adapted: Any) -> None:
-        self._adapted = adapted
-
-    @property
-    def driver_connection(self) -> Any:
-        """The driver's own connection, whose methods are awaited."""
-        return self._adapted.driver_connection
-
-    @property
-    def driver_type(self) -> type:
-        """The driver's own connection is of this type."""
-        driver: object = self._adapted.driver_connection
-        return type(driver)
-
-    def __getattr__(self, name: str) -> Any:
-        # The state of a driver's connection: whether it is in a transaction, closed, and how it begins.
-        return getattr(self._adapted.driver_connection, name)
-
-    def cursor(self) -> AdaptedCursor:
-        return AdaptedCursor(self._adapted.cursor())
-
-    def commit(self) -> None:
-        self._adapted.commit()
-
-    def rollback(self) -> None:
-        self._adapted.rollback()
-
-
-class AdaptedCursor:
-    """A cursor whose `execute` returns itself, as sqlite3's does."""
-
-    def __init__(self, adapted: Any) -> None:
-        self._adapted = adapted
-
-    @property
-    def rowcount(self) -> int:
-        return self._adapted.rowcount
-
-    def execute(self, sql: str, *parameters: Any, **options: Any) -> AdaptedCursor:
-        self._adapted.execute(sql, *parameters, **options)
-        return self
-
-    def executemany(self, sql: str, parameters: Any) -> AdaptedCursor:
-        self._adapted.executemany(sql, list(parameters))
-        return self
-
-    def fetchone(self) -> Any:
-        return self._adapted.fetchone()
-
-    def fetchall(self) -> list[Any]:
-        return list(self._adapted.fetchall())

@@ -56,18 +56,25 @@ SALES = Component("sales", publishes=[Numbered], tables=Base.metadata)
 SYSTEM = System("shop", [SALES])
 BARE = ("connection", "own connection")
 SESSIONS = ("session", "async session", "own session", "own async session")
-WRITES = {**dict.fromkeys(BARE, ["driver"]), **dict.fromkeys(SESSIONS, ["orm", "core", "text", "driver"])}
-SAVEPOINTS = {
-    **dict.fromkeys(BARE, ["text", "driver"]),
-    # What is done behind SQLAlchemy's back on an engine that is not ours is not seen.
-    **dict.fromkeys(SESSIONS, ["session", "connection", "text"]),
-    **dict.fromkeys(("session", "async session"), ["session", "connection", "text", "driver"]),
-}
-ENDS = {
-    **dict.fromkeys(BARE, BARE_ENDS),
-    **dict.fromkeys(SESSIONS, SESSION_ENDS),
-    **dict.fromkeys(("session", "async session"), [*SESSION_ENDS, *DRIVER_ENDS]),
-}
+OURS = ("connection", "session", "async session")
+
+
+def writes(kind: str) -> list[str]:
+    return ["driver"] if kind in BARE else ["orm", "core", "text", "driver"]
+
+
+def sorts(kind: str) -> list[str]:
+    """Sorts of savepoints. What a driver does behind SQLAlchemy's back on an engine that is not ours is not seen."""
+    if kind in BARE:
+        return ["text", "driver"]
+    return ["session", "connection", "text", *(["driver"] if kind in OURS else [])]
+
+
+def ways(kind: str) -> list[End]:
+    """Ways to end the transaction."""
+    if kind in BARE:
+        return BARE_ENDS
+    return [*SESSION_ENDS, *(DRIVER_ENDS if kind in OURS else [])]
 
 
 class Place:
@@ -105,8 +112,8 @@ class Place:
                     async def at(step: Any) -> Any:
                         return step(desk)
 
-                    publish = lambda n: unit_of_work.publish(Numbered(lane="one", n=n))  # noqa: E731
-                    run_to_its_end(Run(at, publish).run(program))
+                    run = Run(at, lambda n: unit_of_work.publish(Numbered(lane="one", n=n)))
+                    run_to_its_end(run.run(program))
         except Exception as error:
             return error
         return None
@@ -195,7 +202,7 @@ def around(end: End) -> Sequence[Program]:
 
 def catalogue(kinds: Sequence[str]) -> list[Any]:
     return [
-        pytest.param(kind, end, id=f"{kind}-{end.by}-{end.what.strip('/* ')}") for kind in kinds for end in ENDS[kind]
+        pytest.param(kind, end, id=f"{kind}-{end.by}-{end.what.strip('/* ')}") for kind in kinds for end in ways(kind)
     ]
 
 
@@ -216,17 +223,16 @@ def test_it_does_so_on_postgresql(kind: str, end: End, postgres_place: Place) ->
 
 @pytest.mark.parametrize("kind", [*BARE, *SESSIONS])
 def test_ending_the_transaction_is_refused_even_where_nothing_was_done(kind: str, sqlite_place: Place) -> None:
-    for end in ENDS[kind]:
+    for end in ways(kind):
         assert isinstance(sqlite_place.run([Catch([end])], kind), UnitOfWorkBroken), end
 
 
 def savepoints(kind: str) -> list[Program]:
     """Each sort of savepoint, undone and kept, in another one of each sort."""
-    sorts = SAVEPOINTS[kind]
     return [
         [A, InSavepoint(outer, [A, InSavepoint(inner, [B], undone), A], outer_undone), B]
-        for outer in sorts
-        for inner in sorts
+        for outer in sorts(kind)
+        for inner in sorts(kind)
         for undone in (True, False)
         for outer_undone in (True, False)
     ]
@@ -257,7 +263,7 @@ def test_savepoints_of_any_sort_on_postgresql(kind: str, postgres_place: Place) 
 def test_rows_and_events_stand_or_fall_together_after_any_program(
     kind: str, data: st.DataObject, sqlite_place: Place
 ) -> None:
-    program = data.draw(programs(WRITES[kind], SAVEPOINTS[kind], ENDS[kind]))
+    program = data.draw(programs(writes(kind), sorts(kind), ways(kind)))
     runs(kind, program, sqlite_place, guarded=kind != "own connection")
 
 
@@ -266,5 +272,5 @@ def test_rows_and_events_stand_or_fall_together_after_any_program(
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(data=st.data())
 def test_any_program_on_postgresql(kind: str, data: st.DataObject, postgres_place: Place) -> None:
-    program = data.draw(programs(WRITES[kind], SAVEPOINTS[kind], ENDS[kind]))
+    program = data.draw(programs(writes(kind), sorts(kind), ways(kind)))
     runs(kind, program, postgres_place, guarded=kind != "own connection")
