@@ -60,10 +60,10 @@ class _Guard:
         if self.guarded and _ENDS_TRANSACTION.search(_NOT_CODE.sub(" ", text)):
             raise HandlerEndedTransaction.refused("begin, commit or roll back (not authorized in SQL either)")
 
-    def after_statement(self, statement: Any) -> None:
+    def after_statement(self) -> None:
         """Let the watch follow savepoints."""
         if self.watch is not None:
-            self.watch.after_statement(statement if isinstance(statement, str) else _text_of(statement))
+            self.watch.after_statement()
 
     def before_commit(self) -> None:
         """Raise if the transaction may not be committed here."""
@@ -99,7 +99,7 @@ class GuardedCursor(psycopg.Cursor[Any]):
         guard = _guard_of(self)
         guard.before_statement(query)
         super().execute(query, *arguments, **options)
-        guard.after_statement(query)
+        guard.after_statement()
         return self
 
     def executemany(self, query: Any, *arguments: Any, **options: Any) -> Any:
@@ -114,7 +114,7 @@ class GuardedAsyncCursor(psycopg.AsyncCursor[Any]):
         guard = _guard_of(self)
         guard.before_statement(query)
         await super().execute(query, *arguments, **options)
-        guard.after_statement(query)
+        guard.after_statement()
         return self
 
     async def executemany(self, query: Any, *arguments: Any, **options: Any) -> Any:

@@ -31,6 +31,7 @@ CACHE_KIB = 4 * 1024
 STATEMENTS_CACHED = 256
 """Prepared statements that a SQLite connection keeps."""
 _SYNCHRONOUS_FULL = 2
+_TRANSACTION = sqlite3.SQLITE_TRANSACTION
 _WAL_RESET_BUG = ((3, 7, 0), (3, 51, 3))
 _WAL_RESET_MENDED = ((3, 44, 6), (3, 50, 7))
 _GONE_AWAY = frozenset(
@@ -51,29 +52,25 @@ class GuardedCursor(sqlite3.Cursor):
     """A cursor that tells the watch of its connection what it runs."""
 
     def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
-        watch = _watch_of(self)
+        watch: TransactionWatch | None = getattr(self.connection, "watch", None)
         if watch is None:
             return super().execute(sql, parameters)
         watch.before_statement(sql, in_transaction=self.connection.in_transaction)
         super().execute(sql, parameters)
-        watch.after_statement(sql)
+        watch.after_statement()
         return self
 
     def executemany(self, sql: str, parameters: Any, /) -> sqlite3.Cursor:
-        watch = _watch_of(self)
+        watch: TransactionWatch | None = getattr(self.connection, "watch", None)
         if watch is not None:
             watch.before_statement(sql, in_transaction=self.connection.in_transaction)
         return super().executemany(sql, parameters)
 
     def executescript(self, sql_script: str, /) -> sqlite3.Cursor:
-        watch = _watch_of(self)
+        watch: TransactionWatch | None = getattr(self.connection, "watch", None)
         if watch is not None and watch.refuses:
             watch.refuse("commit (executescript does)")
         return super().executescript(sql_script)
-
-
-def _watch_of(cursor: Any) -> TransactionWatch | None:
-    return cursor.connection.watch
 
 
 class GuardedConnection(sqlite3.Connection):
@@ -124,10 +121,12 @@ class GuardedConnection(sqlite3.Connection):
     def _authorize(self, action: int, *details: object) -> int:
         if self.guarded and not self.in_transaction:
             return sqlite3.SQLITE_DENY
-        if self.guarded and action == sqlite3.SQLITE_TRANSACTION and not (self.flushing and details[0] == "ROLLBACK"):
+        if action != _TRANSACTION:
+            return sqlite3.SQLITE_OK
+        if self.guarded and not (self.flushing and details[0] == "ROLLBACK"):
             return sqlite3.SQLITE_DENY
         # `with connection:` and a new isolation level commit past the methods below.
-        if self.watch is not None and action == sqlite3.SQLITE_TRANSACTION and not self.watch.allows(str(details[0])):
+        if self.watch is not None and not self.watch.allows(str(details[0])):
             return sqlite3.SQLITE_DENY
         return sqlite3.SQLITE_OK
 

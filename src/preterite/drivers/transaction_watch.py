@@ -61,6 +61,7 @@ class TransactionWatch:
         self._position = 0
         self._savepoints: list[tuple[str, int]] = []
         self._undone: list[tuple[int, int]] = []
+        self._statement: list[Control] = []
 
     def position(self) -> int:
         """A new position, behind all others."""
@@ -80,17 +81,18 @@ class TransactionWatch:
 
     def before_statement(self, text: str, *, in_transaction: bool) -> None:
         """Refuse a statement that would end the transaction, or one after its end; raises `UnitOfWorkBroken`."""
+        self._statement = controls(text)
         if not self.refuses:
             return
         if not in_transaction:
             self.ended("it was rolled back")
         self.require_going_on()
-        if any(control.kind == "end" for control in controls(text)):
+        if any(control.kind == "end" for control in self._statement):
             self.refuse("commit or roll back in SQL")
 
-    def after_statement(self, text: str) -> None:
-        """Follow the savepoints."""
-        for kind, name in controls(text):
+    def after_statement(self) -> None:
+        """Follow the savepoints of the statement that has just been run."""
+        for kind, name in self._statement:
             if kind == "begun":
                 self._savepoints.append((name, self.position()))
                 continue

@@ -124,6 +124,6 @@ def _before_statement(connection: Connection, _cursor: Any, statement: str, *_: 
         found.before_statement(statement, in_transaction=True)
 
 
-def _after_statement(connection: Connection, _cursor: Any, statement: str, *_: Any) -> None:
+def _after_statement(connection: Connection, *_: Any) -> None:
     if (found := _watched.get(connection)) is not None:
-        found.after_statement(statement)
+        found.after_statement()
