@@ -1,4 +1,4 @@
-"""Connections to PostgreSQL that refuse to end a transaction while handlers run, and tell a watch what runs on them."""
+"""Connections to PostgreSQL that refuse to end a transaction while handlers run, and report what runs to a watch."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class _Guard:
     """Whether a single statement, outside of an explicit transaction, sees what was committed before it."""
     context: Any = None
     watch: TransactionWatch | None = None
-    """What is told of the statements of a unit of work, or of a batch's session."""
+    """Where the statements of a unit of work, or of a batch's session, are reported."""
     outbox_floor: Any = None
     """Where the store starts to read the outbox on this connection."""
 

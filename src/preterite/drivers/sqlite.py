@@ -49,7 +49,7 @@ _GONE_AWAY = frozenset(
 
 
 class GuardedCursor(sqlite3.Cursor):
-    """A cursor that tells the watch of its connection what it runs."""
+    """A cursor that reports what it runs to the watch of its connection."""
 
     def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
         watch: TransactionWatch | None = getattr(self.connection, "watch", None)
@@ -89,7 +89,7 @@ class GuardedConnection(sqlite3.Connection):
     """While a session flushes. If the flush fails, the session rolls back, which is allowed then."""
     context: Any = None
     watch: TransactionWatch | None = None
-    """What is told of the statements of a unit of work, or of a batch's session."""
+    """Where the statements of a unit of work, or of a batch's session, are reported."""
     reads_only: bool = False
     """Whether it refuses every statement that writes."""
 

@@ -1,6 +1,6 @@
 """What user code does to an open transaction: its savepoints are followed, and its end is refused.
 
-A connection that is watched tells its watch of every statement, commit and rollback. So a watch knows of all sorts of
+A connection that is watched reports every statement, commit and rollback. So a watch knows of all sorts of
 savepoints: those of a session, those of a connection, those of a driver, and those that are written as text.
 """
 
@@ -48,7 +48,7 @@ def controls(text: str) -> list[Control]:
 class TransactionWatch:
     """Watches one transaction. What was done at a `position` is live until a savepoint before it is undone.
 
-    It refuses the transaction's end where it is told to; a session `may_roll_back`, because a failed flush must. Then
+    It refuses the transaction's end where it `refuses`; a session `may_roll_back`, because a failed flush must. Then
     the transaction is over: nothing more may be written by this connection.
     """
 

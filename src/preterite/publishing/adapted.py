@@ -27,12 +27,15 @@ class AdaptedConnection:
         return getattr(self._adapted.driver_connection, name)
 
     def cursor(self) -> AdaptedCursor:
+        """A cursor on it."""
         return AdaptedCursor(self._adapted.cursor())
 
     def commit(self) -> None:
+        """Commit its transaction."""
         self._adapted.commit()
 
     def rollback(self) -> None:
+        """Roll its transaction back."""
         self._adapted.rollback()
 
 
@@ -44,18 +47,23 @@ class AdaptedCursor:
 
     @property
     def rowcount(self) -> int:
+        """How many rows the last statement has changed."""
         return self._adapted.rowcount
 
     def execute(self, sql: str, *parameters: Any, **options: Any) -> AdaptedCursor:
+        """Run a statement."""
         self._adapted.execute(sql, *parameters, **options)
         return self
 
     def executemany(self, sql: str, parameters: Any) -> AdaptedCursor:
+        """Run a statement for each of these."""
         self._adapted.executemany(sql, list(parameters))
         return self
 
     def fetchone(self) -> Any:
+        """The next row, if there is one."""
         return self._adapted.fetchone()
 
     def fetchall(self) -> list[Any]:
+        """All rows that are left."""
         return list(self._adapted.fetchall())

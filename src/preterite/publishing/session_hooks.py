@@ -1,7 +1,7 @@
-"""What SQLAlchemy tells of a session while a unit of work or a batch runs on it.
+"""What SQLAlchemy reports of a session while a unit of work or a batch runs on it.
 
-Hooks are set once: on the class Session, and on each engine. Connections of Preterite's own making tell their watch of
-statements by themselves; those of a user's engine by its hooks. All do something only where a session is followed.
+Hooks are set once: on the class Session, and on each engine. Connections of Preterite's own making report to their
+watch by themselves; those of a user's engine by its hooks. All do something only where a session is followed.
 """
 
 from __future__ import annotations
@@ -38,29 +38,29 @@ class Follower(Protocol):
 
 
 def follow(session: Session, follower: Follower) -> None:
-    """Tell the follower what becomes of the session's transaction."""
+    """Report what becomes of the session's transaction to the follower."""
     _hook_sessions()
     session.info[_KEY] = follower
 
 
 def unfollow(session: Session) -> None:
-    """Tell nobody any more."""
+    """Report it no more."""
     session.info.pop(_KEY, None)
 
 
 def watch(connection: Connection, watch: TransactionWatch) -> Any:
-    """Tell the watch what runs on a connection; returns the driver's connection if that does so by itself."""
+    """Report what runs on a connection to the watch; returns the driver's connection if that does so by itself."""
     dbapi: Any = connection.connection.dbapi_connection
     guard = getattr(getattr(dbapi, "driver_connection", dbapi), "preterite_guard", None)
     if guard is not None:
         guard.watch = watch
-    _hook_engine(connection.engine, tells_by_itself=guard is not None)
+    _hook_engine(connection.engine, reports_by_itself=guard is not None)
     _watched[connection] = watch
     return guard
 
 
 def unwatch(connection: Connection, guard: Any, watch: TransactionWatch) -> None:
-    """Tell the watch nothing more, if it is told. `guard` is what `watch` has returned."""
+    """Report nothing more to the watch. `guard` is what `watch` has returned."""
     if guard is not None and guard.watch is watch:
         guard.watch = None
     _watched.pop(connection, None)
@@ -91,12 +91,12 @@ def _after_session_rolls_back(session: Session, transaction: SessionTransaction)
         follower.after_rollback(transaction)
 
 
-def _hook_engine(engine: Engine, *, tells_by_itself: bool) -> None:
+def _hook_engine(engine: Engine, *, reports_by_itself: bool) -> None:
     if engine in _hooked:
         return
     _hooked.add(engine)
     event.listen(engine, "begin", _before_begin, insert=True)
-    if not tells_by_itself:
+    if not reports_by_itself:
         event.listen(engine, "commit", _before_commit)
         event.listen(engine, "rollback", _before_rollback)
         event.listen(engine, "before_cursor_execute", _before_statement)

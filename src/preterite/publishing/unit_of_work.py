@@ -2,8 +2,8 @@
 in one transaction.
 
 Events are encoded when published and written to the outbox last, after the flush and right before the
-commit. On a bare connection they are written at once, so that a savepoint takes them along, whoever has made it, and
-are placed last before the commit. After the end the unit is sealed: a late publish raises. The transaction that the
+commit. On a bare connection they are written at once, so that any savepoint takes them along, and are placed
+last before the commit. After the end the unit is sealed: a late publish raises. The transaction that the
 `with` has opened is the one that it ends; if user code ends it inside, the unit keeps nothing (`UnitOfWorkBroken`).
 """
 
