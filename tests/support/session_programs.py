@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Awaitable, Callable, Generator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -97,12 +97,12 @@ def ends(program: Program) -> bool:
 
 TEXT_ENDS = [End(what, "text") for what in ("COMMIT", "ROLLBACK", "END", "commit ", "/* so */ COMMIT")]
 SESSION_ENDS = [
-    *(End(what, "session") for what in ("commit", "rollback", "close", "reset", "invalidate", "duplicate")),
+    *(End(what, "session") for what in ("commit", "rollback", "close", "reset", "invalidate", "duplicate", "implicit")),
     *(End(what, "connection") for what in ("commit", "rollback", "close", "invalidate")),
     *TEXT_ENDS,
 ]
 DRIVER_ENDS = [End(what, "driver") for what in ("commit", "rollback")]
-BARE_ENDS = [*(End(what, "driver") for what in ("commit", "rollback", "close", "with")), *TEXT_ENDS]
+BARE_ENDS = [*(End(what, "driver") for what in ("commit", "rollback", "close", "with", "implicit")), *TEXT_ENDS]
 
 
 def programs(
@@ -156,6 +156,8 @@ class BareDesk:
     def end(self, end: End) -> None:
         if end.by == "text":
             self.run(end.what)
+        elif end.what == "implicit":
+            _end_implicitly(self.run)
         elif end.what == "with":
             with self.connection:
                 pass
@@ -203,6 +205,8 @@ class SessionDesk:
                 self.session.flush()
             except Exception:
                 self.session.rollback()
+        elif end.what == "implicit":
+            _end_implicitly(self.run)
         elif end.by == "text":
             self.run(end.what)
         else:
@@ -215,6 +219,13 @@ class SessionDesk:
 
     def _driver(self) -> Any:
         return self.session.connection().connection.dbapi_connection
+
+
+def _end_implicitly(run: Callable[[str], None]) -> None:
+    """Let a statement fail so that the database rolls back by itself: only SQLite knows the words, the other any fault."""
+    run("insert into sent values (-1)")
+    with suppress(Exception):
+        run("insert or rollback into sent values (-1)")
 
 
 Desk = BareDesk | SessionDesk

@@ -105,6 +105,16 @@ class GuardedConnection(sqlite3.Connection):
     def cursor(self, factory: Any = None) -> Any:
         return super().cursor(factory or GuardedCursor)
 
+    # sqlite3's own shortcuts make cursors past the method above.
+
+    def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
+        return super().execute(sql, parameters) if self.watch is None else self.cursor().execute(sql, parameters)
+
+    def executemany(self, sql: str, parameters: Any, /) -> sqlite3.Cursor:
+        return (
+            super().executemany(sql, parameters) if self.watch is None else self.cursor().executemany(sql, parameters)
+        )
+
     @contextmanager
     def guarding(self) -> Generator[None]:
         """Refuse to end the open transaction, and verify at the end that it is still the same one."""
@@ -145,7 +155,7 @@ class GuardedConnection(sqlite3.Connection):
 
     def executescript(self, sql_script: str, /) -> sqlite3.Cursor:
         self._refuse("commit (executescript does)")
-        return super().executescript(sql_script)
+        return super().executescript(sql_script) if self.watch is None else self.cursor().executescript(sql_script)
 
     def _refuse(self, what: str) -> None:
         if self.guarded:
