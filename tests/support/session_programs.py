@@ -222,7 +222,7 @@ class SessionDesk:
 
 
 def _end_implicitly(run: Callable[[str], None]) -> None:
-    """Let a statement fail so that the database rolls back by itself: only SQLite knows the words, the other any fault."""
+    """Let a statement fail so that the database rolls back by itself; PostgreSQL does so whatever the fault."""
     run("insert into sent values (-1)")
     with suppress(Exception):
         run("insert or rollback into sent values (-1)")

@@ -108,7 +108,9 @@ class GuardedConnection(sqlite3.Connection):
     # sqlite3's own shortcuts make cursors past the method above.
 
     def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
-        return super().execute(sql, parameters) if self.watch is None else self.cursor().execute(sql, parameters)
+        if self.watch is None:
+            return super().execute(sql, parameters)
+        return self.cursor().execute(sql, parameters)
 
     def executemany(self, sql: str, parameters: Any, /) -> sqlite3.Cursor:
         return (
@@ -155,7 +157,9 @@ class GuardedConnection(sqlite3.Connection):
 
     def executescript(self, sql_script: str, /) -> sqlite3.Cursor:
         self._refuse("commit (executescript does)")
-        return super().executescript(sql_script) if self.watch is None else self.cursor().executescript(sql_script)
+        if self.watch is None:
+            return super().executescript(sql_script)
+        return self.cursor().executescript(sql_script)
 
     def _refuse(self, what: str) -> None:
         if self.guarded:

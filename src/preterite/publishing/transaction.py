@@ -310,6 +310,8 @@ def transaction_on(given: Any) -> Transaction:
 
 def unwrapped(given: Any) -> Any:
     """The session of this thread or task, where it is given by a `scoped_session` or an `async_scoped_session`."""
+    if is_session(given) or is_async_session(given):
+        return given
     kind: type = type(cast("object", given))
     is_scoped = _has_base(kind, "sqlalchemy.orm", "scoped_session")
     is_scoped = is_scoped or _has_base(kind, "sqlalchemy.ext.asyncio", "async_scoped_session")
