@@ -7,6 +7,7 @@
     │   ├── ForeignEvent               a component published what it does not own
     │   ├── UnitOfWorkSealed           publish after the unit of work has ended
     │   ├── UnitOfWorkNested           a unit of work inside a unit of work
+    │   ├── UnitOfWorkBroken           its transaction ended, or was to be ended, inside it
     │   ├── HandlerEndedTransaction    a handler called commit, rollback or begin
     │   └── SystemRefused              the declaration contradicts itself; all faults listed
     ├── ConfigurationError             a setting, URL or project cannot be read
@@ -58,6 +59,7 @@ __all__ = [
     "SystemRefused",
     "TransactionConflict",
     "Undecodable",
+    "UnitOfWorkBroken",
     "UnitOfWorkNested",
     "UnitOfWorkSealed",
     "UsageError",
@@ -92,6 +94,28 @@ class UnitOfWorkSealed(UsageError):
 
 class UnitOfWorkNested(UsageError):
     """A unit of work was opened inside another one; the outer one is not affected."""
+
+
+class UnitOfWorkBroken(UsageError):
+    """The transaction of a unit of work ended, or was to be ended, inside its `with`; the unit keeps nothing."""
+
+    @classmethod
+    def refused(cls, what: str) -> UnitOfWorkBroken:
+        """The error for an attempt to do this; the attempt changed nothing."""
+        return cls(
+            f"Inside a unit of work something tried to {what}; the transaction is the unit's and ends with its 'with'. "
+            "The attempt changed nothing, and the unit rolls back: neither rows nor events are kept. Leave the 'with' "
+            "to commit, raise to roll back, use a savepoint to undo a part."
+        )
+
+    @classmethod
+    def ended(cls, how: str) -> UnitOfWorkBroken:
+        """The error where the transaction is not the one that the unit of work began."""
+        return cls(
+            f"The transaction of a unit of work has ended inside its 'with': {how}. Nothing more is written or "
+            "published in it, and what it has not committed is rolled back. Leave the 'with' and begin another unit of "
+            "work; use a savepoint for what may fail."
+        )
 
 
 class HandlerEndedTransaction(UsageError):

@@ -14,7 +14,7 @@ from support import postgres
 from support.processes import PATIENCE_SECONDS, until
 
 from preterite.clock import SystemClock, SystemRandomness
-from preterite.drivers.postgres import GuardedConnection
+from preterite.drivers.postgres_guard import GuardedConnection
 from preterite.errors import Fenced
 from preterite.log.contract import Record, Stream
 from preterite.publishing.transaction import SessionContext

@@ -10,17 +10,22 @@ where it begins. Behind a pooler statements are not prepared and LISTEN is not u
 
 from __future__ import annotations
 
-import re
-from collections.abc import Generator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from ipaddress import ip_address
 from typing import Any
 
 import psycopg
 from psycopg import generators, pq
 
+from preterite.drivers.postgres_guard import (
+    GuardedAsyncConnection,
+    GuardedAsyncCursor,
+    GuardedConnection,
+    GuardedCursor,
+    is_in_transaction,
+)
 from preterite.drivers.postgres_place import Place, first_line, unreachable
-from preterite.errors import HandlerEndedTransaction, NotDurable, StoreUnavailable
+from preterite.errors import NotDurable, StoreUnavailable
 
 CONNECT_SECONDS = 5
 """How long a connection to PostgreSQL may take."""
@@ -40,6 +45,7 @@ BEGIN_BATCH_READ_COMMITTED = """
 BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL synchronous_commit TO on; SET LOCAL preterite.batch TO 'open'
 """
 BEGIN_READING = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+MARK = "SET LOCAL preterite.batch TO 'open'"
 _IN_BATCH = "SELECT current_setting('preterite.batch', true) = 'open'"
 # The division fails, and the commit with it, where the mark is missing.
 _COMMIT_BATCH = "SELECT 1 / (coalesce(current_setting('preterite.batch', true), '') = 'open')::int; COMMIT"
@@ -55,106 +61,6 @@ _UNAVAILABLE_CLASSES = ("08", "53", "57", "58")
 _UNAVAILABLE_CODES = frozenset({"25006", "55P03", "25P03", "25P04"})
 _NOT_UNAVAILABLE_CODES = frozenset({"57014"})
 _CONFLICT_CODES = frozenset({"40001", "40P01"})
-
-_ENDS_TRANSACTION = re.compile(
-    r"(?:\A|;)\s*(?:BEGIN|START\s+TRANSACTION|COMMIT|END|ABORT|PREPARE\s+TRANSACTION"
-    r"|ROLLBACK(?!\s+(?:(?:WORK|TRANSACTION)\s+)?TO\b))\b",
-    re.IGNORECASE,
-)
-_NOT_CODE = re.compile(
-    r"--[^\n]*|/\*.*?\*/|\$(?P<tag>\w*)\$.*?\$(?P=tag)\$|'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"", re.DOTALL
-)
-
-
-class _Guard:
-    """What a guarded connection refuses (protocol rule 9). Its cursors ask it before each statement."""
-
-    guarded: bool = False
-    flushing: bool = False
-    """While a session flushes. If the flush fails, the session rolls back, which is allowed then."""
-    pooled: bool = False
-    reads_committed: bool = False
-    """Whether a single statement, outside of an explicit transaction, sees what was committed before it."""
-    context: Any = None
-    outbox_floor: Any = None
-    """Where the store starts to read the outbox on this connection."""
-
-    @contextmanager
-    def guarding(self) -> Generator[None]:
-        """Refuse to end the open transaction, and verify at the end that there still is one."""
-        self.flushing = False
-        self.guarded = True
-        try:
-            yield
-        finally:
-            self.guarded = False
-        if not is_in_transaction(self):
-            raise HandlerEndedTransaction("The batch's transaction ended before the batch did; it was rolled back.")
-
-    def refuse_statement(self, statement: Any) -> None:
-        """Raise for a statement that would begin or end a transaction."""
-        if not self.guarded:
-            return
-        text = statement if isinstance(statement, str) else _text_of(statement)
-        if _ENDS_TRANSACTION.search(_NOT_CODE.sub(" ", text)):
-            raise HandlerEndedTransaction.refused("begin, commit or roll back (not authorized in SQL either)")
-
-
-class GuardedCursor(psycopg.Cursor[Any]):
-    """A cursor that asks its connection before each statement."""
-
-    def execute(self, query: Any, *arguments: Any, **options: Any) -> Any:
-        _guard_of(self).refuse_statement(query)
-        return super().execute(query, *arguments, **options)
-
-    def executemany(self, query: Any, *arguments: Any, **options: Any) -> Any:
-        _guard_of(self).refuse_statement(query)
-        return super().executemany(query, *arguments, **options)
-
-
-class GuardedAsyncCursor(psycopg.AsyncCursor[Any]):
-    """The same for asyncio."""
-
-    async def execute(self, query: Any, *arguments: Any, **options: Any) -> Any:
-        _guard_of(self).refuse_statement(query)
-        return await super().execute(query, *arguments, **options)
-
-    async def executemany(self, query: Any, *arguments: Any, **options: Any) -> Any:
-        _guard_of(self).refuse_statement(query)
-        return await super().executemany(query, *arguments, **options)
-
-
-class GuardedConnection(_Guard, psycopg.Connection[Any]):
-    """A connection that, while guarded, refuses to begin, commit or roll back."""
-
-    def commit(self) -> None:
-        if self.guarded:
-            raise HandlerEndedTransaction.refused("commit")
-        super().commit()
-
-    def rollback(self) -> None:
-        if self.guarded and not self.flushing:
-            raise HandlerEndedTransaction.refused("roll back")
-        super().rollback()
-
-
-class GuardedAsyncConnection(_Guard, psycopg.AsyncConnection[Any]):
-    """The same for asyncio; it is its own guard."""
-
-    @property
-    def preterite_guard(self) -> GuardedAsyncConnection:
-        """What transaction runners ask for the guard."""
-        return self
-
-    async def commit(self) -> None:
-        if self.guarded:
-            raise HandlerEndedTransaction.refused("commit")
-        await super().commit()
-
-    async def rollback(self) -> None:
-        if self.guarded and not self.flushing:
-            raise HandlerEndedTransaction.refused("roll back")
-        await super().rollback()
 
 
 def connect(place: Place) -> GuardedConnection:
@@ -207,9 +113,9 @@ def signed(connection: Any, beginning: str) -> str:
     return f"{beginning}; SET LOCAL application_name TO '{name}'"
 
 
-def is_in_transaction(connection: Any) -> bool:
-    """Whether a transaction is open."""
-    return connection.info.transaction_status not in (pq.TransactionStatus.IDLE, pq.TransactionStatus.UNKNOWN)
+def can_commit(connection: Any) -> bool:
+    """Whether a transaction is open that a commit would keep: after a failed statement it would roll back instead."""
+    return is_in_transaction(connection) and connection.info.transaction_status != pq.TransactionStatus.INERROR
 
 
 def is_in_batch(connection: Any) -> bool:
@@ -357,13 +263,3 @@ def run(connection: Any, statements: str) -> None:
 
 def _one(connection: Any, statement: str) -> Any:
     return connection.execute(statement).fetchone()
-
-
-def _guard_of(cursor: Any) -> _Guard:
-    return cursor.connection
-
-
-def _text_of(statement: Any) -> str:
-    if isinstance(statement, bytes):
-        return statement.decode(errors="replace")
-    return statement.as_string(None)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from preterite.drivers.private_folder import make_private_folder, refuse_link
+from preterite.drivers.transaction_watch import TransactionWatch
 from preterite.errors import ConfigurationError, HandlerEndedTransaction, NotDurable, StoreUnavailable, WrongDatabase
 from preterite.printing.urls import shown
 
@@ -30,6 +31,7 @@ CACHE_KIB = 4 * 1024
 STATEMENTS_CACHED = 256
 """Prepared statements that a SQLite connection keeps."""
 _SYNCHRONOUS_FULL = 2
+_TRANSACTION = sqlite3.SQLITE_TRANSACTION
 _WAL_RESET_BUG = ((3, 7, 0), (3, 51, 3))
 _WAL_RESET_FIXED = ((3, 44, 6), (3, 50, 7))
 _GONE_AWAY = frozenset(
@@ -44,6 +46,31 @@ _GONE_AWAY = frozenset(
         sqlite3.SQLITE_PROTOCOL,
     }
 )
+
+
+class GuardedCursor(sqlite3.Cursor):
+    """A cursor that reports what it runs to the watch of its connection."""
+
+    def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
+        watch: TransactionWatch | None = getattr(self.connection, "watch", None)
+        if watch is None:
+            return super().execute(sql, parameters)
+        watch.before_statement(sql, in_transaction=self.connection.in_transaction)
+        super().execute(sql, parameters)
+        watch.after_statement()
+        return self
+
+    def executemany(self, sql: str, parameters: Any, /) -> sqlite3.Cursor:
+        watch: TransactionWatch | None = getattr(self.connection, "watch", None)
+        if watch is not None:
+            watch.before_statement(sql, in_transaction=self.connection.in_transaction)
+        return super().executemany(sql, parameters)
+
+    def executescript(self, sql_script: str, /) -> sqlite3.Cursor:
+        watch: TransactionWatch | None = getattr(self.connection, "watch", None)
+        if watch is not None and watch.refuses:
+            watch.refuse("commit (executescript does)")
+        return super().executescript(sql_script)
 
 
 class GuardedConnection(sqlite3.Connection):
@@ -61,12 +88,34 @@ class GuardedConnection(sqlite3.Connection):
     flushing: bool = False
     """While a session flushes. If the flush fails, the session rolls back, which is allowed then."""
     context: Any = None
+    watch: TransactionWatch | None = None
+    """Where the statements of a unit of work, or of a batch's session, are reported."""
     reads_only: bool = False
     """Whether it refuses every statement that writes."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.set_authorizer(self._authorize)
+
+    @property
+    def preterite_guard(self) -> GuardedConnection:
+        """What refuses to end its transactions; aiosqlite's connections carry one, too."""
+        return self
+
+    def cursor(self, factory: Any = None) -> Any:
+        return super().cursor(factory or GuardedCursor)
+
+    # sqlite3's own shortcuts make cursors past the method above.
+
+    def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
+        if self.watch is None:
+            return super().execute(sql, parameters)
+        return self.cursor().execute(sql, parameters)
+
+    def executemany(self, sql: str, parameters: Any, /) -> sqlite3.Cursor:
+        return (
+            super().executemany(sql, parameters) if self.watch is None else self.cursor().executemany(sql, parameters)
+        )
 
     @contextmanager
     def guarding(self) -> Generator[None]:
@@ -84,22 +133,33 @@ class GuardedConnection(sqlite3.Connection):
     def _authorize(self, action: int, *details: object) -> int:
         if self.guarded and not self.in_transaction:
             return sqlite3.SQLITE_DENY
-        if self.guarded and action == sqlite3.SQLITE_TRANSACTION and not (self.flushing and details[0] == "ROLLBACK"):
+        if action != _TRANSACTION:
+            return sqlite3.SQLITE_OK
+        if self.guarded and not (self.flushing and details[0] == "ROLLBACK"):
+            return sqlite3.SQLITE_DENY
+        # `with connection:` and a new isolation level commit past the methods below.
+        if self.watch is not None and not self.watch.allows(str(details[0])):
             return sqlite3.SQLITE_DENY
         return sqlite3.SQLITE_OK
 
     def commit(self) -> None:
         self._refuse("commit")
+        if self.watch is not None:
+            self.watch.before_commit()
         super().commit()
 
     def rollback(self) -> None:
         if not self.flushing:
             self._refuse("roll back")
+        if self.watch is not None:
+            self.watch.before_rollback()
         super().rollback()
 
     def executescript(self, sql_script: str, /) -> sqlite3.Cursor:
         self._refuse("commit (executescript does)")
-        return super().executescript(sql_script)
+        if self.watch is None:
+            return super().executescript(sql_script)
+        return self.cursor().executescript(sql_script)
 
     def _refuse(self, what: str) -> None:
         if self.guarded:

@@ -17,7 +17,8 @@ from preterite.handling.delivery import Delivery
 from preterite.handling.failure import ends_the_process, text_of
 from preterite.handling.sagas import SagaInstance, SagaPersister
 from preterite.handling.transaction import Batch
-from preterite.publishing.unit_of_work import Cause, PendingMessages, UnitOfWork
+from preterite.publishing.pending import PendingMessages
+from preterite.publishing.unit_of_work import Cause, UnitOfWork
 from preterite.store.contract import Store
 from preterite.store.rows import ReplayMode, StoreIdentity
 from preterite.topology import BoundHandler, Subscriptions
@@ -159,6 +160,9 @@ class HandlerInvoker:
         rows = [row for pending in batch.pending for row in pending.seal()]
         if rows:
             self._store.add_to_outbox(batch.transaction.connection, rows)
+        places = [place for pending in batch.pending for place in pending.places]
+        if places:
+            self._store.place_last(batch.transaction.connection, places)
         for pending in batch.pending:
             pending.write_deferred()
         return bool(batch.pending)

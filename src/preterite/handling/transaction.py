@@ -12,6 +12,7 @@ from typing import Any, Protocol, TypeVar
 
 from preterite.component import ParameterKind
 from preterite.errors import HandlerEndedTransaction
+from preterite.publishing.pending import PendingMessages
 from preterite.publishing.transaction import (
     SESSION_CONTEXT,
     ConnectionTransaction,
@@ -19,7 +20,6 @@ from preterite.publishing.transaction import (
     SessionTransaction,
     Transaction,
 )
-from preterite.publishing.unit_of_work import PendingMessages
 from preterite.store.contract import Database
 
 Result = TypeVar("Result")

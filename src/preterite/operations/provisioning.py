@@ -21,6 +21,7 @@ from preterite import store as stores
 from preterite.component import Component
 from preterite.contracts import Message
 from preterite.drivers import postgres as postgres_server
+from preterite.drivers import postgres_guard
 from preterite.drivers.postgres_place import Place, place_of
 from preterite.drivers.private_folder import make_private_folder
 from preterite.errors import ConfigurationError
@@ -202,7 +203,7 @@ class Server:
         """Leave the server."""
         self._admin.close()
 
-    def connect(self, database: str) -> postgres_server.GuardedConnection:
+    def connect(self, database: str) -> postgres_guard.GuardedConnection:
         """A connection to one database, as the administrator."""
         conninfo = make_conninfo(self._place.conninfo, dbname=database)
         return postgres_server.connect(Place(conninfo, database))

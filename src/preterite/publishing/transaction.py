@@ -8,15 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from preterite.clock import Clock, Randomness, SystemClock, SystemRandomness
-from preterite.errors import ConfigurationError
+from preterite.drivers.transaction_watch import TransactionWatch
+from preterite.errors import ConfigurationError, UnitOfWorkBroken
+from preterite.publishing.adapted import AdaptedConnection
 from preterite.store import store_of
 from preterite.store.contract import Store
 from preterite.store.rows import DbConnection
 
 if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection
     from sqlalchemy.ext.asyncio import AsyncSession
     from sqlalchemy.orm import Session
     from sqlalchemy.orm import SessionTransaction as SqlalchemyTransaction
@@ -71,8 +74,25 @@ class Transaction(Protocol):
         """Whether what was done at that savepoint has not been rolled back."""
         ...
 
+    @property
+    def broken(self) -> UnitOfWorkBroken | None:
+        """Why nothing of it may be kept, if so."""
+        ...
+
+    def require_unbroken(self) -> None:
+        """Raise `UnitOfWorkBroken` if its end was tried, or has come; costs no statement."""
+        ...
+
     def flush(self) -> None:
         """Write what the session holds back."""
+        ...
+
+    def verify(self) -> None:
+        """Raise `UnitOfWorkBroken` unless a commit would now keep all that was written since `begin`, and only that."""
+        ...
+
+    def release(self) -> None:
+        """Watch the user's session or connection no longer; its transaction is left as it is."""
         ...
 
     def commit(self) -> None:
@@ -85,19 +105,33 @@ class Transaction(Protocol):
 
 
 class ConnectionTransaction:
-    """A bare connection. Rows written at once follow its savepoints by themselves."""
+    """A bare connection. Rows written at once follow its savepoints, and its end, by themselves.
+
+    In a unit of work its end is `refused`; a connection that the user has opened cannot refuse, so its transaction is
+    marked, and that is verified at the end.
+    """
 
     buffers = False
 
-    def __init__(self, connection: Any) -> None:
+    def __init__(self, connection: Any, *, refused: bool = False) -> None:
         self.connection: DbConnection = connection
         self.store = store_of(connection)
         self.context: SessionContext = getattr(connection, "context", None) or _unbound()
+        self._watch = TransactionWatch(refuses=refused)
+        self._guard: Any = getattr(connection, "preterite_guard", None)
+
+    @property
+    def broken(self) -> UnitOfWorkBroken | None:
+        return self._watch.broken
 
     def begin(self) -> None:
         if not self.store.in_transaction(self.connection):
             self.store.prepare(self.connection)
             self.store.begin(self.connection)
+        if self._watch.refuses and self._guard is not None:
+            self._guard.watch = self._watch
+        elif self._watch.refuses:
+            self.store.mark(self.connection)
 
     def savepoint(self) -> object:
         return None
@@ -105,76 +139,183 @@ class ConnectionTransaction:
     def is_live(self, savepoint: object) -> bool:
         return True
 
+    def require_unbroken(self) -> None:
+        if not self.store.in_transaction(self.connection):
+            self._watch.ended(_BY_THE_CONNECTION)
+        if self._watch.refuses and self._watch.broken is not None:
+            raise self._watch.broken
+
     def flush(self) -> None:
         pass
 
+    def verify(self) -> None:
+        self.require_unbroken()
+        if not self.store.can_commit(self.connection):
+            self._watch.ended(_BY_A_STATEMENT)
+        elif self._guard is None and not self.store.take_mark(self.connection):
+            self._watch.ended(_BY_THE_CONNECTION)
+        self.require_unbroken()
+
     def commit(self) -> None:
+        self.release()
         self.connection.commit()
 
     def rollback(self) -> None:
+        self.release()
         if self.store.in_transaction(self.connection):
             self.connection.rollback()
 
+    def release(self) -> None:
+        if self._guard is not None and self._guard.watch is self._watch:
+            self._guard.watch = None
+
 
 class SessionTransaction:
-    """A SQLAlchemy session; an AsyncSession's inner one too. What was published in a savepoint goes with it."""
+    """A SQLAlchemy session; an AsyncSession's inner one too. What was published in a savepoint goes with it.
+
+    In a unit of work its commit is `refused`. A rollback passes, because a flush that fails must roll back; after it
+    the session refuses to begin again.
+    """
 
     buffers = True
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, *, refused: bool = False) -> None:
         self.session = session
         self.context: SessionContext = session.info.get(SESSION_CONTEXT) or _unbound()
+        self._watch = TransactionWatch(refuses=refused, may_roll_back=True)
         self._rolled_back: list[SqlalchemyTransaction] = []
-        self.connection: DbConnection = _driver_connection(session)
+        self._sqlalchemy = _connection_of(session)
+        self.connection: DbConnection = _driver_connection(self._sqlalchemy)
+        self._root = session.get_transaction()
+        self._guard: Any = None
+        self._is_marked = False
         self.store = store_of(self.connection)
 
+    @property
+    def broken(self) -> UnitOfWorkBroken | None:
+        return self._watch.broken
+
     def begin(self) -> None:
-        from sqlalchemy import event
+        from preterite.publishing import session_hooks
 
         if not self.store.in_transaction(self.connection):
             self.store.prepare(self.connection)
             self.store.begin(self.connection)
-        event.listen(self.session, "after_soft_rollback", self._note_rollback)
+        session_hooks.follow(self.session, self)
+        self._guard = session_hooks.watch(self._sqlalchemy, self._watch)
+        self._is_marked = self._watch.refuses and self._guard is None
+        if self._is_marked:
+            self.store.mark(self.connection)
 
     def savepoint(self) -> object:
-        return self.session.get_nested_transaction()
+        return self._watch.position(), self.session.get_nested_transaction()
 
     def is_live(self, savepoint: object) -> bool:
-        transaction: Any = savepoint
+        position, transaction = cast("tuple[int, Any]", savepoint)
         while transaction is not None:
             if any(transaction is gone for gone in self._rolled_back):
                 return False
             transaction = transaction.parent
-        return True
+        return self._watch.is_live(position)
+
+    def require_unbroken(self) -> None:
+        if self.session.get_transaction() is not self._root or self._sqlalchemy.invalidated:
+            self._watch.ended("the session has ended it, or given up its connection")
+        if self._watch.refuses and self._watch.broken is not None:
+            raise self._watch.broken
 
     def flush(self) -> None:
         self.session.flush()
 
+    def verify(self) -> None:
+        self.require_unbroken()
+        if self._sqlalchemy.closed:
+            self._watch.ended("its connection was closed")
+        elif not self.store.in_transaction(self.connection):
+            self._watch.ended(_BY_THE_CONNECTION)
+        elif not self.store.can_commit(self.connection):
+            self._watch.ended(_BY_A_STATEMENT)
+        elif self._is_marked and not self.store.take_mark(self.connection):
+            self._watch.ended(_BY_THE_CONNECTION)
+        self.require_unbroken()
+
     def commit(self) -> None:
-        self._stop_listening()
+        self.release()
         self.session.commit()
 
     def rollback(self) -> None:
-        self._stop_listening()
-        self.session.rollback()
+        from sqlalchemy.exc import InvalidRequestError
 
-    def _note_rollback(self, _session: Session, transaction: SqlalchemyTransaction) -> None:
+        self.release()
+        held = self.session.get_transaction() is self._root and not self._sqlalchemy.invalidated
+        if self._watch.is_over and held and self.session.is_active:
+            # The session does not know that its connection's transaction has ended; there is nothing to roll back.
+            self.session.close()
+            return
+        try:
+            self.session.rollback()
+        except InvalidRequestError:
+            # A hook of the session's commit has raised after the commit.
+            self.session.close()
+
+    def release(self) -> None:
+        from preterite.publishing import session_hooks
+
+        session_hooks.unfollow(self.session)
+        session_hooks.unwatch(self._sqlalchemy, self._guard, self._watch)
+
+    # as `session_hooks.Follower`
+
+    def before_commit(self) -> None:
+        """Refuse the session's commit."""
+        self._watch.before_commit()
+
+    def after_begin(self, connection: Connection) -> None:
+        """Refuse another transaction, and another database."""
+        from preterite.publishing import session_hooks
+
+        if not self._watch.refuses or connection is self._sqlalchemy:
+            return
+        # Until the session has given it back, nothing is written by this connection either.
+        session_hooks.watch(connection, self._watch)
+        if connection.engine is self._sqlalchemy.engine:
+            self._watch.ended("the session has ended it")
+            self._watch.require_going_on()
+        self._watch.ended("the session has begun on a second database, too")
+        raise ConfigurationError(
+            f"The session of a unit of work uses a second database, {connection.engine.url!r} (binds=…?); rows there "
+            "and events here cannot commit together, so the unit is refused and nothing is kept. Use a session of its "
+            "own for that database."
+        )
+
+    def after_rollback(self, transaction: SqlalchemyTransaction) -> None:
+        """Note what a savepoint has taken back, or that the transaction is over."""
         self._rolled_back.append(transaction)
+        if transaction.parent is None:
+            self._watch.ended("the session has rolled it back")
 
-    def _stop_listening(self) -> None:
-        from sqlalchemy import event
 
-        if event.contains(self.session, "after_soft_rollback", self._note_rollback):
-            event.remove(self.session, "after_soft_rollback", self._note_rollback)
+_BY_THE_CONNECTION = "its connection was used to commit it, to roll it back or to begin another"
+_BY_A_STATEMENT = "a statement in it failed, and the database commits nothing after that but rolls back"
 
 
 def transaction_on(given: Any) -> Transaction:
-    """The transaction behind a connection or a plain session."""
+    """The transaction behind a connection or a plain session, for a unit of work."""
     if is_async_session(given):
         raise ConfigurationError(
             "An AsyncSession needs 'async with'; write: async with component.unit_of_work(session) as unit_of_work."
         )
-    return SessionTransaction(given) if is_session(given) else ConnectionTransaction(given)
+    return SessionTransaction(given, refused=True) if is_session(given) else ConnectionTransaction(given, refused=True)
+
+
+def unwrapped(given: Any) -> Any:
+    """The session of this thread or task, where it is given by a `scoped_session` or an `async_scoped_session`."""
+    if is_session(given) or is_async_session(given):
+        return given
+    kind: type = type(cast("object", given))
+    is_scoped = _has_base(kind, "sqlalchemy.orm", "scoped_session")
+    is_scoped = is_scoped or _has_base(kind, "sqlalchemy.ext.asyncio", "async_scoped_session")
+    return given() if is_scoped else given
 
 
 def is_session(given: object) -> bool:
@@ -211,70 +352,23 @@ def _has_base(cls: type, module: str, name: str) -> bool:
     return any(base.__name__ == name and base.__module__.startswith(module) for base in cls.__mro__)
 
 
-def _driver_connection(session: Session) -> DbConnection:
+def _connection_of(session: Session) -> Connection:
     from sqlalchemy.exc import UnboundExecutionError
 
+    if session.twophase:
+        raise ConfigurationError(
+            "This session was made with twophase=True; a unit of work is one transaction of one database. "
+            "Nothing was written. Make the session without it."
+        )
     try:
-        dbapi: Any = session.connection().connection.dbapi_connection
+        return session.connection()
     except UnboundExecutionError as error:
         raise ConfigurationError(
             "This session is bound to several databases or none; a unit of work needs exactly one. "
             "Bind it to the component's own database."
         ) from error
+
+
+def _driver_connection(connection: Connection) -> DbConnection:
+    dbapi: Any = connection.connection.dbapi_connection
     return AdaptedConnection(dbapi) if hasattr(dbapi, "driver_connection") else dbapi
-
-
-class AdaptedConnection:
-    """SQLAlchemy's plain face of an asyncio driver, with cursors that behave like a DB-API driver's."""
-
-    def __init__(self, adapted: Any) -> None:
-        self._adapted = adapted
-
-    @property
-    def driver_connection(self) -> Any:
-        """The driver's own connection, whose methods are awaited."""
-        return self._adapted.driver_connection
-
-    @property
-    def driver_type(self) -> type:
-        """The driver's own connection is of this type."""
-        driver: object = self._adapted.driver_connection
-        return type(driver)
-
-    def __getattr__(self, name: str) -> Any:
-        # The state of a driver's connection: whether it is in a transaction, closed, and how it begins.
-        return getattr(self._adapted.driver_connection, name)
-
-    def cursor(self) -> AdaptedCursor:
-        return AdaptedCursor(self._adapted.cursor())
-
-    def commit(self) -> None:
-        self._adapted.commit()
-
-    def rollback(self) -> None:
-        self._adapted.rollback()
-
-
-class AdaptedCursor:
-    """A cursor whose `execute` returns itself, as sqlite3's does."""
-
-    def __init__(self, adapted: Any) -> None:
-        self._adapted = adapted
-
-    @property
-    def rowcount(self) -> int:
-        return self._adapted.rowcount
-
-    def execute(self, sql: str, *parameters: Any, **options: Any) -> AdaptedCursor:
-        self._adapted.execute(sql, *parameters, **options)
-        return self
-
-    def executemany(self, sql: str, parameters: Any) -> AdaptedCursor:
-        self._adapted.executemany(sql, list(parameters))
-        return self
-
-    def fetchone(self) -> Any:
-        return self._adapted.fetchone()
-
-    def fetchall(self) -> list[Any]:
-        return list(self._adapted.fetchall())

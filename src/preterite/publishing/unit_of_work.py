@@ -2,8 +2,9 @@
 in one transaction.
 
 Events are encoded when published and written to the outbox last, after the flush and right before the
-commit. On a bare connection to SQLite, whose writers stand in line anyway, they are written at once, so
-that a savepoint takes them along. After the end the unit is sealed: a late publish raises.
+commit. On a bare connection they are written at once, so that any savepoint takes them along, and are placed
+last before the commit. After the end the unit is sealed: a late publish raises. The transaction that the
+`with` has opened is the one that it ends; if user code ends it inside, the unit keeps nothing (`UnitOfWorkBroken`).
 """
 
 from __future__ import annotations
@@ -22,15 +23,16 @@ from preterite import envelope as envelopes
 from preterite.contracts import Checked, Command, Event, partition_of
 from preterite.envelope import Envelope
 from preterite.errors import ForeignEvent, UnitOfWorkNested, UnitOfWorkSealed, UsageError, WrongDatabase
+from preterite.publishing.pending import PendingMessages
 from preterite.publishing.transaction import (
     SessionTransaction,
     Transaction,
     inner_session,
     is_async_session,
     transaction_on,
+    unwrapped,
 )
-from preterite.store.contract import Store
-from preterite.store.rows import DbConnection, OutboxRow, ScheduledRow, StoreIdentity
+from preterite.store.rows import OutboxRow, ScheduledRow, StoreIdentity
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession
@@ -68,50 +70,6 @@ class Cause:
 
     message: Envelope
     new_id: Callable[[str, str | None], UUID]
-
-
-Deferred = Callable[[Store, DbConnection], object]
-
-
-class PendingMessages:
-    """What one unit of work has published: refused once sealed, written to the outbox last. A quiet one drops it."""
-
-    def __init__(self, transaction: Transaction, *, quiet: bool = False) -> None:
-        self.transaction = transaction
-        self._quiet = quiet
-        self.sealed = False
-        self._write = transaction.store.outbox_writer(transaction.connection)
-        self._waiting: list[tuple[object, OutboxRow]] = []
-        self._deferred: list[tuple[object, Deferred]] = []
-
-    def add(self, row: OutboxRow) -> None:
-        """Keep a row for the end of the transaction; where savepoints cannot be followed, write it at once."""
-        if self._quiet:
-            return
-        if self.transaction.buffers:
-            self._waiting.append((self.transaction.savepoint(), row))
-        else:
-            self._write(row)
-
-    def defer(self, act: Deferred) -> None:
-        """Change the scheduled commands: likewise last, or at once."""
-        if self._quiet:
-            return
-        if self.transaction.buffers:
-            self._deferred.append((self.transaction.savepoint(), act))
-        else:
-            act(self.transaction.store, self.transaction.connection)
-
-    def write_deferred(self) -> None:
-        """Make the changes that waited and that no savepoint has taken back."""
-        for savepoint, act in self._deferred:
-            if self.transaction.is_live(savepoint):
-                act(self.transaction.store, self.transaction.connection)
-
-    def seal(self) -> list[OutboxRow]:
-        """Take no more; return the rows to be written last, without those that a savepoint has taken back."""
-        self.sealed = True
-        return [row for savepoint, row in self._waiting if self.transaction.is_live(savepoint)]
 
 
 class UnitOfWork:
@@ -217,7 +175,7 @@ class UnitOfWork:
 
     def _refuse_sealed(self, what: str) -> None:
         if self._pending.sealed:
-            raise UnitOfWorkSealed(f"{what} after its unit of work had ended; nothing was written. Stay in the 'with'.")
+            raise UnitOfWorkSealed(f"{what} {self._pending.when()}")
 
     def _due(self, at: datetime | None, after: timedelta | None) -> datetime:
         if (at is None) == (after is None):
@@ -293,7 +251,16 @@ class UnitOfWorkContext:
         self._commands = commands
         self._given = given
         self._in_use = in_use
+        self._key: int | None = None
         self._pending: PendingMessages | None = None
+
+    def __del__(self) -> None:
+        # It was entered and dropped: the session may be used again.
+        if self._key is not None:
+            self._in_use.discard(self._key)
+        if self._key is not None and self._pending is not None:
+            self._pending.sealed = True
+            self._pending.transaction.release()
 
     def __enter__(self) -> UnitOfWork:
         self._refuse_nesting()
@@ -302,41 +269,52 @@ class UnitOfWorkContext:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._end(failed=kind is not None)
+        self._end(error)
 
     async def __aenter__(self) -> UnitOfWork:
         self._refuse_nesting()
         if not is_async_session(self._given):
             return self._open(transaction_on(self._given))
-        return await cast("AsyncSession", self._given).run_sync(lambda session: self._open(SessionTransaction(session)))
+        session = cast("AsyncSession", self._given)
+        return await session.run_sync(lambda plain: self._open(SessionTransaction(plain, refused=True)))
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if not is_async_session(self._given):
-            self._end(failed=kind is not None)
+            self._end(error)
             return
-        # A cancelled COMMIT has usually committed: let it end before the cancellation goes on.
+        # A cancelled COMMIT has usually committed: let it end before the cancellation goes on, however often it comes.
         session = cast("AsyncSession", self._given)
-        ending = asyncio.ensure_future(session.run_sync(lambda _session: self._end(failed=kind is not None)))
-        try:
-            await asyncio.shield(ending)
-        except asyncio.CancelledError:
-            await ending
-            raise
+        ending = asyncio.ensure_future(session.run_sync(lambda _session: self._end(error)))
+        cancelled: asyncio.CancelledError | None = None
+        while not ending.done():
+            try:
+                await asyncio.wait({ending})
+            except asyncio.CancelledError as again:
+                cancelled = again
+        self._leave()
+        ending.result()
+        if cancelled is not None:
+            raise cancelled
 
     def _refuse_nesting(self) -> None:
+        self._given = unwrapped(self._given)
         session = inner_session(self._given) if is_async_session(self._given) else self._given
         if id(session) in self._in_use:
             raise UnitOfWorkNested(
                 f"A unit of work of {self._component!r} is open on this {type(self._given).__name__} already; "
                 "the outer one goes on. Pass the outer unit of work on, or use a savepoint."
             )
-        self._key = id(session)
+
+    def _leave(self) -> None:
+        if self._key is not None:
+            self._in_use.discard(self._key)
+        self._key = None
 
     def _open(self, transaction: Transaction) -> UnitOfWork:
-        transaction.begin()
         try:
+            transaction.begin()
             identity = transaction.store.identity(transaction.connection)
             if identity is None or identity.component != self._component:
                 owner = "no component yet" if identity is None else repr(identity.component)
@@ -347,27 +325,42 @@ class UnitOfWorkContext:
         except BaseException:
             transaction.rollback()
             raise
+        # While this context lives, so does what was given, and no other has its id.
+        self._key = id(transaction.session if isinstance(transaction, SessionTransaction) else self._given)
         self._in_use.add(self._key)
         self._pending = PendingMessages(transaction)
         return UnitOfWork(self._pending, identity, self._publishes, self._commands)
 
-    def _end(self, *, failed: bool) -> None:
+    def _end(self, error: BaseException | None) -> None:
         assert self._pending is not None, "a unit of work ends after it was entered"
-        self._in_use.discard(self._key)
-        transaction = self._pending.transaction
-        if failed:
-            self._pending.seal()
+        self._leave()
+        pending, transaction = self._pending, self._pending.transaction
+        if error is not None:
+            pending.seal()
             transaction.rollback()
+            if transaction.broken is not None and "not authorized" in str(error):
+                raise transaction.broken from error
             return
         try:
+            transaction.require_unbroken()
             transaction.flush()
-            rows = self._pending.seal()
-            if rows:
-                transaction.store.add_to_outbox(transaction.connection, rows)
-            self._pending.write_deferred()
+            transaction.verify()
+            self._write(pending)
+            pending.is_committing = True
             transaction.commit()
         except BaseException:
-            self._pending.seal()
+            pending.seal()
             transaction.rollback()
             raise
+        finally:
+            pending.is_committing = False
         transaction.context.wake()
+
+    def _write(self, pending: PendingMessages) -> None:
+        """Write what was kept for the end; outbox rows take their places now, after every lock has been taken."""
+        transaction, rows = pending.transaction, pending.seal()
+        if rows:
+            transaction.store.add_to_outbox(transaction.connection, rows)
+        if pending.places:
+            transaction.store.place_last(transaction.connection, pending.places)
+        pending.write_deferred()

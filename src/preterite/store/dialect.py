@@ -76,6 +76,18 @@ class Dialect(Protocol):
         """Whether the open transaction is still the one that `begin_batch` opened (protocol rule 9)."""
 
     @abstractmethod
+    def can_commit(self, connection: DbConnection) -> bool:
+        """Whether a transaction is open, and a commit would keep what was written in it."""
+
+    @abstractmethod
+    def mark(self, connection: DbConnection) -> None:
+        """Mark the open transaction of a connection that a user has brought; the mark ends with it."""
+
+    @abstractmethod
+    def take_mark(self, connection: DbConnection) -> bool:
+        """Take the mark from the open transaction; false if it has none: then it is not the one that was marked."""
+
+    @abstractmethod
     def terminate_sessions(self, connection: DbConnection, owner: str) -> None:
         """End the open transactions of a worker that lost its lease: they block the worker that takes over.
 

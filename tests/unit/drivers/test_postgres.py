@@ -13,7 +13,9 @@ from support import postgres
 
 from preterite import store as stores
 from preterite.drivers import postgres as postgres_server
-from preterite.drivers.postgres import GuardedConnection, connect, promise, secrecy
+from preterite.drivers import postgres_guard
+from preterite.drivers.postgres import connect, promise, secrecy
+from preterite.drivers.postgres_guard import GuardedConnection
 from preterite.drivers.postgres_place import place_of
 from preterite.errors import ConfigurationError, HandlerEndedTransaction, NotDurable, StoreUnavailable
 
@@ -146,7 +148,7 @@ def test_a_hint_that_fails_after_it_began_leaves_the_connection_as_it_was(connec
     postgres_server.notify(connection, "somebody; SELECT 1 / 0")
     postgres_server.settle(connection)
 
-    assert not postgres_server.is_in_transaction(connection)
+    assert not postgres_guard.is_in_transaction(connection)
     assert connection.execute("SELECT 1").fetchone() == (1,)
 
 
@@ -157,7 +159,7 @@ def test_a_batch_that_is_still_open_is_committed(connection: GuardedConnection) 
     connection.execute("INSERT INTO kept VALUES (1)")
 
     assert postgres_server.commit_batch(connection)
-    assert not postgres_server.is_in_transaction(connection)
+    assert not postgres_guard.is_in_transaction(connection)
     assert connection.execute("SELECT count(*) FROM kept").fetchone() == (1,)
 
 

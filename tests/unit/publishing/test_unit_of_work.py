@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from support.small_shop import declare, purchased
 
+from preterite.publishing.pending import PendingMessages
 from preterite.publishing.transaction import transaction_on
-from preterite.publishing.unit_of_work import PendingMessages
 from preterite.store.rows import OutboxRow
 from preterite.testing import started
 

@@ -17,6 +17,7 @@ from uuid import UUID
 
 from preterite.clock import Clock
 from preterite.drivers import postgres as postgres_server
+from preterite.drivers import postgres_guard
 from preterite.drivers.postgres_place import place_of
 from preterite.errors import LogConflict, LogFenced, RecordRefused, StoreUnavailable, WrongLog
 from preterite.log.contract import (
@@ -132,7 +133,7 @@ class PostgresLog:
         self._clock = clock
         self._retention = retention
         self._lock = threading.Lock()
-        self._connection: postgres_server.GuardedConnection | None = None
+        self._connection: postgres_guard.GuardedConnection | None = None
         self._listening = threading.Lock()
         self._notified = 0
         self._listener = postgres_server.Listener(self.place, CHANNEL)
@@ -286,7 +287,7 @@ class PostgresLog:
             postgres_server.notify(connection, CHANNEL)
 
     @contextmanager
-    def _connected(self) -> Generator[postgres_server.GuardedConnection]:
+    def _connected(self) -> Generator[postgres_guard.GuardedConnection]:
         """The connection, behind the lock; a broken one is forgotten, and made anew the next time."""
         with self._lock, translated():
             if self._connection is None:

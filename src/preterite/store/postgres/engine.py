@@ -14,6 +14,7 @@ from sqlalchemy.engine import Connection, Engine
 
 from preterite.drivers import postgres as postgres_server
 from preterite.drivers.postgres_place import Place
+from preterite.drivers.transaction_watch import forget_watch
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -36,6 +37,7 @@ def engine(place: Place, context: Any, beginning: str) -> Engine:
         "postgresql+psycopg://", creator=connect, pool_size=POOL_CONNECTIONS, max_overflow=POOL_OVERFLOW
     )
     event.listen(made, "begin", partial(_begin, beginning))
+    event.listen(made, "checkin", forget_watch)
     return made
 
 
@@ -52,6 +54,7 @@ def async_engine(place: Place, context: Any, beginning: str) -> AsyncEngine:
         "postgresql+psycopg://", async_creator=connect, pool_size=POOL_CONNECTIONS, max_overflow=POOL_OVERFLOW
     )
     event.listen(made.sync_engine, "begin", partial(_begin, beginning))
+    event.listen(made.sync_engine, "checkin", forget_watch)
     return made
 
 

@@ -31,6 +31,12 @@ WHERE datname = current_database() AND application_name = ? AND state LIKE 'idle
 SELECT component, component_id, system, system_id, partitions, set_config('synchronous_commit', 'on', true)
 FROM preterite_component
 """
+    ADD_ONE_TO_OUTBOX = "INSERT INTO preterite_outbox (partition, event_id, envelope) VALUES (?, ?, ?) RETURNING id"
+    # What a savepoint has taken back is not found, and so not placed anew.
+    PLACE_LAST = """
+WITH moved AS (DELETE FROM preterite_outbox WHERE id = ANY(?) RETURNING id, partition, event_id, envelope)
+INSERT INTO preterite_outbox (partition, event_id, envelope) SELECT partition, event_id, envelope FROM moved ORDER BY id
+"""
     ADD_MANY_TO_OUTBOX = """
 INSERT INTO preterite_outbox (partition, event_id, envelope)
 SELECT partition, event_id, envelope

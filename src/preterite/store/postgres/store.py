@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from psycopg.errors import DuplicateObject, DuplicateSchema, DuplicateTable, Inv
 
 from preterite.clock import Backoff
 from preterite.drivers import postgres as postgres_server
+from preterite.drivers import postgres_guard
 from preterite.drivers.postgres_place import first_line, place_of
 from preterite.errors import NotMigrated, UsageError
 from preterite.store.contract import Database, Store, TableChange
@@ -51,7 +52,7 @@ class PostgresDatabase:
         self.store = PostgresStore()
         self._listener = postgres_server.Listener(self.place, CHANNEL)
         self._lock = threading.Lock()
-        self._notifier: postgres_server.GuardedConnection | None = None
+        self._notifier: postgres_guard.GuardedConnection | None = None
         self._announced = 0
         self._vacuum_at = 0.0
         self._vacuum_backoff = Backoff(VACUUM_SECONDS_MIN, VACUUM_SECONDS_MAX)
@@ -61,12 +62,12 @@ class PostgresDatabase:
         # Only connecting shows it; the error then states why.
         return True
 
-    def connect(self) -> postgres_server.GuardedConnection:
+    def connect(self) -> postgres_guard.GuardedConnection:
         return postgres_server.connect(self.place)
 
     @property
     def connection_type(self) -> type:
-        return postgres_server.GuardedConnection
+        return postgres_guard.GuardedConnection
 
     def engine(self, context: Any, *, batch: bool | None = None) -> Any:
         from preterite.store.postgres import engine as postgres_engine
@@ -187,7 +188,7 @@ class PostgresStore(Store):
         return connection.cursor().execute(self.own.SERVER_TIME).fetchone()[0]
 
     def in_transaction(self, connection: Any) -> bool:
-        return postgres_server.is_in_transaction(connection)
+        return postgres_guard.is_in_transaction(connection)
 
     def begin(self, connection: Any) -> None:
         _begin(connection, postgres_server.BEGIN)
@@ -203,6 +204,15 @@ class PostgresStore(Store):
 
     def commit_batch(self, connection: Any) -> bool:
         return postgres_server.commit_batch(connection)
+
+    def can_commit(self, connection: DbConnection) -> bool:
+        return postgres_server.can_commit(connection)
+
+    def mark(self, connection: DbConnection) -> None:
+        connection.cursor().execute(postgres_server.MARK)
+
+    def take_mark(self, connection: DbConnection) -> bool:
+        return postgres_server.is_in_batch(connection)
 
     def terminate_sessions(self, connection: DbConnection, owner: str) -> None:
         connection.cursor().execute(self.own.TERMINATE_SESSIONS, (postgres_server.signature(owner),))
@@ -272,6 +282,15 @@ class PostgresStore(Store):
 
     def add_to_outbox(self, connection: DbConnection, rows: Sequence[OutboxRow]) -> None:
         connection.cursor().execute(self.own.ADD_MANY_TO_OUTBOX, _columns(rows, 3))
+
+    def outbox_writer(self, connection: DbConnection) -> Callable[[OutboxRow], int]:
+        def write(row: OutboxRow) -> int:
+            return connection.cursor().execute(self.own.ADD_ONE_TO_OUTBOX, row).fetchone()[0]
+
+        return write
+
+    def place_last(self, connection: DbConnection, places: Sequence[int]) -> None:
+        connection.cursor().execute(self.own.PLACE_LAST, (list(places),))
 
     def number(self, connection: DbConnection, lease: Lease, now: float, limit: int) -> Sequence[Numbered]:
         values = (_floor_of(connection), limit, lease.name, lease.owner, lease.epoch, now)

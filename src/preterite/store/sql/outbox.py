@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from typing import Any
 
 from preterite.errors import Fenced
@@ -19,9 +18,19 @@ class OutboxStore(Dialect):
         """Add events, in this order, to be published when this transaction commits."""
         connection.cursor().executemany(self.sql.ADD_TO_OUTBOX, rows)
 
-    def outbox_writer(self, connection: DbConnection) -> Callable[[OutboxRow], object]:
-        """The same for one event at a time: call the result for each, inside the transaction."""
-        return partial(connection.cursor().execute, self.sql.ADD_TO_OUTBOX)
+    def outbox_writer(self, connection: DbConnection) -> Callable[[OutboxRow], int]:
+        """The same for one event at a time: call the result for each, inside the transaction; it returns its place."""
+        cursor = connection.cursor()
+
+        def write(row: OutboxRow) -> int:
+            cursor.execute(self.sql.ADD_TO_OUTBOX, row)
+            return 0
+
+        return write
+
+    def place_last(self, connection: DbConnection, places: Sequence[int]) -> None:
+        """Give the events at these places the last ones, in the same order, so that their order is that of commits."""
+        # Writers stand in line here; places that are taken in a transaction are in the order of commits.
 
     def has_outbox(self, connection: DbConnection) -> bool:
         """Whether events wait to be numbered. Reads only."""

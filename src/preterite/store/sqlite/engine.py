@@ -15,6 +15,7 @@ from sqlalchemy import event
 from sqlalchemy.engine import Connection, Engine
 
 from preterite.drivers import sqlite as sqlite_file
+from preterite.drivers.transaction_watch import forget_watch
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -33,6 +34,7 @@ def engine(connect: Callable[[], sqlite_file.GuardedConnection], context: Any, *
 
     made = sqlalchemy.create_engine("sqlite://", creator=connect_bound, poolclass=sqlalchemy.QueuePool)
     event.listen(made, "begin", _begin_reading if reading else _begin)
+    event.listen(made, "checkin", forget_watch)
     return made
 
 
@@ -61,6 +63,7 @@ def async_engine(path: Path, context: Any) -> AsyncEngine:
 
     made = create_async_engine("sqlite+aiosqlite://", async_creator=connect, poolclass=sqlalchemy.AsyncAdaptedQueuePool)
     event.listen(made.sync_engine, "begin", _begin)
+    event.listen(made.sync_engine, "checkin", forget_watch)
     return made
 
 

@@ -18,6 +18,8 @@ from preterite.store.contract import Database, Store, TableChange
 from preterite.store.rows import DbConnection
 from preterite.store.sql.statements import Statements
 
+_MARK = "preterite_unit_of_work"
+
 
 class SqliteDatabase:
     """One component's SQLite file."""
@@ -147,7 +149,11 @@ class SqliteStore(Store):
         return wall
 
     def in_transaction(self, connection: Any) -> bool:
-        return bool(connection.in_transaction)
+        try:
+            return bool(connection.in_transaction)
+        except sqlite3.ProgrammingError:
+            # It was closed, and with it its transaction.
+            return False
 
     def begin(self, connection: DbConnection) -> None:
         connection.cursor().execute("BEGIN IMMEDIATE")
@@ -164,6 +170,21 @@ class SqliteStore(Store):
     def is_in_batch(self, connection: DbConnection) -> bool:
         # The connection itself has refused every statement that would have ended it.
         return self.in_transaction(connection)
+
+    def can_commit(self, connection: DbConnection) -> bool:
+        return self.in_transaction(connection)
+
+    def mark(self, connection: DbConnection) -> None:
+        connection.cursor().execute(f"SAVEPOINT {_MARK}")
+
+    def take_mark(self, connection: DbConnection) -> bool:
+        try:
+            connection.cursor().execute(f"RELEASE {_MARK}")
+        except Exception as error:
+            if "no such savepoint" in str(error):
+                return False
+            raise
+        return True
 
     def terminate_sessions(self, connection: DbConnection, owner: str) -> None:
         # An idle transaction holds the file; only its own process can end it.

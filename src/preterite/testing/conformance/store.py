@@ -38,6 +38,19 @@ class StoreConformance(
     def test_a_database_that_was_never_used_has_no_identity(self, database: Database) -> None:
         assert database.store.identity(database.connect()) is None
 
+    def test_a_mark_ends_with_the_transaction_that_was_marked(self, database: Database, connection: Any) -> None:
+        store = database.store
+        with transaction(store, connection):
+            store.mark(connection)
+            connection.execute("SAVEPOINT one")
+            kept = (store.can_commit(connection), store.take_mark(connection))
+        with transaction(store, connection):
+            store.mark(connection)
+        with transaction(store, connection):
+            lost = store.take_mark(connection)
+
+        assert (kept, lost, store.can_commit(connection)) == ((True, True), False, False)
+
     def test_a_transaction_that_only_reads_blocks_no_other_and_refuses_to_write(
         self, database: Database, connection: Any
     ) -> None:

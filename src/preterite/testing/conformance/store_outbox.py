@@ -134,6 +134,30 @@ class OutboxConformance:
         records = database.store.journal(connection, Stream("sales", 0), 0, 1, 100)
         assert [record.body for record in records] == [b"a", b"b"]
 
+    def test_events_placed_last_stand_behind_those_that_others_have_added_meanwhile(
+        self, database: Database, connection: Any
+    ) -> None:
+        with transaction(database.store, connection):
+            write = database.store.outbox_writer(connection)
+            places = [write(outbox_row("a")), write(outbox_row("b"))]
+            database.store.add_to_outbox(connection, [outbox_row("c")])
+            database.store.place_last(connection, places)
+
+        # Where writers stand in line, nobody adds anything meanwhile.
+        expected = [b"c", b"a", b"b"] if database.store.writes_at_once else [b"a", b"b", b"c"]
+        assert [bytes(envelope) for envelope in database.store.outbox(connection)] == expected
+
+    def test_what_was_rolled_back_is_not_placed_anew(self, database: Database, connection: Any) -> None:
+        with transaction(database.store, connection):
+            write = database.store.outbox_writer(connection)
+            places = [write(outbox_row("a"))]
+            connection.execute("SAVEPOINT one")
+            places.append(write(outbox_row("b")))
+            connection.execute("ROLLBACK TO one")
+            database.store.place_last(connection, places)
+
+        assert [bytes(envelope) for envelope in database.store.outbox(connection)] == [b"a"]
+
     def test_numbers_follow_the_order_of_the_outbox_without_gaps_per_partition(
         self, database: Database, connection: Any
     ) -> None:

@@ -1,0 +1,186 @@
+"""Connections to PostgreSQL that refuse to end a transaction while handlers run, and report what runs to a watch."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
+
+import psycopg
+from psycopg import pq
+
+from preterite.drivers.transaction_watch import TransactionWatch
+from preterite.errors import HandlerEndedTransaction
+
+_ENDS_TRANSACTION = re.compile(
+    r"(?:\A|;)\s*(?:BEGIN|START\s+TRANSACTION|COMMIT|END|ABORT|PREPARE\s+TRANSACTION"
+    r"|ROLLBACK(?!\s+(?:(?:WORK|TRANSACTION)\s+)?TO\b))\b",
+    re.IGNORECASE,
+)
+_NOT_CODE = re.compile(
+    r"--[^\n]*|/\*.*?\*/|\$(?P<tag>\w*)\$.*?\$(?P=tag)\$|'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"", re.DOTALL
+)
+
+
+class _Guard:
+    """What a guarded connection refuses (protocol rule 9). Its cursors ask it before each statement."""
+
+    guarded: bool = False
+    flushing: bool = False
+    """While a session flushes. If the flush fails, the session rolls back, which is allowed then."""
+    pooled: bool = False
+    reads_committed: bool = False
+    """Whether a single statement, outside of an explicit transaction, sees what was committed before it."""
+    context: Any = None
+    watch: TransactionWatch | None = None
+    """Where the statements of a unit of work, or of a batch's session, are reported."""
+    outbox_floor: Any = None
+    """Where the store starts to read the outbox on this connection."""
+
+    @contextmanager
+    def guarding(self) -> Generator[None]:
+        """Refuse to end the open transaction, and verify at the end that there still is one."""
+        self.flushing = False
+        self.guarded = True
+        try:
+            yield
+        finally:
+            self.guarded = False
+        if not is_in_transaction(self):
+            raise HandlerEndedTransaction("The batch's transaction ended before the batch did; it was rolled back.")
+
+    def before_statement(self, statement: Any) -> None:
+        """Raise for a statement that would begin or end a transaction."""
+        if not self.guarded and self.watch is None:
+            return
+        text = statement if isinstance(statement, str) else _text_of(statement)
+        if self.watch is not None:
+            self.watch.before_statement(text, in_transaction=is_in_transaction(self))
+        if self.guarded and _ENDS_TRANSACTION.search(_NOT_CODE.sub(" ", text)):
+            raise HandlerEndedTransaction.refused("begin, commit or roll back (not authorized in SQL either)")
+
+    def after_statement(self) -> None:
+        """Let the watch follow savepoints."""
+        if self.watch is not None:
+            self.watch.after_statement()
+
+    def before_commit(self) -> None:
+        """Raise if the transaction may not be committed here."""
+        if self.guarded:
+            raise HandlerEndedTransaction.refused("commit")
+        if self.watch is not None:
+            self.watch.before_commit()
+
+    def before_rollback(self) -> None:
+        """Raise if the transaction may not be rolled back here."""
+        if self.guarded and not self.flushing:
+            raise HandlerEndedTransaction.refused("roll back")
+        if self.watch is not None:
+            self.watch.before_rollback()
+
+    @contextmanager
+    def following(self) -> Generator[None]:
+        """Follow a savepoint of `transaction()`: it is undone where an exception leaves it."""
+        watch = self.watch
+        position = None if watch is None else watch.position()
+        try:
+            yield
+        except BaseException:
+            if watch is not None and position is not None:
+                watch.undo_since(position)
+            raise
+
+
+class GuardedCursor(psycopg.Cursor[Any]):
+    """A cursor that asks its connection before each statement."""
+
+    def execute(self, query: Any, *arguments: Any, **options: Any) -> Any:
+        guard = _guard_of(self)
+        guard.before_statement(query)
+        super().execute(query, *arguments, **options)
+        guard.after_statement()
+        return self
+
+    def executemany(self, query: Any, *arguments: Any, **options: Any) -> Any:
+        _guard_of(self).before_statement(query)
+        return super().executemany(query, *arguments, **options)
+
+
+class GuardedAsyncCursor(psycopg.AsyncCursor[Any]):
+    """The same for asyncio."""
+
+    async def execute(self, query: Any, *arguments: Any, **options: Any) -> Any:
+        guard = _guard_of(self)
+        guard.before_statement(query)
+        await super().execute(query, *arguments, **options)
+        guard.after_statement()
+        return self
+
+    async def executemany(self, query: Any, *arguments: Any, **options: Any) -> Any:
+        _guard_of(self).before_statement(query)
+        return await super().executemany(query, *arguments, **options)
+
+
+class GuardedConnection(_Guard, psycopg.Connection[Any]):
+    """A connection that, while guarded, refuses to begin, commit or roll back."""
+
+    @property
+    def preterite_guard(self) -> GuardedConnection:
+        """What refuses to end its transactions: itself."""
+        return self
+
+    def commit(self) -> None:
+        self.before_commit()
+        super().commit()
+
+    def rollback(self) -> None:
+        self.before_rollback()
+        super().rollback()
+
+    @contextmanager
+    def transaction(self, savepoint_name: str | None = None, force_rollback: bool = False) -> Generator[Any]:
+        with super().transaction(savepoint_name, force_rollback) as opened, self.following():
+            yield opened
+            if force_rollback:
+                raise psycopg.Rollback(opened)
+
+
+class GuardedAsyncConnection(_Guard, psycopg.AsyncConnection[Any]):
+    """The same for asyncio; it is its own guard."""
+
+    @property
+    def preterite_guard(self) -> GuardedAsyncConnection:
+        """What transaction runners ask for the guard."""
+        return self
+
+    async def commit(self) -> None:
+        self.before_commit()
+        await super().commit()
+
+    async def rollback(self) -> None:
+        self.before_rollback()
+        await super().rollback()
+
+    @asynccontextmanager
+    async def transaction(self, savepoint_name: str | None = None, force_rollback: bool = False) -> AsyncGenerator[Any]:
+        async with super().transaction(savepoint_name, force_rollback) as opened:
+            with self.following():
+                yield opened
+                if force_rollback:
+                    raise psycopg.Rollback(opened)
+
+
+def is_in_transaction(connection: Any) -> bool:
+    """Whether a transaction is open."""
+    return connection.info.transaction_status not in (pq.TransactionStatus.IDLE, pq.TransactionStatus.UNKNOWN)
+
+
+def _guard_of(cursor: Any) -> _Guard:
+    return cursor.connection
+
+
+def _text_of(statement: Any) -> str:
+    if isinstance(statement, bytes):
+        return statement.decode(errors="replace")
+    return statement.as_string(None)

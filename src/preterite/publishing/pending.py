@@ -1,0 +1,66 @@
+"""What one unit of work or one handler has published and scheduled, until it is written with the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from preterite.publishing.transaction import Transaction
+from preterite.store.contract import Store
+from preterite.store.rows import DbConnection, OutboxRow
+
+Deferred = Callable[[Store, DbConnection], object]
+
+
+class PendingMessages:
+    """What one unit of work has published: refused once sealed, written to the outbox last. A quiet one drops it."""
+
+    def __init__(self, transaction: Transaction, *, quiet: bool = False) -> None:
+        self.transaction = transaction
+        self._quiet = quiet
+        self.sealed = False
+        self.is_committing = False
+        self.places: list[int] = []
+        """Where in the outbox the rows stand that were written at once."""
+        self._write = transaction.store.outbox_writer(transaction.connection)
+        self._waiting: list[tuple[object, OutboxRow]] = []
+        self._deferred: list[tuple[object, Deferred]] = []
+
+    def add(self, row: OutboxRow) -> None:
+        """Keep a row for the end of the transaction, or write it at once; raises `UnitOfWorkBroken`."""
+        self.transaction.require_unbroken()
+        if self._quiet:
+            return
+        if self.transaction.buffers:
+            self._waiting.append((self.transaction.savepoint(), row))
+        else:
+            self.places.append(self._write(row))
+
+    def defer(self, act: Deferred) -> None:
+        """Change the scheduled commands: likewise last, or at once."""
+        self.transaction.require_unbroken()
+        if self._quiet:
+            return
+        if self.transaction.buffers:
+            self._deferred.append((self.transaction.savepoint(), act))
+        else:
+            act(self.transaction.store, self.transaction.connection)
+
+    def when(self) -> str:
+        """When it was, that something came too late."""
+        transaction = self.transaction
+        if not self.is_committing:
+            return "after its unit of work had ended; nothing was written. Stay in the 'with'."
+        if transaction.store.in_transaction(transaction.connection):
+            return "while its unit of work committed; all of it is rolled back. Publish before the 'with' ends."
+        return "after its unit of work had committed; that stands, only this is lost. Publish before the 'with' ends."
+
+    def write_deferred(self) -> None:
+        """Make the changes that waited and that no savepoint has taken back."""
+        for savepoint, act in self._deferred:
+            if self.transaction.is_live(savepoint):
+                act(self.transaction.store, self.transaction.connection)
+
+    def seal(self) -> list[OutboxRow]:
+        """Take no more; return the rows to be written last, without those that a savepoint has taken back."""
+        self.sealed = True
+        return [row for savepoint, row in self._waiting if self.transaction.is_live(savepoint)]
