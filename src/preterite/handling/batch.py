@@ -108,8 +108,6 @@ class BatchProcessor:
             except HandlerRaised as raised:
                 if raising:
                     raise raised.error from None
-                if not raised.certain:
-                    break
                 if raised.index is None:
                     singly.add(raised.handler.name)
                     continue
