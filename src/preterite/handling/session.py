@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, event
+from sqlalchemy import Connection, NestedTransaction, event
 from sqlalchemy.orm import Session
 from sqlalchemy.orm import SessionTransaction as SqlalchemyTransaction
 
@@ -18,6 +18,36 @@ from preterite.publishing.transaction import SESSION_CONTEXT, SessionContext
 
 FLUSHES_MAX = 100
 """Flushes at the end of a call, where hooks add more and more; SQLAlchemy's own limit at a commit."""
+_CALL = "preterite_call"
+
+
+class HandlerConnection(Connection):
+    """The batch's connection as one call of a handler has it: new to look at, so that options end with the call.
+
+    Savepoints do, too: the first one is set inside a savepoint of the core's, whose release removes all of them.
+    """
+
+    def __init__(self, batch: Connection) -> None:
+        super().__init__(batch.engine, batch.connection)
+        self._has_savepoints = False
+        self._began = self.begin()
+
+    def begin_nested(self) -> NestedTransaction:
+        """A savepoint, as on every connection."""
+        if not self._has_savepoints:
+            self._has_savepoints = True
+            self.exec_driver_sql(f"SAVEPOINT {_CALL}")
+        return super().begin_nested()
+
+    def finish(self) -> None:
+        """Remove the savepoints of the call; what was done in them stays."""
+        if self._has_savepoints:
+            self.exec_driver_sql(f"RELEASE SAVEPOINT {_CALL}")
+
+    @property
+    def is_as_it_began(self) -> bool:
+        """Whether nobody has tried to end its transaction."""
+        return self.get_transaction() is self._began and self._began.is_active
 
 
 class HandlerSession(Session):
@@ -28,9 +58,7 @@ class HandlerSession(Session):
     """
 
     def __init__(self, batch: Connection, guard: Any, context: SessionContext) -> None:
-        # A connection of its own too, so that options and savepoints end with the call; it only looks new.
-        self._own = Connection(batch.engine, batch.connection)
-        self._began = self._own.begin()
+        self._own = HandlerConnection(batch)
         super().__init__(
             self._own,
             expire_on_commit=False,
@@ -94,15 +122,14 @@ class HandlerSession(Session):
             if not (self.new or self.deleted or self.dirty):
                 break
             self.flush()
-        while (left := self._own.get_nested_transaction()) is not None and left.is_active:
-            left.commit()
         self._require_open()
+        self._own.finish()
         self._runs = False
         self.close()
 
     def _require_open(self) -> None:
         """Raise `HandlerEndedTransaction` if it, or its connection, is no longer in the transaction that it began."""
-        if self.get_transaction() is not self._joined or self._own.get_transaction() is not self._began:
+        if self.get_transaction() is not self._joined or not self._own.is_as_it_began:
             raise HandlerEndedTransaction.refused("end its session's transaction, and went on when that was refused")
 
     def _refuse(self, what: str) -> None:
