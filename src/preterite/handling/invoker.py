@@ -28,9 +28,13 @@ UNAVAILABLE_TIMES_MAX = 3
 
 
 class HandlerRaised(Exception):
-    """A handler raised, on the delivery at `index`; without index, on a run of which the culprit is unknown."""
+    """A handler raised, on the delivery at `index`; without index, on a run of which the culprit is unknown.
 
-    def __init__(self, handler: BoundHandler, index: int | None, error: BaseException) -> None:
+    It is not `certain` that the handler is to blame where rows of several were being written together.
+    """
+
+    def __init__(self, handler: BoundHandler, index: int | None, error: BaseException, *, certain: bool) -> None:
+        self.certain = certain
         self.handler = handler
         self.index = index
         self.error = error
@@ -86,7 +90,8 @@ class HandlerInvoker:
                 raise StoreUnavailable(
                     f"The database of {self._component.name!r} is not available: {error}."
                 ) from error
-            raise HandlerRaised(bound, index, self._explained(batch, error)) from error
+            certain = not batch.failed_together
+            raise HandlerRaised(bound, index, self._explained(batch, error), certain=certain) from error
         finally:
             for pending in batch.pending[before:]:
                 pending.sealed = True

@@ -1,19 +1,21 @@
 """What a handler gets that takes a SQLAlchemy session: one of its own for each call, in the batch's transaction.
 
 So a handler finds in its session nothing that an earlier one has loaded, changed or set, as if its event had a
-transaction to itself. Its rows are written when it returns, as a commit would write them.
+transaction to itself. Its rows are written when it returns, as a commit would write them; or they wait, where nobody
+can tell (`waiting.py`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, NestedTransaction, event
+from sqlalchemy import Connection, Engine, NestedTransaction, PoolProxiedConnection, event
 from sqlalchemy.orm import Session
 from sqlalchemy.orm import SessionTransaction as SqlalchemyTransaction
 
 from preterite.errors import HandlerEndedTransaction
+from preterite.handling.waiting import WaitingRows
 from preterite.publishing.transaction import SESSION_CONTEXT, SessionContext
 
 FLUSHES_MAX = 100
@@ -25,12 +27,30 @@ class HandlerConnection(Connection):
     """The batch's connection as one call of a handler has it: new to look at, so that options end with the call.
 
     Savepoints do, too: the first one is set inside a savepoint of the core's, whose release removes all of them.
+    Rows that wait are written before any statement, and before the driver's connection is handed out.
     """
 
-    def __init__(self, batch: Connection) -> None:
+    def __init__(self, batch: Connection, waiting: WaitingRows) -> None:
+        self.waiting: WaitingRows | None = None
         super().__init__(batch.engine, batch.connection)
         self._has_savepoints = False
         self._began = self.begin()
+        self.waiting = waiting
+        self.sees_none_waiting = False
+        """Whether the next statement certainly sees no row that waits."""
+
+    @property
+    def connection(self) -> PoolProxiedConnection:
+        """The driver's connection."""
+        if self.waiting is not None:
+            self.waiting.write()
+        return super().connection
+
+    def before_statement(self) -> None:
+        """Write what waits, unless the statement certainly does not see it."""
+        if self.waiting is not None and not self.sees_none_waiting:
+            self.waiting.write()
+        self.sees_none_waiting = False
 
     def begin_nested(self) -> NestedTransaction:
         """A savepoint, as on every connection."""
@@ -50,6 +70,16 @@ class HandlerConnection(Connection):
         return self.get_transaction() is self._began and self._began.is_active
 
 
+def write_what_waits_first(engine: Engine) -> None:
+    """Have the handlers' connections of this engine write what waits before their statements."""
+    event.listen(engine, "before_cursor_execute", _before_statement)
+
+
+def _before_statement(connection: Connection, *_others: object) -> None:
+    if isinstance(connection, HandlerConnection):
+        connection.before_statement()
+
+
 class HandlerSession(Session):
     """The session of one call of a handler. It cannot end the transaction, and is of no use after the call.
 
@@ -57,20 +87,32 @@ class HandlerSession(Session):
     SQLAlchemy does, or its own error is lost.
     """
 
-    def __init__(self, batch: Connection, guard: Any, context: SessionContext) -> None:
-        self._own = HandlerConnection(batch)
+    def __init__(self, batch: Connection, guard: Any, waiting: WaitingRows, context: SessionContext) -> None:
+        self._batch = batch
+        self._guard = guard
+        self._waiting = waiting
+        self._own: HandlerConnection | None = None
+        self._runs = True
+        self.rolled_back: list[SqlalchemyTransaction] = []
+        """The savepoints that were rolled back."""
         super().__init__(
-            self._own,
             expire_on_commit=False,
             info={SESSION_CONTEXT: context},
             join_transaction_mode="rollback_only",
             close_resets_only=False,
         )
-        self._guard = guard
-        self._runs = True
-        self.rolled_back: list[SqlalchemyTransaction] = []
-        """The savepoints that were rolled back."""
         self._joined = self.begin()
+
+    @property
+    def bind(self) -> HandlerConnection:  # pyright: ignore[reportIncompatibleVariableOverride] - made when asked for
+        """Its connection, which many a call does not need."""
+        if self._own is None:
+            self._own = HandlerConnection(self._batch, self._waiting)
+        return self._own
+
+    @bind.setter
+    def bind(self, _none: object) -> None:
+        """SQLAlchemy sets what the session was given."""
 
     @property
     def wants_to_know(self) -> bool:
@@ -81,8 +123,20 @@ class HandlerSession(Session):
         """Run the hooks that wait for the end of the transaction, which has ended."""
         (self.dispatch.after_commit if committed else self.dispatch.after_rollback)(self)
 
+    def execute(self, statement: Any, *arguments: Any, **options: Any) -> Any:
+        """Run a statement."""
+        return self._run(super().execute, statement, arguments, options)
+
+    def scalars(self, statement: Any, *arguments: Any, **options: Any) -> Any:
+        """Run a statement and return its scalars."""
+        return self._run(super().scalars, statement, arguments, options)
+
+    def scalar(self, statement: Any, *arguments: Any, **options: Any) -> Any:
+        """Run a statement and return one scalar."""
+        return self._run(super().scalar, statement, arguments, options)
+
     def flush(self, objects: Sequence[Any] | None = None) -> None:
-        """Write what waits, as every session does."""
+        """Write what it holds, as every session does."""
         self._guard.flushing = True
         super().flush(objects)
         self._guard.flushing = False
@@ -113,23 +167,45 @@ class HandlerSession(Session):
         super().invalidate()
 
     def finish(self) -> None:
-        """Write all that it holds, as a commit would, and close it: the handler has returned."""
+        """Write all that it holds, as a commit would, or let it wait, and close it: the handler has returned."""
         self._require_open()
         self.dispatch.before_commit(self)
         while (savepoint := self.get_nested_transaction()) is not None:
             savepoint.commit()
+        if not self._waiting.take(self):
+            self._flush_all()
+        self._require_open()
+        if self._own is not None:
+            self._own.finish()
+        self._runs = False
+        self.close()
+
+    def _flush_all(self) -> None:
         for _ in range(FLUSHES_MAX):
             if not (self.new or self.deleted or self.dirty):
                 break
             self.flush()
-        self._require_open()
-        self._own.finish()
-        self._runs = False
-        self.close()
+
+    def _run(self, run: Callable[..., Any], statement: Any, arguments: Any, options: Any) -> Any:
+        """Run a statement; if it certainly sees no row that waits, let them wait on."""
+        if not self._waiting or not self._reads_only(statement):
+            return run(statement, *arguments, **options)
+        connection = self.bind
+        connection.sees_none_waiting = True
+        try:
+            return run(statement, *arguments, **options)
+        finally:
+            connection.sees_none_waiting = False
+
+    def _reads_only(self, statement: Any) -> bool:
+        """Whether a statement does nothing but read, and no row that waits."""
+        writes_first = self.new or self.deleted or self.dirty or self.dispatch.do_orm_execute
+        return not writes_first and self._waiting.are_certainly_not_read(statement)
 
     def _require_open(self) -> None:
         """Raise `HandlerEndedTransaction` if it, or its connection, is no longer in the transaction that it began."""
-        if self.get_transaction() is not self._joined or not self._own.is_as_it_began:
+        open_still = self._own is None or self._own.is_as_it_began
+        if self.get_transaction() is not self._joined or not open_still:
             raise HandlerEndedTransaction.refused("end its session's transaction, and went on when that was refused")
 
     def _refuse(self, what: str) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Generator
 from contextlib import AbstractContextManager, contextmanager
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from preterite.component import ParameterKind
@@ -36,6 +37,13 @@ class Batch(Protocol):
 
     transaction: Transaction
     pending: list[PendingMessages]
+    together: bool
+    """Whether rows of several calls may be written together; then it may be unknown whose failed."""
+
+    @property
+    def failed_together(self) -> bool:
+        """Whether rows of several calls were being written when it failed."""
+        ...
 
     def calling(self) -> AbstractContextManager[Transaction]:
         """The transaction as one handler's call has it.
@@ -71,9 +79,12 @@ class TransactionRunner(Protocol):
 
 
 class _ConnectionBatch:
+    failed_together = False
+
     def __init__(self, transaction: Transaction, run: Callable[[Coroutine[Any, Any, Any]], Any]) -> None:
         self.transaction = transaction
         self.pending: list[PendingMessages] = []
+        self.together = False
         self.run = run
 
     @contextmanager
@@ -141,6 +152,8 @@ class _SessionBatch:
         context: SessionContext,
         run: Callable[[Coroutine[Any, Any, Any]], Any],
     ) -> None:
+        from preterite.handling.waiting import WaitingRows
+
         dbapi: Any = root.connection.dbapi_connection
         adapted = hasattr(dbapi, "driver_connection")
         self.connection: DbConnection = AdaptedConnection(dbapi) if adapted else dbapi
@@ -150,7 +163,9 @@ class _SessionBatch:
         self.transaction: Transaction = self
         self.pending: list[PendingMessages] = []
         self.run = run
+        self.together = False
         self._root = root
+        self._waiting = WaitingRows(root, self._may_wait)
         self._call: _CallTransaction | None = None
         self._to_tell: list[HandlerSession] = []
 
@@ -159,13 +174,27 @@ class _SessionBatch:
         self._call = call = _CallTransaction(self)
         try:
             yield call
+            if self._waiting.failed is not None:
+                raise self._waiting.failed  # the handler went on all the same
             call.commit()
         finally:
             self._call = None
 
+    @property
+    def failed_together(self) -> bool:
+        return self._waiting.failed is not None
+
+    @cached_property
+    def _has_hidden_dependencies(self) -> bool:
+        return self.store.has_hidden_dependencies(self.connection)
+
+    def _may_wait(self) -> bool:
+        return self.together and not self._has_hidden_dependencies
+
     def argument(self, wanted: ParameterKind) -> Any:
         assert self._call is not None, "a handler gets its parameters during its call"
         if wanted is ParameterKind.CONNECTION:
+            self._waiting.write()
             return self._root.connection.dbapi_connection
         return self._call.session if wanted is ParameterKind.SESSION else _async_face(self._call.session)
 
@@ -173,7 +202,7 @@ class _SessionBatch:
         """A session for one call."""
         from preterite.handling.session import HandlerSession
 
-        session = HandlerSession(self._root, self.guard, self.context)
+        session = HandlerSession(self._root, self.guard, self._waiting, self.context)
         if session.wants_to_know:
             self._to_tell.append(session)
         return session
@@ -188,7 +217,7 @@ class _SessionBatch:
         return True
 
     def flush(self) -> None:
-        """Nothing: each call has written its own."""
+        self._waiting.write()
 
     def commit(self) -> None:
         self._root.commit()
@@ -259,7 +288,10 @@ class SessionRunner:
 
     def __init__(self, database: Database, context: SessionContext, isolated: bool) -> None:
         self._store = database.store
+        from preterite.handling.session import write_what_waits_first
+
         self._engine = database.engine(context, batch=isolated)
+        write_what_waits_first(self._engine)
         self._context = context
         self._loop = asyncio.Runner()
 
@@ -282,7 +314,10 @@ class AsyncSessionRunner:
 
     def __init__(self, database: Database, context: SessionContext, isolated: bool) -> None:
         self._store = database.store
+        from preterite.handling.session import write_what_waits_first
+
         self._engine = database.async_engine(context, batch=isolated)
+        write_what_waits_first(self._engine.sync_engine)
         self._context = context
         self._loop = asyncio.Runner()
 

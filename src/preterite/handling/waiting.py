@@ -1,0 +1,192 @@
+"""Rows that wait: what handlers of a batch have only added, written together as soon as anything could notice.
+
+A flush per event is most of what a handler costs that adds a row. Its rows may wait for those of the next handlers
+where nobody can tell: they are plain, of one table, held on to by nobody, and no statement has run since that could see
+them. Whatever is not certain makes them be written at once. A row that the database refuses is noticed late; then
+all runs again and no row waits, so that each handler's failure is its own.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from itertools import groupby
+from typing import Any, NamedTuple, cast
+from uuid import UUID
+
+from sqlalchemy import Connection, Table, insert, inspect, types
+from sqlalchemy.orm import Mapper, Session
+
+from preterite.handling.reads import entity_of, tables_read
+
+PLAIN_VALUES = frozenset({type(None), bool, int, float, str, bytes, Decimal, date, datetime, time, timedelta, UUID})
+"""Types of values that nobody can change while they wait."""
+PLAIN_TYPES = (
+    types.String,
+    types.Integer,
+    types.Numeric,
+    types.Boolean,
+    types.Date,
+    types.DateTime,
+    types.Time,
+    types.LargeBinary,
+    types.Uuid,
+)
+"""Types of columns whose values are written alike now and later, and by no code of the application's."""
+HELD_BY_NOBODY = 3
+"""References to an object that nobody holds but who asks: its list's, the loop variable's, the question's argument."""
+_SESSION_HOOKS = (
+    "before_attach",
+    "after_attach",
+    "transient_to_pending",
+    "before_flush",
+    "after_flush",
+    "after_flush_postexec",
+    "pending_to_persistent",
+    "pending_to_transient",
+    "persistent_to_detached",
+)
+
+
+class Plain(NamedTuple):
+    """How rows of a class are written that may wait."""
+
+    table: Table
+    columns: tuple[tuple[str, str], ...]
+    """Attributes and the columns they stand for, all but what the database numbers."""
+    numbered: str | None
+    """The attribute that the database numbers, if it was not given."""
+    required: frozenset[str]
+    """Attributes that must have a value, or the row is not plain."""
+
+
+class WaitingRows:
+    """The rows of a batch that wait, of one table at a time; written on the batch's own connection.
+
+    `may_wait` says whether any may, `failed` with which error some could not be written.
+    """
+
+    def __init__(self, root: Connection, may_wait: Callable[[], bool]) -> None:
+        self._root = root
+        self._may_wait = may_wait
+        self._rows: list[dict[str, Any]] = []
+        self._table: Table | None = None
+        self._plain: dict[type, Plain | None] = {}
+        self.failed: BaseException | None = None
+
+    def __bool__(self) -> bool:
+        return bool(self._rows)
+
+    def take(self, session: Session) -> bool:
+        """Let the rows wait that a session would write if it was flushed; false if it has to be."""
+        if session.deleted or session.dirty or session.in_nested_transaction():
+            return False
+        added = list(session.new)
+        if not added:
+            return True
+        plain = self._plain_of(type(added[0]))
+        if plain is None or any(getattr(session.dispatch, hook) for hook in _SESSION_HOOKS) or not self._may_wait():
+            return False
+        rows = [_row_of(one, plain) if type(one) is type(added[0]) else None for one in added]
+        if None in rows or not _only_held_by(session, added):
+            return False
+        if plain.table is not self._table:
+            self.write()
+        self._table = plain.table
+        self._rows += cast("list[dict[str, Any]]", rows)
+        return True
+
+    def are_certainly_not_read(self, statement: Any) -> bool:
+        """Whether a statement does not read the table in which rows wait."""
+        assert self._table is not None, "a table has rows that wait"
+        reads = tables_read(statement)
+        return reads is not None and self._table.name.casefold() not in reads
+
+    def write(self) -> None:
+        """Write what waits, in its order; raises what the database says."""
+        if not self._rows:
+            return
+        rows, self._rows = self._rows, []
+        assert self._table is not None, "rows that wait are of a table"
+        try:
+            for _, alike in groupby(rows, key=dict.keys):
+                self._root.execute(insert(self._table), list(alike))
+        except BaseException as error:
+            self.failed = error
+            raise
+
+    def _plain_of(self, cls: type) -> Plain | None:
+        if cls not in self._plain:
+            self._plain[cls] = _plain(inspect(cls))
+        return self._plain[cls]
+
+
+def _only_held_by(session: Session, added: Sequence[Any]) -> bool:
+    """Take new objects out of their session; but if somebody else holds one, who could notice, put all back."""
+    for one in added:
+        session.expunge(one)
+    for one in added:
+        if sys.getrefcount(one) > HELD_BY_NOBODY:
+            session.add_all(added)
+            return False
+    return True
+
+
+def _row_of(added: Any, plain: Plain) -> dict[str, Any] | None:
+    """The values of a new object; None unless they are all there is to it."""
+    values = dict(added.__dict__)
+    del values["_sa_instance_state"]
+    row = {column: values.pop(attribute, None) for attribute, column in plain.columns}
+    if plain.numbered is not None and (number := values.pop(plain.numbered, None)) is not None:
+        row[plain.numbered] = number
+    if values or any(type(value) not in PLAIN_VALUES for value in row.values()):
+        return None
+    return None if any(row[column] is None for column in plain.required) else row
+
+
+def _plain(mapper: Mapper[Any]) -> Plain | None:
+    """How rows of a class are written; None where writing them does more, or depends on when it is done."""
+    table = mapper.local_table
+    if (
+        not isinstance(table, Table)
+        or len(mapper.tables) != 1
+        or mapper.inherits is not None
+        or mapper.polymorphic_on is not None
+        or mapper.version_id_col is not None
+        or mapper.dispatch.before_insert
+        or mapper.dispatch.after_insert
+        or mapper.class_manager.dispatch.refresh_flush
+        or entity_of(mapper.__clause_element__()) is None
+    ):
+        return None
+    columns: list[tuple[str, str]] = []
+    required: set[str] = set()
+    numbered: str | None = None
+    for column in table.columns:
+        if not _is_plain_column(column) or not mapper.columns.contains_column(column):
+            return None
+        attribute = mapper.get_property_by_column(column).key
+        if column is table.autoincrement_column and len(table.primary_key.columns) == 1:
+            if attribute != column.key:
+                return None
+            numbered = attribute
+            continue
+        columns.append((attribute, column.key))
+        if column.primary_key or column.default is not None:
+            required.add(column.key)
+    return Plain(table, tuple(columns), numbered, frozenset(required))
+
+
+def _is_plain_column(column: Any) -> bool:
+    kind = column.type
+    return (
+        isinstance(kind, PLAIN_TYPES)
+        and type(kind).__module__.startswith("sqlalchemy.")
+        and not isinstance(kind, types.Enum)
+        and not kind.should_evaluate_none
+        and column.server_default is None
+        and column.computed is None
+        and (column.default is None or column.default.is_scalar)
+    )
