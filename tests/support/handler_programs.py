@@ -390,6 +390,7 @@ KNOWN: Mapping[str, Program] = {
         [("caught", [("count notes", "orm"), ("all",)]), ("add account", 2, 1)],
         [("add line by number", 2, 2), ("caught", [("lines", 2)])],
     ],
+    "what a failed handler has kept is in no session": [[("keep note", "a"), ("raise",)], [("look at kept",)]],
     "what is kept has been written": [[("keep note", "a")], [("look at kept",), ("add note", "b")]],
 }
 """Programs by which handlers could once tell in how large a batch they ran, or could if rows waited too long."""

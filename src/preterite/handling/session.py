@@ -180,6 +180,10 @@ class HandlerSession(Session):
         self._runs = False
         self.close()
 
+    def abandon(self) -> None:
+        """Let go of all that it holds: the handler has failed, and the batch is rolled back."""
+        self.expunge_all()
+
     def _flush_all(self) -> None:
         for _ in range(FLUSHES_MAX):
             if not (self.new or self.deleted or self.dirty):

@@ -137,7 +137,9 @@ class _CallTransaction:
             self._session.finish()
 
     def rollback(self) -> None:
-        """Nothing: it is the batch that is rolled back."""
+        """Only let go of the session: it is the batch that is rolled back."""
+        if self._session is not None:
+            self._session.abandon()
 
 
 class _SessionBatch:
@@ -177,6 +179,9 @@ class _SessionBatch:
             if self._waiting.failed is not None:
                 raise self._waiting.failed  # the handler went on all the same
             call.commit()
+        except BaseException:
+            call.rollback()
+            raise
         finally:
             self._call = None
 
