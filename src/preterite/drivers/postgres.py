@@ -18,6 +18,7 @@ from typing import Any
 
 import psycopg
 from psycopg import generators, pq
+from psycopg.rows import tuple_row
 
 from preterite.drivers.postgres_place import Place, first_line, unreachable
 from preterite.errors import HandlerEndedTransaction, NotDurable, StoreUnavailable
@@ -127,6 +128,11 @@ class GuardedAsyncCursor(psycopg.AsyncCursor[Any]):
 class GuardedConnection(_Guard, psycopg.Connection[Any]):
     """A connection that, while guarded, refuses to begin, commit or roll back."""
 
+    def restore(self) -> None:
+        """Set back what decides how rows are read, which a handler may have set."""
+        self.row_factory = tuple_row
+        self.cursor_factory = GuardedCursor
+
     def commit(self) -> None:
         if self.guarded:
             raise HandlerEndedTransaction.refused("commit")
@@ -140,6 +146,11 @@ class GuardedConnection(_Guard, psycopg.Connection[Any]):
 
 class GuardedAsyncConnection(_Guard, psycopg.AsyncConnection[Any]):
     """The same for asyncio; it is its own guard."""
+
+    def restore(self) -> None:
+        """Set back what decides how rows are read, which a handler may have set."""
+        self.row_factory = tuple_row
+        self.cursor_factory = GuardedAsyncCursor
 
     @property
     def preterite_guard(self) -> GuardedAsyncConnection:
@@ -155,6 +166,13 @@ class GuardedAsyncConnection(_Guard, psycopg.AsyncConnection[Any]):
         if self.guarded and not self.flushing:
             raise HandlerEndedTransaction.refused("roll back")
         await super().rollback()
+
+
+def plain_cursor(connection: Any) -> Any:
+    """A cursor whose rows are tuples and whose parameters are `%s`, whatever was set on the connection."""
+    if isinstance(connection, psycopg.Connection):
+        return psycopg.Cursor(connection, row_factory=tuple_row)
+    return connection.cursor()
 
 
 def connect(place: Place) -> GuardedConnection:

@@ -5,7 +5,6 @@ What handlers publish waits here until the batch is settled, so that outbox rows
 
 from __future__ import annotations
 
-from asyncio import iscoroutine
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -15,6 +14,7 @@ from preterite.envelope import Envelope
 from preterite.errors import HandlerEndedTransaction, HandlerFailed, StoreUnavailable, TransactionConflict
 from preterite.handling.delivery import Delivery
 from preterite.handling.failure import ends_the_process, text_of
+from preterite.handling.outcome import run_to_its_end
 from preterite.handling.sagas import SagaInstance, SagaPersister
 from preterite.handling.transaction import Batch
 from preterite.publishing.transaction import Transaction
@@ -129,8 +129,8 @@ class HandlerInvoker:
                     arguments.append(batch.argument(wanted))
             try:
                 outcome = bound.handler.function(*arguments)
-                if iscoroutine(outcome):
-                    batch.run(outcome)
+                if outcome is not None:
+                    run_to_its_end(bound.name, outcome, batch.run)
             except TransactionConflict as error:
                 # It comes from another unit of work that the handler opened, not from this transaction.
                 raise HandlerFailed(bound.name, text_of(error)) from error

@@ -81,15 +81,19 @@ class TransactionRunner(Protocol):
 class _ConnectionBatch:
     failed_together = False
 
-    def __init__(self, transaction: Transaction, run: Callable[[Coroutine[Any, Any, Any]], Any]) -> None:
-        self.transaction = transaction
+    def __init__(self, connection: Any, run: Callable[[Coroutine[Any, Any, Any]], Any]) -> None:
+        self.transaction: Transaction = ConnectionTransaction(connection)
+        self._guard = connection
         self.pending: list[PendingMessages] = []
         self.together = False
         self.run = run
 
     @contextmanager
     def calling(self) -> Generator[Transaction]:
-        yield self.transaction
+        try:
+            yield self.transaction
+        finally:
+            self._guard.restore()
 
     def argument(self, wanted: ParameterKind) -> Any:
         return self.transaction.connection
@@ -184,6 +188,7 @@ class _SessionBatch:
             raise
         finally:
             self._call = None
+            self.guard.restore()
 
     @property
     def failed_together(self) -> bool:
@@ -267,15 +272,14 @@ class ConnectionRunner:
         self._loop = asyncio.Runner()
 
     def transact(self, act: Callable[[Batch], Result]) -> Result:
-        transaction = ConnectionTransaction(self._connection)
-        transaction.store.begin_batch(transaction.connection, isolated=self._isolated)
-        batch = _ConnectionBatch(transaction, self._loop.run)
+        self._store.begin_batch(self._connection, isolated=self._isolated)
+        batch = _ConnectionBatch(self._connection, self._loop.run)
         try:
             result = _guarded(batch, self._connection, act)
             if not self._store.commit_batch(self._connection):
                 raise _ended()
         except BaseException:
-            transaction.rollback()
+            batch.transaction.rollback()
             raise
         return result
 
