@@ -225,16 +225,22 @@ class Component:
         return f"Component({self.name!r})"
 
 
+def _without_partials(function: Any) -> Any:
+    return _without_partials(function.func) if _is_partial(function) else function
+
+
+def _is_partial(function: Any) -> bool:
+    return isinstance(function, partial)
+
+
 def _definition(function: Callable[..., Any]) -> Callable[..., Any]:
-    while isinstance(function, partial):
-        function = function.func
-    return function if inspect.isroutine(function) else type(function).__call__
+    function = _without_partials(function)
+    return function if inspect.isroutine(function) or hasattr(function, "__wrapped__") else type(function).__call__
 
 
 def _name_of(function: Callable[..., Any]) -> str:
     """The name of a function; what has none of its own is refused, for the name is a handler's identity on disk."""
-    while isinstance(function, partial):
-        function = function.func
+    function = _without_partials(function)
     name: str | None = getattr(function, "__name__", None)
     if name is None:
         raise UsageError(
@@ -247,7 +253,7 @@ def _name_of(function: Callable[..., Any]) -> str:
 def call_of(handler: Handler, connection_type: type) -> Call:
     """Read from its annotations how a handler wants to be called; raises TypeError with the fault in one sentence."""
     signature = inspect.signature(handler.function)
-    filled = handler.function.keywords if isinstance(handler.function, partial) else {}
+    filled: dict[str, Any] = getattr(handler.function, "keywords", {}) if _is_partial(handler.function) else {}
     parameters = [one for one in signature.parameters.values() if one.name not in filled]
     parameters = parameters[0 if handler.saga is None else 1 :]
     try:

@@ -28,7 +28,7 @@ def _as_bytes(connection: Any) -> None:
     if IS_SQLITE:
         connection.text_factory = bytes
     else:
-        connection.cursor_factory = psycopg.RawCursor
+        connection.cursor_factory = psycopg.ClientCursor
 
 
 SETTINGS = pytest.mark.parametrize("setting", [_as_names, _as_bytes])

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, cast
 
 from hypothesis import strategies as some
-from sqlalchemy import ForeignKey, delete, func, insert, inspect, select, text, update
+from sqlalchemy import ForeignKey, Table, delete, func, insert, inspect, select, text, update
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
 
 Step = tuple[Any, ...]
@@ -54,6 +54,9 @@ class Seen(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     number: Mapped[int]
     value: Mapped[int]
+
+
+ACCOUNT = cast(Table, Account.__table__)
 
 
 class Refused(Exception):
@@ -102,7 +105,8 @@ def _lines(call: Handling, key: int) -> object:
 
 
 def _by_core(call: Handling) -> object:
-    return call.session.execute(select(func.count(), func.sum(Account.__table__.c.balance))).one()._tuple()
+    found = call.session.execute(select(func.count(), func.sum(Account.__table__.c.balance))).one()
+    return tuple(found)
 
 
 def _count_notes(call: Handling, how: str) -> object:
@@ -198,7 +202,7 @@ def _add_line_by_number(call: Handling, key: int, amount: int) -> None:
 
 
 def _write(call: Handling, key: int, how: str) -> None:
-    table, changed = Account.__table__, f"update account set balance = balance + 10 where id = {key}"
+    table, changed = ACCOUNT, f"update account set balance = balance + 10 where id = {key}"
     ways: Mapping[str, Callable[[], object]] = {
         "orm update": lambda: call.session.execute(
             update(Account).where(Account.id == key).values(balance=Account.balance + 10)
@@ -245,6 +249,22 @@ def _left_open(call: Handling, how: str) -> None:
     (call.session if how == "session" else call.session.connection()).begin_nested()
 
 
+def _flush(call: Handling) -> None:
+    call.session.flush()
+
+
+def _expire_all(call: Handling) -> None:
+    call.session.expire_all()
+
+
+def _expunge_all(call: Handling) -> None:
+    call.session.expunge_all()
+
+
+def _publish(call: Handling, what: str) -> None:
+    call.publish(what)
+
+
 def _raise(_call: Handling) -> None:
     raise Refused("a step")
 
@@ -287,12 +307,12 @@ STEPS: Mapping[str, Callable[..., object]] = {
     "add line by number": _add_line_by_number,
     "write": _write,
     "of loaded": _of_loaded,
-    "flush": lambda call: call.session.flush(),
-    "expire all": lambda call: call.session.expire_all(),
-    "expunge all": lambda call: call.session.expunge_all(),
+    "flush": _flush,
+    "expire all": _expire_all,
+    "expunge all": _expunge_all,
     "set": _set,
     "left open": _left_open,
-    "publish": lambda call, what: call.publish(what),
+    "publish": _publish,
     "raise": _raise,
     "caught": _caught,
     "not flushed": _not_flushed,
@@ -349,9 +369,11 @@ def _blocks(steps: some.SearchStrategy[Step]) -> some.SearchStrategy[Step]:
 
 def publishes(steps: Sequence[Step]) -> bool:
     """Whether one of these steps publishes."""
-    return any(
-        step[0] == "publish" or any(isinstance(part, list) and publishes(part) for part in step[1:]) for step in steps
-    )
+    return any(step[0] == "publish" or any(map(publishes, _within_step(step))) for step in steps)
+
+
+def _within_step(step: Step) -> list[list[Step]]:
+    return [cast("list[Step]", part) for part in step[1:] if isinstance(part, list)]
 
 
 _within = some.one_of(_plain, _blocks(_plain))

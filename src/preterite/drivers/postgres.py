@@ -14,7 +14,7 @@ import re
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from ipaddress import ip_address
-from typing import Any
+from typing import Any, cast
 
 import psycopg
 from psycopg import generators, pq
@@ -171,7 +171,7 @@ class GuardedAsyncConnection(_Guard, psycopg.AsyncConnection[Any]):
 def plain_cursor(connection: Any) -> Any:
     """A cursor whose rows are tuples and whose parameters are `%s`, whatever was set on the connection."""
     if isinstance(connection, psycopg.Connection):
-        return psycopg.Cursor(connection, row_factory=tuple_row)
+        return psycopg.Cursor(cast("psycopg.Connection[Any]", connection), row_factory=tuple_row)
     return connection.cursor()
 
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator
 from concurrent.futures import Future
 from functools import partial
-from inspect import isasyncgen, isawaitable, isgenerator, isroutine
+from inspect import isawaitable, isroutine
 from typing import Any
 
 from preterite.errors import HandlerFailed
 from preterite.handling.failure import is_of_a_library
+
+_UNDONE = (Generator, AsyncGenerator, Future, partial)
 
 
 def run_to_its_end(handler: str, outcome: object, run: Callable[[Coroutine[Any, Any, None]], object]) -> None:
@@ -18,10 +20,11 @@ def run_to_its_end(handler: str, outcome: object, run: Callable[[Coroutine[Any, 
 
     Raises `HandlerFailed` where it is a generator, a function or a future, whose work nobody would do or wait for.
     """
+    kind = type(outcome).__name__
     if isawaitable(outcome):
         run(_awaited(handler, outcome))
-    elif isgenerator(outcome) or isasyncgen(outcome) or isroutine(outcome) or isinstance(outcome, Future | partial):
-        what = f"a {type(outcome).__name__} that it returned, which nobody runs or waits for"
+    elif isinstance(outcome, _UNDONE) or isroutine(outcome):
+        what = f"a {kind} that it returned, which nobody runs or waits for"
         raise HandlerFailed(handler, f"{what}; do it in the handler")
 
 

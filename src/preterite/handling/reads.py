@@ -11,13 +11,14 @@ from sqlalchemy.sql import visitors
 SHAPES_MAX = 1_000
 """Shapes of statements whose tables are remembered; beyond that all are forgotten."""
 _shapes: dict[Any, frozenset[str] | None] = {}
+_SELECTS: Any = (Select, CompoundSelect)
 _UNKNOWN: Any = object()
 _NOT_EAGER = frozenset({"select", True, "noload", None, "raise", "raise_on_sql", "write_only", "dynamic"})
 
 
 def tables_read(statement: Any) -> frozenset[str] | None:
     """The tables that a statement reads; None where it may read anything, or writes. Each shape is read once."""
-    if not isinstance(statement, Select | CompoundSelect):
+    if not isinstance(statement, _SELECTS):
         return None
     # A loader option may load anything. Where the attribute is gone, every statement is one with options.
     if getattr(statement, "_with_options", None) != ():

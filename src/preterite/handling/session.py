@@ -93,6 +93,7 @@ class HandlerSession(Session):
         self._waiting = waiting
         self._own: HandlerConnection | None = None
         self._runs = True
+        self._binds_apart = False
         self.rolled_back: list[SqlalchemyTransaction] = []
         """The savepoints that were rolled back."""
         super().__init__(
@@ -111,8 +112,18 @@ class HandlerSession(Session):
         return self._own
 
     @bind.setter
-    def bind(self, _none: object) -> None:
+    def bind(self, _none: object) -> None:  # pyright: ignore[reportIncompatibleVariableOverride] - see above
         """SQLAlchemy sets what the session was given."""
+
+    def bind_mapper(self, mapper: Any, bind: Any) -> None:
+        """Bind a class, as every session does; then it is not certain where rows belong."""
+        self._binds_apart = True
+        super().bind_mapper(mapper, bind)
+
+    def bind_table(self, table: Any, bind: Any) -> None:
+        """Bind a table, likewise."""
+        self._binds_apart = True
+        super().bind_table(table, bind)
 
     @property
     def wants_to_know(self) -> bool:
@@ -172,7 +183,7 @@ class HandlerSession(Session):
         self.dispatch.before_commit(self)
         while (savepoint := self.get_nested_transaction()) is not None:
             savepoint.commit()
-        if not self._waiting.take(self):
+        if not (self._is_as_made() and self._waiting.take(self)):
             self._flush_all()
         self._require_open()
         if self._own is not None:
@@ -183,6 +194,12 @@ class HandlerSession(Session):
     def abandon(self) -> None:
         """Let go of all that it holds: the handler has failed, and the batch is rolled back."""
         self.expunge_all()
+
+    def _is_as_made(self) -> bool:
+        """Whether its rows go where, and as, those of all handlers go."""
+        options = None if self._own is None else self._own.get_execution_options()
+        own = options is not None and options != self._batch.get_execution_options()
+        return not (self._binds_apart or own or getattr(self, "execution_options", None))
 
     def _flush_all(self) -> None:
         for _ in range(FLUSHES_MAX):

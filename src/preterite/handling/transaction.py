@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable, Coroutine, Generator
 from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 from preterite.component import ParameterKind
 from preterite.errors import HandlerEndedTransaction
@@ -245,8 +245,10 @@ class _SessionBatch:
 def _async_face(session: HandlerSession) -> Any:
     from sqlalchemy.ext.asyncio import AsyncSession
 
-    made: Any = lambda **_options: session  # noqa: E731
-    return AsyncSession(sync_session_class=made)
+    def made(**_options: Any) -> HandlerSession:
+        return session
+
+    return AsyncSession(sync_session_class=cast(Any, made))
 
 
 def _guarded(batch: Batch, guard: Any, act: Callable[[Batch], Result]) -> Result:
@@ -338,9 +340,11 @@ class AsyncSessionRunner:
 
         async with self._engine.connect() as connection:
             await connection.begin()
-            return await connection.run_sync(
-                lambda plain: _in_sessions(_SessionBatch(plain, self._store, self._context, await_only), act)
-            )
+
+            def begun(plain: SqlalchemyConnection) -> Result:
+                return _in_sessions(_SessionBatch(plain, self._store, self._context, await_only), act)
+
+            return await connection.run_sync(begun)
 
     @property
     def is_open(self) -> bool:

@@ -81,15 +81,16 @@ class WaitingRows:
 
     def take(self, session: Session) -> bool:
         """Let the rows wait that a session would write if it was flushed; false if it has to be."""
-        if session.deleted or session.dirty or session.in_nested_transaction():
+        if session.deleted or session.dirty:
             return False
-        added = list(session.new)
+        added = list[Any](session.new)
         if not added:
             return True
-        plain = self._plain_of(type(added[0]))
+        cls: Any = added[0].__class__
+        plain = self._plain_of(cls)
         if plain is None or any(getattr(session.dispatch, hook) for hook in _SESSION_HOOKS) or not self._may_wait():
             return False
-        rows = [_row_of(one, plain) if type(one) is type(added[0]) else None for one in added]
+        rows = [_row_of(one, plain) if one.__class__ is cls else None for one in added]
         if None in rows or not _only_held_by(session, added):
             return False
         if plain.table is not self._table:
@@ -111,7 +112,7 @@ class WaitingRows:
         rows, self._rows = self._rows, []
         assert self._table is not None, "rows that wait are of a table"
         try:
-            for _, alike in groupby(rows, key=dict.keys):
+            for _, alike in groupby(rows, key=lambda row: row.keys()):
                 self._root.execute(insert(self._table), list(alike))
         except BaseException as error:
             self.failed = error
@@ -119,7 +120,8 @@ class WaitingRows:
 
     def _plain_of(self, cls: type) -> Plain | None:
         if cls not in self._plain:
-            self._plain[cls] = _plain(inspect(cls))
+            mapper: Mapper[Any] = inspect(cls)
+            self._plain[cls] = _plain(mapper, mapper.local_table)
         return self._plain[cls]
 
 
@@ -146,11 +148,11 @@ def _row_of(added: Any, plain: Plain) -> dict[str, Any] | None:
     return None if any(row[column] is None for column in plain.required) else row
 
 
-def _plain(mapper: Mapper[Any]) -> Plain | None:
+def _plain(mapper: Mapper[Any], table: Any) -> Plain | None:
     """How rows of a class are written; None where writing them does more, or depends on when it is done."""
-    table = mapper.local_table
+    is_table: bool = _is_table(table)
     if (
-        not isinstance(table, Table)
+        not is_table
         or len(mapper.tables) != 1
         or mapper.inherits is not None
         or mapper.polymorphic_on is not None
@@ -179,14 +181,16 @@ def _plain(mapper: Mapper[Any]) -> Plain | None:
     return Plain(table, tuple(columns), numbered, frozenset(required))
 
 
+def _is_table(given: Any) -> bool:
+    return isinstance(given, Table)
+
+
 def _is_plain_column(column: Any) -> bool:
-    kind = column.type
-    return (
-        isinstance(kind, PLAIN_TYPES)
-        and type(kind).__module__.startswith("sqlalchemy.")
-        and not isinstance(kind, types.Enum)
-        and not kind.should_evaluate_none
-        and column.server_default is None
-        and column.computed is None
-        and (column.default is None or column.default.is_scalar)
-    )
+    is_given = column.server_default is None and column.computed is None
+    return is_given and (column.default is None or column.default.is_scalar) and _is_plain_type(column.type)
+
+
+def _is_plain_type(kind: Any) -> bool:
+    is_sqlalchemys = kind.__class__.__module__.startswith("sqlalchemy.")
+    is_plain = isinstance(kind, PLAIN_TYPES) and not isinstance(kind, types.Enum)
+    return is_sqlalchemys and is_plain and not kind.should_evaluate_none
