@@ -264,6 +264,7 @@ TESTED_ELSEWHERE = {
     "component": "tests/unit/test_topology.py",
     "loop": "tests/unit/receiving/test_receiver.py",
     "handling/plan": "tests/unit/receiving/test_receiver.py",
+    "handling/waiting": "tests/unit/handling/test_session.py",
     "publishing/sessions": "tests/unit/test_system.py",
     "publishing/transaction": "tests/stories/when_a_unit_of_work_ends.py",
     "operations/proof": "tests/unit/operations/test_provisioning.py",

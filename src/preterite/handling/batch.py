@@ -115,9 +115,9 @@ class BatchProcessor:
                     raise raised.error from None
                 if raised.index is None:
                     singly.add(raised.handler.name)
-                    continue
-                call = HandlerCall(raised.index, raised.handler.name)
-                failed[call] = self._failed_row(deliveries[raised.index], raised, source)
+                else:
+                    call = HandlerCall(raised.index, raised.handler.name)
+                    failed[call] = self._failed_row(deliveries[raised.index], raised, source)
             except TransactionConflict:
                 conflicts += 1
                 if conflicts > CONFLICTS_MAX:
@@ -130,8 +130,7 @@ class BatchProcessor:
                     raise
                 if not together:
                     break  # it came from the commit
-                # Rows of several handlers were written together: each is to write its own, to find whose they were.
-                together = False
+                together = False  # so that each handler writes its own rows
         return self.park_all(records, source)
 
     def park_all(self, records: Sequence[Record], source: Source) -> BatchResult:

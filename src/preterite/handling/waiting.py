@@ -16,11 +16,28 @@ from itertools import groupby
 from typing import Any, NamedTuple, cast
 from uuid import UUID
 
-from sqlalchemy import Connection, Table, insert, inspect, types
+from sqlalchemy import (
+    Column,
+    ColumnClause,
+    CompoundSelect,
+    Connection,
+    FromClause,
+    Select,
+    Table,
+    TextClause,
+    insert,
+    inspect,
+    types,
+)
 from sqlalchemy.orm import Mapper, Session
+from sqlalchemy.sql import visitors
 
-from preterite.handling.reads import entity_of, tables_read
-
+SHAPES_MAX = 1_000
+"""Shapes of statements whose tables are remembered; beyond that all are forgotten."""
+_shapes: dict[Any, frozenset[str] | None] = {}
+_SELECTS: Any = (Select, CompoundSelect)
+_UNKNOWN: Any = object()
+_NOT_EAGER = frozenset({"select", True, "noload", None, "raise", "raise_on_sql", "write_only", "dynamic"})
 PLAIN_VALUES = frozenset({type(None), bool, int, float, str, bytes, Decimal, date, datetime, time, timedelta, UUID})
 """Types of values that nobody can change while they wait."""
 PLAIN_TYPES = (
@@ -102,7 +119,7 @@ class WaitingRows:
     def are_certainly_not_read(self, statement: Any) -> bool:
         """Whether a statement does not read the table in which rows wait."""
         assert self._table is not None, "a table has rows that wait"
-        reads = tables_read(statement)
+        reads = _tables_read(statement)
         return reads is not None and self._table.name.casefold() not in reads
 
     def write(self) -> None:
@@ -126,7 +143,7 @@ class WaitingRows:
 
 
 def _only_held_by(session: Session, added: Sequence[Any]) -> bool:
-    """Take new objects out of their session; but if somebody else holds one, who could notice, put all back."""
+    """Take new objects out of their session; but if anything else holds one, and could notice, put all back."""
     for one in added:
         session.expunge(one)
     for one in added:
@@ -160,7 +177,7 @@ def _plain(mapper: Mapper[Any], table: Any) -> Plain | None:
         or mapper.dispatch.before_insert
         or mapper.dispatch.after_insert
         or mapper.class_manager.dispatch.refresh_flush
-        or entity_of(mapper.__clause_element__()) is None
+        or _entity_of(mapper.__clause_element__()) is None
     ):
         return None
     columns: list[tuple[str, str]] = []
@@ -194,3 +211,54 @@ def _is_plain_type(kind: Any) -> bool:
     is_sqlalchemys = kind.__class__.__module__.startswith("sqlalchemy.")
     is_plain = isinstance(kind, PLAIN_TYPES) and not isinstance(kind, types.Enum)
     return is_sqlalchemys and is_plain and not kind.should_evaluate_none
+
+
+# what a statement reads
+
+
+def _tables_read(statement: Any) -> frozenset[str] | None:
+    """The tables that a statement reads; None where it may read anything, or writes. Each shape is read once."""
+    if not isinstance(statement, _SELECTS):
+        return None
+    # A loader option may load anything. Where the attribute is gone, every statement is one with options.
+    if getattr(statement, "_with_options", None) != ():
+        return None
+    key = statement._generate_cache_key()
+    if key is None:
+        return _read_tables(statement)
+    known = _shapes.get(key.key, _UNKNOWN)
+    if known is not _UNKNOWN:
+        return known
+    found = _read_tables(statement)
+    # Another thread may do the same meanwhile; it finds the same.
+    if len(_shapes) >= SHAPES_MAX:
+        _shapes.clear()
+    _shapes[key.key] = found
+    return found
+
+
+def _read_tables(statement: Any) -> frozenset[str] | None:
+    tables: set[str] = set()
+    for part in visitors.iterate(statement):
+        if isinstance(part, FromClause):
+            entity = _entity_of(part)
+            if not isinstance(part, Table) or (entity is not None and not _is_plain(entity.mapper)):
+                return None
+            tables.add(part.name.casefold())
+        elif isinstance(part, TextClause) or (isinstance(part, ColumnClause) and part.is_literal):
+            return None
+    return frozenset(tables)
+
+
+def _entity_of(part: Any) -> Any:
+    """The mapped class that a part of a statement stands for, as SQLAlchemy notes it there."""
+    return getattr(part, "_annotations", {}).get("parententity")
+
+
+def _is_plain(mapper: Mapper[Any]) -> bool:
+    """Whether rows of this mapper are loaded from its own table alone."""
+    return (
+        mapper.polymorphic_on is None
+        and all(relation.lazy in _NOT_EAGER for relation in mapper.relationships)
+        and all(isinstance(part, Column) for attribute in mapper.column_attrs for part in attribute.columns)
+    )
