@@ -52,7 +52,7 @@ PLAIN_TYPES = (
     types.Uuid,
 )
 """Types of columns whose values are written alike now and later, and by no code of the application's."""
-HELD_BY_NOBODY = 3
+_HELD_BY_NOBODY = 3
 """References to an object that nobody holds but who asks: its list's, the loop variable's, the question's argument."""
 _SESSION_HOOKS = (
     "before_attach",
@@ -147,7 +147,7 @@ def _only_held_by(session: Session, added: Sequence[Any]) -> bool:
     for one in added:
         session.expunge(one)
     for one in added:
-        if sys.getrefcount(one) > HELD_BY_NOBODY:
+        if sys.getrefcount(one) > _HELD_BY_NOBODY:
             session.add_all(added)
             return False
     return True
