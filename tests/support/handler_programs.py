@@ -283,9 +283,21 @@ def _not_flushed(call: Handling, steps: Sequence[Step]) -> None:
 
 
 def _savepoint(call: Handling, steps: Sequence[Step], how: str) -> None:
+    if how in ("text", "raw"):
+        _savepoint_in_words(call, steps, call.raw if how == "raw" else lambda words: call.session.execute(text(words)))
+        return
     with suppress(Refused):
         with (call.session if how == "session" else call.session.connection()).begin_nested():
             call.run(steps)
+
+
+def _savepoint_in_words(call: Handling, steps: Sequence[Step], run: Callable[[str], object]) -> None:
+    run("SAVEPOINT mine")
+    try:
+        call.run(steps)
+    except Refused:
+        run("ROLLBACK TO SAVEPOINT mine")
+    run("RELEASE SAVEPOINT mine")
 
 
 STEPS: Mapping[str, Callable[..., object]] = {
@@ -363,7 +375,11 @@ def _blocks(steps: some.SearchStrategy[Step]) -> some.SearchStrategy[Step]:
         _step("caught", several),
         _step("not flushed", several),
         _step("savepoint", several, some.just("session")),
-        _step("savepoint", several.filter(lambda held: not publishes(held)), some.just("connection")),
+        _step(
+            "savepoint",
+            several.filter(lambda held: not publishes(held)),
+            some.sampled_from(["connection", "text", "raw"]),
+        ),
     )
 
 
@@ -406,6 +422,10 @@ KNOWN: Mapping[str, Program] = {
         [("savepoint", [("add note", "b"), ("raise",)], "session")],
         [("savepoint", [("add note", "c"), ("raise",)], "connection"), ("left open", "connection")],
         [("count notes", "raw"), ("add note", "d")],
+    ],
+    "savepoints in words and of a session may stand in each other": [
+        [("savepoint", [("add note", "a"), ("savepoint", [("add note", "b"), ("flush",)], "session"), ("raise",)], how)]
+        for how in ("text", "raw")
     ],
     "a failure is that of the handler whose row it is": [
         [("add line by number", 2, 1)],

@@ -7,10 +7,11 @@ can tell (`waiting.py`).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Engine, NestedTransaction, PoolProxiedConnection, event
+from sqlalchemy import Connection, Engine, PoolProxiedConnection, event
 from sqlalchemy.orm import Session
 from sqlalchemy.orm import SessionTransaction as SqlalchemyTransaction
 
@@ -21,6 +22,7 @@ from preterite.publishing.transaction import SESSION_CONTEXT, SessionContext
 FLUSHES_MAX = 100
 """Flushes at the end of a call, where hooks add more and more; SQLAlchemy's own limit at a commit."""
 _CALL = "preterite_call"
+_MAY_BE_SAVEPOINT = re.compile(r"\s*(?:savepoint|--|/\*)", re.IGNORECASE)
 
 
 class HandlerConnection(Connection):
@@ -41,23 +43,26 @@ class HandlerConnection(Connection):
 
     @property
     def connection(self) -> PoolProxiedConnection:
-        """The driver's connection."""
+        """The driver's connection, on which anything may be done unseen."""
         if self.waiting is not None:
             self.waiting.write()
+            self._expect_savepoints()
         return super().connection
 
-    def before_statement(self) -> None:
+    def before_statement(self, statement: str) -> None:
         """Write what waits, unless the statement certainly does not see it."""
-        if self.waiting is not None and not self.sees_none_waiting:
+        if self.waiting is None:
+            return
+        if not self.sees_none_waiting:
             self.waiting.write()
         self.sees_none_waiting = False
+        if _MAY_BE_SAVEPOINT.match(statement):
+            self._expect_savepoints()
 
-    def begin_nested(self) -> NestedTransaction:
-        """A savepoint, as on every connection."""
+    def _expect_savepoints(self) -> None:
         if not self._has_savepoints:
             self._has_savepoints = True
             self.exec_driver_sql(f"SAVEPOINT {_CALL}")
-        return super().begin_nested()
 
     def finish(self) -> None:
         """Remove the savepoints of the call; what was done in them stays."""
@@ -75,9 +80,9 @@ def write_what_waits_first(engine: Engine) -> None:
     event.listen(engine, "before_cursor_execute", _before_statement)
 
 
-def _before_statement(connection: Connection, *_others: object) -> None:
+def _before_statement(connection: Connection, _cursor: object, statement: str, *_others: object) -> None:
     if isinstance(connection, HandlerConnection):
-        connection.before_statement()
+        connection.before_statement(statement)
 
 
 class HandlerSession(Session):
