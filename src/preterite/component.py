@@ -10,6 +10,7 @@ import sys
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from preterite.contracts import (
@@ -23,6 +24,7 @@ from preterite.contracts import (
     wire_name,
 )
 from preterite.envelope import Envelope
+from preterite.errors import UsageError
 from preterite.publishing.transaction import names_async_session, names_session
 from preterite.publishing.unit_of_work import CommandType, EventType, UnitOfWork, UnitOfWorkContext
 from preterite.recoverability import Recoverability
@@ -60,6 +62,11 @@ class Handler:
     saga: type[Saga] | None = None
     reaction: Reaction | None = None
     schedule: Schedule | None = None
+
+    @property
+    def definition(self) -> Callable[..., Any]:
+        """The function as it stands in the code: what a `partial` calls, or a callable object's `__call__`."""
+        return _definition(self.function)
 
 
 @dataclass(frozen=True)
@@ -133,6 +140,7 @@ class Component:
 
         Also for a command that this component has asked for by `unit_of_work.schedule`.
         `name` is its identity on disk (the function's name where left out), `renamed_from` the name it had before.
+        A `partial` and an object with `__call__` are handlers, too; the object needs a `name`.
         Handlers with a `lane` of their own keep their own order and do not wait for handlers in other lanes.
         `recoverability` replaces the component's own.
         """
@@ -140,7 +148,7 @@ class Component:
 
         def declare(function: Function) -> Function:
             self._declare(
-                Handler(name or function.__name__, message_type, function, lane, renamed_from, recoverability)
+                Handler(name or _name_of(function), message_type, function, lane, renamed_from, recoverability)
             )
             return function
 
@@ -181,7 +189,7 @@ class Component:
         def declare(function: Function) -> Function:
             schedule = Schedule(expression, timezone)
             self._declare(
-                Handler(name or function.__name__, Tick, function, renamed_from=renamed_from, schedule=schedule)
+                Handler(name or _name_of(function), Tick, function, renamed_from=renamed_from, schedule=schedule)
             )
             return function
 
@@ -217,12 +225,40 @@ class Component:
         return f"Component({self.name!r})"
 
 
+def _without_partials(function: Any) -> Any:
+    return _without_partials(function.func) if _is_partial(function) else function
+
+
+def _is_partial(function: Any) -> bool:
+    return isinstance(function, partial)
+
+
+def _definition(function: Callable[..., Any]) -> Callable[..., Any]:
+    function = _without_partials(function)
+    return function if inspect.isroutine(function) or hasattr(function, "__wrapped__") else type(function).__call__
+
+
+def _name_of(function: Callable[..., Any]) -> str:
+    """The name of a function; what has none of its own is refused, for the name is a handler's identity on disk."""
+    function = _without_partials(function)
+    name: str | None = getattr(function, "__name__", None)
+    if name is None:
+        raise UsageError(
+            f"{type(function).__name__} objects have no name of their own, which a handler needs as its identity on "
+            "disk; nothing was declared. Give it one by name=."
+        )
+    return name
+
+
 def call_of(handler: Handler, connection_type: type) -> Call:
     """Read from its annotations how a handler wants to be called; raises TypeError with the fault in one sentence."""
-    parameters = list(inspect.signature(handler.function).parameters.values())[0 if handler.saga is None else 1 :]
+    signature = inspect.signature(handler.function)
+    filled: dict[str, Any] = getattr(handler.function, "keywords", {}) if _is_partial(handler.function) else {}
+    parameters = [one for one in signature.parameters.values() if one.name not in filled]
+    parameters = parameters[0 if handler.saga is None else 1 :]
     try:
         # The event may be a class inside a function, whose names are visible only there.
-        hints = get_type_hints(handler.function, localns={handler.message_type.__name__: handler.message_type})
+        hints = get_type_hints(handler.definition, localns={handler.message_type.__name__: handler.message_type})
     except NameError as error:
         raise TypeError(f"an annotation cannot be read ({error}); import what it names at run time") from None
     if not parameters:
@@ -233,7 +269,7 @@ def call_of(handler: Handler, connection_type: type) -> Call:
         raise TypeError(f"its first parameter is not a {handler.message_type.__name__} nor a Sequence of it")
     if any(parameter.kind is inspect.Parameter.KEYWORD_ONLY for parameter in parameters):
         raise TypeError("it takes parameters by keyword only; write them without the *")
-    if inspect.isgeneratorfunction(handler.function) or inspect.isasyncgenfunction(handler.function):
+    if inspect.isgeneratorfunction(handler.definition) or inspect.isasyncgenfunction(handler.definition):
         raise TypeError("it yields, so nothing would run it to its end; a handler returns")
     others = tuple(_given(parameter.name, hints.get(parameter.name), connection_type) for parameter in parameters[1:])
     if batch and ParameterKind.ENVELOPE in others:

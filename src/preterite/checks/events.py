@@ -48,7 +48,7 @@ def check_events(partition: Partition) -> Iterator[Finding]:
                 message = (
                     f"The handler {handler.name} of {component.name} handles {what}, which no component publishes."
                 )
-                place = place_of(handler.function)
+                place = place_of(handler.definition)
                 yield Finding("event-without-publisher", component.name, what, handler.name, message, place)
 
 

@@ -12,10 +12,11 @@ from __future__ import annotations
 
 from contextlib import suppress
 from ipaddress import ip_address
-from typing import Any
+from typing import Any, cast
 
 import psycopg
 from psycopg import generators, pq
+from psycopg.rows import tuple_row
 
 from preterite.drivers.postgres_guard import (
     GuardedAsyncConnection,
@@ -61,6 +62,13 @@ _UNAVAILABLE_CLASSES = ("08", "53", "57", "58")
 _UNAVAILABLE_CODES = frozenset({"25006", "55P03", "25P03", "25P04"})
 _NOT_UNAVAILABLE_CODES = frozenset({"57014"})
 _CONFLICT_CODES = frozenset({"40001", "40P01"})
+
+
+def plain_cursor(connection: Any) -> Any:
+    """A cursor whose rows are tuples and whose parameters are `%s`, whatever was set on the connection."""
+    if isinstance(connection, psycopg.Connection):
+        return psycopg.Cursor(cast("psycopg.Connection[Any]", connection), row_factory=tuple_row)
+    return connection.cursor()
 
 
 def connect(place: Place) -> GuardedConnection:

@@ -9,6 +9,7 @@ from typing import Any
 
 import psycopg
 from psycopg import pq
+from psycopg.rows import tuple_row
 
 from preterite.drivers.transaction_watch import TransactionWatch
 from preterite.errors import HandlerEndedTransaction
@@ -130,6 +131,11 @@ class GuardedConnection(_Guard, psycopg.Connection[Any]):
         """What refuses to end its transactions: itself."""
         return self
 
+    def restore(self) -> None:
+        """Set back what decides how rows are read, which a handler may have set."""
+        self.row_factory = tuple_row
+        self.cursor_factory = GuardedCursor
+
     def commit(self) -> None:
         self.before_commit()
         super().commit()
@@ -153,6 +159,11 @@ class GuardedAsyncConnection(_Guard, psycopg.AsyncConnection[Any]):
     def preterite_guard(self) -> GuardedAsyncConnection:
         """What transaction runners ask for the guard."""
         return self
+
+    def restore(self) -> None:
+        """Set back what decides how rows are read, which a handler may have set."""
+        self.row_factory = tuple_row
+        self.cursor_factory = GuardedAsyncCursor
 
     async def commit(self) -> None:
         self.before_commit()

@@ -130,6 +130,11 @@ class GuardedConnection(sqlite3.Connection):
         if not self.in_transaction:
             raise HandlerEndedTransaction("The batch's transaction ended before the batch did; it was rolled back.")
 
+    def restore(self) -> None:
+        """Set back what decides how rows are read, which a handler may have set."""
+        self.row_factory = None
+        self.text_factory = str
+
     def _authorize(self, action: int, *details: object) -> int:
         if self.guarded and not self.in_transaction:
             return sqlite3.SQLITE_DENY
@@ -251,12 +256,20 @@ def configure(connection: Any) -> None:
         cursor.fetchall()
 
 
+def plain_cursor(connection: Any) -> Any:
+    """A cursor whose rows are tuples, whatever was set on the connection."""
+    cursor = connection.cursor()
+    if isinstance(cursor, sqlite3.Cursor):
+        cursor.row_factory = None
+    return cursor
+
+
 def prepare(connection: Any) -> None:
     """Verify what a user's own connection promises, and take automatic checkpoints off where they are unsafe.
 
     A setting can only be changed outside a transaction; inside one a weak setting is refused.
     """
-    cursor = connection.cursor()
+    cursor = plain_cursor(connection)
     if has_wal_reset_bug():
         cursor.execute("PRAGMA wal_autocheckpoint=0").fetchall()
     if cursor.execute("PRAGMA synchronous").fetchone()[0] >= _SYNCHRONOUS_FULL:

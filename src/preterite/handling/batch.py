@@ -9,8 +9,9 @@ A batch comes from the live streams, from commands that are due, or from history
 "done" means.
 
 A failed call is parked, due by its recoverability, in the transaction that moves the cursor, and the rest runs again
-without it. If it is unknown which call failed, or after several, every call of the batch is parked as due now and runs
-from its row: there is one way to run a delivery alone, `receiving/parking.py`.
+without it. If it is unknown which call failed because rows of several were written together, all runs again and each
+writes its own. If it still is, or after several failures, every call of the batch is parked as due now and runs from
+its row: there is one way to run a delivery alone, `receiving/parking.py`.
 Where another transaction was in the way, half of the batch runs again; that is no handler's failure (protocol rule 10).
 """
 
@@ -100,21 +101,23 @@ class BatchProcessor:
         failed: dict[HandlerCall, Parked] = {}
         singly: set[str] = set()
         conflicts = 0
+        together = True
         while len(failed) <= FAILED_CALLS_MAX:
             try:
-                result = self._transact(partial(self._attempt, deliveries, failed, singly, source))
+                result = self._transact(partial(self._attempt, deliveries, failed, singly, source, together))
                 self._invoker.committed()
                 return result
             except HandlerRaised as raised:
+                if not raised.certain:
+                    together = False
+                    continue
                 if raising:
                     raise raised.error from None
-                if not raised.certain:
-                    break
                 if raised.index is None:
                     singly.add(raised.handler.name)
-                    continue
-                call = HandlerCall(raised.index, raised.handler.name)
-                failed[call] = self._failed_row(deliveries[raised.index], raised, source)
+                else:
+                    call = HandlerCall(raised.index, raised.handler.name)
+                    failed[call] = self._failed_row(deliveries[raised.index], raised, source)
             except TransactionConflict:
                 conflicts += 1
                 if conflicts > CONFLICTS_MAX:
@@ -125,8 +128,9 @@ class BatchProcessor:
             except BaseException as error:
                 if ends_the_process(error):
                     raise
-                # It came from the flush or the commit, where it is unknown whose rows they were.
-                break
+                if not together:
+                    break  # it came from the commit
+                together = False  # so that each handler writes its own rows
         return self.park_all(records, source)
 
     def park_all(self, records: Sequence[Record], source: Source) -> BatchResult:
@@ -161,8 +165,10 @@ class BatchProcessor:
         failed: Mapping[HandlerCall, Parked],
         singly: set[str],
         source: Source,
+        together: bool,
         batch: Batch,
     ) -> BatchResult:
+        batch.together = together
         connection = batch.transaction.connection
         blocked = self._parked_lanes(connection, deliveries) if source.tenure.peek(connection) else set[LaneKey]()
         plan = plan_batch(deliveries, failed, blocked, source, self._clock.now().timestamp())

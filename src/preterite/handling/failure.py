@@ -31,9 +31,7 @@ def failure_of(error: BaseException) -> Failure:
     """
     frames = traceback.extract_tb(error.__traceback__)
     own = [
-        frame
-        for frame in frames
-        if not frame.filename.startswith(_OWN_FOLDER) and not any(f in frame.filename for f in _LIBRARY_FOLDERS)
+        frame for frame in frames if not frame.filename.startswith(_OWN_FOLDER) and not is_of_a_library(frame.filename)
     ]
     place = f"{Path(own[-1].filename).name}:{own[-1].lineno}" if own else ""
     text = text_of(error)
@@ -44,6 +42,11 @@ def failure_of(error: BaseException) -> Failure:
         storable(place),
         storable(trace[-TRACE_CHARACTERS_MAX:]),
     )
+
+
+def is_of_a_library(file: str) -> bool:
+    """Whether a file is an installed library's, not the application's."""
+    return any(folder in file for folder in _LIBRARY_FOLDERS)
 
 
 def text_of(error: BaseException) -> str:

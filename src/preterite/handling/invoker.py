@@ -5,7 +5,6 @@ What handlers publish waits here until the batch is settled, so that outbox rows
 
 from __future__ import annotations
 
-from asyncio import iscoroutine
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -15,9 +14,11 @@ from preterite.envelope import Envelope
 from preterite.errors import HandlerEndedTransaction, HandlerFailed, StoreUnavailable, TransactionConflict
 from preterite.handling.delivery import Delivery
 from preterite.handling.failure import ends_the_process, text_of
+from preterite.handling.outcome import run_to_its_end
 from preterite.handling.sagas import SagaInstance, SagaPersister
 from preterite.handling.transaction import Batch
 from preterite.publishing.pending import PendingMessages
+from preterite.publishing.transaction import Transaction
 from preterite.publishing.unit_of_work import Cause, UnitOfWork
 from preterite.store.contract import Store
 from preterite.store.rows import ReplayMode, StoreIdentity
@@ -30,10 +31,10 @@ UNAVAILABLE_TIMES_MAX = 3
 class HandlerRaised(Exception):
     """A handler raised, on the delivery at `index`; without index, on a run of which the culprit is unknown.
 
-    It is not `certain` that the handler is to blame where rows of others were being flushed.
+    It is not `certain` that the handler is to blame where rows of several were being written together.
     """
 
-    def __init__(self, handler: BoundHandler, index: int | None, error: BaseException, *, certain: bool = True) -> None:
+    def __init__(self, handler: BoundHandler, index: int | None, error: BaseException, *, certain: bool) -> None:
         self.certain = certain
         self.handler = handler
         self.index = index
@@ -90,7 +91,7 @@ class HandlerInvoker:
                 raise StoreUnavailable(
                     f"The database of {self._component.name!r} is not available: {error}."
                 ) from error
-            certain = not batch.flush_failed
+            certain = not batch.failed_together
             raise HandlerRaised(bound, index, self._explained(batch, error), certain=certain) from error
         finally:
             for pending in batch.pending[before:]:
@@ -114,23 +115,33 @@ class HandlerInvoker:
         instance: SagaInstance | None,
         mode: ReplayMode | None,
     ) -> None:
-        given = bound.call.given
-        arguments: list[Any] = [] if instance is None else [instance.saga]
-        arguments.append([delivery.event for delivery in deliveries] if bound.call.batch else deliveries[0].event)
-        for wanted in given[1:]:
-            if wanted is ParameterKind.UNIT_OF_WORK:
-                arguments.append(self._unit_of_work(batch, bound, deliveries, instance, mode))
-            elif wanted is ParameterKind.ENVELOPE:
-                arguments.append(deliveries[0].envelope)
-            else:
-                arguments.append(batch.argument(wanted))
-        try:
-            outcome = bound.handler.function(*arguments)
-            if iscoroutine(outcome):
-                batch.run(outcome)
-        except TransactionConflict as error:
-            # It comes from another unit of work that the handler opened, not from this transaction.
-            raise HandlerFailed(bound.name, text_of(error)) from error
+        before = len(batch.pending)
+        with batch.calling() as transaction:
+            arguments: list[Any] = [] if instance is None else [instance.saga]
+            arguments.append([delivery.event for delivery in deliveries] if bound.call.batch else deliveries[0].event)
+            for wanted in bound.call.given[1:]:
+                if wanted is ParameterKind.UNIT_OF_WORK:
+                    unit_of_work, pending = self._unit_of_work(transaction, bound, deliveries, instance, mode)
+                    batch.pending.append(pending)
+                    arguments.append(unit_of_work)
+                elif wanted is ParameterKind.ENVELOPE:
+                    arguments.append(deliveries[0].envelope)
+                else:
+                    arguments.append(batch.argument(wanted))
+            try:
+                outcome = bound.handler.function(*arguments)
+                if outcome is not None:
+                    run_to_its_end(bound.name, outcome, batch.run)
+            except TransactionConflict as error:
+                # It comes from another unit of work that the handler opened, not from this transaction.
+                raise HandlerFailed(bound.name, text_of(error)) from error
+            self._require_transaction(batch)
+        for pending in batch.pending[before:]:
+            # At once, so that a command which was cancelled does not run later in this batch.
+            pending.sealed = True
+            pending.write_deferred()
+
+    def _require_transaction(self, batch: Batch) -> None:
         if not self._store.in_transaction(batch.transaction.connection):
             raise HandlerEndedTransaction(
                 "The transaction ended inside the handler (by INSERT OR ROLLBACK, or RAISE(ROLLBACK)?), "
@@ -152,7 +163,7 @@ class HandlerInvoker:
         return lost or self._unavailable_times <= UNAVAILABLE_TIMES_MAX
 
     def write_outbox(self, batch: Batch) -> bool:
-        """Flush, then write what handlers have published or scheduled and no savepoint has taken back.
+        """Flush, then write what handlers have published and no savepoint has taken back.
 
         Returns whether handlers were given a unit of work at all.
         """
@@ -163,20 +174,17 @@ class HandlerInvoker:
         places = [place for pending in batch.pending for place in pending.places]
         if places:
             self._store.place_last(batch.transaction.connection, places)
-        for pending in batch.pending:
-            pending.write_deferred()
         return bool(batch.pending)
 
     def _unit_of_work(
         self,
-        batch: Batch,
+        transaction: Transaction,
         bound: BoundHandler,
         deliveries: Sequence[Delivery],
         instance: SagaInstance | None,
         mode: ReplayMode | None,
-    ) -> UnitOfWork:
-        pending = PendingMessages(batch.transaction, quiet=mode is not None and mode.quiet)
-        batch.pending.append(pending)
+    ) -> tuple[UnitOfWork, PendingMessages]:
+        pending = PendingMessages(transaction, quiet=mode is not None and mode.quiet)
         # What is handled again publishes anew, under other identifiers (protocol rule 15).
         name = bound.name if mode is None or not mode.again else f"{bound.name} replay {mode.id}"
         causes = {
@@ -185,7 +193,7 @@ class HandlerInvoker:
             if delivery.envelope is not None
         }
         single = None if bound.call.batch else next(iter(causes.values()))
-        return UnitOfWork(
+        unit_of_work = UnitOfWork(
             pending,
             self._identity,
             self._component.published,
@@ -194,6 +202,7 @@ class HandlerInvoker:
             causes if bound.call.batch else None,
             None if instance is None else instance.reference,
         )
+        return unit_of_work, pending
 
     def _cause(self, handler: str, message: Envelope) -> Cause:
         return Cause(message, DerivedIds(message.id, self._component.name, handler).of)

@@ -1,178 +1,236 @@
-"""Flush on demand: the sessions of a batch write what handlers have added once a query could notice, not before.
+"""What a handler gets that takes a SQLAlchemy session: one of its own for each call, in the batch's transaction.
 
-SQLAlchemy flushes before every query. In a batch that is a flush per event, of rows that the next query mostly does
-not look at. Here a SELECT that certainly reads no table in which rows wait does not flush; every other statement does,
-SQL text too. So a handler sees all that earlier handlers of its batch wrote, and rows go to the
-database many at a time. Where views, triggers or hooks make one table depend on another, every SELECT flushes.
+So a handler finds in its session nothing that an earlier one has loaded, changed or set, as if its event had a
+transaction to itself. Its rows are written when it returns, as a commit would write them; or they wait, where nobody
+can tell (`waiting.py`).
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from sqlalchemy import Column, ColumnClause, CompoundSelect, FromClause, Select, Table, TextClause, event, inspect
-from sqlalchemy.orm import Mapper, Session
-from sqlalchemy.sql import visitors
+from sqlalchemy import Connection, Engine, PoolProxiedConnection, event
+from sqlalchemy.orm import Session
 
 from preterite.errors import HandlerEndedTransaction
+from preterite.handling.waiting import WaitingRows
+from preterite.publishing.transaction import SESSION_CONTEXT, SessionContext
 
-SHAPES_MAX = 1_000
-"""Shapes of statements whose tables are remembered; beyond that all are forgotten."""
-_shapes: dict[Any, frozenset[str] | None] = {}
-_UNKNOWN: Any = object()
-_NOT_EAGER = frozenset({"select", True, "noload", None, "raise", "raise_on_sql", "write_only", "dynamic"})
+FLUSHES_MAX = 100
+"""Flushes at the end of a call, where hooks add more and more; SQLAlchemy's own limit at a commit."""
+_CALL = "preterite_call"
+_MAY_BE_SAVEPOINT = re.compile(r"\s*(?:savepoint|--|/\*)", re.IGNORECASE)
 
 
-class BatchSession(Session):
-    """The session that handlers of a batch share.
+class HandlerConnection(Connection):
+    """The batch's connection as one call of a handler has it: new to look at, so that options end with the call.
 
-    `on_demand` is set where no table depends on another unseen, `guard` to the connection that refuses to end the
-    transaction: a flush that fails must be able to roll it back, as SQLAlchemy does, or its own error is lost.
-    After a flush that did not come to its end, `flush_failed`, it is unknown whose rows were at fault.
+    Savepoints do, too: the first one is set inside a savepoint of the core's, whose release removes all of them.
+    Rows that wait are written before any statement, and before the driver's connection is handed out.
     """
 
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        self.on_demand = False
-        self.guard: Any = None
-        self.flush_failed = False
-        self._waiting: set[str] = set()
-        self._seen: set[type] = set()
-        """Classes of which something was added, and which have been looked at."""
+    def __init__(self, batch: Connection, waiting: WaitingRows) -> None:
+        self.waiting: WaitingRows | None = None
+        super().__init__(batch.engine, batch.connection)
+        self._has_savepoints = False
+        self._began = self.begin()
+        self.waiting = waiting
+        self.sees_none_waiting = False
+        """Whether the next statement certainly sees no row that waits."""
+
+    @property
+    def connection(self) -> PoolProxiedConnection:
+        """The driver's connection, on which anything may be done unseen."""
+        if self.waiting is not None:
+            self.waiting.write()
+            self._expect_savepoints()
+        return super().connection
+
+    def before_statement(self, statement: str) -> None:
+        """Write what waits, unless the statement certainly does not see it."""
+        if self.waiting is None:
+            return
+        if not self.sees_none_waiting:
+            self.waiting.write()
+        self.sees_none_waiting = False
+        if _MAY_BE_SAVEPOINT.match(statement):
+            self._expect_savepoints()
+
+    def _expect_savepoints(self) -> None:
+        if not self._has_savepoints:
+            self._has_savepoints = True
+            self.exec_driver_sql(f"SAVEPOINT {_CALL}")
+
+    def finish(self) -> None:
+        """Remove the savepoints of the call; what was done in them stays."""
+        if self._has_savepoints:
+            self.exec_driver_sql(f"RELEASE SAVEPOINT {_CALL}")
+
+    @property
+    def is_as_it_began(self) -> bool:
+        """Whether nobody has tried to end its transaction."""
+        return self.get_transaction() is self._began and self._began.is_active
+
+
+def write_what_waits_first(engine: Engine) -> None:
+    """Have the handlers' connections of this engine write what waits before their statements."""
+    event.listen(engine, "before_cursor_execute", _before_statement)
+
+
+def _before_statement(connection: Connection, _cursor: object, statement: str, *_others: object) -> None:
+    if isinstance(connection, HandlerConnection):
+        connection.before_statement(statement)
+
+
+class HandlerSession(Session):
+    """The session of one call of a handler. It cannot end the transaction, and is of no use after the call.
+
+    `guard` is the connection that refuses to end the transaction: a flush that fails must be able to roll it back, as
+    SQLAlchemy does, or its own error is lost.
+    """
+
+    def __init__(self, batch: Connection, guard: Any, waiting: WaitingRows, context: SessionContext) -> None:
+        self._batch = batch
+        self._guard = guard
+        self._waiting = waiting
+        self._own: HandlerConnection | None = None
+        self._runs = True
+        self._binds_apart = False
+        super().__init__(
+            expire_on_commit=False,
+            info={SESSION_CONTEXT: context},
+            join_transaction_mode="rollback_only",
+            close_resets_only=False,
+        )
+        self._joined = self.begin()
+
+    @property
+    def bind(self) -> HandlerConnection:  # pyright: ignore[reportIncompatibleVariableOverride] - made when asked for
+        """Its connection, which many a call does not need."""
+        if self._own is None:
+            self._own = HandlerConnection(self._batch, self._waiting)
+        return self._own
+
+    @bind.setter
+    def bind(self, _none: object) -> None:  # pyright: ignore[reportIncompatibleVariableOverride] - see above
+        """SQLAlchemy sets what the session was given."""
+
+    def bind_mapper(self, mapper: Any, bind: Any) -> None:
+        """Bind a class, as every session does; then it is not certain where rows belong."""
+        self._binds_apart = True
+        super().bind_mapper(mapper, bind)
+
+    def bind_table(self, table: Any, bind: Any) -> None:
+        """Bind a table, likewise."""
+        self._binds_apart = True
+        super().bind_table(table, bind)
+
+    @property
+    def wants_to_know(self) -> bool:
+        """Whether a hook waits for the end of the transaction."""
+        return bool(self.dispatch.after_commit or self.dispatch.after_rollback)
+
+    def tell(self, *, committed: bool) -> None:
+        """Run the hooks that wait for the end of the transaction, which has ended."""
+        (self.dispatch.after_commit if committed else self.dispatch.after_rollback)(self)
 
     def execute(self, statement: Any, *arguments: Any, **options: Any) -> Any:
-        """Run a statement, after a flush if it may read what waits."""
+        """Run a statement."""
         return self._run(super().execute, statement, arguments, options)
 
     def scalars(self, statement: Any, *arguments: Any, **options: Any) -> Any:
-        """The same for its scalars."""
+        """Run a statement and return its scalars."""
         return self._run(super().scalars, statement, arguments, options)
 
     def scalar(self, statement: Any, *arguments: Any, **options: Any) -> Any:
-        """The same for one scalar."""
+        """Run a statement and return one scalar."""
         return self._run(super().scalar, statement, arguments, options)
 
     def flush(self, objects: Sequence[Any] | None = None) -> None:
-        """Write what waits, as every session does."""
-        self._note_flushing(True)
+        """Write what it holds, as every session does."""
+        self._guard.flushing = True
         super().flush(objects)
-        self._note_flushing(False)
-        self._waiting.clear()
-        self._seen.clear()
+        self._guard.flushing = False
+
+    def commit(self) -> None:
+        """Refused: the transaction belongs to the batch."""
+        self._refuse("commit its session")
+        super().commit()
+
+    def rollback(self) -> None:
+        """Refused: the transaction belongs to the batch."""
+        self._refuse("roll back its session")
+        super().rollback()
 
     def close(self) -> None:
-        """Close it, after the batch; a handler is refused, also `with session:`."""
+        """Refused, also `with session:`: what it has added would be lost."""
         self._refuse("close its session")
         super().close()
 
     def reset(self) -> None:
-        """Reset it, after the batch; a handler is refused."""
+        """Refused, as `close` is."""
         self._refuse("reset its session")
         super().reset()
 
     def invalidate(self) -> None:
-        """Give up its connection, after the batch; a handler is refused."""
+        """Refused: the connection belongs to the batch."""
         self._refuse("invalidate its session")
         super().invalidate()
 
-    def _refuse(self, what: str) -> None:
-        """Raise `HandlerEndedTransaction` while handlers run: what others of the batch have added would be lost."""
-        if self.guard is not None and self.guard.guarded:
-            raise HandlerEndedTransaction.refused(what)
+    def finish(self) -> None:
+        """Write all that it holds, as a commit would, or let it wait, and close it: the handler has returned."""
+        self._require_open()
+        self.dispatch.before_commit(self)
+        while (savepoint := self.get_nested_transaction()) is not None:
+            savepoint.commit()
+        if not (self._is_as_made() and self._waiting.take(self)):
+            self._flush_all()
+        self._require_open()
+        if self._own is not None:
+            self._own.finish()
+        self._runs = False
+        self.close()
+
+    def abandon(self) -> None:
+        """Let go of all that it holds: the handler has failed, and the batch is rolled back."""
+        self.expunge_all()
+
+    def _is_as_made(self) -> bool:
+        """Whether its rows go where, and as, those of all handlers go."""
+        options = None if self._own is None else self._own.get_execution_options()
+        own = options is not None and options != self._batch.get_execution_options()
+        return not (self._binds_apart or own or getattr(self, "execution_options", None))
+
+    def _flush_all(self) -> None:
+        for _ in range(FLUSHES_MAX):
+            if not (self.new or self.deleted or self.dirty):
+                break
+            self.flush()
 
     def _run(self, run: Callable[..., Any], statement: Any, arguments: Any, options: Any) -> Any:
-        if not self.needs_no_flush(statement):
-            if not _is_of_mapper(statement):
-                self.flush()
+        """Run a statement; if it certainly sees no row that waits, let them wait on."""
+        if not self._waiting or not self._reads_only(statement):
             return run(statement, *arguments, **options)
-        before, self.autoflush = self.autoflush, False
+        connection = self.bind
+        connection.sees_none_waiting = True
         try:
             return run(statement, *arguments, **options)
         finally:
-            self.autoflush = before
+            connection.sees_none_waiting = False
 
-    def _note_flushing(self, flushing: bool) -> None:
-        self.flush_failed = flushing
-        if self.guard is not None:
-            self.guard.flushing = flushing
+    def _reads_only(self, statement: Any) -> bool:
+        """Whether a statement does nothing but read, and no row that waits."""
+        writes_first = self.new or self.deleted or self.dirty or self.dispatch.do_orm_execute
+        return not writes_first and self._waiting.are_certainly_not_read(statement)
 
-    def note_added(self, added: object) -> None:
-        """Remember in which tables rows wait now."""
-        if type(added) in self._seen:
-            return
-        self._seen.add(type(added))
-        mapper: Mapper[Any] = inspect(added).mapper  # pyright: ignore[reportOptionalMemberAccess] - it is mapped
-        self._waiting.update(table.name.casefold() for table in mapper.tables if isinstance(table, Table))
-        hooked = mapper.dispatch.before_insert or mapper.dispatch.after_insert
-        if hooked or _entity(mapper.__clause_element__()) is None:
-            self.on_demand = False
+    def _require_open(self) -> None:
+        """Raise `HandlerEndedTransaction` if it, or its connection, is no longer in the transaction that it began."""
+        open_still = self._own is None or self._own.is_as_it_began
+        if self.get_transaction() is not self._joined or not open_still:
+            raise HandlerEndedTransaction.refused("end its session's transaction, and went on when that was refused")
 
-    def needs_no_flush(self, statement: Any) -> bool:
-        """Whether a statement certainly reads nothing that waits to be written."""
-        if not self.on_demand or self.dirty or self.deleted or self.dispatch.before_flush or self.dispatch.after_flush:
-            return False
-        if not isinstance(statement, Select | CompoundSelect):
-            return False
-        if not self._waiting:
-            return True
-        reads = _tables_read(statement)
-        return reads is not None and reads.isdisjoint(self._waiting)
-
-
-def _is_of_mapper(statement: Any) -> bool:
-    """Whether SQLAlchemy flushes before it by itself."""
-    return getattr(statement, "_propagate_attrs", {}).get("compile_state_plugin") == "orm"
-
-
-def _tables_read(statement: Any) -> frozenset[str] | None:
-    """The tables that a SELECT reads; nothing where it may read anything. Each shape of statement is read once."""
-    # A loader option may load anything. Where the attribute is gone, every statement is one with options.
-    if getattr(statement, "_with_options", None) != ():
-        return None
-    key = statement._generate_cache_key()
-    if key is None:
-        return _read_tables(statement)
-    known = _shapes.get(key.key, _UNKNOWN)
-    if known is not _UNKNOWN:
-        return known
-    found = _read_tables(statement)
-    # Another thread may do the same meanwhile; it finds the same.
-    if len(_shapes) >= SHAPES_MAX:
-        _shapes.clear()
-    _shapes[key.key] = found
-    return found
-
-
-def _read_tables(statement: Any) -> frozenset[str] | None:
-    tables: set[str] = set()
-    for part in visitors.iterate(statement):
-        if isinstance(part, FromClause):
-            entity = _entity(part)
-            if not isinstance(part, Table) or (entity is not None and not _is_plain(entity.mapper)):
-                return None
-            tables.add(part.name.casefold())
-        elif isinstance(part, TextClause) or (isinstance(part, ColumnClause) and part.is_literal):
-            return None
-    return frozenset(tables)
-
-
-def _entity(part: Any) -> Any:
-    """The mapped class that a part of a statement stands for, as SQLAlchemy notes it there."""
-    return getattr(part, "_annotations", {}).get("parententity")
-
-
-def _is_plain(mapper: Mapper[Any]) -> bool:
-    """Whether rows of this mapper are loaded from its own table alone."""
-    return (
-        mapper.polymorphic_on is None
-        and all(relation.lazy in _NOT_EAGER for relation in mapper.relationships)
-        and all(isinstance(part, Column) for attribute in mapper.column_attrs for part in attribute.columns)
-    )
-
-
-def _note_added(session: BatchSession, added: object) -> None:
-    session.note_added(added)
-
-
-event.listen(BatchSession, "transient_to_pending", _note_added, propagate=True)
+    def _refuse(self, what: str) -> None:
+        if self._runs:
+            raise HandlerEndedTransaction.refused(what)

@@ -7,20 +7,28 @@ loop of this worker's own; everything else is plain code.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
-from typing import Any, Protocol, TypeVar
+from collections.abc import Callable, Coroutine, Generator
+from contextlib import AbstractContextManager, contextmanager
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 from preterite.component import ParameterKind
-from preterite.errors import HandlerEndedTransaction
+from preterite.drivers.transaction_watch import TransactionWatch
+from preterite.errors import HandlerEndedTransaction, UnitOfWorkBroken
+from preterite.publishing.adapted import AdaptedConnection
 from preterite.publishing.pending import PendingMessages
 from preterite.publishing.transaction import (
-    SESSION_CONTEXT,
     ConnectionTransaction,
     SessionContext,
-    SessionTransaction,
     Transaction,
 )
-from preterite.store.contract import Database
+from preterite.store.contract import Database, Store
+from preterite.store.rows import DbConnection
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection as SqlalchemyConnection
+
+    from preterite.handling.session import HandlerSession
 
 Result = TypeVar("Result")
 
@@ -30,18 +38,27 @@ class Batch(Protocol):
 
     transaction: Transaction
     pending: list[PendingMessages]
+    together: bool
+    """Whether rows of several calls may be written together; then it may be unknown whose failed."""
+
+    @property
+    def failed_together(self) -> bool:
+        """Whether rows of several calls were being written when it failed."""
+        ...
+
+    def calling(self) -> AbstractContextManager[Transaction]:
+        """The transaction as one handler's call has it.
+
+        At the end of the call its session's rows are written, and what it has set is set back.
+        """
+        ...
 
     def argument(self, wanted: ParameterKind) -> Any:
-        """What fills a handler's parameter: the session or the connection."""
+        """What fills a handler's parameter during a call: its session or the connection."""
         ...
 
     def run(self, coroutine: Coroutine[Any, Any, Any], /) -> None:
         """Run an async handler to its end."""
-        ...
-
-    @property
-    def flush_failed(self) -> bool:
-        """Whether rows of several handlers were being written when it failed: then it is unknown which failed."""
         ...
 
 
@@ -62,28 +79,202 @@ class TransactionRunner(Protocol):
         ...
 
 
-class _Batch:
-    def __init__(
-        self,
-        transaction: Transaction,
-        given: dict[ParameterKind, Any],
-        run: Callable[[Coroutine[Any, Any, Any]], Any],
-        flush_failed: Callable[[], bool] = lambda: False,
-    ) -> None:
-        self._flush_failed = flush_failed
-        self.transaction = transaction
+class _ConnectionBatch:
+    failed_together = False
+
+    def __init__(self, connection: Any, run: Callable[[Coroutine[Any, Any, Any]], Any]) -> None:
+        self.transaction: Transaction = ConnectionTransaction(connection)
+        self._guard = connection
         self.pending: list[PendingMessages] = []
-        self._given = given
+        self.together = False
         self.run = run
 
-    @property
-    def flush_failed(self) -> bool:
-        return self._flush_failed()
+    @contextmanager
+    def calling(self) -> Generator[Transaction]:
+        try:
+            yield self.transaction
+        finally:
+            self._guard.restore()
 
     def argument(self, wanted: ParameterKind) -> Any:
+        return self.transaction.connection
+
+
+class _CallTransaction:
+    """The batch's transaction as one call of a handler has it. Savepoints of any sort are followed by the batch."""
+
+    buffers = True
+
+    def __init__(self, batch: _SessionBatch) -> None:
+        self.connection = batch.connection
+        self.store = batch.store
+        self.context = batch.context
+        self._batch = batch
+        self._session: HandlerSession | None = None
+
+    @property
+    def session(self) -> HandlerSession:
+        """The call's session, made when it is first asked for."""
+        if self._session is None:
+            self._session = self._batch.new_session()
+        return self._session
+
+    def begin(self) -> None:
+        pass
+
+    def savepoint(self) -> object:
+        return self._batch.savepoint()
+
+    def is_live(self, savepoint: object) -> bool:
+        return self._batch.is_live(savepoint)
+
+    @property
+    def broken(self) -> UnitOfWorkBroken | None:
+        return None
+
+    def require_unbroken(self) -> None:
+        """Nothing: the guard of the batch's connection refuses its end."""
+
+    def verify(self) -> None:
+        """Nothing: that is verified at the end of the batch."""
+
+    def release(self) -> None:
+        """Nothing: the batch follows its connection to its end."""
+
+    def flush(self) -> None:
+        if self._session is not None:
+            self._session.flush()
+
+    def commit(self) -> None:
+        if self._session is not None:
+            self._session.finish()
+
+    def rollback(self) -> None:
+        """Only let go of the session: it is the batch that is rolled back."""
+        if self._session is not None:
+            self._session.abandon()
+
+
+class _SessionBatch:
+    """A batch of handlers that take sessions. It is its own transaction, in which the core's statements run."""
+
+    buffers = True
+
+    def __init__(
+        self,
+        root: SqlalchemyConnection,
+        store: Store,
+        context: SessionContext,
+        run: Callable[[Coroutine[Any, Any, Any]], Any],
+    ) -> None:
+        from preterite.handling.waiting import WaitingRows
+
+        dbapi: Any = root.connection.dbapi_connection
+        adapted = hasattr(dbapi, "driver_connection")
+        self.connection: DbConnection = AdaptedConnection(dbapi) if adapted else dbapi
+        self.guard: Any = dbapi.driver_connection.preterite_guard if adapted else dbapi
+        self._watch = self.guard.watch = TransactionWatch(refuses=False)
+        self.store = store
+        self.context = context
+        self.transaction: Transaction = self
+        self.pending: list[PendingMessages] = []
+        self.run = run
+        self.together = False
+        self._root = root
+        self._waiting = WaitingRows(root, self._may_wait)
+        self._call: _CallTransaction | None = None
+        self._to_tell: list[HandlerSession] = []
+
+    @contextmanager
+    def calling(self) -> Generator[Transaction]:
+        self._call = call = _CallTransaction(self)
+        try:
+            yield call
+            if self._waiting.failed is not None:
+                raise self._waiting.failed  # the handler went on all the same
+            call.commit()
+        except BaseException:
+            call.rollback()
+            raise
+        finally:
+            self._call = None
+            self.guard.restore()
+
+    @property
+    def failed_together(self) -> bool:
+        return self._waiting.failed is not None
+
+    @cached_property
+    def _has_hidden_dependencies(self) -> bool:
+        return self.store.has_hidden_dependencies(self.connection)
+
+    def _may_wait(self) -> bool:
+        return self.together and not self._has_hidden_dependencies
+
+    def argument(self, wanted: ParameterKind) -> Any:
+        assert self._call is not None, "a handler gets its parameters during its call"
         if wanted is ParameterKind.CONNECTION:
-            self.transaction.flush()
-        return self._given[wanted]
+            self._waiting.write()
+            return self._root.connection.dbapi_connection
+        return self._call.session if wanted is ParameterKind.SESSION else _async_face(self._call.session)
+
+    def new_session(self) -> HandlerSession:
+        """A session for one call."""
+        from preterite.handling.session import HandlerSession
+
+        session = HandlerSession(self._root, self.guard, self._waiting, self.context)
+        if session.wants_to_know:
+            self._to_tell.append(session)
+        return session
+
+    def begin(self) -> None:
+        pass
+
+    def savepoint(self) -> object:
+        return self._watch.position()
+
+    def is_live(self, savepoint: object) -> bool:
+        return self._watch.is_live(cast(int, savepoint))
+
+    @property
+    def broken(self) -> UnitOfWorkBroken | None:
+        return None
+
+    def require_unbroken(self) -> None:
+        """Nothing: the guard of the connection refuses the transaction's end."""
+
+    def verify(self) -> None:
+        """Nothing: whether it is still open is verified before its commit."""
+
+    def release(self) -> None:
+        """Follow the connection no longer."""
+        self.guard.watch = None
+
+    def flush(self) -> None:
+        self._waiting.write()
+
+    def commit(self) -> None:
+        self.release()
+        self._root.commit()
+        self._tell(committed=True)
+
+    def rollback(self) -> None:
+        self.release()
+        self._root.rollback()
+        self._tell(committed=False)
+
+    def _tell(self, *, committed: bool) -> None:
+        for session in self._to_tell:
+            session.tell(committed=committed)
+
+
+def _async_face(session: HandlerSession) -> Any:
+    from sqlalchemy.ext.asyncio import AsyncSession
+
+    def made(**_options: Any) -> HandlerSession:
+        return session
+
+    return AsyncSession(sync_session_class=cast(Any, made))
 
 
 def _guarded(batch: Batch, guard: Any, act: Callable[[Batch], Result]) -> Result:
@@ -109,15 +300,14 @@ class ConnectionRunner:
         self._loop = asyncio.Runner()
 
     def transact(self, act: Callable[[Batch], Result]) -> Result:
-        transaction = ConnectionTransaction(self._connection)
-        transaction.store.begin_batch(transaction.connection, isolated=self._isolated)
-        batch = _Batch(transaction, {ParameterKind.CONNECTION: self._connection}, self._loop.run)
+        self._store.begin_batch(self._connection, isolated=self._isolated)
+        batch = _ConnectionBatch(self._connection, self._loop.run)
         try:
             result = _guarded(batch, self._connection, act)
             if not self._store.commit_batch(self._connection):
                 raise _ended()
         except BaseException:
-            transaction.rollback()
+            batch.transaction.rollback()
             raise
         return result
 
@@ -134,16 +324,18 @@ class SessionRunner:
     """For handlers that take a SQLAlchemy Session; each handler sees what was done before it."""
 
     def __init__(self, database: Database, context: SessionContext, isolated: bool) -> None:
-        self._database = database
+        self._store = database.store
+        from preterite.handling.session import write_what_waits_first
+
         self._engine = database.engine(context, batch=isolated)
-        self._binding = context
+        write_what_waits_first(self._engine)
+        self._context = context
         self._loop = asyncio.Runner()
 
     def transact(self, act: Callable[[Batch], Result]) -> Result:
-        from preterite.handling.session import BatchSession
-
-        with BatchSession(self._engine, info={SESSION_CONTEXT: self._binding}) as session:
-            return _in_session(self._database, session, {ParameterKind.SESSION: session}, self._loop.run, None, act)
+        with self._engine.connect() as connection:
+            connection.begin()
+            return _in_sessions(_SessionBatch(connection, self._store, self._context, self._loop.run), act)
 
     @property
     def is_open(self) -> bool:
@@ -155,32 +347,30 @@ class SessionRunner:
 
 
 class AsyncSessionRunner:
-    """For handlers that take an AsyncSession; the same plain core runs inside the session's `run_sync`."""
+    """For handlers that take an AsyncSession; the same plain core runs inside the connection's `run_sync`."""
 
     def __init__(self, database: Database, context: SessionContext, isolated: bool) -> None:
-        self._database = database
+        self._store = database.store
+        from preterite.handling.session import write_what_waits_first
+
         self._engine = database.async_engine(context, batch=isolated)
-        self._binding = context
+        write_what_waits_first(self._engine.sync_engine)
+        self._context = context
         self._loop = asyncio.Runner()
 
     def transact(self, act: Callable[[Batch], Result]) -> Result:
         return self._loop.run(self._transact(act))
 
     async def _transact(self, act: Callable[[Batch], Result]) -> Result:
-        from sqlalchemy.ext.asyncio import AsyncSession
         from sqlalchemy.util import await_only
 
-        from preterite.handling.session import BatchSession
+        async with self._engine.connect() as connection:
+            await connection.begin()
 
-        options: dict[str, Any] = {"info": {SESSION_CONTEXT: self._binding}, "sync_session_class": BatchSession}
-        async with AsyncSession(self._engine, expire_on_commit=False, **options) as session:
-            await session.connection()
-            raw: Any = await (await session.connection()).get_raw_connection()
-            guard = raw.driver_connection.preterite_guard
-            given = {ParameterKind.SESSION: session.sync_session, ParameterKind.ASYNC_SESSION: session}
-            return await session.run_sync(
-                lambda plain: _in_session(self._database, plain, given, await_only, guard, act)
-            )
+            def begun(plain: SqlalchemyConnection) -> Result:
+                return _in_sessions(_SessionBatch(plain, self._store, self._context, await_only), act)
+
+            return await connection.run_sync(begun)
 
     @property
     def is_open(self) -> bool:
@@ -191,28 +381,14 @@ class AsyncSessionRunner:
         self._loop.close()
 
 
-def _in_session(
-    database: Database,
-    session: Any,
-    given: dict[ParameterKind, Any],
-    run: Callable[[Coroutine[Any, Any, Any]], Any],
-    guard: Any,
-    act: Callable[[Batch], Result],
-) -> Result:
-    transaction = SessionTransaction(session)
-    transaction.begin()
-    session.on_demand = not database.store.has_hidden_dependencies(transaction.connection)
-    session.guard = guard or transaction.connection
-    batch = _Batch(
-        transaction, {**given, ParameterKind.CONNECTION: transaction.connection}, run, lambda: session.flush_failed
-    )
+def _in_sessions(batch: _SessionBatch, act: Callable[[Batch], Result]) -> Result:
     try:
-        result = _guarded(batch, session.guard, act)
-        if not transaction.store.is_in_batch(transaction.connection):
+        result = _guarded(batch, batch.guard, act)
+        if not batch.store.is_in_batch(batch.connection):
             raise _ended()
-        transaction.commit()
+        batch.commit()
     except BaseException:
-        transaction.rollback()
+        batch.rollback()
         raise
     return result
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from preterite.store.rows import DbConnection
 from preterite.store.sql.statements import Statements
@@ -46,6 +46,10 @@ class Dialect(Protocol):
     @abstractmethod
     def prepare(self, connection: DbConnection) -> None:
         """Set and verify what the promises need on this connection, outside a transaction."""
+
+    @abstractmethod
+    def plain_cursor(self, connection: DbConnection) -> Any:
+        """A cursor whose rows are tuples, whatever a user has set on the connection."""
 
     @abstractmethod
     def is_open(self, connection: DbConnection) -> bool:

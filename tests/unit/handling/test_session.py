@@ -134,9 +134,10 @@ def flushes() -> Iterator[list[int]]:
     sizes: list[int] = []
     before = [""]
 
-    def count(_connection: object, _cursor: object, statement: str, *_others: object) -> None:
+    def count(_connection: object, _cursor: object, statement: str, rows: Any, _context: object, many: bool) -> None:
         if statement.startswith("INSERT INTO bill"):
-            sizes[-1:] = [sizes[-1] + 1] if statement == before[0] else [*sizes[-1:], 1]
+            inserted = len(rows) if many else 1
+            sizes[-1:] = [sizes[-1] + inserted] if statement == before[0] else [*sizes[-1:], inserted]
         before[0] = statement
 
     event.listen(Engine, "before_cursor_execute", count)
@@ -315,8 +316,8 @@ def test_what_is_written_waits_no_longer(shop: Shop, flushes: list[int]) -> None
         if event.purchase_id == id_of("a"):
             session.add(Line())
         else:
+            assert len(session.scalars(select(Line)).all()) == 1
             bill(session, event)
-        assert len(session.scalars(select(Line)).all()) == 1
 
     run(shop, "a", "b", "c")
 

@@ -55,11 +55,11 @@ def modules_of_components(partition: Partition, codebase: Codebase) -> Iterator[
 
 def _handlers(ownership: Ownership) -> Iterator[ModuleSource]:
     for handler in ownership.component.handlers:
-        place = place_of(handler.function)
+        place = place_of(handler.definition)
         if place.file is None or place.line is None:
             continue
-        last = place.line + len(inspect.getsourcelines(handler.function)[0])
-        source = read(handler.function.__module__, place.file)
+        last = place.line + len(inspect.getsourcelines(handler.definition)[0])
+        source = read(handler.definition.__module__, place.file)
         yield replace(source, strings=[string for string in source.strings if place.line <= string.line < last])
 
 

@@ -59,5 +59,7 @@ def async_engine(place: Place, context: Any, beginning: str) -> AsyncEngine:
 
 
 def _begin(beginning: str, connection: Connection) -> None:
-    driver = connection.connection.driver_connection
+    driver: Any = connection.connection.driver_connection
+    if driver.guarded:
+        return  # the call of a handler, in the batch's transaction
     postgres_server.run(connection.connection.dbapi_connection, postgres_server.signed(driver, beginning))

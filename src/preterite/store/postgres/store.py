@@ -181,6 +181,9 @@ class PostgresStore(Store):
         # Every transaction sets for itself that its commit waits for the disk: `begin` and `identity`.
         pass
 
+    def plain_cursor(self, connection: DbConnection) -> Any:
+        return postgres_server.plain_cursor(connection)
+
     def is_open(self, connection: Any) -> bool:
         return not connection.closed
 

@@ -98,7 +98,7 @@ class Store(OutboxStore, CursorStore, HandlerStore, ParkedStore, DeadLetterStore
     def identity(self, connection: DbConnection) -> StoreIdentity | None:
         """Whose database this is; `None` if Preterite has never used it. Reads only."""
         try:
-            row = connection.cursor().execute(self.sql.IDENTITY).fetchone()
+            row = self.plain_cursor(connection).execute(self.sql.IDENTITY).fetchone()
         except Exception as error:
             if self.lacks_tables(error):
                 return None

@@ -15,7 +15,7 @@ from typing import Any
 from preterite.drivers import sqlite as sqlite_file
 from preterite.printing.urls import shown
 from preterite.store.contract import Database, Store, TableChange
-from preterite.store.rows import DbConnection
+from preterite.store.rows import DbConnection, StoreIdentity
 from preterite.store.sql.statements import Statements
 
 _MARK = "preterite_unit_of_work"
@@ -141,6 +141,20 @@ class SqliteStore(Store):
 
     def prepare(self, connection: DbConnection) -> None:
         sqlite_file.prepare(connection)
+
+    def plain_cursor(self, connection: DbConnection) -> Any:
+        return sqlite_file.plain_cursor(connection)
+
+    def identity(self, connection: DbConnection) -> StoreIdentity | None:
+        if not isinstance(connection, sqlite3.Connection) or connection.text_factory is str:
+            return super().identity(connection)
+        # It is asked for on users' own connections, and how text is read is a setting of the connection.
+        before: Any = connection.text_factory
+        connection.text_factory = str
+        try:
+            return super().identity(connection)
+        finally:
+            connection.text_factory = before
 
     def is_open(self, connection: DbConnection) -> bool:
         return True

@@ -1,0 +1,52 @@
+"""What a handler returns: nothing, or something to be awaited. Work that nobody would do is its failure."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator
+from concurrent.futures import Future
+from functools import partial
+from inspect import isawaitable, isroutine
+from typing import Any
+
+from preterite.errors import HandlerFailed
+from preterite.handling.failure import is_of_a_library
+
+_UNDONE = (Generator, AsyncGenerator, Future, partial)
+
+
+def run_to_its_end(handler: str, outcome: object, run: Callable[[Coroutine[Any, Any, None]], object]) -> None:
+    """Await what a handler has returned, if it can be awaited.
+
+    Raises `HandlerFailed` where it is a generator, a function or a future, whose work nobody would do or wait for.
+    """
+    kind = type(outcome).__name__
+    if isawaitable(outcome):
+        run(_awaited(handler, outcome))
+    elif isinstance(outcome, _UNDONE) or isroutine(outcome):
+        what = f"a {kind} that it returned, which nobody runs or waits for"
+        raise HandlerFailed(handler, f"{what}; do it in the handler")
+
+
+async def _awaited(handler: str, outcome: Awaitable[Any]) -> None:
+    """Await it. A task of the application's own that is left unfinished is cancelled, and the handler has failed.
+
+    Tasks of libraries are left alone: a client of some service keeps one for its connection.
+    """
+    before = asyncio.all_tasks()
+    left: list[asyncio.Task[Any]] = []
+    try:
+        await outcome
+    finally:
+        left += [task for task in asyncio.all_tasks() - before if not _is_of_a_library(task)]
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+    if left:
+        names = ", ".join(sorted(getattr(task.get_coro(), "__qualname__", "a task") for task in left))
+        raise HandlerFailed(handler, f"a task left behind ({names}), which was cancelled; await it in the handler")
+
+
+def _is_of_a_library(task: asyncio.Task[Any]) -> bool:
+    code = getattr(task.get_coro(), "cr_code", None)
+    return code is None or is_of_a_library(code.co_filename)

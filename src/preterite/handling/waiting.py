@@ -1,0 +1,264 @@
+"""Rows that wait: what handlers of a batch have only added, written together as soon as anything could notice.
+
+A flush per event is most of what a handler costs that adds a row. Its rows may wait for those of the next handlers
+where nobody can tell: they are plain, of one table, held on to by nobody, and no statement has run since that could see
+them. Whatever is not certain makes them be written at once. A row that the database refuses is noticed late; then
+all runs again and no row waits, so that each handler's failure is its own.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from itertools import groupby
+from typing import Any, NamedTuple, cast
+from uuid import UUID
+
+from sqlalchemy import (
+    Column,
+    ColumnClause,
+    CompoundSelect,
+    Connection,
+    FromClause,
+    Select,
+    Table,
+    TextClause,
+    insert,
+    inspect,
+    types,
+)
+from sqlalchemy.orm import Mapper, Session
+from sqlalchemy.sql import visitors
+
+SHAPES_MAX = 1_000
+"""Shapes of statements whose tables are remembered; beyond that all are forgotten."""
+_shapes: dict[Any, frozenset[str] | None] = {}
+_SELECTS: Any = (Select, CompoundSelect)
+_UNKNOWN: Any = object()
+_NOT_EAGER = frozenset({"select", True, "noload", None, "raise", "raise_on_sql", "write_only", "dynamic"})
+PLAIN_VALUES = frozenset({type(None), bool, int, float, str, bytes, Decimal, date, datetime, time, timedelta, UUID})
+"""Types of values that nobody can change while they wait."""
+PLAIN_TYPES = (
+    types.String,
+    types.Integer,
+    types.Numeric,
+    types.Boolean,
+    types.Date,
+    types.DateTime,
+    types.Time,
+    types.LargeBinary,
+    types.Uuid,
+)
+"""Types of columns whose values are written alike now and later, and by no code of the application's."""
+_HELD_BY_NOBODY = 3
+"""References to an object that nobody holds but who asks: its list's, the loop variable's, the question's argument."""
+_SESSION_HOOKS = (
+    "before_attach",
+    "after_attach",
+    "transient_to_pending",
+    "before_flush",
+    "after_flush",
+    "after_flush_postexec",
+    "pending_to_persistent",
+    "pending_to_transient",
+    "persistent_to_detached",
+)
+
+
+class Plain(NamedTuple):
+    """How rows of a class are written that may wait."""
+
+    table: Table
+    columns: tuple[tuple[str, str], ...]
+    """Attributes and the columns they stand for, all but what the database numbers."""
+    numbered: str | None
+    """The attribute that the database numbers, if it was not given."""
+    required: frozenset[str]
+    """Attributes that must have a value, or the row is not plain."""
+
+
+class WaitingRows:
+    """The rows of a batch that wait, of one table at a time; written on the batch's own connection.
+
+    `may_wait` says whether any may, `failed` with which error some could not be written.
+    """
+
+    def __init__(self, root: Connection, may_wait: Callable[[], bool]) -> None:
+        self._root = root
+        self._may_wait = may_wait
+        self._rows: list[dict[str, Any]] = []
+        self._table: Table | None = None
+        self._plain: dict[type, Plain | None] = {}
+        self.failed: BaseException | None = None
+
+    def __bool__(self) -> bool:
+        return bool(self._rows)
+
+    def take(self, session: Session) -> bool:
+        """Let the rows wait that a session would write if it was flushed; false if it has to be."""
+        if session.deleted or session.dirty:
+            return False
+        added = list[Any](session.new)
+        if not added:
+            return True
+        cls: Any = added[0].__class__
+        plain = self._plain_of(cls)
+        if plain is None or any(getattr(session.dispatch, hook) for hook in _SESSION_HOOKS) or not self._may_wait():
+            return False
+        rows = [_row_of(one, plain) if one.__class__ is cls else None for one in added]
+        if None in rows or not _only_held_by(session, added):
+            return False
+        if plain.table is not self._table:
+            self.write()
+        self._table = plain.table
+        self._rows += cast("list[dict[str, Any]]", rows)
+        return True
+
+    def are_certainly_not_read(self, statement: Any) -> bool:
+        """Whether a statement does not read the table in which rows wait."""
+        assert self._table is not None, "a table has rows that wait"
+        reads = _tables_read(statement)
+        return reads is not None and self._table.name.casefold() not in reads
+
+    def write(self) -> None:
+        """Write what waits, in its order; raises what the database says."""
+        if not self._rows:
+            return
+        rows, self._rows = self._rows, []
+        assert self._table is not None, "rows that wait are of a table"
+        try:
+            for _, alike in groupby(rows, key=lambda row: row.keys()):
+                self._root.execute(insert(self._table), list(alike))
+        except BaseException as error:
+            self.failed = error
+            raise
+
+    def _plain_of(self, cls: type) -> Plain | None:
+        if cls not in self._plain:
+            mapper: Mapper[Any] = inspect(cls)
+            self._plain[cls] = _plain(mapper, mapper.local_table)
+        return self._plain[cls]
+
+
+def _only_held_by(session: Session, added: Sequence[Any]) -> bool:
+    """Take new objects out of their session; but if anything else holds one, and could notice, put all back."""
+    for one in added:
+        session.expunge(one)
+    for one in added:
+        if sys.getrefcount(one) > _HELD_BY_NOBODY:
+            session.add_all(added)
+            return False
+    return True
+
+
+def _row_of(added: Any, plain: Plain) -> dict[str, Any] | None:
+    """The values of a new object; None unless they are all there is to it."""
+    values = dict(added.__dict__)
+    del values["_sa_instance_state"]
+    row = {column: values.pop(attribute, None) for attribute, column in plain.columns}
+    if plain.numbered is not None and (number := values.pop(plain.numbered, None)) is not None:
+        row[plain.numbered] = number
+    if values or any(type(value) not in PLAIN_VALUES for value in row.values()):
+        return None
+    return None if any(row[column] is None for column in plain.required) else row
+
+
+def _plain(mapper: Mapper[Any], table: Any) -> Plain | None:
+    """How rows of a class are written; None where writing them does more, or depends on when it is done."""
+    is_table: bool = _is_table(table)
+    if (
+        not is_table
+        or len(mapper.tables) != 1
+        or mapper.inherits is not None
+        or mapper.polymorphic_on is not None
+        or mapper.version_id_col is not None
+        or mapper.dispatch.before_insert
+        or mapper.dispatch.after_insert
+        or mapper.class_manager.dispatch.refresh_flush
+        or _entity_of(mapper.__clause_element__()) is None
+    ):
+        return None
+    columns: list[tuple[str, str]] = []
+    required: set[str] = set()
+    numbered: str | None = None
+    for column in table.columns:
+        if not _is_plain_column(column) or not mapper.columns.contains_column(column):
+            return None
+        attribute = mapper.get_property_by_column(column).key
+        if column is table.autoincrement_column and len(table.primary_key.columns) == 1:
+            if attribute != column.key:
+                return None
+            numbered = attribute
+            continue
+        columns.append((attribute, column.key))
+        if column.primary_key or column.default is not None:
+            required.add(column.key)
+    return Plain(table, tuple(columns), numbered, frozenset(required))
+
+
+def _is_table(given: Any) -> bool:
+    return isinstance(given, Table)
+
+
+def _is_plain_column(column: Any) -> bool:
+    is_given = column.server_default is None and column.computed is None
+    return is_given and (column.default is None or column.default.is_scalar) and _is_plain_type(column.type)
+
+
+def _is_plain_type(kind: Any) -> bool:
+    is_sqlalchemys = kind.__class__.__module__.startswith("sqlalchemy.")
+    is_plain = isinstance(kind, PLAIN_TYPES) and not isinstance(kind, types.Enum)
+    return is_sqlalchemys and is_plain and not kind.should_evaluate_none
+
+
+# what a statement reads
+
+
+def _tables_read(statement: Any) -> frozenset[str] | None:
+    """The tables that a statement reads; None where it may read anything, or writes. Each shape is read once."""
+    if not isinstance(statement, _SELECTS):
+        return None
+    # A loader option may load anything. Where the attribute is gone, every statement is one with options.
+    if getattr(statement, "_with_options", None) != ():
+        return None
+    key = statement._generate_cache_key()
+    if key is None:
+        return _read_tables(statement)
+    known = _shapes.get(key.key, _UNKNOWN)
+    if known is not _UNKNOWN:
+        return known
+    found = _read_tables(statement)
+    # Another thread may do the same meanwhile; it finds the same.
+    if len(_shapes) >= SHAPES_MAX:
+        _shapes.clear()
+    _shapes[key.key] = found
+    return found
+
+
+def _read_tables(statement: Any) -> frozenset[str] | None:
+    tables: set[str] = set()
+    for part in visitors.iterate(statement):
+        if isinstance(part, FromClause):
+            entity = _entity_of(part)
+            if not isinstance(part, Table) or (entity is not None and not _is_plain(entity.mapper)):
+                return None
+            tables.add(part.name.casefold())
+        elif isinstance(part, TextClause) or (isinstance(part, ColumnClause) and part.is_literal):
+            return None
+    return frozenset(tables)
+
+
+def _entity_of(part: Any) -> Any:
+    """The mapped class that a part of a statement stands for, as SQLAlchemy notes it there."""
+    return getattr(part, "_annotations", {}).get("parententity")
+
+
+def _is_plain(mapper: Mapper[Any]) -> bool:
+    """Whether rows of this mapper are loaded from its own table alone."""
+    return (
+        mapper.polymorphic_on is None
+        and all(relation.lazy in _NOT_EAGER for relation in mapper.relationships)
+        and all(isinstance(part, Column) for attribute in mapper.column_attrs for part in attribute.columns)
+    )
