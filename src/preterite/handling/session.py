@@ -13,6 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, PoolProxiedConnection, event
 from sqlalchemy.orm import Session
+from sqlalchemy.orm import SessionTransaction as SqlalchemyTransaction
 
 from preterite.errors import HandlerEndedTransaction
 from preterite.handling.waiting import WaitingRows
@@ -98,6 +99,8 @@ class HandlerSession(Session):
         self._own: HandlerConnection | None = None
         self._runs = True
         self._binds_apart = False
+        self.rolled_back: list[SqlalchemyTransaction] = []
+        """The savepoints that were rolled back. One in which nothing was run is no statement's savepoint."""
         super().__init__(
             expire_on_commit=False,
             info={SESSION_CONTEXT: context},
@@ -234,3 +237,10 @@ class HandlerSession(Session):
     def _refuse(self, what: str) -> None:
         if self._runs:
             raise HandlerEndedTransaction.refused(what)
+
+
+def _note_rolled_back(session: HandlerSession, transaction: SqlalchemyTransaction) -> None:
+    session.rolled_back.append(transaction)
+
+
+event.listen(HandlerSession, "after_soft_rollback", _note_rolled_back)

@@ -101,7 +101,7 @@ class _ConnectionBatch:
 
 
 class _CallTransaction:
-    """The batch's transaction as one call of a handler has it. Savepoints of any sort are followed by the batch."""
+    """The batch's transaction as one call of a handler has it: with the savepoints of the call's session."""
 
     buffers = True
 
@@ -123,10 +123,15 @@ class _CallTransaction:
         pass
 
     def savepoint(self) -> object:
-        return self._batch.savepoint()
+        return self._batch.savepoint(), None if self._session is None else self._session.get_nested_transaction()
 
     def is_live(self, savepoint: object) -> bool:
-        return self._batch.is_live(savepoint)
+        position, transaction = cast("tuple[object, Any]", savepoint)
+        while transaction is not None:
+            if self._session is not None and any(transaction is gone for gone in self._session.rolled_back):
+                return False
+            transaction = transaction.parent
+        return self._batch.is_live(position)
 
     @property
     def broken(self) -> UnitOfWorkBroken | None:
