@@ -6,6 +6,7 @@ watch by themselves; those of a user's engine by its hooks. All do something onl
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from typing import Any, Protocol
 from weakref import WeakKeyDictionary, WeakSet
@@ -18,7 +19,14 @@ from preterite.drivers.transaction_watch import TransactionWatch
 
 _KEY = "preterite.transaction"
 _hooked: WeakSet[Engine] = WeakSet()
-_watched: WeakKeyDictionary[Connection, TransactionWatch] = WeakKeyDictionary()
+_watched: WeakKeyDictionary[Connection, tuple[TransactionWatch, Callable[[], bool]]] = WeakKeyDictionary()
+
+
+def _never() -> bool:
+    return False
+
+
+_NOTHING = (None, _never)
 
 
 class Follower(Protocol):
@@ -48,14 +56,17 @@ def unfollow(session: Session) -> None:
     session.info.pop(_KEY, None)
 
 
-def watch(connection: Connection, watch: TransactionWatch) -> Any:
-    """Report what runs on a connection to the watch; returns the driver's connection if that does so by itself."""
+def watch(connection: Connection, watch: TransactionWatch, is_open: Callable[[], bool]) -> Any:
+    """Report what runs on a connection to the watch; returns the driver's connection if that does so by itself.
+
+    `is_open` says whether the driver's connection is in a transaction.
+    """
     dbapi: Any = connection.connection.dbapi_connection
     guard = getattr(getattr(dbapi, "driver_connection", dbapi), "preterite_guard", None)
     if guard is not None:
         guard.watch = watch
     _hook_engine(connection.engine, reports_by_itself=guard is not None)
-    _watched[connection] = watch
+    _watched[connection] = (watch, is_open)
     return guard
 
 
@@ -104,26 +115,31 @@ def _hook_engine(engine: Engine, *, reports_by_itself: bool) -> None:
 
 
 def _before_begin(connection: Connection) -> None:
-    if (found := _watched.get(connection)) is not None and found.refuses:
+    found, _ = _watched.get(connection, _NOTHING)
+    if found is not None and found.refuses:
         found.ended("its connection was to begin another")
         found.require_going_on()
 
 
 def _before_commit(connection: Connection) -> None:
-    if (found := _watched.get(connection)) is not None:
+    found, _ = _watched.get(connection, _NOTHING)
+    if found is not None:
         found.before_commit()
 
 
 def _before_rollback(connection: Connection) -> None:
-    if (found := _watched.get(connection)) is not None:
+    found, _ = _watched.get(connection, _NOTHING)
+    if found is not None:
         found.before_rollback()
 
 
 def _before_statement(connection: Connection, _cursor: Any, statement: str, *_: Any) -> None:
-    if (found := _watched.get(connection)) is not None:
-        found.before_statement(statement, in_transaction=True)
+    found, is_open = _watched.get(connection, _NOTHING)
+    if found is not None:
+        found.before_statement(statement, in_transaction=is_open())
 
 
 def _after_statement(connection: Connection, *_: Any) -> None:
-    if (found := _watched.get(connection)) is not None:
+    found, _is_open = _watched.get(connection, _NOTHING)
+    if found is not None:
         found.after_statement()

@@ -202,7 +202,7 @@ class SessionTransaction:
             self.store.prepare(self.connection)
             self.store.begin(self.connection)
         session_hooks.follow(self.session, self)
-        self._guard = session_hooks.watch(self._sqlalchemy, self._watch)
+        self._guard = session_hooks.watch(self._sqlalchemy, self._watch, self._is_open)
         self._is_marked = self._watch.refuses and self._guard is None
         if self._is_marked:
             self.store.mark(self.connection)
@@ -231,7 +231,7 @@ class SessionTransaction:
         self.require_unbroken()
         if self._sqlalchemy.closed:
             self._watch.ended("its connection was closed")
-        elif not self.store.in_transaction(self.connection):
+        elif not self._is_open():
             self._watch.ended(_BY_THE_CONNECTION)
         elif not self.store.can_commit(self.connection):
             self._watch.ended(_BY_A_STATEMENT)
@@ -264,6 +264,9 @@ class SessionTransaction:
         session_hooks.unfollow(self.session)
         session_hooks.unwatch(self._sqlalchemy, self._guard, self._watch)
 
+    def _is_open(self) -> bool:
+        return self.store.in_transaction(self.connection)
+
     # as `session_hooks.Follower`
 
     def before_commit(self) -> None:
@@ -277,7 +280,7 @@ class SessionTransaction:
         if not self._watch.refuses or connection is self._sqlalchemy:
             return
         # Until the session has given it back, nothing is written by this connection either.
-        session_hooks.watch(connection, self._watch)
+        session_hooks.watch(connection, self._watch, self._is_open)
         if connection.engine is self._sqlalchemy.engine:
             self._watch.ended("the session has ended it")
             self._watch.require_going_on()
