@@ -195,6 +195,7 @@ class _SessionBatch:
         self._call = call = _CallTransaction(self)
         try:
             yield call
+            self.guard.restore()
             if self._waiting.failed is not None:
                 raise self._waiting.failed  # the handler went on all the same
             call.commit()
