@@ -14,7 +14,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import create_engine
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
@@ -196,8 +196,17 @@ A, B = Write("core"), Write("core", event_first=True)
 
 
 def around(end: End) -> Sequence[Program]:
-    """What may stand around an end."""
-    return ([A, end], [A, end, B], [A, end, B, Fail()], [A, Catch([end]), B], [end, A], [A, Catch([end, Fail()])])
+    """What may stand around an end. A savepoint outside of a transaction would be one, and its release commit."""
+    alone = InSavepoint("text", [A], undone=False)
+    return (
+        [A, end],
+        [A, end, B],
+        [A, end, B, Fail()],
+        [A, Catch([end]), B],
+        [end, A],
+        [A, Catch([end, Fail()])],
+        [Catch([end]), alone, Fail()],
+    )
 
 
 def catalogue(kinds: Sequence[str]) -> list[Any]:
@@ -258,7 +267,7 @@ def test_savepoints_of_any_sort_on_postgresql(kind: str, postgres_place: Place) 
 
 
 @pytest.mark.parametrize("kind", [*BARE, *SESSIONS])
-@settings(max_examples=EXAMPLES, deadline=None)
+@settings(max_examples=EXAMPLES, deadline=None, phases=[Phase.reuse, Phase.generate])
 @given(data=st.data())
 def test_rows_and_events_stand_or_fall_together_after_any_program(
     kind: str, data: st.DataObject, sqlite_place: Place
@@ -269,7 +278,7 @@ def test_rows_and_events_stand_or_fall_together_after_any_program(
 
 @pytest.mark.slow("PostgreSQL")
 @pytest.mark.parametrize("kind", [*BARE, *SESSIONS])
-@settings(max_examples=EXAMPLES, deadline=None)
+@settings(max_examples=EXAMPLES, deadline=None, phases=[Phase.reuse, Phase.generate])
 @given(data=st.data())
 def test_any_program_on_postgresql(kind: str, data: st.DataObject, postgres_place: Place) -> None:
     program = data.draw(programs(writes(kind), sorts(kind), ways(kind)))
