@@ -244,7 +244,7 @@ class SessionTransaction:
         self.session.commit()
 
     def rollback(self) -> None:
-        from sqlalchemy.exc import InvalidRequestError
+        from sqlalchemy.exc import InvalidRequestError, SQLAlchemyError
 
         self.release()
         held = self.session.get_transaction() is self._root and not self._sqlalchemy.invalidated
@@ -257,6 +257,9 @@ class SessionTransaction:
         except InvalidRequestError:
             # A hook of the session's commit has raised after the commit.
             self.session.close()
+        except SQLAlchemyError:
+            # Its savepoints are gone, or its connection is. The database rolls back what a closed connection leaves.
+            self.session.invalidate()
 
     def release(self) -> None:
         from preterite.publishing import session_hooks

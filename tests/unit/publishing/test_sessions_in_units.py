@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -233,3 +234,25 @@ async def test_an_async_unit_that_was_entered_and_dropped_leaves_its_session_to_
                 unit_of_work.publish(numbered(1))
 
             assert stands(shop) == ([], [1])
+
+
+@pytest.mark.parametrize("statement", ["RELEASE outer_one", "ROLLBACK TO outer_one"])
+def test_a_unit_whose_sessions_savepoint_was_removed_in_sql_leaves_no_transaction_open(
+    shop: StartedSystem, statement: str
+) -> None:
+    with shop.session(SALES) as session:
+        with pytest.raises(ZeroDivisionError), SALES.unit_of_work(session) as unit_of_work:
+            cursor = session.connection().connection.cursor()
+            cursor.execute("SAVEPOINT outer_one")
+            session.begin_nested()
+            session.add(Sent(n=1))
+            unit_of_work.publish(numbered(1))
+            session.flush()
+            cursor.execute(statement)
+            raise ZeroDivisionError
+        with closing(shop.databases["sales"].connect()) as other:
+            other.execute("PRAGMA busy_timeout = 0")
+            other.execute("BEGIN IMMEDIATE")
+            other.execute("ROLLBACK")
+
+    assert stands(shop) == ([], [])
