@@ -9,15 +9,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from sqlalchemy import Connection, Engine, PoolProxiedConnection, event
 from sqlalchemy.orm import Session
 from sqlalchemy.orm import SessionTransaction as SqlalchemyTransaction
 
-from preterite.errors import HandlerEndedTransaction
+from preterite.errors import HandlerEndedTransaction, UnitOfWorkBroken
 from preterite.handling.waiting import WaitingRows
 from preterite.publishing.transaction import SESSION_CONTEXT, SessionContext
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncSession
+
+    from preterite.handling.transaction import SessionBatch
 
 FLUSHES_MAX = 100
 """Flushes at the end of a call, where hooks add more and more; SQLAlchemy's own limit at a commit."""
@@ -244,3 +249,73 @@ def _note_rolled_back(session: HandlerSession, transaction: SqlalchemyTransactio
 
 
 event.listen(HandlerSession, "after_soft_rollback", _note_rolled_back)
+
+
+class CallTransaction:
+    """The batch's transaction as one call of a handler has it: with the savepoints of the call's session."""
+
+    buffers = True
+
+    def __init__(self, batch: SessionBatch) -> None:
+        self.connection = batch.connection
+        self.store = batch.store
+        self.context = batch.context
+        self._batch = batch
+        self._session: HandlerSession | None = None
+
+    @property
+    def session(self) -> HandlerSession:
+        """The call's session, made when it is first asked for."""
+        if self._session is None:
+            self._session = self._batch.new_session()
+        return self._session
+
+    @property
+    def async_session(self) -> AsyncSession:
+        """The face of the call's session for asyncio."""
+        from sqlalchemy.ext.asyncio import AsyncSession
+
+        def made(**_options: Any) -> HandlerSession:
+            return self.session
+
+        return AsyncSession(sync_session_class=cast(Any, made))
+
+    def begin(self) -> None:
+        pass
+
+    def savepoint(self) -> object:
+        return self._batch.savepoint(), None if self._session is None else self._session.get_nested_transaction()
+
+    def is_live(self, savepoint: object) -> bool:
+        position, transaction = cast("tuple[object, Any]", savepoint)
+        while transaction is not None:
+            if self._session is not None and any(transaction is gone for gone in self._session.rolled_back):
+                return False
+            transaction = transaction.parent
+        return self._batch.is_live(position)
+
+    @property
+    def broken(self) -> UnitOfWorkBroken | None:
+        return None
+
+    def require_unbroken(self) -> None:
+        """Nothing: the guard of the batch's connection refuses its end."""
+
+    def verify(self) -> None:
+        """Nothing: that is verified at the end of the batch."""
+
+    def release(self) -> None:
+        """Nothing: the batch follows its connection to its end."""
+
+    def flush(self) -> None:
+        if self._session is not None:
+            self._session.flush()
+
+    def commit(self) -> None:
+        if self._session is not None:
+            self._session.finish()
+
+    def rollback(self) -> None:
+        """Only let go of the session: it is the batch that is rolled back."""
+        if self._session is not None:
+            self._session.abandon()

@@ -28,7 +28,7 @@ from preterite.store.rows import DbConnection
 if TYPE_CHECKING:
     from sqlalchemy import Connection as SqlalchemyConnection
 
-    from preterite.handling.session import HandlerSession
+    from preterite.handling.session import CallTransaction, HandlerSession
 
 Result = TypeVar("Result")
 
@@ -100,67 +100,7 @@ class _ConnectionBatch:
         return self.transaction.connection
 
 
-class _CallTransaction:
-    """The batch's transaction as one call of a handler has it: with the savepoints of the call's session."""
-
-    buffers = True
-
-    def __init__(self, batch: _SessionBatch) -> None:
-        self.connection = batch.connection
-        self.store = batch.store
-        self.context = batch.context
-        self._batch = batch
-        self._session: HandlerSession | None = None
-
-    @property
-    def session(self) -> HandlerSession:
-        """The call's session, made when it is first asked for."""
-        if self._session is None:
-            self._session = self._batch.new_session()
-        return self._session
-
-    def begin(self) -> None:
-        pass
-
-    def savepoint(self) -> object:
-        return self._batch.savepoint(), None if self._session is None else self._session.get_nested_transaction()
-
-    def is_live(self, savepoint: object) -> bool:
-        position, transaction = cast("tuple[object, Any]", savepoint)
-        while transaction is not None:
-            if self._session is not None and any(transaction is gone for gone in self._session.rolled_back):
-                return False
-            transaction = transaction.parent
-        return self._batch.is_live(position)
-
-    @property
-    def broken(self) -> UnitOfWorkBroken | None:
-        return None
-
-    def require_unbroken(self) -> None:
-        """Nothing: the guard of the batch's connection refuses its end."""
-
-    def verify(self) -> None:
-        """Nothing: that is verified at the end of the batch."""
-
-    def release(self) -> None:
-        """Nothing: the batch follows its connection to its end."""
-
-    def flush(self) -> None:
-        if self._session is not None:
-            self._session.flush()
-
-    def commit(self) -> None:
-        if self._session is not None:
-            self._session.finish()
-
-    def rollback(self) -> None:
-        """Only let go of the session: it is the batch that is rolled back."""
-        if self._session is not None:
-            self._session.abandon()
-
-
-class _SessionBatch:
+class SessionBatch:
     """A batch of handlers that take sessions. It is its own transaction, in which the core's statements run."""
 
     buffers = True
@@ -187,12 +127,14 @@ class _SessionBatch:
         self.together = False
         self._root = root
         self._waiting = WaitingRows(root, self._may_wait)
-        self._call: _CallTransaction | None = None
+        self._call: CallTransaction | None = None
         self._to_tell: list[HandlerSession] = []
 
     @contextmanager
     def calling(self) -> Generator[Transaction]:
-        self._call = call = _CallTransaction(self)
+        from preterite.handling.session import CallTransaction
+
+        self._call = call = CallTransaction(self)
         try:
             yield call
             self.guard.restore()
@@ -222,7 +164,7 @@ class _SessionBatch:
         if wanted is ParameterKind.CONNECTION:
             self._waiting.write()
             return self._root.connection.dbapi_connection
-        return self._call.session if wanted is ParameterKind.SESSION else _async_face(self._call.session)
+        return self._call.session if wanted is ParameterKind.SESSION else self._call.async_session
 
     def new_session(self) -> HandlerSession:
         """A session for one call."""
@@ -272,15 +214,6 @@ class _SessionBatch:
     def _tell(self, *, committed: bool) -> None:
         for session in self._to_tell:
             session.tell(committed=committed)
-
-
-def _async_face(session: HandlerSession) -> Any:
-    from sqlalchemy.ext.asyncio import AsyncSession
-
-    def made(**_options: Any) -> HandlerSession:
-        return session
-
-    return AsyncSession(sync_session_class=cast(Any, made))
 
 
 def _guarded(batch: Batch, guard: Any, act: Callable[[Batch], Result]) -> Result:
@@ -341,7 +274,7 @@ class SessionRunner:
     def transact(self, act: Callable[[Batch], Result]) -> Result:
         with self._engine.connect() as connection:
             connection.begin()
-            return _in_sessions(_SessionBatch(connection, self._store, self._context, self._loop.run), act)
+            return _in_sessions(SessionBatch(connection, self._store, self._context, self._loop.run), act)
 
     @property
     def is_open(self) -> bool:
@@ -374,7 +307,7 @@ class AsyncSessionRunner:
             await connection.begin()
 
             def begun(plain: SqlalchemyConnection) -> Result:
-                return _in_sessions(_SessionBatch(plain, self._store, self._context, await_only), act)
+                return _in_sessions(SessionBatch(plain, self._store, self._context, await_only), act)
 
             return await connection.run_sync(begun)
 
@@ -387,7 +320,7 @@ class AsyncSessionRunner:
         self._loop.close()
 
 
-def _in_sessions(batch: _SessionBatch, act: Callable[[Batch], Result]) -> Result:
+def _in_sessions(batch: SessionBatch, act: Callable[[Batch], Result]) -> Result:
     try:
         result = _guarded(batch, batch.guard, act)
         if not batch.store.is_in_batch(batch.connection):
