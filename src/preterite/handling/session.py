@@ -281,12 +281,14 @@ class CallTransaction:
         return AsyncSession(sync_session_class=cast(Any, made))
 
     def begin(self) -> None:
-        pass
+        """Nothing: the batch has begun."""
 
     def savepoint(self) -> object:
+        """The position in the batch, and the savepoint of the session."""
         return self._batch.savepoint(), None if self._session is None else self._session.get_nested_transaction()
 
     def is_live(self, savepoint: object) -> bool:
+        """Whether neither the session nor a statement has rolled it back."""
         position, transaction = cast("tuple[object, Any]", savepoint)
         while transaction is not None:
             if self._session is not None and any(transaction is gone for gone in self._session.rolled_back):
@@ -296,6 +298,7 @@ class CallTransaction:
 
     @property
     def broken(self) -> UnitOfWorkBroken | None:
+        """Nothing: what ends the transaction here breaks the batch."""
         return None
 
     def require_unbroken(self) -> None:
@@ -308,10 +311,12 @@ class CallTransaction:
         """Nothing: the batch follows its connection to its end."""
 
     def flush(self) -> None:
+        """Write what the session holds."""
         if self._session is not None:
             self._session.flush()
 
     def commit(self) -> None:
+        """End the session's part; it is the batch that is committed."""
         if self._session is not None:
             self._session.finish()
 
