@@ -128,7 +128,7 @@ def can_commit(connection: Any) -> bool:
 
 def is_in_batch(connection: Any) -> bool:
     """Whether the open transaction is still the one that the batch began: a mark that was set in it ends with it."""
-    return bool(connection.cursor().execute(_IN_BATCH).fetchone()[0])
+    return bool(plain_cursor(connection).execute(_IN_BATCH).fetchone()[0])
 
 
 def commit_batch(connection: GuardedConnection) -> bool:

@@ -288,12 +288,12 @@ class PostgresStore(Store):
 
     def outbox_writer(self, connection: DbConnection) -> Callable[[OutboxRow], int]:
         def write(row: OutboxRow) -> int:
-            return connection.cursor().execute(self.own.ADD_ONE_TO_OUTBOX, row).fetchone()[0]
+            return self.plain_cursor(connection).execute(self.own.ADD_ONE_TO_OUTBOX, row).fetchone()[0]
 
         return write
 
     def place_last(self, connection: DbConnection, places: Sequence[int]) -> None:
-        connection.cursor().execute(self.own.PLACE_LAST, (list(places),))
+        self.plain_cursor(connection).execute(self.own.PLACE_LAST, (list(places),))
 
     def number(self, connection: DbConnection, lease: Lease, now: float, limit: int) -> Sequence[Numbered]:
         values = (_floor_of(connection), limit, lease.name, lease.owner, lease.epoch, now)
