@@ -6,6 +6,7 @@ own rows, what each step saw, what was parked and why, and what was published.
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from typing import Any, cast
@@ -242,17 +243,29 @@ def on_sqlite(request: pytest.FixtureRequest) -> Generator[Rig]:
         yield made
 
 
+@contextmanager
+def _not_collecting() -> Generator[None]:
+    """When the collector comes decides what is still in a session that has loaded a cycle; so it does not come."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
 def check(made: Rig, program: Program) -> None:
     """The program leaves the same behind in batches of every size."""
-    alone = made.outcome(program, 1)
-    for size in SIZES:
-        assert made.outcome(program, size) == alone, f"in batches of {size}"
+    with _not_collecting():
+        alone = made.outcome(program, 1)
+        for size in SIZES:
+            assert made.outcome(program, size) == alone, f"in batches of {size}"
 
 
 def check_plainly(made: Rig, program: Program) -> None:
     """It leaves behind what plain sessions leave, each in a transaction of its own."""
-    plain = made.plain(program)
-    alone = made.outcome(program, 1)
+    with _not_collecting():
+        plain = made.plain(program)
+        alone = made.outcome(program, 1)
     assert {what: alone[what] for what in plain} == plain
     check(made, program)
 
