@@ -148,6 +148,14 @@ def buy(page: Page, path: str, quantity: int = 1) -> None:
     page.get_by_role("button", name="Buy").click()
 
 
+def open_invoice(page: Page, month: str) -> None:
+    """Open the invoice of a month by its address: a click may meet a list that is being replaced."""
+    page.goto("/invoices")
+    address = page.get_by_role("link", name=month).get_attribute("href")
+    assert address is not None
+    page.goto(address)
+
+
 def move_clock(page: Page, button: str) -> None:
     """Move the clock on the operations page."""
     page.goto("/office")

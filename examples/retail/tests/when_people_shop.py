@@ -9,7 +9,7 @@ from uuid import UUID
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
-from web_shop import AGREEMENT, BULK, NEW, OVERDUE, Served, a_visitor, be, buy, move_clock
+from web_shop import AGREEMENT, BULK, NEW, OVERDUE, Served, a_visitor, be, buy, move_clock, open_invoice
 
 from retail.finance.contracts import InvoiceOverdue
 from retail.sales.contracts import ItemPurchased
@@ -50,8 +50,7 @@ def test_a_purchase_is_consumed_billed_sent_and_invoiced_at_the_price_of_its_mom
     page.goto("/purchases")
     expect(page.locator("#list tbody tr").first).to_contain_text("sent 2 May 2011, 22:00")
     move_clock(page, "To the end of the month")
-    page.goto("/invoices")
-    page.get_by_role("link", name="May 2011").click()
+    open_invoice(page, "May 2011")
     line = page.locator("#sheet tbody tr").last
     expect(line).to_contain_text("2 May 2011")
     assert line.locator("td").last.inner_text() == billed
@@ -137,10 +136,8 @@ def test_a_cancelled_purchase_is_neither_billed_nor_sent(page: Page) -> None:
     expect(page.locator("#list tbody tr").first).to_contain_text("cancelled 2 May 2011")
     page.goto("/office/months")
     expect(page.locator("#months")).to_contain_text("May 2011")
-    page.goto("/invoices")
-    for link in page.get_by_role("link", name="May 2011").all():
-        link.click()
-        expect(page.locator("#sheet tbody")).not_to_contain_text("2 May 2011")
+    open_invoice(page, "May 2011")
+    expect(page.locator("#sheet tbody")).not_to_contain_text("2 May 2011")
 
 
 def test_what_cannot_be_right_is_refused_beside_its_field_and_what_was_written_stays(page: Page, shop: Served) -> None:

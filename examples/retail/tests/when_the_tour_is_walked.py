@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from playwright.sync_api import Page, expect
-from web_shop import Served, buy, move_clock
+from web_shop import Served, buy, move_clock, open_invoice
 
 from retail.web.tour import STEPS
 
@@ -99,9 +99,7 @@ def _sell_what_has_no_price(page: Page) -> None:
 
 def _let_the_month_end(page: Page) -> None:
     move_clock(page, "To the end of the month")
-    page.goto("/invoices")
-    expect(page.get_by_role("link", name="May 2011")).to_be_visible()
-    page.get_by_role("link", name="May 2011").click()
+    open_invoice(page, "May 2011")
     amounts = page.locator("#sheet tbody tr td:last-child").all_inner_texts()
     assert {"£77.00", "£4.00"} < set(amounts)
     assert amounts.count("£77.00") == 1, "what was bought before keeps its price"
