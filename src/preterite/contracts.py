@@ -178,7 +178,10 @@ class Checked:
         """The message in these bytes; raises msgspec's error where they are not one."""
 
     def key_of(self, message: Message) -> str | None:
-        """The text of the message's key, or nothing where its type declares none; raises `InvalidEvent` for None."""
+        """The text of the message's key, or nothing where its type declares none.
+
+        Raises `InvalidEvent` for None, and for a text with NUL, which PostgreSQL cannot store.
+        """
         if self._key is None:
             return None
         value: object = getattr(message, self._key)
@@ -187,7 +190,13 @@ class Checked:
                 f"{self.message_type.__name__}.{self._key} is None, and it is the key; an event needs a key to have a "
                 "place in an order. Nothing was written. Publish an event without this key under another type."
             )
-        return key_text(value)
+        text = key_text(value)
+        if "\0" in text:
+            raise InvalidEvent(
+                f"{self.message_type.__name__}.{self._key} contains NUL, and it is the key; PostgreSQL stores no such "
+                "text. Nothing was written. Publish the event with a key without NUL."
+            )
+        return text
 
     def encode(self, message: Message) -> bytes:
         """The message as JSON; raises before anything is written if it does not fit its declaration."""

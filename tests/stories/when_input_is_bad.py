@@ -109,6 +109,17 @@ def test_a_record_nested_too_deep_is_set_aside_and_the_rest_flows(
     assert [letter.record.body for letter in letters(opened, shop.finance)] == [deep]
 
 
+def test_a_record_whose_key_has_nul_is_a_dead_letter_and_the_rest_flows(opened: StartedSystem, shop: Shop) -> None:
+    """PostgreSQL cannot store such a key: parking the event under it would fail at every round."""
+    bad = envelope("sales.ItemPurchased", GOOD, key="an\0na")
+    from_elsewhere(opened, bad, bad, envelope("sales.ItemPurchased", GOOD, key="ben", number=2))
+
+    assert bills(opened, shop.finance) == texts("good")
+    assert [(one.record.body, one.failure and one.failure.error) for one in letters(opened, shop.finance)] == [
+        (bad, "Undecodable")
+    ] * 2
+
+
 def test_an_event_that_needs_newer_code_waits_with_its_followers_until_the_contracts_change(
     opened: StartedSystem, shop: Shop
 ) -> None:

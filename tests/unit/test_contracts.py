@@ -72,6 +72,10 @@ class KeyedByChoice(Event, key="choice"):
     choice: Colour | Floor | None
 
 
+class KeyedByText(Event, key="name"):
+    name: str
+
+
 class KeyedBySide(Event, key="side"):
     side: Side
 
@@ -85,6 +89,11 @@ def test_the_key_of_an_enum_is_its_value() -> None:
 def test_a_key_that_is_none_is_refused() -> None:
     with pytest.raises(InvalidEvent, match=r"^KeyedByChoice.choice is None, and it is the key"):
         Checked(KeyedByChoice).key_of(KeyedByChoice(choice=None))
+
+
+def test_a_key_with_nul_is_refused() -> None:
+    with pytest.raises(InvalidEvent, match=r"^KeyedByText.name contains NUL, and it is the key"):
+        Checked(KeyedByText).key_of(KeyedByText(name="a\0b"))
 
 
 def test_a_subclass_inherits_the_key_and_may_replace_it() -> None:

@@ -85,7 +85,7 @@ class TransactionWatch:
         if not self.refuses:
             return
         if not in_transaction:
-            self.ended("it was rolled back")
+            self.ended("its connection has rolled it back, or committed it: then its rows stand without their events")
         self.require_going_on()
         if any(control.kind == "end" for control in self._statement):
             self.refuse("commit or roll back in SQL")

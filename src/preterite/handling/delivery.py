@@ -51,6 +51,9 @@ def decode(subscriptions: Subscriptions, record: Record) -> Delivery:
         )
     if subscription is None:
         return Delivery(record, envelope, None, None, None, unknown=envelope.type not in subscriptions.declared)
+    if "\0" in (envelope.subject or ""):
+        # No row with such a key can be stored in PostgreSQL; without a key it becomes a dead letter like all others.
+        return Delivery(record, None, None, None, failure_of(Undecodable(f"{envelope.type}: its key contains NUL")))
     try:
         event = subscription.decoded(envelope)
     except BaseException as error:

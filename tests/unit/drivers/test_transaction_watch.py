@@ -81,3 +81,10 @@ def test_what_is_refused_is_remembered_and_a_rollback_is_the_end() -> None:
 
     with pytest.raises(UnitOfWorkBroken, match="tried to commit"):
         run(watch, "insert into t values (2)")
+
+
+def test_a_statement_after_an_unseen_end_is_refused_and_says_that_rows_may_stand_without_events() -> None:
+    watch = TransactionWatch(refuses=True)
+
+    with pytest.raises(UnitOfWorkBroken, match="or committed it: then its rows stand without their events"):
+        watch.before_statement("insert into t values (1)", in_transaction=False)
