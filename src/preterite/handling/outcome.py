@@ -1,4 +1,4 @@
-"""What a handler returns: nothing, or something to be awaited. Work that nobody would do is its failure."""
+"""What a handler returns: nothing, or something to be awaited. Work that would never be done is its failure."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _UNDONE = (Generator, AsyncGenerator, Future, partial)
 def run_to_its_end(handler: str, outcome: object, run: Callable[[Coroutine[Any, Any, None]], object]) -> None:
     """Await what a handler has returned, if it can be awaited.
 
-    Raises `HandlerFailed` where it is a generator, a function or a future, whose work nobody would do or wait for.
+    Raises `HandlerFailed` where it is a generator, a function or a future, whose work would not be done or waited for.
     """
     kind = type(outcome).__name__
     if isawaitable(outcome):
         run(_awaited(handler, outcome))
     elif isinstance(outcome, _UNDONE) or isroutine(outcome):
-        what = f"a {kind} that it returned, which nobody runs or waits for"
+        what = f"a {kind} that it returned, which is never run or waited for"
         raise HandlerFailed(handler, f"{what}; do it in the handler")
 
 

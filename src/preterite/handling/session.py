@@ -1,8 +1,8 @@
 """What a handler gets that takes a SQLAlchemy session: one of its own for each call, in the batch's transaction.
 
 So a handler finds in its session nothing that an earlier one has loaded, changed or set, as if its event had a
-transaction to itself. Its rows are written when it returns, as a commit would write them; or they wait, where nobody
-can tell (`waiting.py`).
+transaction to itself. Its rows are written when it returns, as a commit would write them; or they wait, where that
+makes no difference (`waiting.py`).
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class HandlerConnection(Connection):
 
     @property
     def is_as_it_began(self) -> bool:
-        """Whether nobody has tried to end its transaction."""
+        """Whether its transaction is the one that it began."""
         return self.get_transaction() is self._began and self._began.is_active
 
 
@@ -136,11 +136,11 @@ class HandlerSession(Session):
         super().bind_table(table, bind)
 
     @property
-    def wants_to_know(self) -> bool:
+    def has_end_hooks(self) -> bool:
         """Whether a hook waits for the end of the transaction."""
         return bool(self.dispatch.after_commit or self.dispatch.after_rollback)
 
-    def tell(self, *, committed: bool) -> None:
+    def run_end_hooks(self, *, committed: bool) -> None:
         """Run the hooks that wait for the end of the transaction, which has ended."""
         (self.dispatch.after_commit if committed else self.dispatch.after_rollback)(self)
 

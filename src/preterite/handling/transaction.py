@@ -128,7 +128,7 @@ class SessionBatch:
         self._root = root
         self._waiting = WaitingRows(root, self._may_wait)
         self._call: CallTransaction | None = None
-        self._to_tell: list[HandlerSession] = []
+        self._with_end_hooks: list[HandlerSession] = []
 
     @contextmanager
     def calling(self) -> Generator[Transaction]:
@@ -171,8 +171,8 @@ class SessionBatch:
         from preterite.handling.session import HandlerSession
 
         session = HandlerSession(self._root, self.guard, self._waiting, self.context)
-        if session.wants_to_know:
-            self._to_tell.append(session)
+        if session.has_end_hooks:
+            self._with_end_hooks.append(session)
         return session
 
     def begin(self) -> None:
@@ -204,16 +204,16 @@ class SessionBatch:
     def commit(self) -> None:
         self.release()
         self._root.commit()
-        self._tell(committed=True)
+        self._run_end_hooks(committed=True)
 
     def rollback(self) -> None:
         self.release()
         self._root.rollback()
-        self._tell(committed=False)
+        self._run_end_hooks(committed=False)
 
-    def _tell(self, *, committed: bool) -> None:
-        for session in self._to_tell:
-            session.tell(committed=committed)
+    def _run_end_hooks(self, *, committed: bool) -> None:
+        for session in self._with_end_hooks:
+            session.run_end_hooks(committed=committed)
 
 
 def _guarded(batch: Batch, guard: Any, act: Callable[[Batch], Result]) -> Result:

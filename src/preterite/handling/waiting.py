@@ -1,9 +1,9 @@
 """Rows that wait: what handlers of a batch have only added, written together as soon as anything could notice.
 
 A flush per event is most of what a handler costs that adds a row. Its rows may wait for those of the next handlers
-where nobody can tell: they are plain, of one table, held on to by nobody, and no statement has run since that could see
-them. Whatever is not certain makes them be written at once. A row that the database refuses is noticed late; then
-all runs again and no row waits, so that each handler's failure is its own.
+where it makes no difference: they are plain, of one table, referenced nowhere else, and no statement has run since that
+could see them. Whatever is not certain makes them be written at once. A row that the database refuses is noticed late;
+then all runs again and no row waits, so that each handler's failure is its own.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Sequence
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
+from functools import cache
 from itertools import groupby
 from typing import Any, NamedTuple, cast
 from uuid import UUID
@@ -39,7 +40,7 @@ _SELECTS: Any = (Select, CompoundSelect)
 _UNKNOWN: Any = object()
 _NOT_EAGER = frozenset({"select", True, "noload", None, "raise", "raise_on_sql", "write_only", "dynamic"})
 PLAIN_VALUES = frozenset({type(None), bool, int, float, str, bytes, Decimal, date, datetime, time, timedelta, UUID})
-"""Types of values that nobody can change while they wait."""
+"""Types of values that cannot change while they wait."""
 PLAIN_TYPES = (
     types.String,
     types.Integer,
@@ -52,8 +53,6 @@ PLAIN_TYPES = (
     types.Uuid,
 )
 """Types of columns whose values are written alike now and later, and by no code of the application's."""
-_HELD_BY_NOBODY = 3
-"""References to an object that nobody holds but who asks: its list's, the loop variable's, the question's argument."""
 _SESSION_HOOKS = (
     "before_attach",
     "after_attach",
@@ -146,11 +145,21 @@ def _only_held_by(session: Session, added: Sequence[Any]) -> bool:
     """Take new objects out of their session; but if anything else holds one, and could notice, put all back."""
     for one in added:
         session.expunge(one)
-    for one in added:
-        if sys.getrefcount(one) > _HELD_BY_NOBODY:
-            session.add_all(added)
-            return False
+    del one  # the variable holds the last one
+    if _most_references(added) > _references_of_a_list():
+        session.add_all(added)
+        return False
     return True
+
+
+def _most_references(objects: Sequence[Any]) -> int:
+    return max(sys.getrefcount(one) for one in objects)
+
+
+@cache
+def _references_of_a_list() -> int:
+    """The count for an object that is in one list only. How many references the asking itself takes is Python's own."""
+    return _most_references([object()])
 
 
 def _row_of(added: Any, plain: Plain) -> dict[str, Any] | None:

@@ -7,6 +7,7 @@ An AsyncSession is worked on from inside its own `run_sync`, where plain code ma
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
@@ -258,8 +259,12 @@ class SessionTransaction:
             # A hook of the session's commit has raised after the commit.
             self.session.close()
         except SQLAlchemyError:
-            # Its savepoints are gone, or its connection is. The database rolls back what a closed connection leaves.
-            self.session.invalidate()
+            # Its savepoints are gone, or its connection is. What a connection that is closed leaves is rolled back; the
+            # session alone would first try each savepoint again.
+            with suppress(SQLAlchemyError):
+                self._sqlalchemy.invalidate()
+            with suppress(SQLAlchemyError):
+                self.session.close()
 
     def release(self) -> None:
         from preterite.publishing import session_hooks

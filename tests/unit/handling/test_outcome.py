@@ -96,7 +96,7 @@ def test_work_that_is_returned_undone_is_a_failure(what: str) -> None:
     done, errors = outcome(bill)
 
     assert done == []
-    assert [f"a {what} that it returned, which nobody runs or waits for" in error for error in errors] == [True]
+    assert [f"a {what} that it returned, which is never run or waited for" in error for error in errors] == [True]
 
 
 def test_a_task_that_is_left_behind_is_cancelled_and_a_failure() -> None:

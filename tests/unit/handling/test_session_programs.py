@@ -15,6 +15,7 @@ from uuid import UUID
 import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
+from sqlalchemy import Connection as SqlalchemyConnection
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
@@ -148,6 +149,7 @@ class Rig:
         failed: list[int] = []
         for number, steps in enumerate(program):
             session = self._session().__enter__()
+            connection = session.connection()
             call = Handling(number, session, lambda _what: None, self.kept)
             self.seen[number] = call.seen
             try:
@@ -156,7 +158,7 @@ class Rig:
             except Exception:
                 failed.append(number + 1)
             finally:
-                _give_up(session)
+                _give_up(session, connection)
         return {**self._rows_of_tables(), "failed": failed, "seen": self.seen}
 
     def close(self) -> None:
@@ -205,12 +207,13 @@ class Rig:
         return f"preterite{'_' if self._store.name == 'sqlite' else '.'}{table}"
 
 
-def _give_up(session: Session) -> None:
+def _give_up(session: Session, connection: SqlalchemyConnection) -> None:
     """Close a session, whatever state it is in: one whose savepoints are gone cannot roll back to them."""
     try:
         session.close()
     except SQLAlchemyError:
-        session.invalidate()
+        connection.invalidate()
+        session.close()
 
 
 @contextmanager

@@ -236,18 +236,20 @@ async def test_an_async_unit_that_was_entered_and_dropped_leaves_its_session_to_
             assert stands(shop) == ([], [1])
 
 
+@pytest.mark.parametrize("levels", [1, 2, 3])
 @pytest.mark.parametrize("statement", ["RELEASE outer_one", "ROLLBACK TO outer_one"])
 def test_a_unit_whose_sessions_savepoint_was_removed_in_sql_leaves_no_transaction_open(
-    shop: StartedSystem, statement: str
+    shop: StartedSystem, statement: str, levels: int
 ) -> None:
     with shop.session(SALES) as session:
         with pytest.raises(ZeroDivisionError), SALES.unit_of_work(session) as unit_of_work:
             cursor = session.connection().connection.cursor()
             cursor.execute("SAVEPOINT outer_one")
-            session.begin_nested()
-            session.add(Sent(n=1))
+            for level in range(levels):
+                session.begin_nested()
+                session.add(Sent(n=level))
+                session.flush()
             unit_of_work.publish(numbered(1))
-            session.flush()
             cursor.execute(statement)
             raise ZeroDivisionError
         with closing(shop.databases["sales"].connect()) as other:
