@@ -143,13 +143,17 @@ class WaitingRows:
 
 def _only_held_by(session: Session, added: Sequence[Any]) -> bool:
     """Take new objects out of their session; but if anything else holds one, and could notice, put all back."""
-    for one in added:
-        session.expunge(one)
-    del one  # the variable holds the last one
+    _expunge(session, added)
     if _most_references(added) > _references_of_a_list():
         session.add_all(added)
         return False
     return True
+
+
+def _expunge(session: Session, added: Sequence[Any]) -> None:
+    # A function of its own: a loop's variable would go on holding the last object, and be counted.
+    for one in added:
+        session.expunge(one)
 
 
 def _most_references(objects: Sequence[Any]) -> int:
