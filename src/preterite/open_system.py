@@ -6,23 +6,27 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Generator
+import os
+import threading
+from collections.abc import Callable, Collection, Generator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
 from types import TracebackType
 from typing import Any, Literal, TypeVar, cast
 
 from preterite import envelope as envelopes
+from preterite.clock import Clock, Randomness
 from preterite.component import Component
 from preterite.contracts import Checked, Event
 from preterite.errors import ConfigurationError, LogError, PreteriteError, StoreUnavailable, UsageError
 from preterite.hosting.runtime import Runtime, close_all
-from preterite.log.contract import Stream
+from preterite.log.contract import Log, Stream
 from preterite.loop import Progress
 from preterite.operations.status import ComponentStatus, StatusReader
 from preterite.publishing.relay import Relay
 from preterite.publishing.sessions import SessionOpener
 from preterite.receiving.receiver import Receiver
+from preterite.store.contract import Database
 
 SETTLE_SECONDS_MAX = 600.0
 """How long `settle` and `wait_settled` may take before they raise."""
@@ -40,19 +44,63 @@ AnyEvent = TypeVar("AnyEvent", bound=Event)
 class OpenSystem:
     """What `System.open` returns; a context manager that closes everything."""
 
-    def __init__(self, runtime: Runtime) -> None:
-        self.runtime = runtime
-        """What a host or a test runs loops with: `Host(system.runtime)`."""
+    def __init__(self, runtime: Runtime, connect: Callable[[], Runtime]) -> None:
         self.name = runtime.name
         self.components = runtime.components
         self.topology = runtime.topology
-        self.databases = runtime.databases
-        self.log = runtime.log
-        self.clock = runtime.clock
-        self.randomness = runtime.randomness
+        self._connect = connect
+        self._connecting = threading.Lock()
+        self._of_other_processes: list[object] = []
+        self._begin(runtime)
+
+    @property
+    def runtime(self) -> Runtime:
+        """What a host or a test runs loops with: `Host(system.runtime)`.
+
+        A process that was forked after the opening gets connections of its own, at its first use. The parent's are left
+        as they are: what a child sent over them, or closed, would be the parent's.
+        """
+        if self._process != os.getpid():
+            self._connect_again()
+        return self._runtime
+
+    @property
+    def databases(self) -> Mapping[str, Database]:
+        """The database of each component that runs here."""
+        return self.runtime.databases
+
+    @property
+    def log(self) -> Log:
+        """The log."""
+        return self.runtime.log
+
+    @property
+    def clock(self) -> Clock:
+        """The business clock."""
+        return self.runtime.clock
+
+    @property
+    def randomness(self) -> Randomness:
+        """Where ids come from."""
+        return self.runtime.randomness
+
+    def _begin(self, runtime: Runtime) -> None:
+        self._runtime = runtime
         self._relays: dict[str, Relay] = {}
         self._receivers: dict[str, Receiver] = {}
         self._status_reader = StatusReader(runtime.topology, runtime.databases, runtime.log, runtime.clock)
+        # Threads of the application take turns; a lock that was held at a fork is never released in the child.
+        self._one_steps, self._one_reads = threading.Lock(), threading.Lock()
+        self._stepping_thread: int | None = None
+        self._process = os.getpid()
+
+    def _connect_again(self) -> None:
+        with self._connecting:
+            if self._process == os.getpid():
+                return
+            # Kept: what Python's collector frees might be closed.
+            self._of_other_processes += [self._runtime, self._relays, self._receivers, self._status_reader]
+            self._begin(self._connect())
 
     def session(self, component: Component) -> SessionOpener:
         """A session on the component's database: `with` gives a Session, `async with` an AsyncSession."""
@@ -74,10 +122,11 @@ class OpenSystem:
     def settle(self, *, failures: Literal["raise", "park"] = "raise") -> None:
         """Return once every component has handled every event published so far.
 
-        Does the work in this thread, or waits for those that hold the leases.
+        Does the work in this thread, or waits for those that hold the leases. Threads that call it at the same time
+        take turns. Inside a handler that it runs it raises `UsageError`.
         A handler's exception passes through unless `failures="park"`; what is to be retried later is left to wait.
         """
-        self._settle(lambda: self._step(raising=failures == "raise"))
+        self._settle(lambda: self._step_in_turn(raising=failures == "raise"))
 
     def wait_settled(self, meanwhile: Callable[[], None] | None = None) -> None:
         """The same, but does no work itself: a host here, or other processes, run the components.
@@ -110,14 +159,18 @@ class OpenSystem:
 
     def status(self) -> dict[str, ComponentStatus]:
         """The status of every component."""
-        return self._status_reader.status()
+        _ = self.runtime  # of this process
+        with self._one_reads:
+            return self._status_reader.status()
 
     def close(self) -> None:
         """Give up leases, connections and the log; what is not handled yet is handled after the next opening.
 
         Where sessions for asyncio were opened, a system is closed by `async with` on a running event loop; otherwise
-        this raises `UsageError`, once all else is closed.
+        this raises `UsageError`, once all else is closed. In a forked process that has not used it, nothing is open.
         """
+        if self._process != os.getpid():
+            return
         loops = [*self._relays.values(), *self._receivers.values()]
         self._relays, self._receivers = {}, {}
         closers = [partial(_close_loop, loop) for loop in loops]
@@ -154,6 +207,20 @@ class OpenSystem:
             )
         return component
 
+    def _step_in_turn(self, *, raising: bool) -> bool:
+        if self._stepping_thread == threading.get_ident():
+            raise UsageError("settle was called by a handler that it runs; it returns once that handler has ended.")
+        with self._one_steps:
+            self._stepping_thread = threading.get_ident()
+            try:
+                return self._step(raising=raising)
+            finally:
+                self._stepping_thread = None
+
+    def _is_quiet(self) -> bool:
+        with self._one_reads:
+            return self._status_reader.is_quiet()
+
     def _step(self, *, raising: bool) -> bool:
         busy = False
         for name in self.components:
@@ -187,7 +254,7 @@ class OpenSystem:
             if step():
                 continue
             began = self.clock.monotonic()
-            if self._status_reader.is_quiet():
+            if self._is_quiet():
                 return
             if began >= read_status_at:
                 stalled_since = self._stalled_since(self.status().values(), stalled_since)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -145,6 +146,24 @@ def open_as(
     all_urls = settings.database_urls(system.name, all_names, databases, os.environ, project)
     urls = {name: all_urls[name] for name in dict.fromkeys(names)}
     log_url = settings.log_url(system.name, log, os.environ, project)
+    connect = partial(_connect, system, urls, log_url, clock, randomness, retention)
+    with closed_on_failure() as closers:
+        runtime = connect(create_tables=create_tables)
+        closers.extend(runtime.closers())
+        return kind(runtime, connect)
+
+
+def _connect(
+    system: System,
+    urls: Mapping[str, str],
+    log_url: str,
+    clock: Clock | None,
+    randomness: Randomness,
+    retention: timedelta | None,
+    *,
+    create_tables: bool = False,
+) -> Runtime:
+    """Connect databases and log, verify all, and bring the databases up to date. If that fails, nothing stays open."""
     with closed_on_failure() as closers:
         connected: dict[str, Database] = {}
         for name, url in urls.items():
@@ -159,9 +178,7 @@ def open_as(
         closers.append(opened_log.close)
         ticking = clock or (SharedClock(opened_log) if system.demo else SystemClock())
         kept = (connected, opened_log, ticking, randomness)
-        runtime = Runtime(system.name, system.components, topology, *kept, create_tables=create_tables)
-        closers.insert(0, runtime.sessions.close)
-        return kind(runtime)
+        return Runtime(system.name, system.components, topology, *kept, create_tables=create_tables)
 
 
 def _shared_database_faults(urls: Mapping[str, str]) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Literal
 from uuid import UUID
 
@@ -375,9 +376,9 @@ def _reopened(system: System, urls: dict[str, str], shop: StartedSystem) -> Any:
     types = {name: database.connection_type for name, database in shop.databases.items()}
     topology = verify(system.name, system.components, types)
     assert urls
-    return StartedSystem(
-        Runtime(system.name, system.components, topology, shop.databases, shop.log, shop.clock, SeededRandomness(2))
-    )
+    kept = (shop.databases, shop.log, shop.clock, SeededRandomness(2))
+    connect = partial(Runtime, system.name, system.components, topology, *kept)
+    return StartedSystem(connect(), connect)
 
 
 def test_a_state_that_does_not_fit_its_fields_fails_the_handler() -> None:

@@ -287,9 +287,9 @@ def graves() -> Iterator[None]:
 def test_the_books_balance(seed: int) -> None:
     world = World(seed)
     with started(world.system, seed=seed, log="memory:") as shop:
-        shop.clock = shop.runtime.clock = world.clock
+        shop.runtime.clock = world.clock
         assert isinstance(shop.log, MemoryLog)
-        shop.log = shop.runtime.log = world.log = MoodyLog(shop.log, world.chance)
+        shop.runtime.log = world.log = MoodyLog(shop.log, world.chance)
         shop._status_reader._log = shop.log  # pyright: ignore[reportPrivateUsage]
         shop._status_reader._clock = shop.clock  # pyright: ignore[reportPrivateUsage]
         for _ in range(STEPS):

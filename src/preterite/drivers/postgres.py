@@ -10,6 +10,7 @@ where it begins. Behind a pooler statements are not prepared and LISTEN is not u
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 from ipaddress import ip_address
 from typing import Any, cast
@@ -95,6 +96,7 @@ async def connect_async(place: Place) -> GuardedAsyncConnection:
 
 def _note_session(connection: GuardedConnection | GuardedAsyncConnection, session: Any) -> None:
     """Detect a pooler: behind one, no state of a session can be relied upon, and none may be left behind."""
+    connection.process = os.getpid()
     backend, reads_committed = session
     if backend == connection.info.backend_pid:
         connection.reads_committed = reads_committed

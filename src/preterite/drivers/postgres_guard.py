@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
@@ -38,6 +39,13 @@ class _Guard:
     """Where the statements of a unit of work, or of a batch's session, are reported."""
     outbox_floor: Any = None
     """Where the store starts to read the outbox on this connection."""
+    process: int = 0
+    """The process that opened it; 0 until it is open."""
+
+    @property
+    def belongs_here(self) -> bool:
+        """Whether this process may close it; closed by a forked one, it would be closed for its parent, too."""
+        return self.process in (0, os.getpid())
 
     @contextmanager
     def guarding(self) -> Generator[None]:
@@ -144,6 +152,10 @@ class GuardedConnection(_Guard, psycopg.Connection[Any]):
         self.before_rollback()
         super().rollback()
 
+    def close(self) -> None:
+        if self.belongs_here:
+            super().close()
+
     @contextmanager
     def transaction(self, savepoint_name: str | None = None, force_rollback: bool = False) -> Generator[Any]:
         with super().transaction(savepoint_name, force_rollback) as opened, self.following():
@@ -172,6 +184,10 @@ class GuardedAsyncConnection(_Guard, psycopg.AsyncConnection[Any]):
     async def rollback(self) -> None:
         self.before_rollback()
         await super().rollback()
+
+    async def close(self) -> None:
+        if self.belongs_here:
+            await super().close()
 
     @asynccontextmanager
     async def transaction(self, savepoint_name: str | None = None, force_rollback: bool = False) -> AsyncGenerator[Any]:

@@ -95,6 +95,8 @@ class GuardedConnection(sqlite3.Connection):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
+        self.process = os.getpid()
+        """The process that opened it. SQLite forbids another one, which was forked, to use it."""
         self.set_authorizer(self._authorize)
 
     @property

@@ -6,12 +6,14 @@ An AsyncSession is worked on from inside its own `run_sync`, where plain code ma
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from preterite.clock import Clock, Randomness, SystemClock, SystemRandomness
+from preterite.drivers.own_process import require_own_process
 from preterite.drivers.transaction_watch import TransactionWatch
 from preterite.errors import ConfigurationError, UnitOfWorkBroken
 from preterite.publishing.adapted import AdaptedConnection
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import SessionTransaction as SqlalchemyTransaction
 
 SESSION_CONTEXT = "preterite"
+_PROCESS = "preterite.process"
 
 
 def _no_wake_up() -> None:
@@ -126,6 +129,8 @@ class ConnectionTransaction:
         return self._watch.broken
 
     def begin(self) -> None:
+        if self._guard is not None:
+            require_own_process(self._guard.process)
         if not self.store.in_transaction(self.connection):
             self.store.prepare(self.connection)
             self.store.begin(self.connection)
@@ -372,12 +377,14 @@ def _connection_of(session: Session) -> Connection:
             "Nothing was written. Make the session without it."
         )
     try:
-        return session.connection()
+        connection = session.connection()
     except UnboundExecutionError as error:
         raise ConfigurationError(
             "This session is bound to several databases or none; a unit of work needs exactly one. "
             "Bind it to the component's own database."
         ) from error
+    require_own_process(connection.info.setdefault(_PROCESS, os.getpid()))
+    return connection
 
 
 def _driver_connection(connection: Connection) -> DbConnection:

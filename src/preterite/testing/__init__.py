@@ -15,6 +15,7 @@ from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
+from typing import cast
 from uuid import UUID
 
 from preterite.component import Component
@@ -43,7 +44,10 @@ class SeededRandomness:
 class StartedSystem(OpenSystem):
     """An open system whose clock moves only when the test moves it."""
 
-    clock: MovableClock
+    @property
+    def clock(self) -> MovableClock:
+        """The clock that the test moves."""
+        return cast(MovableClock, super().clock)
 
     def next_due(self) -> datetime | None:
         """When the next retry or command of any component is due."""

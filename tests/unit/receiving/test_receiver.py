@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -63,7 +64,8 @@ def reopen(opened: OpenSystem, system: System) -> OpenSystem:
     """The same databases and log, in the hands of another program."""
     topology = system.verify(opened.databases)
     kept = (opened.databases, opened.log, opened.clock, SeededRandomness(2))
-    return OpenSystem(Runtime(opened.name, system.components, topology, *kept))
+    connect = partial(Runtime, opened.name, system.components, topology, *kept)
+    return OpenSystem(connect(), connect)
 
 
 class Remind(Command):

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -123,7 +124,8 @@ class World:
             opened.close()
 
     def _open(self, system: System) -> OpenSystem:
-        runtime = Runtime(
+        connect = partial(
+            Runtime,
             system.name,
             system.components,
             system.verify(),
@@ -133,7 +135,7 @@ class World:
             self._randomness,
             create_tables=True,
         )
-        return OpenSystem(runtime)
+        return OpenSystem(connect(), connect)
 
     def _plan_rollout(self) -> Rollout | None:
         newer = self._scenario.newer
