@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
+from types import CodeType
+
+import msgspec
 
 from preterite.component import Call, Component, Handler, ParameterKind, Upcast, call_of
 from preterite.contracts import Checked, Command, Event, Message, key_fault
@@ -259,7 +263,7 @@ def _subscriptions(
         commands,
         tuple(sorted({subscription.publisher for subscription in by_wire_name.values()})),
         frozenset(events),
-        _fingerprint(events, commands),
+        _fingerprint(component, events, commands),
     )
 
 
@@ -307,15 +311,31 @@ def _command_name(component: Component, handler: Handler) -> str | None:
     return None if found is None else found.wire_name
 
 
-def _fingerprint(events: Mapping[str, tuple[str, type[Event]]], commands: Mapping[str, Subscription]) -> str:
-    """Changes whenever something may be decoded differently."""
+def _fingerprint(
+    component: Component, events: Mapping[str, tuple[str, type[Event]]], commands: Mapping[str, Subscription]
+) -> str:
+    """Changes whenever something may be decoded differently: another field or type, a new upcast or a corrected one."""
     known: dict[str, type[Message]] = {name: event_type for name, (_, event_type) in events.items()}
     known |= {name: subscription.checked.message_type for name, subscription in commands.items()}
-    contracts = "".join(
-        f"{name}:{message_type.__contract__.version}:{message_type.__struct_encode_fields__}"
-        for name, message_type in sorted(known.items())
-    )
-    return sha256(contracts.encode()).hexdigest()
+    read = [f"{name}:{kind.__contract__.version}:{_shape(kind)}" for name, kind in known.items()]
+    for (to, version), upcast in component.upcasters.items():
+        old = upcast.checked.message_type
+        read.append(f"{to.__qualname__} of {version}:{_shape(old)}:{_code(upcast.make)}")
+    return sha256("".join(sorted(read)).encode()).hexdigest()
+
+
+def _shape(message_type: type[Message]) -> str:
+    shape = msgspec.json.schema(message_type, schema_hook=lambda kind: {"title": kind.__qualname__})
+    return json.dumps(shape, sort_keys=True)
+
+
+def _code(function: Callable[..., object]) -> str:
+    """What a function does by itself; what it calls is not followed."""
+    code = getattr(function, "__code__", None)
+    if code is None:
+        return repr(type(function))
+    constants = [one for one in code.co_consts if not isinstance(one, CodeType)]
+    return f"{code.co_code.hex()}{code.co_names}{constants}"
 
 
 def _and(names: Sequence[str]) -> str:

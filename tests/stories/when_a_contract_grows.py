@@ -117,6 +117,20 @@ def test_what_no_upcast_can_make_anything_of_is_set_aside_and_the_rest_goes_on(t
         assert standing.dead == 2
 
 
+def test_what_could_not_be_read_is_read_once_its_upcast_is_deployed(tmp_path: Path) -> None:
+    opened, sales, _ = shop(tmp_path, Purchased, upcasts=False)
+    with opened:
+        purchase(opened, sales, before(3))
+    opened, _, finance = shop(tmp_path, PurchasedNow, upcasts=False)
+    with opened:
+        opened.settle(failures="park")
+        assert (billed(opened, finance), opened.status()["finance"].counts.dead) == ([], 1)
+    opened, _, finance = shop(tmp_path, PurchasedNow, upcasts=True)
+    with opened:
+        opened.settle()
+        assert (billed(opened, finance), opened.status()["finance"].counts.dead) == ([300], 0)
+
+
 def test_an_upcast_that_cannot_be_meant_is_refused_at_the_start(tmp_path: Path) -> None:
     finance, sales = Component("finance"), Component("sales", publishes=[Purchased])
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import AsyncIterator, Iterator, Sequence
+from enum import Enum
+from types import new_class
 from typing import Any
 from uuid import UUID
 
@@ -257,3 +259,61 @@ def test_a_parameter_without_annotation_is_named_with_what_a_handler_takes(conne
     del bare.__annotations__["connection"]
     with pytest.raises(TypeError, match=rf"'connection' has no annotation.*AsyncSession and {name}$"):
         call_of(Handler("bill", ItemPurchased, bare), connection_type)
+
+
+class Colour(Enum):
+    RED = "red"
+
+
+class OtherColour(Enum):
+    RED = "red"
+    BLUE = "blue"
+
+
+def _event(version: int = 2, **fields: Any) -> type[Event]:
+    body = {"__annotations__": {"item_id": UUID, **fields}, "__module__": __name__}
+    named = {"name": "paint.Painted", "version": version}
+    return new_class("Painted", (Event,), named, lambda namespace: namespace.update(body))
+
+
+def _as_it_was(old: Any) -> Any:
+    return old
+
+
+def _corrected(old: Any) -> Any:
+    return old or None
+
+
+READERS: dict[str, tuple[type[Event], Any]] = {
+    "as it is": (_event(colour=Colour), None),
+    "another field": (_event(colour=Colour, coats=int), None),
+    "another type": (_event(colour=str), None),
+    "another value of an enum": (_event(colour=OtherColour), None),
+    "another version": (_event(3, colour=Colour), None),
+    "an upcast": (_event(colour=Colour), _as_it_was),
+    "a corrected upcast": (_event(colour=Colour), _corrected),
+}
+
+
+def _fingerprint(event: type[Event], upcast: Any) -> str:
+    component = Component("paint", publishes=[event])
+
+    def handle(event: Any) -> None: ...
+
+    handle.__annotations__["event"] = event
+    component.handles(event)(handle)
+    if upcast is not None:
+        older = _event(1)
+
+        def made(old: Any) -> Any: ...
+
+        made.__code__ = upcast.__code__
+        made.__annotations__ = {"old": older, "return": event}
+        component.upcasts(older, to=event)(made)
+    return System("shop", [component]).verify().subscriptions["paint"].fingerprint
+
+
+def test_whatever_decodes_an_event_otherwise_changes_the_fingerprint() -> None:
+    found = {what: _fingerprint(*reader) for what, reader in READERS.items()}
+    assert len(set(found.values())) == len(READERS), found
+    assert found == {what: _fingerprint(*reader) for what, reader in READERS.items()}

@@ -38,6 +38,7 @@ Events that a handler has handled are left out. With --again they are handled on
 meanwhile is dropped, unless --publish is given. During a replay its handlers get no live events; those follow after the
 history. A handler that calls other systems calls them in a rehearsal and in a replay, too.
 """
+STILL_REPLAYED = "cancelled; what came in meanwhile is still replayed"
 PROGRESS_SECONDS = 1.0
 """How often a rehearsal prints its progress."""
 
@@ -169,7 +170,7 @@ def show_status(options: argparse.Namespace) -> int:
                 left,
                 f"{replay.rate:g}/s" if replay.rate else "-",
                 f"{ago(now - replay.started_at)} ago",
-                replay.reason or "-",
+                replay.reason or (STILL_REPLAYED if replay.cancelled and left else "-"),
             ]
             for name, replay, left in found
         ]

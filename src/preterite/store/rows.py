@@ -230,6 +230,8 @@ class Replay(NamedTuple):
     reason: str
     replayed: int
     started_at: float
+    cancelled: bool = False
+    """Whether the rest of the history is left out; it then runs until it has caught up with live reading."""
 
     @property
     def mode(self) -> ReplayMode:

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from preterite.log.contract import Cursor, Stream
 from preterite.store.dialect import Dialect
 from preterite.store.rows import DbConnection, Replay, ReplayCursor
-from preterite.store.sql.statements import CANCELLED
 
 
 class ReplayStore(Dialect):
@@ -39,7 +38,10 @@ class ReplayStore(Dialect):
     def replays(self, connection: DbConnection, *, active: bool) -> Sequence[Replay]:
         """Replays that run or are paused; or all, newest first. Reads only."""
         rows = connection.cursor().execute(self.sql.ACTIVE_REPLAYS if active else self.sql.REPLAYS).fetchall()
-        return [Replay(row[0], tuple(row[1].split("\n")), bool(row[2]), bool(row[3]), *row[4:]) for row in rows]
+        return [
+            Replay._make((number, tuple(handlers.split("\n")), bool(again), bool(publishes), *rest, bool(cancelled)))
+            for number, handlers, again, publishes, *rest, cancelled in rows
+        ]
 
     def replay_cursors(self, connection: DbConnection) -> Sequence[ReplayCursor]:
         """Where replays have not caught up yet. Reads only."""
@@ -83,7 +85,7 @@ class ReplayStore(Dialect):
     def cancel_replay(self, connection: DbConnection, replay_id: int) -> bool:
         """Skip the rest of the history; what came in since the replay began is still replayed. False if it is over."""
         cursor = connection.cursor()
-        cursor.execute(self.sql.SET_REPLAY_STATE, ("running", CANCELLED, replay_id))
+        cursor.execute(self.sql.CANCEL_REPLAY, (replay_id,))
         if cursor.rowcount != 1:
             return False
         cursor.execute(self.sql.SKIP_REPLAY, (replay_id,))

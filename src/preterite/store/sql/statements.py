@@ -5,9 +5,6 @@ Another dialect overrides the statements that differ, and translates names and m
 
 from __future__ import annotations
 
-CANCELLED = "cancelled; what came in meanwhile is still replayed"
-"""The reason of a replay that runs and skips the rest of its history; it ends as cancelled."""
-
 
 class Statements:
     """Statements with `?` for each value, on tables called `preterite_…`."""
@@ -287,7 +284,7 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id
 INSERT INTO preterite_replay_cursor (replay_id, publisher, partition, number, event_id, epoch, live_number)
 SELECT ?, publisher, partition, ?, ?, ?, number FROM preterite_cursor WHERE publisher = ? AND partition = ?
 """
-    _REPLAY_COLUMNS = "id, handlers, again, publishes, rate, from_time, state, reason, replayed, started_at"
+    _REPLAY_COLUMNS = "id, handlers, again, publishes, rate, from_time, state, reason, replayed, started_at, cancelled"
     ACTIVE_REPLAYS = f"SELECT {_REPLAY_COLUMNS} FROM preterite_replay WHERE state IN ('running', 'paused') ORDER BY id"
     REPLAYS = f"SELECT {_REPLAY_COLUMNS} FROM preterite_replay ORDER BY id DESC"
     REPLAY_CURSORS = """
@@ -304,18 +301,18 @@ WHERE replay_id = ? AND publisher = ? AND partition = ? AND number = ?
 DELETE FROM preterite_replay_cursor AS r WHERE replay_id = ? AND publisher = ? AND partition = ? AND number = ?
 AND number = (SELECT number FROM preterite_cursor c WHERE c.publisher = r.publisher AND c.partition = r.partition)
 """
-    END_REPLAY = f"""
-UPDATE preterite_replay SET
-    state = CASE WHEN reason = '{CANCELLED}' THEN 'cancelled' ELSE 'done' END,
-    reason = CASE WHEN reason = '{CANCELLED}' THEN reason ELSE '' END
+    END_REPLAY = """
+UPDATE preterite_replay SET state = CASE WHEN cancelled = 1 THEN 'cancelled' ELSE 'done' END, reason = ''
 WHERE id = ? AND NOT EXISTS (SELECT 1 FROM preterite_replay_cursor WHERE replay_id = ?)
 """
     SET_REPLAY_STATE = (
         "UPDATE preterite_replay SET state = ?, reason = ? WHERE id = ? AND state IN ('running', 'paused')"
     )
-    NOTE_REPLAY = f"""
-UPDATE preterite_replay SET reason = ? WHERE id = ? AND state = 'running' AND reason <> '{CANCELLED}'
+    CANCEL_REPLAY = """
+UPDATE preterite_replay SET state = 'running', reason = '', cancelled = 1
+WHERE id = ? AND state IN ('running', 'paused')
 """
+    NOTE_REPLAY = "UPDATE preterite_replay SET reason = ? WHERE id = ? AND state = 'running'"
     SKIP_REPLAY = """
 UPDATE preterite_replay_cursor SET number = live_number, event_id = x'' WHERE replay_id = ? AND number < live_number
 """

@@ -101,6 +101,22 @@ class ReplayConformance:
 
         assert store.replays(connection, active=False)[0].state == "cancelled"
 
+    def test_a_cancelled_one_stays_cancelled_though_it_is_paused_and_resumed(
+        self, database: Database, connection: Any
+    ) -> None:
+        store = database.store
+        number = begin(store, connection)
+        with transaction(store, connection):
+            store.cancel_replay(connection, number)
+            store.set_replay_state(connection, number, "paused", "100,000 events are parked")
+        paused = store.replays(connection, active=True)[0]
+        with transaction(store, connection):
+            store.set_replay_state(connection, number, "running", "")
+            store.join_replay(connection, store.replay_cursors(connection)[0])
+
+        assert (paused.state, paused.cancelled) == ("paused", True)
+        assert store.replays(connection, active=False)[0].state == "cancelled"
+
     def test_a_cancelled_one_skips_to_where_live_reading_stood(self, database: Database, connection: Any) -> None:
         store = database.store
         number = begin(store, connection)

@@ -224,6 +224,7 @@ CREATE TABLE preterite.replay (              -- one operation each
     from_time double precision,              -- only events from this time on; null: all
     state text NOT NULL,                     -- running | paused | done | cancelled
     reason text NOT NULL,                    -- why it is paused, if not by an operator
+    cancelled integer NOT NULL DEFAULT 0,    -- 1: the rest of the history is left out, and it ends as cancelled
     replayed integer NOT NULL,               -- events handled so far
     started_at double precision NOT NULL
 );

@@ -220,6 +220,7 @@ CREATE TABLE preterite_replay (              -- one operation each
     from_time REAL,                          -- only events from this time on; null: all
     state TEXT NOT NULL,                     -- running | paused | done | cancelled
     reason TEXT NOT NULL,                    -- why it is paused, if not by an operator
+    cancelled INTEGER NOT NULL DEFAULT 0,    -- 1: the rest of the history is left out, and it ends as cancelled
     replayed INTEGER NOT NULL,               -- events handled so far
     started_at REAL NOT NULL
 ) STRICT;
