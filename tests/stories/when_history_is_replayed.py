@@ -29,7 +29,7 @@ from support.small_shop import (
 from preterite import Component, OpenSystem, Recoverability, Saga, System, UnitOfWork, started_by
 from preterite.errors import UsageError
 from preterite.log.contract import Stream
-from preterite.operations.dead_letters import Operator, discard
+from preterite.operations.dead_letters import Operator, discard, redrive
 from preterite.operations.rehearsal import Stage, rehearse
 from preterite.operations.replays import Wanted, change, chosen, plan, start
 from preterite.system import open_as
@@ -226,6 +226,48 @@ def test_a_cancelled_replay_loses_nothing_that_came_in_meanwhile(office: Office)
         shop.settle()
 
         assert office.mails(shop) == texts("e", "f")
+
+
+@pytest.mark.rule(15)
+def test_what_comes_in_while_history_is_handled_again_is_published(office: Office) -> None:
+    """It is no history: nobody has handled it before, and nobody would publish it afterwards."""
+    with office.open(mails=True) as shop:
+        office.buy(shop, "e")
+        shop.settle()
+        number = office.start(shop, office.wanted(shop, again=True))
+        with shop.connection(office.finance) as connection:
+            store = shop.databases["finance"].store
+            change(store, connection, number, "pause", OPS)
+            office.buy(shop, "f")
+            shop.settle()
+            assert len(shop.published(ItemBilled)) == 1
+            change(store, connection, number, "resume", OPS)
+        shop.settle()
+
+        assert [str(event.purchase_id) for event in shop.published(ItemBilled)] == texts("e", "f")
+        assert office.mails(shop).count(*texts("f")) == 1
+
+
+@pytest.mark.rule(15)
+def test_what_comes_in_and_fails_while_history_is_handled_again_is_published_after_its_retry(office: Office) -> None:
+    refused = {id_of("f")}
+    with office.open(mails=True, fails=lambda purchase: purchase in refused) as shop:
+        office.buy(shop, "e")
+        shop.settle()
+        number = office.start(shop, office.wanted(shop, again=True))
+        with shop.connection(office.finance) as connection:
+            store = shop.databases["finance"].store
+            change(store, connection, number, "pause", OPS)
+            office.buy(shop, "f")
+            shop.settle()
+            change(store, connection, number, "resume", OPS)
+            shop.settle(failures="park")
+            refused.clear()
+            (letter,) = store.list_parked(connection, ["dead"], 10)
+            redrive(store, connection, [letter.id], OPS)
+        shop.settle()
+
+        assert [str(event.purchase_id) for event in shop.published(ItemBilled)] == texts("e", "f")
 
 
 @pytest.mark.rule(15)

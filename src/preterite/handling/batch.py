@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from itertools import groupby
 from typing import NamedTuple
 
 from preterite.clock import Clock, Randomness
@@ -31,7 +32,7 @@ from preterite.handling.sources import Source
 from preterite.handling.transaction import Batch, TransactionRunner
 from preterite.log.contract import Record, Stream
 from preterite.store.contract import Store, translating_errors
-from preterite.store.rows import Activity, DbConnection, Parked, ReplayMode
+from preterite.store.rows import Activity, DbConnection, Parked
 from preterite.topology import Subscriptions
 
 BATCH_EVENTS = 1000
@@ -178,7 +179,7 @@ class BatchProcessor:
         done = handled = 0
         for start, end in segments(deliveries):
             if source.claim(connection, deliveries[start]):
-                handled += self._run(batch, deliveries, plan, start, end, singly, source.mode)
+                handled += self._run(batch, deliveries, plan, start, end, singly, source)
             else:
                 gone.add(start)
             done = end
@@ -195,25 +196,26 @@ class BatchProcessor:
         start: int,
         end: int,
         singly: set[str],
-        mode: ReplayMode | None,
+        source: Source,
     ) -> int:
         """Run the handlers of a segment: one delivery, or a run of deliveries of a type with a batch handler."""
         if end == start + 1:
             runs = plan.runs[start]
             for bound in runs:
-                self._invoker.call(batch, bound, [deliveries[start]], start, mode)
+                self._invoker.call(batch, bound, [deliveries[start]], start, source.mode(deliveries[start]))
             return 1 if runs else 0
         subscription = deliveries[start].subscription
         assert subscription is not None, "only deliveries of a known type stand in a run"
         for bound in subscription.handlers:
             members = [index for index in range(start, end) if bound in plan.runs[index]]
             if bound.call.batch and bound.name not in singly:
-                if members:
-                    only = members[0] if len(members) == 1 else None
-                    self._invoker.call(batch, bound, [deliveries[index] for index in members], only, mode)
+                for mode, alike in groupby(members, key=lambda index: source.mode(deliveries[index])):
+                    those = list(alike)
+                    only = those[0] if len(those) == 1 else None
+                    self._invoker.call(batch, bound, [deliveries[index] for index in those], only, mode)
             else:
                 for index in members:
-                    self._invoker.call(batch, bound, [deliveries[index]], index, mode)
+                    self._invoker.call(batch, bound, [deliveries[index]], index, source.mode(deliveries[index]))
         return sum(map(bool, plan.runs[start:end]))
 
     def _settle(
@@ -230,7 +232,7 @@ class BatchProcessor:
         if parked:
             self._store.park(connection, parked)
         wall = self._clock.wall()
-        for (publisher, what), count in skipped(deliveries).items() if source.mode is None else ():
+        for (publisher, what), count in () if source.is_replay else skipped(deliveries).items():
             self._store.count_skipped(connection, publisher, what, count, wall)
         source.settle(connection, deliveries, Activity(int(wall // 60), handled) if handled else None)
         return BatchResult(len(deliveries), published, bool(parked))

@@ -115,7 +115,7 @@ def parked_rows(delivery: Delivery, source: Source, now: float) -> list[Parked]:
         if delivery.fault is None:
             return rows
         return [replace(row, state="undecodable", failure=delivery.fault, failed_at=now) for row in rows]
-    if delivery.fault is None or source.mode is not None:
+    if delivery.fault is None or source.is_replay:
         # What has no handler was set aside when it was read live; history does not bring it back.
         return []
     row = Parked(handler=NO_HANDLER, lane="", record=delivery.record, key=None, type=delivery.record.kind)
@@ -133,7 +133,7 @@ def parked_row(delivery: Delivery, bound: BoundHandler, source: Source) -> Parke
         type=delivery.subscription.wire_name,
         due_at=source.due_at(delivery),
         saga=waited_for(bound, delivery),
-        replay=source.mode,
+        replay=source.mode(delivery),
     )
 
 

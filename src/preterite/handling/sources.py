@@ -35,8 +35,12 @@ class Source(Protocol):
         ...
 
     @property
-    def mode(self) -> ReplayMode | None:
-        """How the handlers run, if on history."""
+    def is_replay(self) -> bool:
+        """Whether live reading has seen all of this before, for other handlers or for these."""
+        ...
+
+    def mode(self, delivery: Delivery) -> ReplayMode | None:
+        """How the handlers run on this delivery, if it is history to them."""
         ...
 
     def handlers(self, delivery: Delivery) -> Sequence[BoundHandler]:
@@ -78,7 +82,10 @@ class LiveStreams:
     streams: Mapping[Stream, StreamProgress]
     replaying: Mapping[Stream, frozenset[str]]
     """Handlers whose history in a stream is replayed: they get nothing live there (protocol rule 7)."""
-    mode: ReplayMode | None = None
+    is_replay: bool = False
+
+    def mode(self, delivery: Delivery) -> None:
+        """Nothing of this is history."""
 
     def handlers(self, delivery: Delivery) -> Sequence[BoundHandler]:
         """All that there are, but those that are replaying."""
@@ -122,7 +129,10 @@ class DueCommands:
     due: Mapping[int, float]
     """When each was due, by its number."""
     next_tick: Callable[[BoundHandler, Tick], ScheduledRow]
-    mode: ReplayMode | None = None
+    is_replay: bool = False
+
+    def mode(self, delivery: Delivery) -> None:
+        """Nothing of this is history."""
 
     def handlers(self, delivery: Delivery) -> Sequence[BoundHandler]:
         """The one that there is."""
@@ -159,11 +169,11 @@ class History:
     starts: Mapping[tuple[str, Stream], int]
     """From which number of each stream each handler has been active."""
     live: Mapping[Stream, StreamProgress]
+    is_replay: bool = True
 
-    @property
-    def mode(self) -> ReplayMode:
-        """How the handlers run."""
-        return self.replay.mode
+    def mode(self, delivery: Delivery) -> ReplayMode | None:
+        """How the replay says, on history; what came in since it began is as if it were read live."""
+        return self.replay.mode if self._is_history(delivery) else None
 
     def handlers(self, delivery: Delivery) -> Sequence[BoundHandler]:
         """Those that are fed, but for what they have handled before."""
@@ -199,9 +209,12 @@ class History:
     def _is_for(self, handler: str, delivery: Delivery) -> bool:
         """Whether this is history that the handler wants, or came in since the replay began."""
         number = delivery.record.number
-        if number > self.cursors[delivery.record.stream].live_number:
+        if not self._is_history(delivery):
             return True
         if not self.replay.again and number >= self.starts.get((handler, delivery.record.stream), 0):
             return False
         since = self.replay.from_time
         return since is None or (delivery.envelope is not None and delivery.envelope.time.timestamp() >= since)
+
+    def _is_history(self, delivery: Delivery) -> bool:
+        return delivery.record.number <= self.cursors[delivery.record.stream].live_number

@@ -78,13 +78,15 @@ class _Unfenced:
 class _Records:
     """A source that every record comes from once."""
 
-    mode = None
+    is_replay = False
 
     def __init__(self, tenure: _Unfenced) -> None:
         self.tenure = tenure
 
     def handlers(self, delivery: Any) -> Sequence[BoundHandler]:
         return delivery.subscription.handlers
+
+    def mode(self, _delivery: object) -> None: ...
 
     def due_at(self, _delivery: object) -> float:
         return 0.0
