@@ -1,6 +1,6 @@
 """Components of a business own their databases and publish durable events to each other."""
 
-from preterite.component import Component
+from preterite.component import Component, ReplayStatus
 from preterite.contracts import Command, Event, Justified, OwnKey, Tick
 from preterite.envelope import Envelope
 from preterite.errors import PreteriteError
@@ -20,6 +20,7 @@ __all__ = [
     "OwnKey",
     "PreteriteError",
     "Recoverability",
+    "ReplayStatus",
     "Saga",
     "System",
     "Tick",

@@ -31,11 +31,23 @@ from preterite.recoverability import Recoverability
 from preterite.saga import Reaction, Saga, reactions
 from preterite.schedules import DAILY, MONTHLY, Schedule
 
+OnReplay = Literal["run", "skip"]
 TIME_LIMIT_SECONDS = 30.0
 """How long a handler may run where its component sets no `time_limit_seconds`."""
 SagaType = TypeVar("SagaType", bound=type[Saga])
 Upcasting = TypeVar("Upcasting", bound=Callable[[Any], Event])
 Function = TypeVar("Function", bound=Callable[..., Awaitable[None] | None])
+
+
+class ReplayStatus(StrEnum):
+    """How a message came to a handler that has a parameter of this type, so that it can leave out what is done once."""
+
+    LIVE = "live"
+    """For the first time, or for a retry of that."""
+    REPLAY = "replay"
+    """As history: a replay has brought it."""
+    REHEARSAL = "rehearsal"
+    """As history, on a copy of the database that is thrown away."""
 
 
 class ParameterKind(StrEnum):
@@ -44,6 +56,7 @@ class ParameterKind(StrEnum):
     EVENT = "event"
     UNIT_OF_WORK = "unit of work"
     ENVELOPE = "envelope"
+    REPLAY_STATUS = "replay status"
     SESSION = "session"
     ASYNC_SESSION = "async session"
     CONNECTION = "connection"
@@ -62,6 +75,7 @@ class Handler:
     saga: type[Saga] | None = None
     reaction: Reaction | None = None
     schedule: Schedule | None = None
+    on_replay: OnReplay = "run"
 
     @property
     def definition(self) -> Callable[..., Any]:
@@ -135,6 +149,7 @@ class Component:
         lane: str = "",
         renamed_from: str | None = None,
         recoverability: Recoverability | None = None,
+        on_replay: OnReplay = "run",
     ) -> Callable[[Function], Function]:
         """Run the decorated function for every event of this type, exactly once in this component's database.
 
@@ -142,13 +157,24 @@ class Component:
         `name` is its identity on disk (the function's name where left out), `renamed_from` the name it had before.
         A `partial` and an object with `__call__` are handlers, too; the object needs a `name`.
         Handlers with a `lane` of their own keep their own order and do not wait for handlers in other lanes.
-        `recoverability` replaces the component's own.
+        `recoverability` replaces the component's own. With `on_replay="skip"` no replay or rehearsal brings it history,
+        as is right for a handler that only calls other systems.
         """
+        if on_replay not in get_args(OnReplay):
+            raise UsageError(f'on_replay={on_replay!r} is not known; write "run" or "skip". Nothing was declared.')
         require_message_type(message_type, f"{self.name}.handles")
 
         def declare(function: Function) -> Function:
             self._declare(
-                Handler(name or _name_of(function), message_type, function, lane, renamed_from, recoverability)
+                Handler(
+                    name or _name_of(function),
+                    message_type,
+                    function,
+                    lane,
+                    renamed_from,
+                    recoverability,
+                    on_replay=on_replay,
+                )
             )
             return function
 
@@ -284,6 +310,8 @@ def _given(name: str, annotation: Any, connection_type: type) -> ParameterKind:
         return ParameterKind.UNIT_OF_WORK
     if annotation is Envelope:
         return ParameterKind.ENVELOPE
+    if annotation is ReplayStatus:
+        return ParameterKind.REPLAY_STATUS
     if names_session(annotation):
         return ParameterKind.SESSION
     if names_async_session(annotation):
@@ -291,7 +319,7 @@ def _given(name: str, annotation: Any, connection_type: type) -> ParameterKind:
     if isinstance(annotation, type) and issubclass(connection_type, annotation) and annotation is not object:
         return ParameterKind.CONNECTION
     drivers = next(base for base in connection_type.__mro__ if not base.__module__.startswith("preterite"))
-    takes = f"UnitOfWork, Envelope, Session, AsyncSession and {drivers.__module__}.{drivers.__qualname__}"
+    takes = f"UnitOfWork, Envelope, ReplayStatus, Session, AsyncSession and {drivers.__module__}.{drivers.__qualname__}"
     if annotation is None:
         raise TypeError(
             f"its parameter {name!r} has no annotation, which decides what it gets; write one, as in "

@@ -13,6 +13,7 @@
     ├── ConfigurationError             a setting, URL or project cannot be read
     ├── Undecodable                    bytes that are not the message they claim to be
     ├── HandlerFailed                  a handler raised; carries event and handler
+    ├── OutsideCallRefused             a rehearsed handler reached outside of its database
     ├── SagaMissing                    an event for an instance of a saga that does not exist, or not yet
     ├── Fenced                         another worker holds the lease now; nothing was written
     ├── StoreError                     a component's database
@@ -50,6 +51,7 @@ __all__ = [
     "LogFenced",
     "NotDurable",
     "NotMigrated",
+    "OutsideCallRefused",
     "PreteriteError",
     "RecordRefused",
     "SagaChanged",
@@ -155,6 +157,16 @@ class HandlerFailed(PreteriteError):
         self.handler = handler
         self.event = event
         super().__init__(f"Handler {handler} failed on {event}; its effects were rolled back.")
+
+
+class OutsideCallRefused(PreteriteError, PermissionError):
+    """A rehearsed handler reached outside of its database; what it tried did not happen."""
+
+    def __init__(self, handler: str, what: str) -> None:
+        super().__init__(
+            f"A rehearsal of {handler} refused {what}: it would have been for real. Allow it by --allow-outside-calls, "
+            'or let the handler leave it out: on_replay="skip", or a parameter of type ReplayStatus.'
+        )
 
 
 class SagaMissing(PreteriteError):

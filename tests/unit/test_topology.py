@@ -156,7 +156,9 @@ def test_a_handler_with_a_parameter_that_cannot_be_filled() -> None:
     def bill(event: ItemPurchased, price: int) -> None:
         pass
 
-    assert "nothing can fill its parameter 'price'; a handler takes UnitOfWork, Envelope, Session" in fault_of(bill)
+    assert "nothing can fill its parameter 'price'; a handler takes UnitOfWork, Envelope, ReplayStatus" in fault_of(
+        bill
+    )
 
 
 def test_a_batch_handler_that_asks_for_one_envelope() -> None:

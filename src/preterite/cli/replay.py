@@ -36,7 +36,8 @@ Replay stored events to a component, or to one of its handlers, beside live even
 
 Events that a handler has handled are left out. With --again they are handled once more, and what the handler publishes
 meanwhile is dropped, unless --publish is given. During a replay its handlers get no live events; those follow after the
-history. A handler that calls other systems calls them in a rehearsal and in a replay, too.
+history. A replay calls other systems again where handlers do, but for those with on_replay="skip"; a rehearsal refuses
+such calls.
 """
 STILL_REPLAYED = "cancelled; what came in meanwhile is still replayed"
 PROGRESS_SECONDS = 1.0
@@ -101,6 +102,12 @@ def _add_starting(verbs: Any) -> None:
             help=f"at most N events a second; 0: no limit; default: {RATE_DEFAULT:g}/s",
         )
         verb.add_argument("--reason", default="", help="why; kept in the audit; default: no reason")
+        if name == "rehearse":
+            verb.add_argument(
+                "--allow-outside-calls",
+                action="store_true",
+                help="let handlers connect to other systems, start processes and write files, for real",
+            )
         verb.set_defaults(command=command)
 
 
@@ -125,9 +132,9 @@ def show_rehearsal(options: argparse.Namespace) -> int:
         assert identity is not None, "a component that was started has an identity"
         clock = SharedClock(place.log) if place.application.system.demo else SystemClock()
         stage = Stage(place.database, place.log, identity, place.subscriptions, clock, SystemRandomness())
-        result = rehearse(stage, wanted, progress)
+        result = rehearse(stage, wanted, progress, allow_outside_calls=options.allow_outside_calls)
     _print_rehearsal(result)
-    return 0 if result.same_twice and not result.failures else 1
+    return 0 if result.same_twice and not result.failures and not result.refused else 1
 
 
 def start(options: argparse.Namespace) -> int:
@@ -250,6 +257,8 @@ def _print_rehearsal(result: RehearsalResult) -> None:
     for (handler, error), count in sorted(result.failures.items()):
         why = f"would fail with {error}" if error else "would wait behind a failed event"
         print_line(f"{handler}: {count:,} {why}")
+    for (handler, what), count in sorted(result.refused.items()):
+        print_line(f"{handler}: {what} was refused, {number_of(count, 'time')}; --allow-outside-calls lets it happen")
     print_line(f"the same result twice: {'yes' if result.same_twice else 'NO'}")
 
 

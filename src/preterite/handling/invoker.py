@@ -5,11 +5,12 @@ What handlers publish waits here until the batch is settled, so that outbox rows
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
 from preterite.clock import Clock, DerivedIds
-from preterite.component import ParameterKind
+from preterite.component import ParameterKind, ReplayStatus
 from preterite.envelope import Envelope
 from preterite.errors import HandlerEndedTransaction, HandlerFailed, StoreUnavailable, TransactionConflict
 from preterite.handling.delivery import Delivery
@@ -50,13 +51,24 @@ class Running(NamedTuple):
 
 
 class HandlerInvoker:
-    """Calls handlers for one component. Used by one thread; `running` may be read by another."""
+    """Calls handlers for one component. Used by one thread; `running` may be read by another.
 
-    def __init__(self, subscriptions: Subscriptions, store: Store, identity: StoreIdentity, clock: Clock) -> None:
+    `rehearsing`, in a rehearsal: what each call runs in, given the handler's name.
+    """
+
+    def __init__(
+        self,
+        subscriptions: Subscriptions,
+        store: Store,
+        identity: StoreIdentity,
+        clock: Clock,
+        rehearsing: Callable[[str], AbstractContextManager[None]] | None = None,
+    ) -> None:
         self._component = subscriptions.component
         self._store = store
         self._identity = identity
         self._clock = clock
+        self._rehearsing = rehearsing
         self._sagas = SagaPersister(store, clock)
         self._unavailable_times = 0
         self.running: Running | None = None
@@ -126,12 +138,16 @@ class HandlerInvoker:
                     arguments.append(unit_of_work)
                 elif wanted is ParameterKind.ENVELOPE:
                     arguments.append(deliveries[0].envelope)
+                elif wanted is ParameterKind.REPLAY_STATUS:
+                    arguments.append(self._replay_status(mode))
                 else:
                     arguments.append(batch.argument(wanted))
             try:
-                outcome = bound.handler.function(*arguments)
-                if outcome is not None:
-                    run_to_its_end(bound.name, outcome, batch.run)
+                if self._rehearsing is None:
+                    _execute(batch, bound, arguments)
+                else:
+                    with self._rehearsing(bound.name):
+                        _execute(batch, bound, arguments)
             except TransactionConflict as error:
                 # It comes from another unit of work that the handler opened, not from this transaction.
                 raise HandlerFailed(bound.name, text_of(error)) from error
@@ -140,6 +156,11 @@ class HandlerInvoker:
             # At once, so that a command which was cancelled does not run later in this batch.
             pending.sealed = True
             pending.write_deferred()
+
+    def _replay_status(self, mode: ReplayMode | None) -> ReplayStatus:
+        if mode is None:
+            return ReplayStatus.LIVE
+        return ReplayStatus.REPLAY if self._rehearsing is None else ReplayStatus.REHEARSAL
 
     def _require_transaction(self, batch: Batch) -> None:
         if not self._store.in_transaction(batch.transaction.connection):
@@ -215,3 +236,9 @@ class HandlerInvoker:
             f"A handler tried to begin, commit or roll back ({error}); the transaction belongs to the batch. "
             "Use a savepoint to undo a part."
         )
+
+
+def _execute(batch: Batch, bound: BoundHandler, arguments: Sequence[Any]) -> None:
+    outcome = bound.handler.function(*arguments)
+    if outcome is not None:
+        run_to_its_end(bound.name, outcome, batch.run)

@@ -1,7 +1,7 @@
 """A rehearsal: a dry run of a replay on copies of the component's database, which reports what would change.
 
 It runs twice, on two copies, to show whether the handlers give the same result both times. The component's database is
-not changed; what handlers do outside it (mails, calls) happens in a rehearsal, too.
+not changed; what handlers do outside of it (mails, calls) is refused, unless it is allowed.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,15 +22,16 @@ from preterite.handling.invoker import HandlerInvoker
 from preterite.handling.sources import StreamProgress
 from preterite.handling.transaction import runner_for
 from preterite.leases import Leases, Tenure, new_owner, partition_leases
-from preterite.log.contract import Log
+from preterite.log.contract import Log, Stream
 from preterite.operations.dead_letters import Operator
+from preterite.operations.outside_calls import OutsideCalls
 from preterite.operations.replays import Wanted, start
 from preterite.publishing.transaction import SessionContext
 from preterite.receiving.parking import Parking
 from preterite.receiving.replayer import Replayer
 from preterite.recoverability import RetryBudget
 from preterite.store.contract import Database, TableChange
-from preterite.store.rows import StoreIdentity
+from preterite.store.rows import DbConnection, StoreIdentity
 from preterite.topology import Subscriptions
 
 __all__ = [
@@ -59,6 +60,8 @@ class RehearsalResult:
     failures: Mapping[tuple[str, str], int]
     """Events that would be parked, by handler and error; "" for those that would wait behind a failed event."""
     same_twice: bool
+    refused: Mapping[tuple[str, str], int]
+    """What handlers tried to do outside of the database, by handler, and how often; it did not happen."""
 
 
 @dataclass(frozen=True)
@@ -73,18 +76,27 @@ class Stage:
     randomness: Randomness
 
 
-def rehearse(stage: Stage, wanted: Wanted, progress: Callable[[int], None] = lambda _read: None) -> RehearsalResult:
+def rehearse(
+    stage: Stage,
+    wanted: Wanted,
+    progress: Callable[[int], None] = lambda _read: None,
+    *,
+    allow_outside_calls: bool = False,
+) -> RehearsalResult:
     """Replay the history on two copies and compare them; `progress` is called with the number of records read.
 
-    Raises `UsageError` if the replay could not be started, or would not finish.
+    Connections, processes and files that handlers open, start or write outside of the copies are refused, where Python
+    does it, unless they are allowed. Raises `UsageError` if the replay could not be started, or would not finish.
     """
     with tempfile.TemporaryDirectory(prefix="preterite-rehearsal-") as folder:
         before = stage.database.copy(Path(folder) / "before")
         began = stage.clock.monotonic()
         first, second = before.copy(Path(folder) / "first"), before.copy(Path(folder) / "second")
-        replayed = _run(stage, first, wanted, progress)
+        outside = [OutsideCalls(Path(folder)) for _ in range(2)]
+        calls = [_allowed if allow_outside_calls else one.refusing for one in outside]
+        replayed = _run(stage, first, wanted, progress, calls[0])
         seconds = stage.clock.monotonic() - began
-        _run(stage, second, wanted, progress)
+        _run(stage, second, wanted, progress, calls[1])
         published, again = (_published(copy, before) for copy in (first, second))
         return RehearsalResult(
             replayed,
@@ -93,14 +105,25 @@ def rehearse(stage: Stage, wanted: Wanted, progress: Callable[[int], None] = lam
             Counter(kind for kind, _, _ in published),
             _failures(first, before),
             same_twice=not first.differences(second) and published == again,
+            refused=outside[0].refused,
         )
 
 
-def _run(stage: Stage, copy: Database, wanted: Wanted, progress: Callable[[int], None]) -> int:
+def _allowed(_handler: str) -> AbstractContextManager[None]:
+    return nullcontext()
+
+
+def _run(
+    stage: Stage,
+    copy: Database,
+    wanted: Wanted,
+    progress: Callable[[int], None],
+    calls: Callable[[str], AbstractContextManager[None]],
+) -> int:
     """Replay the history on one copy; return the number of events that at least one handler got."""
     store, connection = copy.store, copy.connect()
     transactions = runner_for(stage.subscriptions.given, copy, SessionContext(stage.clock, stage.randomness))
-    handling = HandlerInvoker(stage.subscriptions, store, stage.identity, stage.clock)
+    handling = HandlerInvoker(stage.subscriptions, store, stage.identity, stage.clock, calls)
     batches = BatchProcessor(stage.subscriptions, store, transactions, handling, stage.clock, stage.randomness)
     names = partition_leases(stage.identity.partitions)
     leases = Leases(store, stage.clock, new_owner(stage.randomness), names, is_gone=lambda _owner: True)
@@ -108,7 +131,6 @@ def _run(stage: Stage, copy: Database, wanted: Wanted, progress: Callable[[int],
     parking = Parking(
         stage.subscriptions, store, connection, transactions, handling, stage.clock, stage.randomness, _NoRetries()
     )
-    read = 0
     try:
         rehearsing = wanted._replace(rate=None)
         number = start(store, connection, stage.log, stage.subscriptions, rehearsing, Operator("rehearsal", "", 0.0))
@@ -118,15 +140,7 @@ def _run(stage: Stage, copy: Database, wanted: Wanted, progress: Callable[[int],
         replayer.take_over(tenure)
         # A pause, where the log holds another history, fences the replay: the rehearsal ends here.
         with suppress(Fenced):
-            idle = 0
-            while idle < IDLE_ROUNDS:
-                leases.keep(connection)
-                step = replayer.step(tenure, live).records
-                parking.look_again()
-                run = parking.run_due(tenure, others_wait=True).records
-                read += step
-                idle = 0 if step or run else idle + 1
-                progress(read)
+            _run_until_idle(leases, connection, replayer, parking, tenure, live, progress)
         unfinished = store.replays(connection, active=True)
         if unfinished:
             why = unfinished[0].reason or "the log no longer holds all that was read"
@@ -136,6 +150,26 @@ def _run(stage: Stage, copy: Database, wanted: Wanted, progress: Callable[[int],
         replayer.close()
         transactions.close()
         connection.close()
+
+
+def _run_until_idle(
+    leases: Leases,
+    connection: DbConnection,
+    replayer: Replayer,
+    parking: Parking,
+    tenure: Tenure,
+    live: Mapping[Stream, StreamProgress],
+    progress: Callable[[int], None],
+) -> None:
+    read = idle = 0
+    while idle < IDLE_ROUNDS:
+        leases.keep(connection)
+        step = replayer.step(tenure, live).records
+        parking.look_again()
+        run = parking.run_due(tenure, others_wait=True).records
+        read += step
+        idle = 0 if step or run else idle + 1
+        progress(read)
 
 
 class _NoRetries(RetryBudget):

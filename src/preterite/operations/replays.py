@@ -60,13 +60,24 @@ class ReplayPlan:
 
 
 def chosen(subscriptions: Subscriptions, handler: str | None) -> tuple[str, ...]:
-    """The chosen handlers: one, or all of a component. Raises `UsageError` if none of them handles events."""
-    names = tuple(bound.name for subscription in subscriptions.by_wire_name.values() for bound in subscription.handlers)
+    """The chosen handlers: one, or all of a component but for those with `on_replay="skip"`.
+
+    Raises `UsageError` if none of them handles events, or the one skips replays.
+    """
+    bounds = [bound for subscription in subscriptions.by_wire_name.values() for bound in subscription.handlers]
+    names = tuple(bound.name for bound in bounds)
+    skipping = {bound.name for bound in bounds if bound.handler.on_replay == "skip"}
     component = subscriptions.component.name
     if handler is None:
         if not names:
             raise UsageError(f"{component} subscribes to no events; there is no history for it.")
-        return names
+        if skipping.issuperset(names):
+            raise UsageError(f'{component} has no handler that gets history: all of them have on_replay="skip".')
+        return tuple(name for name in names if name not in skipping)
+    if handler in skipping:
+        raise UsageError(
+            f'{component}.{handler} gets no history: it is declared with on_replay="skip". Nothing was replayed.'
+        )
     if handler not in names:
         raise UsageError(f"{component} has no handler {handler!r} of an event; it has {', '.join(names) or 'none'}.")
     return (handler,)

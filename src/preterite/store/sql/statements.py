@@ -14,7 +14,13 @@ class Statements:
 SELECT name FROM main.sqlite_schema WHERE type = 'table'
 AND name NOT LIKE 'preterite\_%' ESCAPE '\' AND name NOT LIKE 'sqlite\_%' ESCAPE '\'
 """
-    ROWS_ADDED = 'SELECT count(*) FROM (SELECT * FROM {one}."{table}" EXCEPT SELECT * FROM {two}."{table}")'
+    COLUMNS = "SELECT name FROM pragma_table_info(?)"
+    # The n-th of equal rows differs from the others by n: a table without a key may hold a row twice.
+    ROWS_ADDED = """
+SELECT count(*) FROM (
+    SELECT {columns}, row_number() OVER (PARTITION BY {columns}) FROM {one}."{table}"
+    EXCEPT SELECT {columns}, row_number() OVER (PARTITION BY {columns}) FROM {two}."{table}")
+"""
     HAS_TABLES = "SELECT 1 FROM sqlite_schema WHERE name = 'preterite_migration'"
     SCHEMA_VERSION = "SELECT max(number) FROM preterite_migration"
     ADD_MIGRATION = "INSERT INTO preterite_migration (number) VALUES (?)"

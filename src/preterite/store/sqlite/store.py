@@ -85,18 +85,21 @@ class SqliteDatabase:
             tables = [row[0] for row in connection.execute(self.store.sql.OWN_TABLES).fetchall()]
             found = {
                 table: TableChange(
-                    connection.execute(
-                        self.store.sql.ROWS_ADDED.format(one="other", two="main", table=table)
-                    ).fetchone()[0],
-                    connection.execute(
-                        self.store.sql.ROWS_ADDED.format(one="main", two="other", table=table)
-                    ).fetchone()[0],
+                    self._rows_added(connection, table, "other", "main"),
+                    self._rows_added(connection, table, "main", "other"),
                 )
                 for table in tables
             }
         finally:
             connection.close()
         return {table: change for table, change in found.items() if change != (0, 0)}
+
+    def _rows_added(self, connection: sqlite3.Connection, table: str, one: str, two: str) -> int:
+        """How many rows of a table are in one database and not in the other; equal ones count each."""
+        names = [row[0] for row in connection.execute(self.store.sql.COLUMNS, (table,)).fetchall()]
+        columns = ", ".join('"{}"'.format(name.replace('"', '""')) for name in names)
+        statement = self.store.sql.ROWS_ADDED.format(columns=columns, table=table, one=one, two=two)
+        return connection.execute(statement).fetchone()[0]
 
     def promise(self) -> str:
         connection = self.connect()
