@@ -104,8 +104,12 @@ class ComponentPool:
     def _connection(self) -> Any:
         with self._lock:
             self._leave_to_parent()
-            if self._free:
-                return self._free.pop()
+            while self._free:
+                kept = self._free.pop()
+                if self._database.store.is_open(kept.connection.driver_connection):
+                    return kept
+                kept.invalidate()
+                kept.close()
             if self._engine is None:
                 self._engine = self._database.reading_engine(self._runtime.context(self._component))
         connection = self._engine.connect()

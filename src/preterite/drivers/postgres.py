@@ -11,12 +11,14 @@ where it begins. Behind a pooler statements are not prepared and LISTEN is not u
 from __future__ import annotations
 
 import os
+import select
 from contextlib import suppress
 from ipaddress import ip_address
 from typing import Any, cast
 
 import psycopg
 from psycopg import generators, pq
+from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import tuple_row
 
 from preterite.drivers.postgres_guard import (
@@ -36,6 +38,12 @@ APPLICATION_NAME_MAX = 63
 """Characters of `application_name` that PostgreSQL keeps."""
 VERSION_MIN = 14
 """The oldest supported major version of PostgreSQL."""
+KEEPALIVE_IDLE_SECONDS = 30
+"""After so long without traffic the operating system probes whether a connection's other end is there."""
+KEEPALIVE_INTERVAL_SECONDS = 10
+"""How long it waits between probes."""
+KEEPALIVE_PROBES = 3
+"""Probes without an answer after which the connection is dropped."""
 NOTIFICATIONS_MAX = 10_000
 """Notifications that are taken from a connection at a time."""
 
@@ -75,7 +83,7 @@ def plain_cursor(connection: Any) -> Any:
 def connect(place: Place) -> GuardedConnection:
     """A new connection that commits by itself. Raises `StoreUnavailable` if the server cannot be reached."""
     try:
-        connection = GuardedConnection.connect(place.conninfo, autocommit=True, **_options())
+        connection = GuardedConnection.connect(place.conninfo, autocommit=True, **_options(place))
     except psycopg.OperationalError as error:
         raise unreachable(place, error) from None
     connection.cursor_factory = GuardedCursor
@@ -86,7 +94,7 @@ def connect(place: Place) -> GuardedConnection:
 async def connect_async(place: Place) -> GuardedAsyncConnection:
     """The same for asyncio."""
     try:
-        connection = await GuardedAsyncConnection.connect(place.conninfo, autocommit=True, **_options())
+        connection = await GuardedAsyncConnection.connect(place.conninfo, autocommit=True, **_options(place))
     except psycopg.OperationalError as error:
         raise unreachable(place, error) from None
     connection.cursor_factory = GuardedAsyncCursor
@@ -105,8 +113,16 @@ def _note_session(connection: GuardedConnection | GuardedAsyncConnection, sessio
     connection.prepare_threshold = None
 
 
-def _options() -> dict[str, Any]:
-    return {"connect_timeout": CONNECT_SECONDS, "application_name": APPLICATION_NAME}
+def _options(place: Place) -> dict[str, Any]:
+    """What a connection is opened with, where the URL does not say otherwise."""
+    keepalives = {
+        "keepalives_idle": KEEPALIVE_IDLE_SECONDS,
+        "keepalives_interval": KEEPALIVE_INTERVAL_SECONDS,
+        "keepalives_count": KEEPALIVE_PROBES,
+    }
+    chosen = conninfo_to_dict(place.conninfo)
+    kept = {name: value for name, value in keepalives.items() if name not in chosen}
+    return {"connect_timeout": CONNECT_SECONDS, "application_name": APPLICATION_NAME, **kept}
 
 
 def signature(owner: str) -> str:
@@ -126,6 +142,26 @@ def signed(connection: Any, beginning: str) -> str:
 def can_commit(connection: Any) -> bool:
     """Whether a transaction is open that a commit would keep: after a failed statement it would roll back instead."""
     return is_in_transaction(connection) and connection.info.transaction_status != pq.TransactionStatus.INERROR
+
+
+def is_dropped(connection: Any) -> bool:
+    """Whether a connection has been closed by the server or the network, as far as this machine knows.
+
+    To one that is idle a server says something only at its end, or where its settings were changed; then it counts as
+    dropped, too.
+    """
+    if connection.closed:
+        return True
+    waiting = select.poll()
+    try:
+        waiting.register(connection.fileno(), select.POLLIN)
+        while waiting.poll(0):
+            if connection.info.transaction_status == pq.TransactionStatus.IDLE:
+                return True
+            connection.pgconn.consume_input()
+    except psycopg.Error:
+        return True
+    return connection.pgconn.status != pq.ConnStatus.OK
 
 
 def is_in_batch(connection: Any) -> bool:

@@ -290,6 +290,9 @@ class PostgresLog:
     def _connected(self) -> Generator[postgres_guard.GuardedConnection]:
         """The connection, behind the lock; a broken one is forgotten, and made anew the next time."""
         with self._lock, translated():
+            if self._connection is not None and postgres_server.is_dropped(self._connection):
+                self._connection.close()
+                self._connection = None
             if self._connection is None:
                 self._connection = postgres_server.connect(self.place)
                 self._listener.own_backend = self._connection.info.backend_pid

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy
 from sqlalchemy import event
 from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.exc import DisconnectionError
 
 from preterite.drivers import postgres as postgres_server
 from preterite.drivers.postgres_place import Place
@@ -37,6 +38,7 @@ def engine(place: Place, context: Any, beginning: str) -> Engine:
         "postgresql+psycopg://", creator=connect, pool_size=POOL_CONNECTIONS, max_overflow=POOL_OVERFLOW
     )
     event.listen(made, "begin", partial(_begin, beginning))
+    event.listen(made, "checkout", _refuse_dropped)
     event.listen(made, "checkin", forget_watch)
     return made
 
@@ -54,6 +56,7 @@ def async_engine(place: Place, context: Any, beginning: str) -> AsyncEngine:
         "postgresql+psycopg://", async_creator=connect, pool_size=POOL_CONNECTIONS, max_overflow=POOL_OVERFLOW
     )
     event.listen(made.sync_engine, "begin", partial(_begin, beginning))
+    event.listen(made.sync_engine, "checkout", _refuse_dropped)
     event.listen(made.sync_engine, "checkin", forget_watch)
     return made
 
@@ -63,3 +66,9 @@ def _begin(beginning: str, connection: Connection) -> None:
     if driver.guarded:
         return  # the call of a handler, in the batch's transaction
     postgres_server.run(connection.connection.dbapi_connection, postgres_server.signed(driver, beginning))
+
+
+def _refuse_dropped(connection: Any, _record: Any, _proxy: Any) -> None:
+    """SQLAlchemy then takes another connection: the first request after a server was restarted does not fail."""
+    if postgres_server.is_dropped(getattr(connection, "driver_connection", connection)):
+        raise DisconnectionError

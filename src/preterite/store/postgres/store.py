@@ -185,7 +185,7 @@ class PostgresStore(Store):
         return postgres_server.plain_cursor(connection)
 
     def is_open(self, connection: Any) -> bool:
-        return not connection.closed
+        return not postgres_server.is_dropped(connection)
 
     def server_time(self, connection: DbConnection, wall: float) -> float:
         return connection.cursor().execute(self.own.SERVER_TIME).fetchone()[0]
