@@ -92,6 +92,29 @@ def test_a_restored_subscriber_catches_up_by_itself(office: Office) -> None:
     assert list(map(str, announced)) == texts("a", "b", "c", "d", "e"), "nothing is announced a second time"
 
 
+@pytest.mark.rule(15)
+def test_a_handler_that_was_renamed_since_the_backup_announces_nothing_a_second_time(
+    office: Office, shop: Shop
+) -> None:
+    office.sell("a")
+    office.backup.save(office.urls["finance"])
+    office.sell("b")
+    renamed = declare(name="invoice", renamed_from="bill")
+    shop.sales, shop.finance = renamed.sales, renamed.finance
+    shop.system = System("shop", [shop.sales, shop.finance], partitions=1)
+    office.sell("c")
+    office.backup.restore(office.urls["finance"])
+    with office.open() as opened, pytest.raises(LogAhead):
+        opened.settle()
+    office.accept("finance")
+    office.sell("d")
+    with office.open() as opened:
+        announced = [str(event.purchase_id) for event in opened.published(ItemBilled)]
+
+    assert office.billed() == texts("a", "b", "c", "d")
+    assert announced == texts("a", "b", "c", "d")
+
+
 @pytest.mark.rule(14)
 def test_a_restored_publisher_goes_on_after_what_it_forgot_and_never_appends_it_again(office: Office) -> None:
     office.sell("a")

@@ -63,15 +63,20 @@ PATIENT = Recoverability(immediate_retries=1, delayed_retries=2)
 
 
 def declare(
-    *, recoverability: Recoverability = PATIENT, bills: bool = True, fails: Callable[[UUID], bool] | None = None
+    *,
+    recoverability: Recoverability = PATIENT,
+    bills: bool = True,
+    fails: Callable[[UUID], bool] | None = None,
+    name: str = "bill",
+    renamed_from: str | None = None,
 ) -> Shop:
-    """A shop; Finance bills every purchase unless `fails` says that it cannot."""
+    """A shop; Finance bills every purchase, by a handler of this name, unless `fails` says that it cannot."""
     sales = Component("sales", publishes=[ItemPurchased, ItemReturned], tables=SALES_TABLES)
     finance = Component("finance", publishes=[ItemBilled], tables=FINANCE_TABLES, recoverability=recoverability)
     shop = Shop(sales, finance, System("shop", [sales, finance]))
     if bills:
 
-        @finance.handles(ItemPurchased)
+        @finance.handles(ItemPurchased, name=name, renamed_from=renamed_from)
         def bill(event: ItemPurchased, connection: Connection, unit_of_work: UnitOfWork) -> None:
             shop.attempted.append(str(event.purchase_id))
             insert_bill(connection, event)

@@ -5,7 +5,7 @@ What handlers publish waits here until the batch is settled, so that outbox rows
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
@@ -53,7 +53,8 @@ class Running(NamedTuple):
 class HandlerInvoker:
     """Calls handlers for one component. Used by one thread; `running` may be read by another.
 
-    `rehearsing`, in a rehearsal: what each call runs in, given the handler's name.
+    `first_names` are those that identifiers are derived from (`Store.first_names`). `rehearsing`, in a rehearsal: what
+    each call runs in, given the handler's name.
     """
 
     def __init__(
@@ -62,12 +63,14 @@ class HandlerInvoker:
         store: Store,
         identity: StoreIdentity,
         clock: Clock,
+        first_names: Mapping[str, str],
         rehearsing: Callable[[str], AbstractContextManager[None]] | None = None,
     ) -> None:
         self._component = subscriptions.component
         self._store = store
         self._identity = identity
         self._clock = clock
+        self._first_names = first_names
         self._rehearsing = rehearsing
         self._sagas = SagaPersister(store, clock)
         self._unavailable_times = 0
@@ -207,7 +210,8 @@ class HandlerInvoker:
     ) -> tuple[UnitOfWork, PendingMessages]:
         pending = PendingMessages(transaction, quiet=mode is not None and mode.quiet)
         # What is handled again publishes anew, under other identifiers (protocol rule 15).
-        name = bound.name if mode is None or not mode.again else f"{bound.name} replay {mode.id}"
+        name = self._first_names.get(bound.name, bound.name)
+        name = name if mode is None or not mode.again else f"{name} replay {mode.id}"
         causes = {
             id(delivery.event): self._cause(name, delivery.envelope)
             for delivery in deliveries

@@ -123,7 +123,9 @@ def _run(
     """Replay the history on one copy; return the number of events that at least one handler got."""
     store, connection = copy.store, copy.connect()
     transactions = runner_for(stage.subscriptions.given, copy, SessionContext(stage.clock, stage.randomness))
-    handling = HandlerInvoker(stage.subscriptions, store, stage.identity, stage.clock, calls)
+    handling = HandlerInvoker(
+        stage.subscriptions, store, stage.identity, stage.clock, store.first_names(connection), calls
+    )
     batches = BatchProcessor(stage.subscriptions, store, transactions, handling, stage.clock, stage.randomness)
     names = partition_leases(stage.identity.partitions)
     leases = Leases(store, stage.clock, new_owner(stage.randomness), names, is_gone=lambda _owner: True)

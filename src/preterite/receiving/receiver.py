@@ -67,6 +67,7 @@ class Receiver:
         context = replace(context, owner=self.owner)
         self._connection = database.connect()
         self._connection.context = context
+        first_names = self._store.first_names(self._connection)
         self._leases = Leases(self._store, clock, self.owner, partition_leases(identity.partitions), shared=True)
         self._tenure = Tenure(self._store, self._leases, 0)
         self._transactions = runner_for(
@@ -75,12 +76,14 @@ class Receiver:
             context,
             isolated=subscriptions.component.isolation == "repeatable read",
         )
-        self._invoker = HandlerInvoker(subscriptions, self._store, identity, clock)
+        self._invoker = HandlerInvoker(subscriptions, self._store, identity, clock, first_names)
         self._batches = BatchProcessor(subscriptions, self._store, self._transactions, self._invoker, clock, randomness)
         self._parking = Parking(
             subscriptions, self._store, self._connection, self._transactions, self._invoker, clock, randomness
         )
-        self._scheduler = CommandScheduler(subscriptions, identity, self._store, self._connection, self._batches, clock)
+        self._scheduler = CommandScheduler(
+            subscriptions, identity, self._store, self._connection, self._batches, clock, first_names
+        )
         self._replayer = Replayer(self._store, self._connection, log, self._batches, clock)
         self._know_nothing()
 

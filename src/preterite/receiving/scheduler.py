@@ -7,6 +7,7 @@ moment. Due times are business time.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 import msgspec
@@ -41,7 +42,9 @@ class CommandScheduler:
         connection: DbConnection,
         batches: BatchProcessor,
         clock: Clock,
+        first_names: Mapping[str, str],
     ) -> None:
+        self._first_names = first_names
         self._subscriptions = subscriptions
         self._identity = identity
         self._store = store
@@ -91,13 +94,15 @@ class CommandScheduler:
 
     def _next_tick(self, bound: BoundHandler, tick: Tick) -> ScheduledRow:
         assert bound.handler.schedule is not None, "a tick is handled by a calendar's handler"
-        return tick_row(self._identity, bound.name, bound.handler.schedule.next_after(tick.at))
+        return tick_row(self._identity, bound.name, self._first_names, bound.handler.schedule.next_after(tick.at))
 
 
-def tick_row(identity: StoreIdentity, calendar: str, at: datetime) -> ScheduledRow:
-    """A moment of a calendar that is to come; its identifier follows from calendar and moment."""
+def tick_row(identity: StoreIdentity, calendar: str, first_names: Mapping[str, str], at: datetime) -> ScheduledRow:
+    """A moment of a calendar that is to come; its identifier follows from the calendar's first name and the moment."""
     name = tick_name(calendar)
-    token = DerivedIds(identity.component_id, identity.component, calendar).of("tick", at.isoformat())
+    token = DerivedIds(identity.component_id, identity.component, first_names.get(calendar, calendar)).of(
+        "tick", at.isoformat()
+    )
     envelope = Envelope(
         id=token,
         source=f"/{identity.system}/{identity.component}",
@@ -115,6 +120,7 @@ def keep_calendars(
 ) -> None:
     """Let the declared calendars go on, or begin: their next moment waits. A moment that is due already stays."""
     kept = store.calendars(connection)
+    first_names = store.first_names(connection)
     former = {present: past for past, present in subscriptions.renamed.items()}
     for name, schedule in subscriptions.calendars.items():
         before = name if name in kept else former.get(name, name)
@@ -123,5 +129,5 @@ def keep_calendars(
         due = store.drop_ticks(connection, tick_name(before))
         late = [moment for moment in due if moment <= now.timestamp() or kept.get(before) == str(schedule)]
         moments = [datetime.fromtimestamp(moment, UTC) for moment in late] or [schedule.next_after(now)]
-        store.add_scheduled(connection, [tick_row(identity, name, moment) for moment in moments])
+        store.add_scheduled(connection, [tick_row(identity, name, first_names, moment) for moment in moments])
         store.keep_calendar(connection, name, str(schedule), before)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
+from itertools import chain, count
 
 from preterite.log.contract import Stream
 from preterite.store.rows import SCHEDULED, DbConnection, HandlerRegistration, tick_name
@@ -29,8 +30,12 @@ class HandlerStore(ScheduledStore):
                 cursor.execute(self.sql.RENAME_STARTS, (present, former))
                 cursor.execute(self.sql.RENAME_PARKED, (present, former))
                 cursor.execute(self.sql.RENAME_REPLAYED, (former, present))
+        taken = set(self.first_names(connection).values())
         for handler in handlers:
-            cursor.execute(self.sql.REGISTER_HANDLER, (handler.name, handler.event_type, handler.lane, now))
+            first_name = _unused(handler.name, taken)
+            taken.add(first_name)
+            values = (handler.name, handler.event_type, first_name, handler.lane, now)
+            cursor.execute(self.sql.REGISTER_HANDLER, values)
             changed += cursor.rowcount
             cursor.execute(self.sql.SET_HANDLER_LANE, (handler.lane, handler.name, handler.lane))
             if cursor.rowcount:
@@ -67,7 +72,17 @@ class HandlerStore(ScheduledStore):
         rows = cursor.execute(self.sql.HANDLERS).fetchall()
         return version, [HandlerRegistration(name, event, lane, bool(retired)) for name, event, lane, retired in rows]
 
+    def first_names(self, connection: DbConnection) -> Mapping[str, str]:
+        """Of each handler the name that it was registered under first, which no other has. Reads only."""
+        return dict(connection.cursor().execute(self.sql.FIRST_NAMES).fetchall())
+
     def handler_starts(self, connection: DbConnection) -> Mapping[tuple[str, Stream], int]:
         """From which number of each stream each handler has been active. Reads only."""
         rows = connection.cursor().execute(self.sql.HANDLER_STARTS).fetchall()
         return {(handler, Stream(publisher, partition)): number for handler, publisher, partition, number in rows}
+
+
+def _unused(name: str, taken: Set[str]) -> str:
+    """The name itself, or with a number where a handler that was renamed has had it before."""
+    numbered = (f"{name} {number}" for number in count(2))
+    return next(one for one in chain([name], numbered) if one not in taken)

@@ -108,7 +108,8 @@ INSERT INTO preterite_worker (owner, until) VALUES (?, ?) ON CONFLICT (owner) DO
     DEREGISTER = "DELETE FROM preterite_worker WHERE owner = ?"
 
     REGISTER_HANDLER = """
-INSERT INTO preterite_handler (name, event_type, lane, registered_at) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING
+INSERT INTO preterite_handler (name, event_type, first_name, lane, registered_at) VALUES (?, ?, ?, ?, ?)
+ON CONFLICT DO NOTHING
 """
     RENAME_HANDLER = """
 UPDATE preterite_handler SET name = ? WHERE name = ? AND NOT EXISTS (SELECT 1 FROM preterite_handler WHERE name = ?)
@@ -147,6 +148,7 @@ DELETE FROM preterite_scheduled WHERE type = (SELECT event_type FROM preterite_h
 SELECT l.name, l.owner, l.epoch, c.handlers_version, EXISTS (SELECT 1 FROM preterite_parked)
 FROM preterite_component c LEFT JOIN preterite_lease l
 """
+    FIRST_NAMES = "SELECT name, first_name FROM preterite_handler"
     HANDLERS = "SELECT name, event_type, lane, retired_at IS NOT NULL FROM preterite_handler ORDER BY name"
 
     START_CURSOR = """

@@ -174,6 +174,22 @@ class CursorConformance:
         assert [row.handler for row in database.store.list_parked(connection, ["parked"], 10)] == ["charge"]
         assert database.store.handler_starts(connection) == {("charge", FINANCE): 5}
 
+    def test_a_renamed_handler_keeps_the_name_that_it_had_first_and_no_other_gets_it(
+        self, database: Database, connection: Any
+    ) -> None:
+        self._ready(database, connection)
+        charge, invoice, bill = (
+            HandlerRegistration(name, "finance.Event", "") for name in ("charge", "invoice", "bill")
+        )
+        with transaction(database.store, connection):
+            database.store.register_handlers(connection, [charge], {"bill": "charge"}, NOW)
+        with transaction(database.store, connection):
+            database.store.register_handlers(connection, [invoice, bill], {"charge": "invoice"}, NOW)
+        with transaction(database.store, connection):
+            database.store.register_handlers(connection, [invoice, bill], {"charge": "invoice"}, NOW)
+
+        assert database.store.first_names(connection) == {"invoice": "bill", "bill": "bill 2"}
+
     def test_a_handler_that_gets_its_own_lane_later_takes_its_parked_events_along(
         self, database: Database, connection: Any
     ) -> None:

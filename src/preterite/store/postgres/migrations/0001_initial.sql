@@ -98,6 +98,7 @@ CREATE TABLE preterite.activity (            -- events handled per minute, for t
 CREATE TABLE preterite.handler (             -- retired_at null: active
     name text PRIMARY KEY,
     event_type text NOT NULL,
+    first_name text NOT NULL,                -- the name it was registered under first: its identifiers keep it
     lane text NOT NULL,
     registered_at double precision NOT NULL,
     retired_at double precision

@@ -94,6 +94,7 @@ CREATE TABLE preterite_activity (            -- events handled per minute, for t
 CREATE TABLE preterite_handler (             -- retired_at null: active
     name TEXT PRIMARY KEY,
     event_type TEXT NOT NULL,
+    first_name TEXT NOT NULL,                -- the name it was registered under first: its identifiers keep it
     lane TEXT NOT NULL,
     registered_at REAL NOT NULL,
     retired_at REAL
