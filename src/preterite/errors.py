@@ -21,6 +21,7 @@
     │   ├── NotMigrated                tables of an older version of Preterite
     │   ├── NotDurable                 settings under which a commit may be lost
     │   └── StoreUnavailable           locked, full, read-only or unreachable
+    │       ├── ConnectionLost         the connection of a batch ended
     │       └── TransactionConflict    another transaction changed the same rows; it is run again
     │           └── SagaChanged        the same instance of a saga
     └── LogError                       the log
@@ -39,6 +40,7 @@ from collections.abc import Sequence
 
 __all__ = [
     "ConfigurationError",
+    "ConnectionLost",
     "EventTooLarge",
     "Fenced",
     "ForeignEvent",
@@ -204,6 +206,10 @@ class NotDurable(StoreError):
 
 class StoreUnavailable(StoreError):
     """The database is locked, full, read-only or unreachable; nothing was written, the work is retried."""
+
+
+class ConnectionLost(StoreUnavailable):
+    """The connection of a batch ended, but not with the database; it was rolled back and its events run one by one."""
 
 
 class TransactionConflict(StoreUnavailable):

@@ -18,7 +18,7 @@ from preterite import envelope as envelopes
 from preterite.clock import Clock, Randomness
 from preterite.component import Component
 from preterite.contracts import Checked, Event
-from preterite.errors import ConfigurationError, LogError, PreteriteError, StoreUnavailable, UsageError
+from preterite.errors import ConfigurationError, ConnectionLost, LogError, PreteriteError, StoreUnavailable, UsageError
 from preterite.hosting.runtime import Runtime, close_all
 from preterite.log.contract import Log, Stream
 from preterite.loop import Progress
@@ -232,8 +232,17 @@ class OpenSystem:
                 continue
             if name not in self._receivers:
                 self._receivers[name] = self.runtime.receiver(name)
-            busy |= self._stepping(self._receivers, name, lambda receiver: receiver.step(raising=raising))
+            busy |= self._stepping(self._receivers, name, lambda receiver: self._receive(receiver, raising))
         return busy
+
+    def _receive(self, receiver: Receiver, raising: bool) -> Progress:
+        try:
+            return receiver.step(raising=raising)
+        except ConnectionLost:
+            # Its attempts are counted: if the handler has done it, its event becomes a dead letter.
+            if raising:
+                raise
+            return Progress(True, False)
 
     def _stepping(self, loops: dict[str, Any], name: str, step: Callable[[Any], Progress]) -> bool:
         """One step; a loop whose connection is lost is forgotten, and made anew for the next one."""

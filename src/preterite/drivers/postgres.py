@@ -233,6 +233,11 @@ def secrecy(ssl_in_use: bool, host: str, address: str) -> str:
     return "; WITHOUT TLS: passwords and events can be read on the network (add ?sslmode=verify-full to the URL)"
 
 
+def is_primary(connection: GuardedConnection) -> bool:
+    """Whether the server writes, and is no replica."""
+    return not _one(connection, "SELECT pg_is_in_recovery()")[0]
+
+
 def wal_position(connection: GuardedConnection) -> int:
     """A number that grows with everything that any client writes on this server."""
     return _one(connection, _WAL_POSITION)[0]

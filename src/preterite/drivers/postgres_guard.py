@@ -88,6 +88,11 @@ class _Guard:
         if self.watch is not None:
             self.watch.before_rollback()
 
+    def before_close(self) -> None:
+        """Raise while handlers run: the connection is the batch's. One that is lost may be closed."""
+        if self.guarded and is_in_transaction(self):
+            raise HandlerEndedTransaction.refused("close the connection")
+
     @contextmanager
     def following(self) -> Generator[None]:
         """Follow a savepoint of `transaction()`: it is undone where an exception leaves it."""
@@ -153,6 +158,7 @@ class GuardedConnection(_Guard, psycopg.Connection[Any]):
         super().rollback()
 
     def close(self) -> None:
+        self.before_close()
         if self.belongs_here:
             super().close()
 
@@ -186,6 +192,7 @@ class GuardedAsyncConnection(_Guard, psycopg.AsyncConnection[Any]):
         await super().rollback()
 
     async def close(self) -> None:
+        self.before_close()
         if self.belongs_here:
             await super().close()
 

@@ -48,6 +48,26 @@ _GONE_AWAY = frozenset(
 )
 
 
+_READING_PRAGMAS = frozenset(
+    {
+        "data_version",
+        "defer_foreign_keys",
+        "foreign_key_check",
+        "foreign_key_list",
+        "function_list",
+        "index_info",
+        "index_list",
+        "index_xinfo",
+        "integrity_check",
+        "quick_check",
+        "table_info",
+        "table_list",
+        "table_xinfo",
+    }
+)
+"""Those whose value is a question, and one that ends with the transaction."""
+
+
 class GuardedCursor(sqlite3.Cursor):
     """A cursor that reports what it runs to the watch of its connection."""
 
@@ -140,6 +160,8 @@ class GuardedConnection(sqlite3.Connection):
     def _authorize(self, action: int, *details: object) -> int:
         if self.guarded and not self.in_transaction:
             return sqlite3.SQLITE_DENY
+        if action == sqlite3.SQLITE_PRAGMA and self.guarded:
+            return sqlite3.SQLITE_OK if _only_reads(details[0], details[1]) else sqlite3.SQLITE_DENY
         if action != _TRANSACTION:
             return sqlite3.SQLITE_OK
         if self.guarded and not (self.flushing and details[0] == "ROLLBACK"):
@@ -161,6 +183,28 @@ class GuardedConnection(sqlite3.Connection):
         if self.watch is not None:
             self.watch.before_rollback()
         super().rollback()
+
+    # What would outlast the handler, and meet the next ones and the core.
+
+    def close(self) -> None:
+        self._refuse("close the connection")
+        super().close()
+
+    def set_authorizer(self, authorizer_callback: Any) -> None:
+        self._refuse("replace the connection's authorizer")
+        super().set_authorizer(authorizer_callback)
+
+    def set_progress_handler(self, *arguments: Any, **options: Any) -> None:
+        self._refuse("set a progress handler")
+        super().set_progress_handler(*arguments, **options)
+
+    def setlimit(self, category: int, limit: int, /) -> int:
+        self._refuse("change the connection's limits")
+        return super().setlimit(category, limit)
+
+    def deserialize(self, *arguments: Any, **options: Any) -> None:
+        self._refuse("replace the database")
+        super().deserialize(*arguments, **options)
 
     def executescript(self, sql_script: str, /) -> sqlite3.Cursor:
         self._refuse("commit (executescript does)")
@@ -326,3 +370,8 @@ def changes(path: Path) -> int:
 def data_version(connection: Any) -> int:
     """A number that changes when another connection has committed."""
     return connection.cursor().execute("PRAGMA data_version").fetchone()[0]
+
+
+def _only_reads(pragma: object, value: object) -> bool:
+    """Whether a PRAGMA leaves the connection's settings as they are. Pure."""
+    return value is None or str(pragma).lower() in _READING_PRAGMAS

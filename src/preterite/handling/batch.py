@@ -31,7 +31,7 @@ from preterite.handling.plan import HandlerCall, LaneKey, Plan, failed_row, park
 from preterite.handling.sources import Source
 from preterite.handling.transaction import Batch, TransactionRunner
 from preterite.log.contract import Record, Stream
-from preterite.store.contract import Store, translating_errors
+from preterite.store.contract import Store
 from preterite.store.rows import Activity, DbConnection, Parked
 from preterite.topology import Subscriptions
 
@@ -157,7 +157,7 @@ class BatchProcessor:
         return self._transact(settle)
 
     def _transact(self, act: Callable[[Batch], BatchResult]) -> BatchResult:
-        with translating_errors(self._store, self._subscriptions.component.name):
+        with self._invoker.translating():
             return self._transactions.transact(act)
 
     def _attempt(

@@ -5,14 +5,20 @@ What handlers publish waits here until the batch is settled, so that outbox rows
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, NamedTuple
 
 from preterite.clock import Clock, DerivedIds
 from preterite.component import ParameterKind, ReplayStatus
 from preterite.envelope import Envelope
-from preterite.errors import HandlerEndedTransaction, HandlerFailed, StoreUnavailable, TransactionConflict
+from preterite.errors import (
+    ConnectionLost,
+    HandlerEndedTransaction,
+    HandlerFailed,
+    StoreUnavailable,
+    TransactionConflict,
+)
 from preterite.handling.delivery import Delivery
 from preterite.handling.failure import ends_the_process, text_of
 from preterite.handling.outcome import run_to_its_end
@@ -21,7 +27,7 @@ from preterite.handling.transaction import Batch
 from preterite.publishing.pending import PendingMessages
 from preterite.publishing.transaction import Transaction
 from preterite.publishing.unit_of_work import Cause, UnitOfWork
-from preterite.store.contract import Store
+from preterite.store.contract import Database, translating_errors
 from preterite.store.rows import ReplayMode, StoreIdentity
 from preterite.topology import BoundHandler, Subscriptions
 
@@ -60,19 +66,20 @@ class HandlerInvoker:
     def __init__(
         self,
         subscriptions: Subscriptions,
-        store: Store,
+        database: Database,
         identity: StoreIdentity,
         clock: Clock,
         first_names: Mapping[str, str],
         rehearsing: Callable[[str], AbstractContextManager[None]] | None = None,
     ) -> None:
         self._component = subscriptions.component
-        self._store = store
+        self._database = database
+        self._store = database.store
         self._identity = identity
         self._clock = clock
         self._first_names = first_names
         self._rehearsing = rehearsing
-        self._sagas = SagaPersister(store, clock)
+        self._sagas = SagaPersister(database.store, clock)
         self._unavailable_times = 0
         self.running: Running | None = None
 
@@ -102,7 +109,11 @@ class HandlerInvoker:
                 raise
             if self._store.is_conflict(error):
                 raise TransactionConflict(f"Handler {bound.name} met another transaction: {error}.") from error
-            if self._store.is_unavailable(error) and self._may_be_own(batch):
+            if not self._store.is_open(batch.transaction.connection):
+                raise ConnectionLost(
+                    f"The connection to the database of {self._component.name!r} ended while {bound.name} ran: {error}."
+                ) from error
+            if self._store.is_unavailable(error) and self._may_be_own():
                 raise StoreUnavailable(
                     f"The database of {self._component.name!r} is not available: {error}."
                 ) from error
@@ -172,19 +183,34 @@ class HandlerInvoker:
                 "and with it the whole batch's; all of it was rolled back. Use a savepoint to undo a part."
             )
 
+    @contextmanager
+    def translating(self) -> Generator[None]:
+        """Raise `StoreUnavailable` where the component's database is out of reach, `ConnectionLost` where it answers.
+
+        Then something has ended the connection of this batch alone: a handler, a time limit, or an administrator.
+        """
+        try:
+            with translating_errors(self._store, self._component.name):
+                yield
+        except (ConnectionLost, TransactionConflict):
+            raise
+        except StoreUnavailable as error:
+            if self._database.answers():
+                raise ConnectionLost(f"{error} It was the connection of a batch; the database answers.") from error
+            raise
+
     def committed(self) -> None:
         """A batch was committed: the component's own database is available."""
         self._unavailable_times = 0
 
-    def _may_be_own(self, batch: Batch) -> bool:
+    def _may_be_own(self) -> bool:
         """Whether the component's own database is unavailable, rather than another one that the handler uses.
 
-        A lost connection proves it. Otherwise the error does not say; it counts a few times in a row, whatever handler
-        and event it comes from.
+        The error does not say. The database is asked; where it cannot be, the error counts a few times in a row,
+        whatever handler and event it comes from.
         """
         self._unavailable_times += 1
-        lost = not self._store.is_open(batch.transaction.connection)
-        return lost or self._unavailable_times <= UNAVAILABLE_TIMES_MAX
+        return self._unavailable_times <= UNAVAILABLE_TIMES_MAX and not self._database.answers()
 
     def write_outbox(self, batch: Batch) -> bool:
         """Flush, then write what handlers have published and no savepoint has taken back.
@@ -233,12 +259,12 @@ class HandlerInvoker:
         return Cause(message, DerivedIds(message.id, self._component.name, handler).of)
 
     def _explained(self, batch: Batch, error: BaseException) -> BaseException:
-        """SQLite says only 'not authorized' where a handler tried to end the transaction in SQL; say it in words."""
+        """SQLite says only 'not authorized' to what SQL of a handler must not do; say it in words."""
         if isinstance(error, HandlerEndedTransaction) or "not authorized" not in text_of(error):
             return error
         return HandlerEndedTransaction(
-            f"A handler tried to begin, commit or roll back ({error}); the transaction belongs to the batch. "
-            "Use a savepoint to undo a part."
+            f"A handler tried to begin, commit or roll back, or to change a setting by PRAGMA ({error}); transaction "
+            "and connection belong to the batch. Use a savepoint to undo a part."
         )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Generator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
@@ -67,11 +67,6 @@ class TransactionRunner(Protocol):
 
     def transact(self, act: Callable[[Batch], Result]) -> Result:
         """Run `act` in a transaction that commits after it; an exception rolls back and passes through."""
-        ...
-
-    @property
-    def is_open(self) -> bool:
-        """Whether its connection may still be of use."""
         ...
 
     def close(self) -> None:
@@ -232,13 +227,22 @@ class ConnectionRunner:
     """For handlers that take a bare connection."""
 
     def __init__(self, database: Database, context: SessionContext, isolated: bool) -> None:
-        self._connection = database.connect()
-        self._connection.context = context
+        self._database = database
+        self._context = context
         self._store = database.store
+        self._connection = self._connected()
         self._isolated = isolated
         self._loop = asyncio.Runner()
 
+    def _connected(self) -> Any:
+        connection = self._database.connect()
+        connection.context = self._context
+        return connection
+
     def transact(self, act: Callable[[Batch], Result]) -> Result:
+        if not self._store.is_open(self._connection):
+            self._connection.close()
+            self._connection = self._connected()
         self._store.begin_batch(self._connection, isolated=self._isolated)
         batch = _ConnectionBatch(self._connection, self._loop.run)
         try:
@@ -249,10 +253,6 @@ class ConnectionRunner:
             batch.transaction.rollback()
             raise
         return result
-
-    @property
-    def is_open(self) -> bool:
-        return self._store.is_open(self._connection)
 
     def close(self) -> None:
         self._loop.close()
@@ -275,10 +275,6 @@ class SessionRunner:
         with self._engine.connect() as connection:
             connection.begin()
             return _in_sessions(SessionBatch(connection, self._store, self._context, self._loop.run), act)
-
-    @property
-    def is_open(self) -> bool:
-        return True  # the engine replaces what breaks
 
     def close(self) -> None:
         self._loop.close()
@@ -311,10 +307,6 @@ class AsyncSessionRunner:
 
             return await connection.run_sync(begun)
 
-    @property
-    def is_open(self) -> bool:
-        return True  # the engine replaces what breaks
-
     def close(self) -> None:
         self._loop.run(self._engine.dispose())
         self._loop.close()
@@ -327,7 +319,9 @@ def _in_sessions(batch: SessionBatch, act: Callable[[Batch], Result]) -> Result:
             raise _ended()
         batch.commit()
     except BaseException:
-        batch.rollback()
+        # What a lost connection has written is rolled back by the server; that this one cannot hides no other error.
+        with nullcontext() if batch.store.is_open(batch.connection) else suppress(Exception):
+            batch.rollback()
         raise
     return result
 

@@ -124,7 +124,7 @@ def _run(
     store, connection = copy.store, copy.connect()
     transactions = runner_for(stage.subscriptions.given, copy, SessionContext(stage.clock, stage.randomness))
     handling = HandlerInvoker(
-        stage.subscriptions, store, stage.identity, stage.clock, store.first_names(connection), calls
+        stage.subscriptions, copy, stage.identity, stage.clock, store.first_names(connection), calls
     )
     batches = BatchProcessor(stage.subscriptions, store, transactions, handling, stage.clock, stage.randomness)
     names = partition_leases(stage.identity.partitions)

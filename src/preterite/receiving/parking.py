@@ -12,7 +12,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from preterite.clock import Clock, Randomness
-from preterite.errors import Fenced, HandlerFailed, PreteriteError, StoreUnavailable, TransactionConflict
+from preterite.errors import (
+    ConnectionLost,
+    Fenced,
+    HandlerFailed,
+    PreteriteError,
+    StoreUnavailable,
+    TransactionConflict,
+)
 from preterite.handling.batch import BatchResult
 from preterite.handling.delivery import decode
 from preterite.handling.failure import died_while_handling, ends_the_process, failure_of
@@ -20,7 +27,7 @@ from preterite.handling.invoker import HandlerInvoker, HandlerRaised
 from preterite.handling.transaction import Batch, TransactionRunner
 from preterite.leases import Tenure
 from preterite.recoverability import DeadLetter, Decision, Recoverability, RetryBudget, RetryLater
-from preterite.store.contract import Store, translating_errors
+from preterite.store.contract import Store
 from preterite.store.rows import (
     Activity,
     DbConnection,
@@ -130,12 +137,17 @@ class Parking:
             return BatchResult(0, published, parked=False)
         started = replace(row, attempts=row.attempts + 1, running=True)
         try:
-            with translating_errors(self._store, self._subscriptions.component.name):
+            with self._invoker.translating():
                 published = self._transactions.transact(lambda batch: self._apply(batch, started, tenure))
             self._invoker.committed()
             self._budget.earn(1)
         except BaseException as error:
             if ends_the_process(error):
+                raise
+            if isinstance(error, ConnectionLost):
+                # As where a process has ended: this row was the only one that ran.
+                decision = self._policy(row).decide(started.attempts, self._randomness.fraction(), process_died=True)
+                self._unsettled.append((self._decided(started, died_while_handling(), decision), started.attempts))
                 raise
             if isinstance(error, (Fenced, StoreUnavailable)) and not isinstance(error, TransactionConflict):
                 self._unsettled.append((row, started.attempts))

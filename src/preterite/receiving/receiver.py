@@ -16,7 +16,7 @@ from dataclasses import replace
 from itertools import groupby
 
 from preterite.clock import Clock, Randomness
-from preterite.errors import Fenced
+from preterite.errors import ConnectionLost, Fenced
 from preterite.handling.batch import BATCH_EVENTS, BatchProcessor, BatchResult, ParkingFull
 from preterite.handling.invoker import HandlerInvoker, Running
 from preterite.handling.sources import LiveStreams, StreamProgress
@@ -76,7 +76,7 @@ class Receiver:
             context,
             isolated=subscriptions.component.isolation == "repeatable read",
         )
-        self._invoker = HandlerInvoker(subscriptions, self._store, identity, clock, first_names)
+        self._invoker = HandlerInvoker(subscriptions, database, identity, clock, first_names)
         self._batches = BatchProcessor(subscriptions, self._store, self._transactions, self._invoker, clock, randomness)
         self._parking = Parking(
             subscriptions, self._store, self._connection, self._transactions, self._invoker, clock, randomness
@@ -106,7 +106,7 @@ class Receiver:
     @property
     def is_broken(self) -> bool:
         """Whether a connection was lost, so that only another receiver can go on."""
-        return not (self._store.is_open(self._connection) and self._transactions.is_open)
+        return not self._store.is_open(self._connection)
 
     @property
     def time_limit_seconds(self) -> float:
@@ -159,7 +159,9 @@ class Receiver:
         except Fenced:
             self._step_back()
             return False
-        except BaseException:
+        except BaseException as error:
+            if isinstance(error, ConnectionLost):
+                self._careful = BATCH_EVENTS
             # What was read and not applied is gone from memory: read again from the cursors. What was committed
             # before the fault may have published.
             self._published = True

@@ -77,6 +77,10 @@ class Database(Protocol):
         """Whether there is a database; creates none."""
         ...
 
+    def answers(self) -> bool:
+        """Whether it certainly can be reached and written now, on a new connection; a file in use cannot be asked."""
+        ...
+
     def connect(self) -> Any:
         """A new connection, set up as the promises need it; inside its `guarding()` it refuses to end a transaction."""
         ...

@@ -41,7 +41,7 @@ def test_a_replay_that_is_to_be_quiet_writes_nothing_to_the_outbox(quiet: bool, 
         bound = delivery.subscription.handlers[0]
         seed = SeededRandomness(7)
         identity = StoreIdentity("finance", seed.uuid(), "shop", opened.log.identity.system_id, 8)
-        handling = HandlerInvoker(subscriptions, database.store, identity, opened.clock, {})
+        handling = HandlerInvoker(subscriptions, database, identity, opened.clock, {})
         transactions = runner_for(subscriptions.given, database, SessionContext(opened.clock, seed))
 
         def again(batch: Batch) -> None:

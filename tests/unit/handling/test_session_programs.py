@@ -113,7 +113,7 @@ class Rig:
         identity = StoreIdentity("finance", random.uuid(), "shop", opened.log.identity.system_id, 1)
         context = SessionContext(opened.clock, random)
         self._transactions = runner_for(self._subscriptions.given, database, context)
-        invoker = HandlerInvoker(self._subscriptions, self._store, identity, opened.clock, {})
+        invoker = HandlerInvoker(self._subscriptions, database, identity, opened.clock, {})
         parts = (self._store, self._transactions, invoker, opened.clock, random)
         self._batches = BatchProcessor(self._subscriptions, *parts)
         self._parking = Parking(self._subscriptions, self._store, self._connection, *parts[1:])

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from preterite.clock import Backoff
 from preterite.drivers import postgres as postgres_server
 from preterite.drivers import postgres_guard
 from preterite.drivers.postgres_place import first_line, place_of
-from preterite.errors import NotMigrated, UsageError
+from preterite.errors import NotMigrated, StoreUnavailable, UsageError
 from preterite.store.contract import Database, Store, TableChange
 from preterite.store.postgres.outbox_floor import Floor, raised
 from preterite.store.postgres.statements import PostgresStatements
@@ -61,6 +62,13 @@ class PostgresDatabase:
     def exists(self) -> bool:
         # Only connecting shows it; the error then states why.
         return True
+
+    def answers(self) -> bool:
+        try:
+            with closing(self.connect()) as connection:
+                return postgres_server.is_primary(connection)
+        except (StoreUnavailable, psycopg.Error):
+            return False
 
     def connect(self) -> postgres_guard.GuardedConnection:
         return postgres_server.connect(self.place)

@@ -32,6 +32,9 @@ class SqliteDatabase:
     def exists(self) -> bool:
         return self.path.is_file()
 
+    def answers(self) -> bool:
+        return False
+
     def connect(self) -> sqlite_file.GuardedConnection:
         return sqlite_file.open_file(self.path)
 
@@ -159,8 +162,11 @@ class SqliteStore(Store):
         finally:
             connection.text_factory = before
 
-    def is_open(self, connection: DbConnection) -> bool:
-        return True
+    def is_open(self, connection: Any) -> bool:
+        try:
+            return connection.total_changes >= 0
+        except sqlite3.ProgrammingError:
+            return False
 
     def server_time(self, connection: DbConnection, wall: float) -> float:
         return wall
