@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from preterite.clock import Clock, Randomness
 from preterite.component import Component
+from preterite.handling.failure import FailureLog
 from preterite.log.contract import Log
 from preterite.operations.startup import prepare
 from preterite.printing.logger import logger
@@ -85,6 +86,7 @@ class Runtime:
         self.randomness = randomness
         self.wake_ups = WakeUps()
         self.sessions = Sessions(self.databases, self.context)
+        self._failures = {name: FailureLog(name, clock) for name in self.components}
         self.identities: dict[str, StoreIdentity] = {}
         """Of each component's database."""
         self._log_promises()
@@ -117,6 +119,7 @@ class Runtime:
             self.clock,
             self.randomness,
             self.context(component),
+            self._failures[component],
             owner,
         )
 
@@ -136,7 +139,14 @@ class Runtime:
     def closers(self) -> list[Callable[[], None]]:
         """What closes engines, databases and the log; the last raises `UsageError` on a running event loop."""
         databases = [database.close for database in self.databases.values()]
-        return [self.sessions.close, *databases, self.log.close, self.sessions.close_async_where_no_loop_runs]
+        failures = [log.close for log in self._failures.values()]
+        return [
+            *failures,
+            self.sessions.close,
+            *databases,
+            self.log.close,
+            self.sessions.close_async_where_no_loop_runs,
+        ]
 
     def _wake_subscribers(self, publisher: str) -> None:
         for name, subscriptions in self.topology.subscriptions.items():

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +30,7 @@ from preterite.receiving.parking import Parking
 from preterite.receiving.replayer import Replayer
 from preterite.recoverability import RetryBudget
 from preterite.store.contract import Database, TableChange
-from preterite.store.rows import StoreIdentity
+from preterite.store.rows import Parked, StoreIdentity
 from preterite.topology import Subscriptions
 
 __all__ = [
@@ -101,13 +101,12 @@ def _run(stage: Stage, copy: Database, wanted: Wanted, progress: Callable[[int],
     store, connection = copy.store, copy.connect()
     transactions = runner_for(stage.subscriptions.given, copy, SessionContext(stage.clock, stage.randomness))
     handling = HandlerInvoker(stage.subscriptions, store, stage.identity, stage.clock)
-    batches = BatchProcessor(stage.subscriptions, store, transactions, handling, stage.clock, stage.randomness)
+    parts = (transactions, handling, stage.clock, stage.randomness, _not_logged)
+    batches = BatchProcessor(stage.subscriptions, store, *parts)
     names = partition_leases(stage.identity.partitions)
     leases = Leases(store, stage.clock, new_owner(stage.randomness), names, is_gone=lambda _owner: True)
     replayer = Replayer(store, connection, stage.log, batches, stage.clock)
-    parking = Parking(
-        stage.subscriptions, store, connection, transactions, handling, stage.clock, stage.randomness, _NoRetries()
-    )
+    parking = Parking(stage.subscriptions, store, connection, *parts, _NoRetries())
     read = 0
     try:
         rehearsing = wanted._replace(rate=None)
@@ -136,6 +135,10 @@ def _run(stage: Stage, copy: Database, wanted: Wanted, progress: Callable[[int],
         replayer.close()
         transactions.close()
         connection.close()
+
+
+def _not_logged(_failed: Sequence[Parked]) -> None:
+    """What fails on a copy is no dead letter of the component; the result of the rehearsal counts it."""
 
 
 class _NoRetries(RetryBudget):

@@ -8,7 +8,7 @@ A dead letter waits for a person: redrive, or discard with a reason.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from preterite.clock import Clock, Randomness
@@ -39,7 +39,10 @@ LOOK_SECONDS_MAX = 1.0
 
 
 class Parking:
-    """Runs what is parked for one component. Used by the thread that holds the leases."""
+    """Runs what is parked for one component. Used by the thread that holds the leases.
+
+    `report` gets what has failed, once it is stored.
+    """
 
     def __init__(
         self,
@@ -50,8 +53,10 @@ class Parking:
         invoker: HandlerInvoker,
         clock: Clock,
         randomness: Randomness,
+        report: Callable[[Sequence[Parked]], None],
         budget: RetryBudget | None = None,
     ) -> None:
+        self._report = report
         self._subscriptions = subscriptions
         self._store = store
         self._connection = connection
@@ -200,7 +205,10 @@ class Parking:
         with tenure.transaction(self._connection):
             for row, attempts in self._unsettled:
                 self._store.settle_attempt(self._connection, row, attempts)
+        # An attempt that is taken back has not failed.
+        failed = [row for row, attempts in self._unsettled if row.attempts == attempts]
         self._unsettled = []
+        self._report(failed)
 
     def forget_unsettled(self) -> None:
         """Leave unfinished rows to the next holder, who finds them interrupted."""

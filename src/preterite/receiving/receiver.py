@@ -18,6 +18,7 @@ from itertools import groupby
 from preterite.clock import Clock, Randomness
 from preterite.errors import Fenced
 from preterite.handling.batch import BATCH_EVENTS, BatchProcessor, BatchResult, ParkingFull
+from preterite.handling.failure import FailureLog
 from preterite.handling.invoker import HandlerInvoker, Running
 from preterite.handling.sources import LiveStreams, StreamProgress
 from preterite.handling.transaction import runner_for
@@ -55,6 +56,7 @@ class Receiver:
         clock: Clock,
         randomness: Randomness,
         context: SessionContext,
+        failures: FailureLog,
         owner: str | None = None,
     ) -> None:
         self.component = subscriptions.component.name
@@ -76,10 +78,10 @@ class Receiver:
             isolated=subscriptions.component.isolation == "repeatable read",
         )
         self._invoker = HandlerInvoker(subscriptions, self._store, identity, clock)
-        self._batches = BatchProcessor(subscriptions, self._store, self._transactions, self._invoker, clock, randomness)
-        self._parking = Parking(
-            subscriptions, self._store, self._connection, self._transactions, self._invoker, clock, randomness
-        )
+        self._failures = failures
+        parts = (self._transactions, self._invoker, clock, randomness, failures.report)
+        self._batches = BatchProcessor(subscriptions, self._store, *parts)
+        self._parking = Parking(subscriptions, self._store, self._connection, *parts)
         self._scheduler = CommandScheduler(subscriptions, identity, self._store, self._connection, self._batches, clock)
         self._replayer = Replayer(self._store, self._connection, log, self._batches, clock)
         self._know_nothing()
@@ -165,6 +167,7 @@ class Receiver:
 
     def _round(self, raising: bool) -> bool:
         """What is due, what comes in, history; whether there was anything."""
+        self._failures.report_left_out()
         if self._parked:
             self._parked = False
             self._parking.look_again()

@@ -27,6 +27,7 @@ from preterite import Component, Event, Recoverability, System, UnitOfWork, test
 from preterite import envelope as envelopes
 from preterite.envelope import Envelope
 from preterite.handling.batch import BatchProcessor
+from preterite.handling.failure import FailureLog
 from preterite.handling.invoker import HandlerInvoker
 from preterite.handling.sources import Source
 from preterite.handling.transaction import runner_for
@@ -112,7 +113,14 @@ class Rig:
         context = SessionContext(opened.clock, random)
         self._transactions = runner_for(self._subscriptions.given, database, context)
         invoker = HandlerInvoker(self._subscriptions, self._store, identity, opened.clock)
-        parts = (self._store, self._transactions, invoker, opened.clock, random)
+        parts = (
+            self._store,
+            self._transactions,
+            invoker,
+            opened.clock,
+            random,
+            FailureLog("finance", opened.clock).report,
+        )
         self._batches = BatchProcessor(self._subscriptions, *parts)
         self._parking = Parking(self._subscriptions, self._store, self._connection, *parts[1:])
         self._tenure = _Unfenced(self._store)
