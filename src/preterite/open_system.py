@@ -19,7 +19,8 @@ from preterite.errors import ConfigurationError, LogError, PreteriteError, Store
 from preterite.hosting.runtime import Runtime, close_all
 from preterite.log.contract import Stream
 from preterite.loop import Progress
-from preterite.operations.status import ComponentStatus, StatusReader
+from preterite.operations.status import ComponentStatus
+from preterite.operations.status_reader import StatusReader
 from preterite.publishing.relay import Relay
 from preterite.publishing.sessions import SessionOpener
 from preterite.receiving.receiver import Receiver

@@ -30,7 +30,7 @@ class SqliteDatabase:
         self.path = sqlite_file.path_of(url)
 
     def exists(self) -> bool:
-        return self.path.is_file()
+        return self.path.exists()
 
     def connect(self) -> sqlite_file.GuardedConnection:
         return sqlite_file.open_file(self.path)

@@ -11,6 +11,7 @@ from preterite.log.contract import Cursor, Stream
 from preterite.store.contract import Database
 from preterite.store.rows import Activity, Fence, HandlerRegistration, Move
 from preterite.testing.conformance.store_steps import (
+    AGE_SECONDS_MAX,
     ANOTHER,
     FINANCE,
     NOW,
@@ -57,6 +58,19 @@ class CursorConformance:
 
         assert database.store.cursors(connection)[FINANCE].cursor == NEXT
         assert database.store.leases(connection) == before
+
+    def test_it_is_known_how_long_ago_a_cursor_was_moved(self, database: Database, connection: Any) -> None:
+        before = database.store.ages(connection, NOW).moved
+        fence = self._ready(database, connection)
+        started = database.store.ages(connection, NOW).moved
+        with transaction(database.store, connection):
+            database.store.move_cursors(connection, [Move(FINANCE, START, NEXT)], fence, SCHEDULED)
+        moved = database.store.ages(connection, NOW).moved
+
+        assert before is None
+        assert started is not None
+        assert moved is not None
+        assert 0 <= moved < AGE_SECONDS_MAX
 
     def test_an_operator_moves_a_cursor(self, database: Database, connection: Any) -> None:
         fence = self._ready(database, connection)
