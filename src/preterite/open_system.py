@@ -65,7 +65,9 @@ class OpenSystem:
 
         Outside a unit of work each statement commits by itself.
         """
-        opened = self.databases[self._own(component).name].connect()
+        name = self._own(component).name
+        self.runtime.require(name)
+        opened = self.databases[name].connect()
         opened.context = self.runtime.context(component.name)
         try:
             yield opened

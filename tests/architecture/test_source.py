@@ -275,6 +275,7 @@ TESTED_ELSEWHERE = {
     "log/gaps": "tests/stories/when_something_is_restored.py",
     "log/memory": "tests/logs/test_memory.py",
     "log/numbered": "tests/logs/test_sqlite.py",
+    "hosting/openings": "tests/stories/when_a_database_is_away.py",
     "hosting/runtime": "tests/unit/test_system.py",
     "receiving/parking": "tests/stories/when_a_handler_fails.py",
     "receiving/streams": "tests/unit/receiving/test_receiver.py",

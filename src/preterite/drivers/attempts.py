@@ -10,7 +10,7 @@ from preterite.errors import StoreUnavailable
 
 OPEN_SECONDS_MIN = 0.5
 """The wait after an attempt to open what is out of reach; each further one doubles it."""
-OPEN_SECONDS_MAX = 10.0
+OPEN_SECONDS_MAX = 5.0
 """The longest wait between two such attempts."""
 
 

@@ -101,7 +101,6 @@ def test_an_application_that_fails_when_it_is_imported_is_said_in_one_sentence(
         ("dead-letters", "redrive", "-A", APP, "finance/1"),
         ("retire", "-A", APP, "finance", "former"),
         ("publish", "-A", APP, "finance", "-"),
-        ("run", "-A", APP),
     ],
 )
 def test_a_database_that_is_locked_is_exit_code_4(
