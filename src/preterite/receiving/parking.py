@@ -32,6 +32,7 @@ from preterite.topology import Subscriptions
 
 RELEASE_ROWS = 100
 """Parked events that one step reads as due, and runs of one lane in a row."""
+NO_RETRIES = Recoverability(immediate_retries=0, delayed_retries=0)
 LOOK_SHARE = 0.01
 """Share of the time that looking for due parked events may take."""
 LOOK_SECONDS_MAX = 1.0
@@ -183,9 +184,9 @@ class Parking:
         )
 
     def _policy(self, row: Parked) -> Recoverability:
-        """What is to follow the failures of this row's handler; the usual where it is no longer declared."""
+        """What is to follow the failures of this row's handler; no retry where it is no longer declared."""
         bound = self._subscriptions.handler(row.record.kind, row.type, row.handler)
-        return Recoverability() if bound is None else bound.recoverability
+        return NO_RETRIES if bound is None else bound.recoverability
 
     def _decided(self, row: Parked, failure: Failure, decision: Decision) -> Parked:
         now = self._now()

@@ -130,7 +130,7 @@ WHERE state IN ('running', 'paused')
 """
     RETIRE_HANDLER = "UPDATE preterite_handler SET retired_at = ? WHERE name = ? AND retired_at IS NULL"
     ORPHAN_PARKED = """
-UPDATE preterite_parked SET state = 'dead',
+UPDATE preterite_parked SET state = 'dead', running = 0,
     error = 'HandlerRetired', error_text = 'its handler was retired', error_place = '', error_trace = ''
 WHERE handler = ?
 """
@@ -278,6 +278,7 @@ WHERE id = ? AND attempts = ?
     GET_PARKED = f"SELECT id, {_PARKED_COLUMNS} FROM preterite_parked WHERE id = ?"
     REDRIVE = """
 UPDATE preterite_parked SET state = 'parked', due_at = 0, attempts = 0, running = 0 WHERE id = ? AND state <> 'parked'
+AND NOT EXISTS (SELECT 1 FROM preterite_handler h WHERE h.name = preterite_parked.handler AND h.retired_at IS NOT NULL)
 """
     DISCARD = """
 INSERT INTO preterite_discarded

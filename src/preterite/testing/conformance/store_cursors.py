@@ -214,6 +214,22 @@ class CursorConformance:
         dead = database.store.list_parked(connection, ["dead"], 10)
         assert [row.failure.error for row in dead if row.failure] == ["HandlerRetired"]
 
+    def test_a_dead_letter_of_a_retired_handler_is_not_redriven_and_is_discarded(
+        self, database: Database, connection: Any
+    ) -> None:
+        store = database.store
+        self._ready(database, connection)
+        park(store, connection, parked(5, running=True, attempts=1), parked(6, handler="mail", state="dead"))
+        with transaction(store, connection):
+            store.retire_handler(connection, "bill", NOW)
+        retired, active = store.list_parked(connection, ["dead"], 10)
+        with transaction(store, connection):
+            redriven = [store.redrive(connection, row.id) for row in (retired, active)]
+            discarded = store.discard(connection, retired.id, "its handler is gone", "ben", NOW)
+
+        assert (retired.running, redriven, discarded) == (False, [False, True], True)
+        assert [row.handler for row in store.list_parked(connection, ["parked", "dead"], 10)] == ["mail"]
+
     # what was skipped and how much was done
 
     def test_what_is_skipped_is_counted(self, database: Database, connection: Any) -> None:
