@@ -20,6 +20,7 @@
     │   ├── NotMigrated                tables of an older version of Preterite
     │   ├── NotDurable                 settings under which a commit may be lost
     │   └── StoreUnavailable           locked, full, read-only or unreachable
+    │       ├── FileReplaced           a SQLite file was replaced while it was in use
     │       └── TransactionConflict    another transaction changed the same rows; it is run again
     │           └── SagaChanged        the same instance of a saga
     └── LogError                       the log
@@ -40,6 +41,7 @@ __all__ = [
     "ConfigurationError",
     "EventTooLarge",
     "Fenced",
+    "FileReplaced",
     "ForeignEvent",
     "HandlerEndedTransaction",
     "HandlerFailed",
@@ -192,6 +194,10 @@ class NotDurable(StoreError):
 
 class StoreUnavailable(StoreError):
     """The database is locked, full, read-only or unreachable; nothing was written, the work is retried."""
+
+
+class FileReplaced(StoreUnavailable):
+    """A SQLite file was replaced while this process had it open; nothing was written. Only a new start opens it."""
 
 
 class TransactionConflict(StoreUnavailable):

@@ -15,11 +15,18 @@ import sqlite3
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from preterite.drivers.private_folder import make_private_folder, refuse_link
 from preterite.drivers.transaction_watch import TransactionWatch
-from preterite.errors import ConfigurationError, HandlerEndedTransaction, NotDurable, StoreUnavailable, WrongDatabase
+from preterite.errors import (
+    ConfigurationError,
+    FileReplaced,
+    HandlerEndedTransaction,
+    NotDurable,
+    StoreUnavailable,
+    WrongDatabase,
+)
 from preterite.printing.urls import shown
 
 BUSY_TIMEOUT_MS = 10_000
@@ -46,6 +53,32 @@ _GONE_AWAY = frozenset(
         sqlite3.SQLITE_PROTOCOL,
     }
 )
+
+
+class OpenedFile(NamedTuple):
+    """A file as it was when a connection opened it."""
+
+    path: Path
+    device: int
+    inode: int
+
+    def require(self) -> None:
+        """Raise if the path names that file no more: what is written to a deleted file is lost with the process.
+
+        Raises `FileReplaced` if there is another file, `StoreUnavailable` while there is none.
+        """
+        try:
+            found = os.stat(self.path)
+        except FileNotFoundError:
+            raise StoreUnavailable(
+                f"{self.path} was deleted or moved while it was in use. Nothing was written. Put that file back, or "
+                "restore a backup."
+            ) from None
+        if (found.st_dev, found.st_ino) != (self.device, self.inode):
+            raise FileReplaced(
+                f"{self.path} was replaced by another file while it was in use. Nothing was written. "
+                "This process has to be started again."
+            )
 
 
 class GuardedCursor(sqlite3.Cursor):
@@ -90,6 +123,7 @@ class GuardedConnection(sqlite3.Connection):
     context: Any = None
     watch: TransactionWatch | None = None
     """Where the statements of a unit of work, or of a batch's session, are reported."""
+    opened_file: OpenedFile | None = None
     reads_only: bool = False
     """Whether it refuses every statement that writes."""
 
@@ -217,6 +251,7 @@ def open_file(path: Path, factory: type[Opened] = GuardedConnection) -> Opened:
         )
         try:
             configure(connection)
+            note_file(connection, path)
         except BaseException:
             connection.close()
             raise
@@ -227,6 +262,19 @@ def open_file(path: Path, factory: type[Opened] = GuardedConnection) -> Opened:
     except OSError as error:
         raise StoreUnavailable(f"{path} cannot be opened: {error.strerror}. Nothing was written.") from error
     return connection
+
+
+def note_file(connection: GuardedConnection, path: Path) -> None:
+    """Note which file the connection has just opened."""
+    found = os.stat(path)
+    connection.opened_file = OpenedFile(path, found.st_dev, found.st_ino)
+
+
+def require_same_file(connection: Any) -> None:
+    """Raise `StoreUnavailable` if the file of a connection that was opened here was deleted or replaced."""
+    opened: OpenedFile | None = getattr(getattr(connection, "preterite_guard", connection), "opened_file", None)
+    if opened is not None:
+        opened.require()
 
 
 def make_private(path: Path) -> None:

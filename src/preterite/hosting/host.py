@@ -14,7 +14,7 @@ from functools import partial
 from types import TracebackType
 
 from preterite.clock import Backoff
-from preterite.errors import LogError, StoreError, StoreUnavailable, SystemRefused
+from preterite.errors import FileReplaced, LogError, StoreError, StoreUnavailable, SystemRefused
 from preterite.handling.failure import text_of
 from preterite.handling.invoker import Running
 from preterite.hosting.changes import ChangeWatcher
@@ -47,8 +47,8 @@ class Host:
     """Runs an open system's components until it is stopped; a context manager that starts and stops.
 
     Used by one thread. What a loop raises is logged and the loop goes on: after growing waits where a
-    database or the log is out of reach, with new connections after anything else. `receivers` share the partitions of
-    each component.
+    database or the log is out of reach, with new connections after anything else. Where a SQLite file was replaced, the
+    loop ends, and `serve` with it. `receivers` share the partitions of each component.
     """
 
     def __init__(self, runtime: Runtime, receivers: int = 1) -> None:
@@ -183,6 +183,10 @@ class LoopThread(threading.Thread):
                     self._loop = self._make()
                 progress = self._loop.step()
                 idle_seconds = 0.0 if progress.busy else self._idle_seconds(self._loop)
+            except FileReplaced as error:
+                # Only a new start opens the other file; a thread that ends ends its worker.
+                self._note(str(error))
+                break
             except (StoreError, LogError, SystemRefused) as error:
                 self._note(str(error))
                 if self._loop is not None and self._loop.is_broken:

@@ -209,7 +209,9 @@ class StatusReader:
 
     def _connection(self, name: str, database: Database) -> Any:
         """A connection to the component's database; None if the component was never started."""
-        if name not in self._connections:
+        if name in self._connections:
+            database.store.require_current(self._connections[name])
+        else:
             if not database.exists():
                 return None
             connection = database.connect()

@@ -38,8 +38,11 @@ def engine(connect: Callable[[], sqlite_file.GuardedConnection], context: Any, *
     return made
 
 
-def async_engine(path: Path, context: Any) -> AsyncEngine:
-    """An engine for asyncio sessions, by aiosqlite. Its connections carry their guard as `preterite_guard`."""
+def async_engine(path: Path, context: Any, require_file: Callable[[], None]) -> AsyncEngine:
+    """An engine for asyncio sessions, by aiosqlite. Its connections carry their guard as `preterite_guard`.
+
+    `require_file` raises where the file is gone.
+    """
     import aiosqlite
     from sqlalchemy.ext.asyncio import create_async_engine
 
@@ -50,10 +53,12 @@ def async_engine(path: Path, context: Any) -> AsyncEngine:
             opened.append(sqlite_file.GuardedConnection(*arguments, **options))
             return opened[0]
 
+        require_file()
         sqlite_file.make_private(path)
         connection = await aiosqlite.connect(path, isolation_level=None, check_same_thread=False, factory=open_guarded)
         try:
             sqlite_file.configure(opened[0])
+            sqlite_file.note_file(opened[0], path)
         except BaseException:
             await connection.close()
             raise

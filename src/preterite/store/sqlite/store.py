@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from preterite.drivers import sqlite as sqlite_file
+from preterite.errors import StoreUnavailable
 from preterite.printing.urls import shown
 from preterite.store.contract import Database, Store, TableChange
 from preterite.store.rows import DbConnection, StoreIdentity
@@ -28,12 +29,16 @@ class SqliteDatabase:
         self.url = shown(url)
         self.store = SqliteStore()
         self.path = sqlite_file.path_of(url)
+        self._was_opened = False
 
     def exists(self) -> bool:
         return self.path.exists()
 
     def connect(self) -> sqlite_file.GuardedConnection:
-        return sqlite_file.open_file(self.path)
+        self._require_file()
+        connection = sqlite_file.open_file(self.path)
+        self._was_opened = True
+        return connection
 
     @property
     def connection_type(self) -> type:
@@ -47,7 +52,7 @@ class SqliteDatabase:
     def async_engine(self, context: Any, *, batch: bool | None = None) -> Any:
         from preterite.store.sqlite import engine as sqlite_engine
 
-        return sqlite_engine.async_engine(self.path, context)
+        return sqlite_engine.async_engine(self.path, context, self._require_file)
 
     def reading_engine(self, context: Any) -> Any:
         from preterite.store.sqlite import engine as sqlite_engine
@@ -118,6 +123,14 @@ class SqliteDatabase:
     def close(self) -> None:
         pass
 
+    def _require_file(self) -> None:
+        """Raise where a file that was open here is gone: an empty one in its place would be a new component."""
+        if self._was_opened and not self.path.exists():
+            raise StoreUnavailable(
+                f"{self.path} was deleted or moved while it was in use. Nothing was written, and no new file is made. "
+                "Put that file back, or restore a backup."
+            )
+
     def maintain(self, connection: DbConnection) -> None:
         if isinstance(connection, sqlite3.Connection):
             sqlite_file.checkpoint(connection)
@@ -146,6 +159,7 @@ class SqliteStore(Store):
         return sqlite_file.plain_cursor(connection)
 
     def identity(self, connection: DbConnection) -> StoreIdentity | None:
+        self.require_current(connection)
         if not isinstance(connection, sqlite3.Connection) or connection.text_factory is str:
             return super().identity(connection)
         # It is asked for on users' own connections, and how text is read is a setting of the connection.
@@ -159,6 +173,9 @@ class SqliteStore(Store):
     def is_open(self, connection: DbConnection) -> bool:
         return True
 
+    def require_current(self, connection: DbConnection) -> None:
+        sqlite_file.require_same_file(connection)
+
     def server_time(self, connection: DbConnection, wall: float) -> float:
         return wall
 
@@ -170,6 +187,7 @@ class SqliteStore(Store):
             return False
 
     def begin(self, connection: DbConnection) -> None:
+        self.require_current(connection)
         connection.cursor().execute("BEGIN IMMEDIATE")
 
     def begin_batch(self, connection: DbConnection, *, isolated: bool) -> None:
