@@ -22,6 +22,7 @@
     │   ├── NotDurable                 settings under which a commit may be lost
     │   └── StoreUnavailable           locked, full, read-only or unreachable
     │       ├── ConnectionLost         the connection of a batch ended
+    │       ├── FileReplaced           a SQLite file was replaced while it was in use
     │       └── TransactionConflict    another transaction changed the same rows; it is run again
     │           └── SagaChanged        the same instance of a saga
     └── LogError                       the log
@@ -43,6 +44,7 @@ __all__ = [
     "ConnectionLost",
     "EventTooLarge",
     "Fenced",
+    "FileReplaced",
     "ForeignEvent",
     "HandlerEndedTransaction",
     "HandlerFailed",
@@ -210,6 +212,10 @@ class StoreUnavailable(StoreError):
 
 class ConnectionLost(StoreUnavailable):
     """The connection of a batch ended, but not with the database; it was rolled back and its events run one by one."""
+
+
+class FileReplaced(StoreUnavailable):
+    """A SQLite file was replaced while this process had it open; nothing was written. Only a new start opens it."""
 
 
 class TransactionConflict(StoreUnavailable):

@@ -22,7 +22,8 @@ from preterite.errors import ConfigurationError, ConnectionLost, LogError, Prete
 from preterite.hosting.runtime import Runtime, close_all
 from preterite.log.contract import Log, Stream
 from preterite.loop import Progress
-from preterite.operations.status import ComponentStatus, StatusReader
+from preterite.operations.status import ComponentStatus
+from preterite.operations.status_reader import StatusReader
 from preterite.publishing.relay import Relay
 from preterite.publishing.sessions import SessionOpener
 from preterite.receiving.receiver import Receiver
@@ -112,7 +113,9 @@ class OpenSystem:
 
         Outside a unit of work each statement commits by itself.
         """
-        opened = self.databases[self._own(component).name].connect()
+        name = self._own(component).name
+        self.runtime.require(name)
+        opened = self.databases[name].connect()
         opened.context = self.runtime.context(component.name)
         try:
             yield opened

@@ -18,6 +18,7 @@ from preterite.demo_clock import SharedClock
 from preterite.errors import ConfigurationError, SystemRefused, UsageError
 from preterite.hosting.runtime import Runtime, closed_on_failure
 from preterite.log.contract import LogIdentity
+from preterite.log.deferred import open_or_defer
 from preterite.open_system import OpenSystem
 from preterite.recoverability import Recoverability
 from preterite.store.contract import Database
@@ -93,6 +94,9 @@ class System:
         components' own tables where they are missing: for demos and tests. The log keeps everything unless
         `retention` is given. Raises `SystemRefused` with all faults together, or what makes a database or the log
         unusable.
+
+        A database that is out of reach keeps no other component from opening: what uses its component raises
+        `StoreUnavailable`, and opens it once that is possible. While the log is out of reach, events wait in outboxes.
         """
         return open_as(
             OpenSystem,
@@ -174,7 +178,8 @@ def _connect(
         if faults:
             raise SystemRefused(system.name, faults)
         identity = LogIdentity(system.name, randomness.uuid(), system.partitions)
-        opened_log = logs.connect(log_url, identity, clock or SystemClock(), retention)
+        connect = partial(logs.connect, log_url, identity, clock or SystemClock(), retention)
+        opened_log = open_or_defer(connect, clock or SystemClock())
         closers.append(opened_log.close)
         ticking = clock or (SharedClock(opened_log) if system.demo else SystemClock())
         kept = (connected, opened_log, ticking, randomness)

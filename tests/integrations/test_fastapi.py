@@ -123,3 +123,20 @@ def test_an_application_that_has_not_opened_the_system_gets_an_error_that_names_
     client = TestClient(web.app)  # without "with" the lifespan does not run
     with pytest.raises(Exception, match="lifespan=lifespan"):
         client.post("/purchases/a")
+
+
+def test_an_application_starts_while_the_database_of_another_component_is_away(tmp_path: Path) -> None:
+    sales = Component("sales", publishes=[ItemPurchased])
+    system = System("shop", [sales, Component("finance")])
+    away = tmp_path / "away"
+    away.mkdir()
+    urls = {"sales": f"sqlite:///{tmp_path}/sales.sqlite", "finance": f"sqlite:///{away}"}
+    app = FastAPI(lifespan=lifespan(system, databases=urls, log=f"sqlite:///{tmp_path}/log.sqlite"))
+
+    def purchase(name: str, work: UnitOfWorkDependency) -> None:
+        work.unit_of_work.publish(purchased(name))
+
+    purchase.__annotations__["work"] = Annotated[UnitOfWorkDependency, in_unit_of_work(sales)]
+    app.post("/{name}")(purchase)
+    with TestClient(app) as client:
+        assert client.post("/a").status_code == 200

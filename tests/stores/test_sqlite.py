@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from preterite.drivers.sqlite import GuardedConnection
+from preterite.drivers.sqlite_guard import GuardedConnection
 from preterite.store.contract import Database
 from preterite.store.rows import Script
 from preterite.store.sqlite.store import SqliteDatabase, SqliteStore

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from uuid import UUID
 
 import pytest
-from support.any_store import IS_SQLITE, started
-from support.small_shop import Shop, bills, declare, id_of, letters, publish, purchased, texts
+from support.any_store import IS_SQLITE, sql, started
+from support.small_shop import ItemPurchased, Shop, bills, declare, id_of, letters, publish, purchased, texts
 from support.tiers import sample
 
-from preterite import Recoverability
+from preterite import OpenSystem, Recoverability
 from preterite.contracts import Checked
 from preterite.errors import UsageError
+from preterite.hosting.runtime import Runtime
 from preterite.operations.dead_letters import (
     Operator,
     discard,
@@ -27,7 +29,7 @@ from preterite.operations.dead_letters import (
     stops_after,
 )
 from preterite.store.rows import AuditLine
-from preterite.testing import StartedSystem
+from preterite.testing import SeededRandomness, StartedSystem
 
 AT_ONCE = Recoverability(immediate_retries=0, delayed_retries=0)
 OPS = Operator("ops", "price added", 5.0)
@@ -344,3 +346,54 @@ def until(step: Callable[[], bool], true: Callable[[], bool]) -> None:
     while not true():
         assert time.monotonic() < end
         step()
+
+
+def work_once(opened: OpenSystem) -> None:
+    """Do what there is to do, and give the leases back."""
+    for loop in (opened.runtime.relay("sales"), opened.runtime.receiver("finance")):
+        while loop.step():
+            pass
+        loop.close()
+
+
+def test_what_is_behind_a_dead_letter_of_a_retired_handler_goes_on_when_it_is_discarded() -> None:
+    """Redriving it is refused: nothing could run it, and its key would wait behind it."""
+    shop, newer = declare(recoverability=AT_ONCE, fails=lambda _purchase: True), declare(bills=False)
+    handled: list[object] = []
+
+    @newer.finance.handles(ItemPurchased, name="count")
+    def count(event: ItemPurchased) -> None:
+        handled.append(event.purchase_id)
+
+    with started(shop.system) as opened, opened.connection(shop.finance) as connection:
+        store = opened.databases["finance"].store
+        publish(opened, shop.sales, purchased("a"))
+        work_once(opened)
+        failed = [row.id for row in letters(opened, shop.finance)]
+        store.begin(connection)
+        store.retire_handler(connection, "bill", 0.0)
+        connection.commit()
+        kept = (opened.databases, opened.log, opened.clock, SeededRandomness(2))
+        topology = newer.system.verify(opened.databases)
+        connect = partial(Runtime, "shop", newer.system.components, topology, *kept)
+        deployed = OpenSystem(connect(), connect)
+        redriven = redrive(store, connection, failed, OPS)
+        publish(opened, shop.sales, purchased("b"))
+        work_once(deployed)
+        before = list(handled)
+        discarded = discard(store, connection, failed, OPS)
+        work_once(deployed)
+
+    assert (len(failed), redriven, before) == (1, [], [])
+    assert (discarded, handled) == (failed, [id_of("b")])
+
+
+def test_what_is_parked_for_a_handler_that_no_program_declares_is_dead_after_one_attempt(office: Office) -> None:
+    failed = office.fail("a")
+    redrive(office.store, office.connection, failed, OPS)
+    with office.opened.connection(office.shop.finance) as connection:
+        connection.execute(sql("update preterite_parked set handler = 'nobody'"))
+    office.opened.settle(failures="park")
+    (row,) = letters(office.opened, office.shop.finance)
+
+    assert (row.handler, row.state, row.attempts) == ("nobody", "dead", 1)

@@ -474,7 +474,7 @@ def stage(shop: OpenSystem) -> Stage:
     return Stage(
         runtime.databases["finance"],
         runtime.log,
-        runtime.identities["finance"],
+        runtime.require("finance"),
         runtime.topology.subscriptions["finance"],
         runtime.clock,
         runtime.randomness,

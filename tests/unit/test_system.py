@@ -14,7 +14,7 @@ from sqlalchemy import Column, Engine, Integer, MetaData, Table
 from support.small_shop import ItemBilled, ItemPurchased, declare, publish, purchased, texts
 
 from preterite import Component, Event, OpenSystem, System
-from preterite.drivers.sqlite import GuardedConnection
+from preterite.drivers.sqlite_guard import GuardedConnection
 from preterite.errors import ConfigurationError, LogAhead, UsageError, WrongDatabase, WrongLog
 from preterite.log.sqlite.log import SqliteLog
 from preterite.publishing.relay import Relay

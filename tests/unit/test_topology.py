@@ -16,7 +16,7 @@ from support.small_shop import ItemBilled, ItemPurchased, ItemReturned
 
 from preterite import Component, Envelope, Event, System, UnitOfWork, joined_by, started_by, timeout
 from preterite.component import Handler, call_of
-from preterite.drivers import postgres_guard, sqlite
+from preterite.drivers import postgres_guard, sqlite_guard
 from preterite.errors import SystemRefused, UsageError
 
 
@@ -253,7 +253,7 @@ def test_a_decorator_without_its_parentheses_is_refused_in_one_sentence(decorato
 
 @pytest.mark.parametrize(
     ("connection_type", "name"),
-    [(sqlite.GuardedConnection, "sqlite3.Connection"), (postgres_guard.GuardedConnection, "psycopg.Connection")],
+    [(sqlite_guard.GuardedConnection, "sqlite3.Connection"), (postgres_guard.GuardedConnection, "psycopg.Connection")],
 )
 def test_a_parameter_without_annotation_is_named_with_what_a_handler_takes(connection_type: type, name: str) -> None:
     def bare(_event: ItemPurchased, connection: object) -> None: ...

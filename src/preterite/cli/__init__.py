@@ -60,7 +60,7 @@ EXIT_CODES = {
     1: "The answer is no: a check failed, a status is DEGRADED, or the request was refused. The message says why.",
     2: "The command line is not valid, or names something that does not exist. Nothing was changed.",
     3: "The project, its configuration or its declaration is not valid, or a database or log is another system's.",
-    4: "A database or the log is unreachable; for status also: no component runs.",
+    4: "A database or the log is unreachable; for status: no component runs, or the log is unreachable.",
     6: "The command did a part of what it was asked. The message says which.",
     130: "The command was interrupted (Ctrl-C).",
 }

@@ -105,8 +105,8 @@ def redrive_dead_letters(options: argparse.Namespace) -> int:
             chosen = dead_letters.plan(database.store, connection, numbers)
             if options.at_once:
                 done = dead_letters.redrive(database.store, connection, chosen.dead_letters, operator)
-                print_line(f"{component}: {len(done)} redriven{_not_dead(component, chosen)}")
-                code = 6 if chosen.not_dead else code
+                print_line(f"{component}: {len(done)} redriven{_not_run(component, chosen)}")
+                code = 6 if chosen.not_dead or chosen.retired else code
             else:
                 code = max(code, _redrive(component, database.store, connection, chosen, operator))
     return code
@@ -120,7 +120,8 @@ def discard_dead_letters(options: argparse.Namespace) -> int:
     for component, numbers in _chosen(application, options.dead_letters, options).items():
         with application.opened(component) as (database, connection):
             chosen = dead_letters.plan(database.store, connection, numbers)
-            done = dead_letters.discard(database.store, connection, chosen.dead_letters, operator)
+            dead = [*chosen.dead_letters, *chosen.retired]
+            done = dead_letters.discard(database.store, connection, dead, operator)
             print_line(f"{component}: {len(done)} discarded{_not_dead(component, chosen)}")
             code = 6 if chosen.not_dead else code
     return code
@@ -174,9 +175,9 @@ def _redrive(component: str, store: Store, connection: DbConnection, chosen: Pla
             f"{component}: {total} of {len(chosen.dead_letters)} handled, {last.failed_again} failed again", error=True
         )
     stopped = "" if last is None or not (last.left or last.unfinished) else _why_stopped(last)
-    print_line(f"{component}: {total} redriven and handled{_not_dead(component, chosen)}{stopped}")
+    print_line(f"{component}: {total} redriven and handled{_not_run(component, chosen)}{stopped}")
     failed = last is not None and (last.failed_again > 0 or last.unfinished > 0 or last.left > 0)
-    return 6 if failed or chosen.not_dead else 0
+    return 6 if failed or chosen.not_dead or chosen.retired else 0
 
 
 def _why_stopped(step: Step) -> str:
@@ -195,7 +196,11 @@ def _print_plan(component: str, plan: Plan) -> None:
     )
     print_line("  will not run  any other handler, any other component")
     if plan.not_dead:
-        print_line(f"  not dead      {', '.join(str(DeadLetterName(component, number)) for number in plan.not_dead)}")
+        print_line(f"  not dead      {_named(component, plan.not_dead)}")
+    if plan.retired:
+        print_line(
+            f"  retired       {_named(component, plan.retired)}: their handler is retired; they can be discarded"
+        )
     print_line(
         f"  steps         {' → '.join(str(size) for size in plan.steps) or '-'}   stops when more than 5 % fail again"
     )
@@ -205,8 +210,19 @@ def _print_plan(component: str, plan: Plan) -> None:
 def _not_dead(component: str, plan: Plan) -> str:
     if not plan.not_dead:
         return ""
-    names = ", ".join(str(DeadLetterName(component, number)) for number in plan.not_dead)
-    return f"; {len(plan.not_dead)} not, because not dead: {names}"
+    return f"; {len(plan.not_dead)} not, because not dead: {_named(component, plan.not_dead)}"
+
+
+def _not_run(component: str, plan: Plan) -> str:
+    if not plan.retired:
+        return _not_dead(component, plan)
+    names = _named(component, plan.retired)
+    retired = f"; {len(plan.retired)} not, because their handler is retired: {names} (discard them)"
+    return _not_dead(component, plan) + retired
+
+
+def _named(component: str, numbers: Sequence[int]) -> str:
+    return ", ".join(str(DeadLetterName(component, number)) for number in numbers)
 
 
 def _chosen(application: Application, words: Sequence[str], options: argparse.Namespace) -> Mapping[str, list[int]]:

@@ -7,6 +7,7 @@ with its password.
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
@@ -60,6 +61,24 @@ def table(header: Sequence[str], rows: Sequence[Sequence[object]], *, right: Seq
         for row in texts
     ]
     return "\n".join(lines)
+
+
+def table_or_blocks(header: Sequence[str], rows: Sequence[Sequence[object]], *, right: Sequence[int] = ()) -> str:
+    """A table; on a terminal that is too narrow for it, a block for each row, with a line for each column.
+
+    The first column is the block's title. Where the width is not known, as in a pipe, nothing is too narrow.
+    """
+    wide = table(header, rows, right=right)
+    width = shutil.get_terminal_size((0, 0)).columns
+    if width == 0 or max(map(len, wide.split("\n"))) <= width:
+        return wide
+    return "\n".join(_block(header, row) for row in rows)
+
+
+def _block(header: Sequence[str], row: Sequence[object]) -> str:
+    title, *cells = row
+    lines = table(["", ""], list(zip(header[1:], cells, strict=True)), right=(1,)).split("\n")[1:]
+    return "\n".join([printable(str(title)), *(f"  {line}" for line in lines)])
 
 
 def indented(text: str) -> str:

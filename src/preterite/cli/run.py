@@ -15,7 +15,8 @@ from preterite.printing.urls import shown
 
 HELP = """\
 Run the components, each in its own process, until SIGTERM or Ctrl-C. Then each process finishes its current batch and
-releases its partitions. A process that dies or hangs is replaced.
+releases its partitions. A process that dies or hangs is replaced. Where a database or the log is out of reach, the rest
+runs, and it is tried again.
 
   preterite run
   preterite run --only finance shipping
@@ -52,15 +53,20 @@ def add_to(commands: Any) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Verify and open everything once, so that faults are reported before anything runs; then supervise."""
+    """Verify and open everything once, so that faults are reported before anything runs; then supervise.
+
+    What is out of reach is logged, and opened by its worker once it is there.
+    """
     application = find(options)
     components = [application.component(name) for name in options.only] or application.system.components
     names = [component.name for component in components]
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
-    application.system.open(only=names, create_tables=options.create_tables).close()
+    opened = application.system.open(only=names, create_tables=options.create_tables)
+    later = set(opened.runtime.faults) if options.create_tables else set[str]()
+    opened.close()
     _announce(application, names)
     limits = {component.name: component.time_limit_seconds for component in components}
-    command = worker_command(application.name, options.threads)
+    command = worker_command(application.name, options.threads, later)
     supervisor = Supervisor(limits, command, SystemClock(), options.workers)
     received: list[int] = []
 

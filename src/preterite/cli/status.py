@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 from uuid import UUID
 
 from preterite import log as logs
 from preterite.cli.application import Application, add_command, find
-from preterite.cli.output import document, number_of, print_block, print_line, refusal, table
+from preterite.cli.output import ago, document, number_of, print_block, print_line, table, table_or_blocks
 from preterite.clock import SystemClock
 from preterite.demo_clock import SharedClock
-from preterite.errors import LogError, StoreUnavailable, WrongLog
 from preterite.log.contract import LogIdentity
-from preterite.operations.status import ComponentStatus, StatusReader, Verdict, verdict
+from preterite.log.deferred import open_or_defer
+from preterite.operations.status import ComponentStatus, Verdict, verdict
+from preterite.operations.status_reader import StatusReader
 from preterite.store.rows import RELAY
 
 HELP = """\
@@ -23,16 +25,18 @@ Print the status of the system and of every component. Changes nothing.
   preterite status
   preterite status --workers     also which host and process does what
 
-  state        running, off, or never started
+  state        running, off, never started, or unreachable: its database cannot be read
   outbox       events committed, not in the log yet
   lag          events in the log, not handled yet
+  oldest       how long the oldest of these, or of what is due, has waited
   parked       events that wait for a retry, or behind one; they run again automatically
   dead         dead letters, which need an operator: preterite dead-letters groups
   scheduled    commands that wait for their time
   handled/min  events handled within the last minute
 
-The verdict is OK (exit code 0); DEGRADED (1), if a component does not run, is stalled, or needs an operator;
-DOWN (4), if no component runs, or if a database or the log is unreachable.
+The verdict is OK (exit code 0); DEGRADED (1), if a component does not run or cannot be read, if something has waited
+for 15 s without progress, or if anything else needs an operator; DOWN (4), if no component runs, or the log is
+unreachable. On a terminal that is too narrow for the table, each component is a block.
 """
 EXIT_CODES: Mapping[Verdict, int] = {"OK": 0, "DEGRADED": 1, "DOWN": 4}
 
@@ -48,18 +52,10 @@ def add_to(commands: Any) -> None:
 def status(options: argparse.Namespace) -> int:
     """Print the status; the exit code is the verdict."""
     application = find(options)
-    statuses: Mapping[str, ComponentStatus] = {}
-    try:
-        statuses = read_status(application)
-    except WrongLog:
-        raise
-    except (StoreUnavailable, LogError) as error:
-        found: Verdict = "DOWN"
-        problems = [str(error)]
-        refusal(error)
-    else:
-        found = verdict(statuses.values())
-        problems = [problem for one in statuses.values() for problem in one.problems]
+    statuses = read_status(application)
+    found = verdict(statuses.values())
+    # What all of them say of the log is said once.
+    problems = list(dict.fromkeys(problem for one in statuses.values() for problem in one.problems))
     if options.json:
         print_block(document(_as_json(application.system.name, found, problems, statuses)))
     else:
@@ -74,7 +70,8 @@ def read_status(application: Application) -> Mapping[str, ComponentStatus]:
     topology = application.system.verify(databases)
     identity = LogIdentity(application.system.name, UUID(int=0), application.system.partitions)
     started = any(database.exists() for database in databases.values())
-    log = logs.connect(application.log_url() if started else "memory:", identity, clock)
+    log_url = application.log_url() if started else "memory:"
+    log = open_or_defer(partial(logs.find, log_url, identity, clock), clock)
     reader = StatusReader(topology, databases, log, SharedClock(log) if application.system.demo else clock)
     try:
         return reader.status()
@@ -91,9 +88,6 @@ def _print(
     *,
     workers: bool,
 ) -> None:
-    if not statuses:
-        print_line(f"{application.system.name}: {found}; the status cannot be read")
-        return
     all_of_them = number_of(len(statuses), "component is", "components are")
     print_line(f"{application.system.name}: {found}; {_running(statuses)} of {all_of_them} running")
     for line in [*problems, *(notice for one in statuses.values() for notice in one.notices)]:
@@ -108,21 +102,25 @@ def _running(statuses: Mapping[str, ComponentStatus]) -> int:
 
 
 def _table(statuses: Mapping[str, ComponentStatus]) -> str:
-    rows = [
-        [
-            one.component,
-            one.state,
-            one.outbox,
-            one.lag if one.subscribes else "-",
-            one.counts.parked,
-            one.counts.dead,
-            one.counts.scheduled,
-            one.counts.handled_last_minute,
-        ]
-        for one in statuses.values()
+    header = ["component", "state", "outbox", "lag", "oldest", "parked", "dead", "scheduled", "handled/min"]
+    rows = [[one.component, one.state, *_numbers(one)] for one in statuses.values()]
+    return table_or_blocks(header, rows, right=(2, 3, 4, 5, 6, 7, 8))
+
+
+def _numbers(one: ComponentStatus) -> list[object]:
+    """What is counted; what is not known is no 0."""
+    if one.state == "unreachable":
+        return ["-"] * 7
+    counts = one.counts
+    return [
+        one.outbox,
+        one.lag if one.subscribes and one.log_fault is None else "-",
+        "-" if one.oldest_seconds is None else ago(one.oldest_seconds),
+        counts.parked,
+        counts.dead,
+        counts.scheduled,
+        counts.handled_last_minute,
     ]
-    header = ["component", "state", "outbox", "lag", "parked", "dead", "scheduled", "handled/min"]
-    return table(header, rows, right=(2, 3, 4, 5, 6, 7))
 
 
 def _workers(statuses: Mapping[str, ComponentStatus]) -> str:
@@ -150,6 +148,10 @@ def _as_json(
                 "state": one.state,
                 "outbox": one.outbox,
                 "lag": one.lag,
+                "oldest_seconds": one.oldest_seconds,
+                "no_progress_seconds": one.no_progress_seconds,
+                "unreachable": one.fault,
+                "log_unreachable": one.log_fault,
                 "numbered": one.numbered,
                 "workers": dict(one.workers),
                 "stalled": {str(stream): reason for stream, reason in one.stalled.items()},

@@ -1,7 +1,8 @@
 """One component in a process of its own: what the supervisor starts.
 
-`python -m preterite.cli.worker APP COMPONENT PIPE THREADS` is an internal command. It writes to the pipe, once a
-second, which handler runs and for how long, and stops when the pipe breaks.
+`python -m preterite.cli.worker APP COMPONENT PIPE THREADS CREATES` is an internal command. It writes to the pipe, once
+a second, which handler runs and for how long, and stops when the pipe breaks. CREATES is yes or no: whether it creates
+the component's own tables.
 """
 
 from __future__ import annotations
@@ -25,12 +26,12 @@ from preterite.printing.logger import logger
 
 def main(arguments: Sequence[str]) -> int:
     """Run one component until SIGTERM, or until the pipe breaks."""
-    app, component, pipe, threads = arguments
+    app, component, pipe, threads, creates = arguments
     # kill -USR1 PID prints the stack of every thread on stderr.
     faulthandler.register(signal.SIGUSR1, all_threads=True)
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     try:
-        system = load(app).system.open(only=[component])
+        system = load(app).system.open(only=[component], create_tables=creates == "yes")
     except PreteriteError as error:
         logger().error("%s: %s", component, error)
         return exit_code_of(error)

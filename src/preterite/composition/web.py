@@ -246,18 +246,22 @@ class Changes:
     async def _poll(self) -> None:
         try:
             while self._listeners:
-                with suppress(StoreUnavailable, LogError):
-                    for name, version in (await asyncio.to_thread(self._current)).items():
-                        if self._versions.setdefault(name, version) != version:
-                            self._versions[name] = version
-                            self._notify(name)
+                for name, version in (await asyncio.to_thread(self._current)).items():
+                    if self._versions.setdefault(name, version) != version:
+                        self._versions[name] = version
+                        self._notify(name)
                 await asyncio.sleep(POLL_SECONDS)
         finally:
             # The next listener starts polling again, whatever ended it.
             self._polling = None
 
     def _current(self) -> dict[str, int]:
-        return {name: watched.version() for name, watched in self._watched.items()}
+        """The version of everything that is in reach."""
+        found: dict[str, int] = {}
+        for name, watched in self._watched.items():
+            with suppress(StoreUnavailable, LogError):
+                found[name] = watched.version()
+        return found
 
     def _notify(self, name: str) -> None:
         for listener in self._listeners:

@@ -12,14 +12,18 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Generator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
 from preterite.drivers.private_folder import make_private_folder, refuse_link
-from preterite.drivers.transaction_watch import TransactionWatch
-from preterite.errors import ConfigurationError, HandlerEndedTransaction, NotDurable, StoreUnavailable, WrongDatabase
+from preterite.drivers.sqlite_guard import GuardedConnection, OpenedFile
+from preterite.errors import (
+    ConfigurationError,
+    NotDurable,
+    StoreUnavailable,
+    WrongDatabase,
+)
 from preterite.printing.urls import shown
 
 BUSY_TIMEOUT_MS = 10_000
@@ -31,7 +35,6 @@ CACHE_KIB = 4 * 1024
 STATEMENTS_CACHED = 256
 """Prepared statements that a SQLite connection keeps."""
 _SYNCHRONOUS_FULL = 2
-_TRANSACTION = sqlite3.SQLITE_TRANSACTION
 _WAL_RESET_BUG = ((3, 7, 0), (3, 51, 3))
 _WAL_RESET_FIXED = ((3, 44, 6), (3, 50, 7))
 _GONE_AWAY = frozenset(
@@ -46,175 +49,6 @@ _GONE_AWAY = frozenset(
         sqlite3.SQLITE_PROTOCOL,
     }
 )
-
-
-_READING_PRAGMAS = frozenset(
-    {
-        "data_version",
-        "defer_foreign_keys",
-        "foreign_key_check",
-        "foreign_key_list",
-        "function_list",
-        "index_info",
-        "index_list",
-        "index_xinfo",
-        "integrity_check",
-        "quick_check",
-        "table_info",
-        "table_list",
-        "table_xinfo",
-    }
-)
-"""Those whose value is a question, and one that ends with the transaction."""
-
-
-class GuardedCursor(sqlite3.Cursor):
-    """A cursor that reports what it runs to the watch of its connection."""
-
-    def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
-        watch: TransactionWatch | None = getattr(self.connection, "watch", None)
-        if watch is None:
-            return super().execute(sql, parameters)
-        watch.before_statement(sql, in_transaction=self.connection.in_transaction)
-        super().execute(sql, parameters)
-        watch.after_statement()
-        return self
-
-    def executemany(self, sql: str, parameters: Any, /) -> sqlite3.Cursor:
-        watch: TransactionWatch | None = getattr(self.connection, "watch", None)
-        if watch is not None:
-            watch.before_statement(sql, in_transaction=self.connection.in_transaction)
-        return super().executemany(sql, parameters)
-
-    def executescript(self, sql_script: str, /) -> sqlite3.Cursor:
-        watch: TransactionWatch | None = getattr(self.connection, "watch", None)
-        if watch is not None and watch.refuses:
-            watch.refuse("commit (executescript does)")
-        return super().executescript(sql_script)
-
-
-class GuardedConnection(sqlite3.Connection):
-    """A connection that, while guarded, refuses to begin, commit or roll back (protocol rule 9).
-
-    The refusal is SQLite's own, by its authorizer, so SQL text is refused like method calls. Statements
-    are authorized when prepared; `commit` and `rollback` prepare theirs anew each time, and no transaction
-    statement is run through the statement cache except BEGIN, which a running transaction refuses anyway.
-
-    SQLite itself ends a transaction on INSERT OR ROLLBACK, RAISE(ROLLBACK) or a full disk. Statements
-    that follow would then each commit by themselves; instead each tries to begin a transaction, and is refused.
-    """
-
-    guarded: bool = False
-    flushing: bool = False
-    """While a session flushes. If the flush fails, the session rolls back, which is allowed then."""
-    context: Any = None
-    watch: TransactionWatch | None = None
-    """Where the statements of a unit of work, or of a batch's session, are reported."""
-    reads_only: bool = False
-    """Whether it refuses every statement that writes."""
-
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        self.process = os.getpid()
-        """The process that opened it. SQLite forbids another one, which was forked, to use it."""
-        self.set_authorizer(self._authorize)
-
-    @property
-    def preterite_guard(self) -> GuardedConnection:
-        """What refuses to end its transactions; aiosqlite's connections carry one, too."""
-        return self
-
-    def cursor(self, factory: Any = None) -> Any:
-        return super().cursor(factory or GuardedCursor)
-
-    # sqlite3's own shortcuts make cursors past the method above.
-
-    def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
-        if self.watch is None:
-            return super().execute(sql, parameters)
-        return self.cursor().execute(sql, parameters)
-
-    def executemany(self, sql: str, parameters: Any, /) -> sqlite3.Cursor:
-        return (
-            super().executemany(sql, parameters) if self.watch is None else self.cursor().executemany(sql, parameters)
-        )
-
-    @contextmanager
-    def guarding(self) -> Generator[None]:
-        """Refuse to end the open transaction, and verify at the end that it is still the same one."""
-        self.isolation_level = "IMMEDIATE"
-        self.flushing = False
-        self.guarded = True
-        try:
-            yield
-        finally:
-            self.guarded = False
-        if not self.in_transaction:
-            raise HandlerEndedTransaction("The batch's transaction ended before the batch did; it was rolled back.")
-
-    def restore(self) -> None:
-        """Set back what decides how rows are read, which a handler may have set."""
-        self.row_factory = None
-        self.text_factory = str
-
-    def _authorize(self, action: int, *details: object) -> int:
-        if self.guarded and not self.in_transaction:
-            return sqlite3.SQLITE_DENY
-        if action == sqlite3.SQLITE_PRAGMA and self.guarded:
-            return sqlite3.SQLITE_OK if _only_reads(details[0], details[1]) else sqlite3.SQLITE_DENY
-        if action != _TRANSACTION:
-            return sqlite3.SQLITE_OK
-        if self.guarded and not (self.flushing and details[0] == "ROLLBACK"):
-            return sqlite3.SQLITE_DENY
-        # `with connection:` and a new isolation level commit past the methods below.
-        if self.watch is not None and not self.watch.allows(str(details[0])):
-            return sqlite3.SQLITE_DENY
-        return sqlite3.SQLITE_OK
-
-    def commit(self) -> None:
-        self._refuse("commit")
-        if self.watch is not None:
-            self.watch.before_commit()
-        super().commit()
-
-    def rollback(self) -> None:
-        if not self.flushing:
-            self._refuse("roll back")
-        if self.watch is not None:
-            self.watch.before_rollback()
-        super().rollback()
-
-    # What would outlast the handler, and meet the next ones and the core.
-
-    def close(self) -> None:
-        self._refuse("close the connection")
-        super().close()
-
-    def set_authorizer(self, authorizer_callback: Any) -> None:
-        self._refuse("replace the connection's authorizer")
-        super().set_authorizer(authorizer_callback)
-
-    def set_progress_handler(self, *arguments: Any, **options: Any) -> None:
-        self._refuse("set a progress handler")
-        super().set_progress_handler(*arguments, **options)
-
-    def setlimit(self, category: int, limit: int, /) -> int:
-        self._refuse("change the connection's limits")
-        return super().setlimit(category, limit)
-
-    def deserialize(self, *arguments: Any, **options: Any) -> None:
-        self._refuse("replace the database")
-        super().deserialize(*arguments, **options)
-
-    def executescript(self, sql_script: str, /) -> sqlite3.Cursor:
-        self._refuse("commit (executescript does)")
-        if self.watch is None:
-            return super().executescript(sql_script)
-        return self.cursor().executescript(sql_script)
-
-    def _refuse(self, what: str) -> None:
-        if self.guarded:
-            raise HandlerEndedTransaction.refused(what)
 
 
 def has_wal_reset_bug(version: tuple[int, int, int] = sqlite3.sqlite_version_info) -> bool:
@@ -263,6 +97,7 @@ def open_file(path: Path, factory: type[Opened] = GuardedConnection) -> Opened:
         )
         try:
             configure(connection)
+            note_file(connection, path)
         except BaseException:
             connection.close()
             raise
@@ -273,6 +108,19 @@ def open_file(path: Path, factory: type[Opened] = GuardedConnection) -> Opened:
     except OSError as error:
         raise StoreUnavailable(f"{path} cannot be opened: {error.strerror}. Nothing was written.") from error
     return connection
+
+
+def note_file(connection: GuardedConnection, path: Path) -> None:
+    """Note which file the connection has just opened."""
+    found = os.stat(path)
+    connection.opened_file = OpenedFile(path, found.st_dev, found.st_ino)
+
+
+def require_same_file(connection: Any) -> None:
+    """Raise `StoreUnavailable` if the file of a connection that was opened here was deleted or replaced."""
+    opened: OpenedFile | None = getattr(getattr(connection, "preterite_guard", connection), "opened_file", None)
+    if opened is not None:
+        opened.require()
 
 
 def make_private(path: Path) -> None:
@@ -370,8 +218,3 @@ def changes(path: Path) -> int:
 def data_version(connection: Any) -> int:
     """A number that changes when another connection has committed."""
     return connection.cursor().execute("PRAGMA data_version").fetchone()[0]
-
-
-def _only_reads(pragma: object, value: object) -> bool:
-    """Whether a PRAGMA leaves the connection's settings as they are. Pure."""
-    return value is None or str(pragma).lower() in _READING_PRAGMAS

@@ -69,13 +69,15 @@ class BatchResult(NamedTuple):
     """Whether handlers may have published or scheduled something."""
     parked: bool
     """Whether something was parked."""
+    failed: Sequence[Parked] = ()
+    """Of a batch: what of that has failed, or cannot be read."""
 
 
 NOTHING_DONE = BatchResult(0, published=False, parked=False)
 
 
 class BatchProcessor:
-    """Applies batches for one component. Used by one thread."""
+    """Applies batches for one component. Used by one thread. `report` gets what has failed, once it is stored."""
 
     def __init__(
         self,
@@ -85,7 +87,9 @@ class BatchProcessor:
         invoker: HandlerInvoker,
         clock: Clock,
         randomness: Randomness,
+        report: Callable[[Sequence[Parked]], None],
     ) -> None:
+        self._report = report
         self._subscriptions = subscriptions
         self._store = store
         self._transactions = transactions
@@ -158,7 +162,9 @@ class BatchProcessor:
 
     def _transact(self, act: Callable[[Batch], BatchResult]) -> BatchResult:
         with self._invoker.translating():
-            return self._transactions.transact(act)
+            result = self._transactions.transact(act)
+        self._report(result.failed)
+        return result
 
     def _attempt(
         self,
@@ -235,7 +241,8 @@ class BatchProcessor:
         for (publisher, what), count in () if source.is_replay else skipped(deliveries).items():
             self._store.count_skipped(connection, publisher, what, count, wall)
         source.settle(connection, deliveries, Activity(int(wall // 60), handled) if handled else None)
-        return BatchResult(len(deliveries), published, bool(parked))
+        failed = [row for row in parked if row.failure is not None]
+        return BatchResult(len(deliveries), published, bool(parked), failed)
 
     def _parked_lanes(self, connection: DbConnection, deliveries: Sequence[Delivery]) -> set[LaneKey]:
         """The lanes of these deliveries' keys that hold parked rows."""

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import selectors
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import NamedTuple
 
+from preterite.errors import LogError, StoreUnavailable
 from preterite.hosting.runtime import Runtime
 from preterite.log.contract import Log
 from preterite.loop import Progress
@@ -18,6 +21,10 @@ ACTIVE_SECONDS = 1.0
 """For how long after a change."""
 LISTEN_SECONDS = 1.0
 """How long the watcher waits for a notification before it compares all databases."""
+ABSENT_SECONDS = 5.0
+"""For how long the watcher leaves alone what was out of reach."""
+LOG = ""
+"""The log, among the names of components."""
 
 
 class Watched(NamedTuple):
@@ -52,23 +59,38 @@ class ChangeWatcher:
         self._databases = {name: Watched() for name in runtime.components}
         self._log = Watched()
         self._active_until = float("-inf")
+        self._absent_until: dict[str, float] = {}
 
     def step(self) -> Progress:
         """Wait until something may have changed, then compare versions: of what notified, and of what cannot notify."""
         due = self._wait()
+        now = self._runtime.clock.monotonic()
         for name in self._runtime.components:
             database = self._runtime.databases[name]
-            if database in due:
-                version = database.version(elsewhere=True)
-                self._databases[name], changed = self._compare(self._databases[name], version, database)
+            if database in due and self._is_in_reach(name, now):
+                with self._noting_absence(name, now):
+                    version = database.version(elsewhere=True)
+                    self._databases[name], changed = self._compare(self._databases[name], version, database)
+                    if changed:
+                        self._runtime.wake_ups.committed(name)
+        if self._runtime.log in due and self._is_in_reach(LOG, now):
+            with self._noting_absence(LOG, now):
+                self._log, changed = self._compare(self._log, self._runtime.log.version(), self._runtime.log)
                 if changed:
-                    self._runtime.wake_ups.committed(name)
-        if self._runtime.log in due:
-            self._log, changed = self._compare(self._log, self._runtime.log.version(), self._runtime.log)
-            if changed:
-                for name in self._runtime.components:
-                    self._runtime.wake_ups.appended(name)
+                    for name in self._runtime.components:
+                        self._runtime.wake_ups.appended(name)
         return Progress(busy=False)
+
+    def _is_in_reach(self, name: str, now: float) -> bool:
+        return self._absent_until.get(name, now) <= now
+
+    @contextmanager
+    def _noting_absence(self, name: str, now: float) -> Generator[None]:
+        """What is out of reach is left alone for a while, and the others are compared; its own loops log it."""
+        try:
+            yield
+        except (StoreUnavailable, LogError):
+            self._absent_until[name] = now + ABSENT_SECONDS
 
     def seconds_to_next(self) -> float | None:
         """Nothing is due here."""

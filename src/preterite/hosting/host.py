@@ -14,7 +14,7 @@ from functools import partial
 from types import TracebackType
 
 from preterite.clock import Backoff
-from preterite.errors import LogError, StoreUnavailable
+from preterite.errors import FileReplaced, LogError, StoreError, StoreUnavailable, SystemRefused
 from preterite.handling.failure import text_of
 from preterite.handling.invoker import Running
 from preterite.hosting.changes import ChangeWatcher
@@ -47,8 +47,8 @@ class Host:
     """Runs an open system's components until it is stopped; a context manager that starts and stops.
 
     Used by one thread. What a loop raises is logged and the loop goes on: after growing waits where a
-    database or the log is out of reach, with new connections after anything else. `receivers` share the partitions of
-    each component.
+    database or the log is out of reach, with new connections after anything else. Where a SQLite file was replaced, the
+    loop ends, and `serve` with it. `receivers` share the partitions of each component.
     """
 
     def __init__(self, runtime: Runtime, receivers: int = 1) -> None:
@@ -183,7 +183,11 @@ class LoopThread(threading.Thread):
                     self._loop = self._make()
                 progress = self._loop.step()
                 idle_seconds = 0.0 if progress.busy else self._idle_seconds(self._loop)
-            except (StoreUnavailable, LogError) as error:
+            except FileReplaced as error:
+                # Only a new start opens the other file; a thread that ends ends its worker.
+                self._note(str(error))
+                break
+            except (StoreError, LogError, SystemRefused) as error:
                 self._note(str(error))
                 if self._loop is not None and self._loop.is_broken:
                     self._close()
@@ -241,12 +245,19 @@ class Heartbeat:
 
     def step(self) -> Progress:
         now = self._runtime.clock.monotonic()
+        fault: StoreUnavailable | None = None
         for receiver in dict(self._receivers).values():
             running = receiver.running
             if running is None or not self._runtime.databases[receiver.component].store.writes_at_once:
                 continue
             if RENEW_SECONDS <= now - running.since < receiver.time_limit_seconds:
-                self._renew(receiver)
+                try:
+                    self._renew(receiver)
+                except StoreUnavailable as error:
+                    # The handlers of other components are renewed all the same.
+                    fault = error
+        if fault is not None:
+            raise fault
         return Progress(busy=False)
 
     def _renew(self, receiver: Receiver) -> None:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
+from dataclasses import replace
 from typing import NamedTuple
 
 from preterite.clock import Clock, Randomness
 from preterite.component import Component
+from preterite.errors import StoreUnavailable, WrongDatabase
+from preterite.handling.failure import FailureLog
+from preterite.hosting.openings import Openings
 from preterite.log.contract import Log
 from preterite.operations.startup import prepare
 from preterite.printing.logger import logger
@@ -15,7 +19,7 @@ from preterite.publishing.relay import Relay
 from preterite.publishing.sessions import Sessions
 from preterite.publishing.transaction import SessionContext
 from preterite.receiving.receiver import Receiver
-from preterite.store.contract import Database
+from preterite.store.contract import Database, translating_errors
 from preterite.store.rows import StoreIdentity
 from preterite.topology import Topology
 
@@ -84,19 +88,33 @@ class Runtime:
         self.clock = clock
         self.randomness = randomness
         self.wake_ups = WakeUps()
-        self.sessions = Sessions(self.databases, self.context)
-        self.identities: dict[str, StoreIdentity] = {}
-        """Of each component's database."""
+        self.sessions = Sessions(self.databases, self.context, self.require)
+        self._failures = {name: FailureLog(name, clock) for name in self.components}
+        self._creates_tables = create_tables
+        self._openings = Openings(self._open, clock)
         self._log_promises()
         with closed_on_failure() as closers:
             closers.append(self.sessions.close)
-            for component in self.components.values():
-                self.identities[component.name] = self._prepare(component)
-                if create_tables and component.tables is not None:
-                    self._create_tables(component)
+            self._openings.open(self.components)
+
+    @property
+    def faults(self) -> Mapping[str, str]:
+        """Why each component that is not open is not: its database was out of reach, and is tried again when used."""
+        return self._openings.faults
+
+    def require(self, component: str) -> StoreIdentity:
+        """The identity of a component's database, which is opened if it was out of reach before.
+
+        Raises `StoreUnavailable` if it still is.
+        """
+        return self._openings.require(component)
 
     def relay(self, component: str, owner: str | None = None) -> Relay:
-        """A new relay for this component, with a connection of its own; `owner` holds its leases."""
+        """A new relay for this component, with a connection of its own; `owner` holds its leases.
+
+        Raises `StoreUnavailable` while its database or the log is out of reach.
+        """
+        self._require_with_log(component)
         return Relay(
             component,
             self.databases[component],
@@ -108,15 +126,19 @@ class Runtime:
         )
 
     def receiver(self, component: str, owner: str | None = None) -> Receiver:
-        """A new receiver for this component, with a connection of its own; `owner` holds its leases."""
+        """A new receiver for this component, with a connection of its own; `owner` holds its leases.
+
+        Raises `StoreUnavailable` while its database or the log is out of reach.
+        """
         return Receiver(
             self.topology.subscriptions[component],
-            self.identities[component],
+            self._require_with_log(component),
             self.databases[component],
             self.log,
             self.clock,
             self.randomness,
             self.context(component),
+            self._failures[component],
             owner,
         )
 
@@ -136,7 +158,14 @@ class Runtime:
     def closers(self) -> list[Callable[[], None]]:
         """What closes engines, databases and the log; the last raises `UsageError` on a running event loop."""
         databases = [database.close for database in self.databases.values()]
-        return [self.sessions.close, *databases, self.log.close, self.sessions.close_async_where_no_loop_runs]
+        failures = [log.close for log in self._failures.values()]
+        return [
+            *failures,
+            self.sessions.close,
+            *databases,
+            self.log.close,
+            self.sessions.close_async_where_no_loop_runs,
+        ]
 
     def _wake_subscribers(self, publisher: str) -> None:
         for name, subscriptions in self.topology.subscriptions.items():
@@ -144,18 +173,54 @@ class Runtime:
                 self.wake_ups.appended(name)
 
     def _log_promises(self) -> None:
-        """Log what the databases and the log guarantee; raises, before anything is written, where one loses commits."""
-        holders = {self.log.promise: ["log"]}
+        """Log what the databases and the log guarantee; raises, before anything is written, where one loses commits.
+
+        What is out of reach guarantees nothing yet.
+        """
+        holders: dict[str, list[str]] = {}
+        try:
+            holders[self.log.promise] = ["log"]
+        except StoreUnavailable as error:
+            _logger.error("The log is out of reach, and is tried again: %s Events wait in the outboxes.", error)
         for name in self.components:
-            holders.setdefault(self.databases[name].promise(), []).append(name)
+            with suppress(StoreUnavailable):
+                holders.setdefault(self.databases[name].promise(), []).append(name)
         for promise, names in holders.items():
             _logger.info("%s: %s", ", ".join(names), promise)
 
-    def _prepare(self, component: Component) -> StoreIdentity:
-        """Bring the component's database up to date with the declaration."""
-        log = self.log.identity
-        wanted = StoreIdentity(component.name, self.randomness.uuid(), self.name, log.system_id, log.partitions)
-        return prepare(self.databases[component.name], wanted, self.topology.subscriptions[component.name], self.clock)
+    def _open(self, name: str) -> StoreIdentity:
+        """Bring a component's database up to date with the declaration."""
+        component, database = self.components[name], self.databases[name]
+        with translating_errors(database.store, name):
+            wanted = self._wanted_identity(name, database)
+            identity = prepare(database, wanted, self.topology.subscriptions[name], self.clock)
+            if self._creates_tables and component.tables is not None:
+                self._create_tables(component)
+        return identity
+
+    def _wanted_identity(self, name: str, database: Database) -> StoreIdentity:
+        """The identity that a component's database has to have; without the log, the system that it has already."""
+        try:
+            log = self.log.identity
+            return StoreIdentity(name, self.randomness.uuid(), self.name, log.system_id, log.partitions)
+        except StoreUnavailable:
+            if database.exists():
+                with closing(database.connect()) as connection:
+                    found = database.store.identity(connection)
+                if found is not None:
+                    return replace(found, component=name, system=self.name)
+            raise
+
+    def _require_with_log(self, component: str) -> StoreIdentity:
+        """The identity of a component's database, which may have been opened while the log was out of reach."""
+        identity, log = self.require(component), self.log.identity
+        if (identity.system_id, identity.partitions) != (log.system_id, log.partitions):
+            raise WrongDatabase(
+                f"The database of {component!r} belongs to the log {identity.system_id} with {identity.partitions} "
+                f"partitions; this log is {log.system_id} with {log.partitions}. Nothing was handled or published. "
+                "Check the component's URL, and the log's."
+            )
+        return identity
 
     def _create_tables(self, component: Component) -> None:
         if isinstance(component.tables, str):

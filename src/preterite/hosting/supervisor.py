@@ -12,7 +12,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -182,10 +182,16 @@ def _ending(code: int) -> str:
     return f"by signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
 
 
-def worker_command(app: str, threads: int = 1) -> Callable[[str, int], Sequence[str]]:
-    """The command line of a worker that runs one component of an app, so many partitions of it at a time."""
+def worker_command(
+    app: str, threads: int = 1, create_tables: Container[str] = frozenset()
+) -> Callable[[str, int], Sequence[str]]:
+    """The command line of a worker that runs one component of an app, so many partitions of it at a time.
+
+    It creates the own tables of the components that are in `create_tables`.
+    """
 
     def command(component: str, pipe: int) -> Sequence[str]:
-        return [sys.executable, "-m", "preterite.cli.worker", app, component, str(pipe), str(threads)]
+        creates = "yes" if component in create_tables else "no"
+        return [sys.executable, "-m", "preterite.cli.worker", app, component, str(pipe), str(threads), creates]
 
     return command

@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import timedelta
 
 from preterite.clock import Clock
-from preterite.errors import ConfigurationError
+from preterite.errors import ConfigurationError, StoreUnavailable
 from preterite.log.contract import Log, LogIdentity
 from preterite.printing.urls import EXAMPLE, shown
 
-__all__ = ["connect"]
+__all__ = ["connect", "find"]
 
 
 def connect(url: str, identity: LogIdentity, clock: Clock, retention: timedelta | None = None) -> Log:
@@ -30,3 +30,13 @@ def connect(url: str, identity: LogIdentity, clock: Clock, retention: timedelta 
     raise ConfigurationError(
         f"{shown(url)} names no kind of log known here; known: sqlite:///path, {EXAMPLE}, memory:."
     )
+
+
+def find(url: str, identity: LogIdentity, clock: Clock) -> Log:
+    """The log that a URL names; makes no file. Raises `StoreUnavailable` where there is none."""
+    if url.startswith("sqlite"):
+        from preterite.drivers.sqlite import path_of
+
+        if not path_of(url).exists():
+            raise StoreUnavailable(f"There is no log {shown(url)}. It is made when a component is started.")
+    return connect(url, identity, clock)

@@ -67,6 +67,8 @@ class Plan:
     """Events that wait behind them, and run after them in order."""
     not_dead: tuple[int, ...]
     """Numbers asked for that are not dead letters; they are left as they are."""
+    retired: tuple[int, ...] = ()
+    """Dead letters of handlers that are retired: they cannot run, and can be discarded."""
 
     @property
     def steps(self) -> tuple[int, ...]:
@@ -117,17 +119,23 @@ def stops_after(handled: int, failed_again: int) -> bool:
 def plan(store: Store, connection: DbConnection, numbers: Sequence[int]) -> Plan:
     """What a redrive of these dead letters would run; changes nothing."""
     rows = {number: store.get_parked(connection, number) for number in dict.fromkeys(numbers)}
-    dead = {number: row for number, row in rows.items() if row is not None and row.state != "parked"}
+    retired = {handler.name for handler in store.handlers(connection)[1] if handler.retired}
+    all_dead = {number: row for number, row in rows.items() if row is not None and row.state != "parked"}
+    dead = {number: row for number, row in all_dead.items() if row.handler not in retired}
     return Plan(
         tuple(dead),
         Counter(row.handler for row in dead.values()),
         sum(store.followers(connection, number) for number, row in dead.items() if row.key is not None),
-        tuple(number for number in rows if number not in dead),
+        tuple(number for number in rows if number not in all_dead),
+        tuple(number for number in all_dead if number not in dead),
     )
 
 
 def redrive(store: Store, connection: DbConnection, numbers: Sequence[int], operator: Operator) -> list[int]:
-    """Run dead letters again; return those that were dead. What waits behind them follows in order."""
+    """Run dead letters again; return those that will run. What waits behind them follows in order.
+
+    What is not dead is left as it is, and so is a dead letter whose handler is retired: it can only be discarded.
+    """
 
     def act() -> list[int]:
         done = [number for number in numbers if store.redrive(connection, number)]

@@ -20,7 +20,7 @@ from uuid import UUID
 
 from preterite import envelope as envelopes
 from preterite.clock import Clock, Randomness
-from preterite.errors import Fenced, LogAhead, LogConflict, LogFenced, RecordRefused
+from preterite.errors import Fenced, LogAhead, LogConflict, LogError, LogFenced, RecordRefused, StoreUnavailable
 from preterite.leases import Leases, new_owner
 from preterite.log.contract import Log, Record, Stream, StreamEnd
 from preterite.loop import Progress
@@ -81,7 +81,8 @@ class Relay:
         self._streams: dict[int, StreamNumbers] = {}
         self._epoch = 0
         self._unsaved = self._forgets = False
-        self._healed_at = self._head_at = self._maintained_at = self._pruned_at = self._saved_at = float("-inf")
+        self._healed_at = self._head_at = self._pruned_at = self._saved_at = float("-inf")
+        self._maintained_at = self._log_maintained_at = float("-inf")
 
     def step(self) -> Progress:
         """Do one round; true if there was something to do.
@@ -111,6 +112,10 @@ class Relay:
             self._leases.lost()
             self._epoch = 0
             return Progress(busy=False)
+        except (LogError, StoreUnavailable):
+            # Nobody else maintains the database of a component that cannot publish, and it is written to meanwhile.
+            self._maintain_database()
+            raise
         return Progress(busy=bool(numbered or sent), drained=drained)
 
     @property
@@ -284,9 +289,9 @@ class Relay:
         if now - self._healed_at >= HEAL_SECONDS:
             self._healed_at = now
             self._heal(self._log.resend_requests(self.component))
-        if now - self._maintained_at >= MAINTAIN_SECONDS:
-            self._maintained_at = now
-            self._database.maintain(self._connection)
+        self._maintain_database()
+        if now - self._log_maintained_at >= MAINTAIN_SECONDS:
+            self._log_maintained_at = now
             self._log.maintain()
         if self._unsaved and now - self._saved_at >= SAVE_SECONDS:
             self._save(lease)
@@ -297,6 +302,13 @@ class Relay:
             if pruned < PRUNE_EVENTS:
                 # While there is more, every round takes some: it must keep up with what is published.
                 self._pruned_at = now
+
+    def _maintain_database(self) -> None:
+        """Let the database do its periodic work, now and then."""
+        now = self._clock.monotonic()
+        if now - self._maintained_at >= MAINTAIN_SECONDS:
+            self._maintained_at = now
+            self._database.maintain(self._connection)
 
     def _heal(self, missing: Mapping[Stream, int]) -> None:
         """Go back to the first number that the log lost: the ordinary step sends everything from there (rule 5)."""

@@ -17,9 +17,18 @@ if TYPE_CHECKING:
 
 
 class Sessions:
-    """Opens sessions; the engine of a component is created when its first session is opened."""
+    """Opens sessions; the engine of a component is created when its first session is opened.
 
-    def __init__(self, databases: Mapping[str, Database], context: Callable[[str], SessionContext]) -> None:
+    `require` raises `StoreUnavailable` where a component is not open, and cannot be opened.
+    """
+
+    def __init__(
+        self,
+        databases: Mapping[str, Database],
+        context: Callable[[str], SessionContext],
+        require: Callable[[str], object],
+    ) -> None:
+        self._require = require
         self._databases = databases
         self._context = context
         self._engines: dict[str, Any] = {}
@@ -28,6 +37,10 @@ class Sessions:
     def open(self, component: str) -> SessionOpener:
         """A session on the component's database: `with` gives a Session, `async with` an AsyncSession."""
         return SessionOpener(self, component, self._context(component))
+
+    def require(self, component: str) -> None:
+        """Raise `StoreUnavailable` where a component is not open, and cannot be opened."""
+        self._require(component)
 
     def engine(self, component: str) -> Any:
         """The SQLAlchemy engine of a component's plain sessions."""
@@ -82,6 +95,7 @@ class SessionOpener:
     def __enter__(self) -> Session:
         from sqlalchemy.orm import Session
 
+        self._sessions.require(self._component)
         self._session = Session(self._sessions.engine(self._component), info={SESSION_CONTEXT: self._context})
         return self._session
 
@@ -93,6 +107,8 @@ class SessionOpener:
     async def __aenter__(self) -> AsyncSession:
         from sqlalchemy.ext.asyncio import AsyncSession
 
+        # Opening waits for the database where it was out of reach before.
+        await asyncio.to_thread(self._sessions.require, self._component)
         engine = self._sessions.async_engine(self._component)
         self._async_session = AsyncSession(engine, info={SESSION_CONTEXT: self._context})
         return self._async_session

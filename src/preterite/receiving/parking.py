@@ -8,7 +8,7 @@ A dead letter waits for a person: redrive, or discard with a reason.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from preterite.clock import Clock, Randomness
@@ -39,6 +39,7 @@ from preterite.topology import Subscriptions
 
 RELEASE_ROWS = 100
 """Parked events that one step reads as due, and runs of one lane in a row."""
+NO_RETRIES = Recoverability(immediate_retries=0, delayed_retries=0)
 LOOK_SHARE = 0.01
 """Share of the time that looking for due parked events may take."""
 LOOK_SECONDS_MAX = 1.0
@@ -46,7 +47,10 @@ LOOK_SECONDS_MAX = 1.0
 
 
 class Parking:
-    """Runs what is parked for one component. Used by the thread that holds the leases."""
+    """Runs what is parked for one component. Used by the thread that holds the leases.
+
+    `report` gets what has failed, once it is stored.
+    """
 
     def __init__(
         self,
@@ -57,8 +61,10 @@ class Parking:
         invoker: HandlerInvoker,
         clock: Clock,
         randomness: Randomness,
+        report: Callable[[Sequence[Parked]], None],
         budget: RetryBudget | None = None,
     ) -> None:
+        self._report = report
         self._subscriptions = subscriptions
         self._store = store
         self._connection = connection
@@ -190,9 +196,9 @@ class Parking:
         )
 
     def _policy(self, row: Parked) -> Recoverability:
-        """What is to follow the failures of this row's handler; the usual where it is no longer declared."""
+        """What is to follow the failures of this row's handler; no retry where it is no longer declared."""
         bound = self._subscriptions.handler(row.record.kind, row.type, row.handler)
-        return Recoverability() if bound is None else bound.recoverability
+        return NO_RETRIES if bound is None else bound.recoverability
 
     def _decided(self, row: Parked, failure: Failure, decision: Decision) -> Parked:
         now = self._now()
@@ -212,7 +218,10 @@ class Parking:
         with tenure.transaction(self._connection):
             for row, attempts in self._unsettled:
                 self._store.settle_attempt(self._connection, row, attempts)
+        # An attempt that is taken back has not failed.
+        failed = [row for row, attempts in self._unsettled if row.attempts == attempts]
         self._unsettled = []
+        self._report(failed)
 
     def forget_unsettled(self) -> None:
         """Leave unfinished rows to the next holder, who finds them interrupted."""

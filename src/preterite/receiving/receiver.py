@@ -18,6 +18,7 @@ from itertools import groupby
 from preterite.clock import Clock, Randomness
 from preterite.errors import ConnectionLost, Fenced
 from preterite.handling.batch import BATCH_EVENTS, BatchProcessor, BatchResult, ParkingFull
+from preterite.handling.failure import FailureLog
 from preterite.handling.invoker import HandlerInvoker, Running
 from preterite.handling.sources import LiveStreams, StreamProgress
 from preterite.handling.transaction import runner_for
@@ -55,6 +56,7 @@ class Receiver:
         clock: Clock,
         randomness: Randomness,
         context: SessionContext,
+        failures: FailureLog,
         owner: str | None = None,
     ) -> None:
         self.component = subscriptions.component.name
@@ -70,20 +72,15 @@ class Receiver:
         first_names = self._store.first_names(self._connection)
         self._leases = Leases(self._store, clock, self.owner, partition_leases(identity.partitions), shared=True)
         self._tenure = Tenure(self._store, self._leases, 0)
-        self._transactions = runner_for(
-            subscriptions.given,
-            database,
-            context,
-            isolated=subscriptions.component.isolation == "repeatable read",
-        )
+        isolated = subscriptions.component.isolation == "repeatable read"
+        self._transactions = runner_for(subscriptions.given, database, context, isolated=isolated)
         self._invoker = HandlerInvoker(subscriptions, database, identity, clock, first_names)
-        self._batches = BatchProcessor(subscriptions, self._store, self._transactions, self._invoker, clock, randomness)
-        self._parking = Parking(
-            subscriptions, self._store, self._connection, self._transactions, self._invoker, clock, randomness
-        )
-        self._scheduler = CommandScheduler(
-            subscriptions, identity, self._store, self._connection, self._batches, clock, first_names
-        )
+        self._failures = failures
+        parts = (self._transactions, self._invoker, clock, randomness, failures.report)
+        self._batches = BatchProcessor(subscriptions, self._store, *parts)
+        self._parking = Parking(subscriptions, self._store, self._connection, *parts)
+        here = (self._store, self._connection, self._batches, clock)
+        self._scheduler = CommandScheduler(subscriptions, identity, *here, first_names)
         self._replayer = Replayer(self._store, self._connection, log, self._batches, clock)
         self._know_nothing()
 
@@ -170,6 +167,7 @@ class Receiver:
 
     def _round(self, raising: bool) -> bool:
         """What is due, what comes in, history; whether there was anything."""
+        self._failures.report_left_out()
         if self._parked:
             self._parked = False
             self._parking.look_again()

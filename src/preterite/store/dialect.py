@@ -56,6 +56,10 @@ class Dialect(Protocol):
         """Whether the connection may still be used; a connection to a server may have broken."""
 
     @abstractmethod
+    def require_current(self, connection: DbConnection) -> None:
+        """Raise `StoreUnavailable` if what the connection is open on is no longer what its URL names. Cheap."""
+
+    @abstractmethod
     def server_time(self, connection: DbConnection, wall: float) -> float:
         """The time by the database's clock, in seconds since 1970; `wall` is this machine's."""
 

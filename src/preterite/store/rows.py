@@ -305,6 +305,21 @@ class Counts(NamedTuple):
     replaying: int
 
 
+class Ages(NamedTuple):
+    """Seconds by the database's clock, for status; nothing where there is none. What is due: by the business clock."""
+
+    outbox: float | None
+    """Since the oldest event of the outbox that has no number was committed."""
+    confirmed: float | None
+    """Since the log has confirmed more than before."""
+    moved: float | None
+    """Since a cursor was moved."""
+    handled: float | None
+    """Since the end of the last minute in which an event was handled."""
+    due: float | None
+    """Since the earliest of what is due was due."""
+
+
 def saga_key(saga: str, correlation: str) -> str:
     """The name of one instance of a saga, in every row that waits for it."""
     return f"{saga}/{correlation}"

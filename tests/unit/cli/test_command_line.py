@@ -97,12 +97,10 @@ def test_an_application_that_fails_when_it_is_imported_is_said_in_one_sentence(
 @pytest.mark.parametrize(
     "words",
     [
-        ("status", "-A", APP),
         ("dead-letters", "list", "-A", APP),
         ("dead-letters", "redrive", "-A", APP, "finance/1"),
         ("retire", "-A", APP, "finance", "former"),
         ("publish", "-A", APP, "finance", "-"),
-        ("run", "-A", APP),
     ],
 )
 def test_a_database_that_is_locked_is_exit_code_4(
@@ -167,44 +165,6 @@ def test_the_project_may_name_the_application(run: Run, shop: RunningShop, monke
 
     assert run("status")[1].startswith("shop: ")
     assert run("describe")[0] == 0
-
-
-# status
-
-
-def test_status_prints_every_component_and_its_verdict(run: Run, shop: RunningShop) -> None:
-    shop.publish()
-    code, out, _ = run("status", "-A", APP)
-    lines = [line.split() for line in out.splitlines()]
-
-    assert code == 4
-    assert out.startswith("shop: DOWN; 0 of 3 components are running")
-    assert lines[2] == ["component", "state", "outbox", "lag", "parked", "dead", "scheduled", "handled/min"]
-    assert lines[3] == ["sales", "off", "1", "-", "0", "0", "0", "0"]
-    assert lines[4] == ["finance", "off", "0", "0", "0", "0", "0", "0"]
-
-
-def test_status_of_a_system_that_was_never_started_makes_no_files(
-    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    code, out, _ = run("status", "-A", APP)
-
-    assert code == 4
-    assert out.count("never started") == 3
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_status_prints_what_needs_an_operator(run: Run, shop: RunningShop) -> None:
-    letter(shop)
-    code, out, _ = run("status", "-A", APP)
-    as_json = json.loads(run("status", "-A", APP, "--json")[1])
-
-    assert code == 1
-    assert out.startswith("shop: DEGRADED; ")
-    assert "finance has 1 dead letter\n" in out
-    assert as_json["problems"] == ["finance has 1 dead letter"]
-    assert as_json["components"]["finance"]["dead"] == 1
 
 
 # dead letters
@@ -295,9 +255,7 @@ def test_what_does_not_fit_is_exit_code_2_and_one_sentence(
     assert len(err.splitlines()) == 1
 
 
-@pytest.mark.parametrize(
-    "words", [("status", "-A", APP), ("dead-letters", "list", "-A", APP), ("replay", "status", "-A", APP)]
-)
+@pytest.mark.parametrize("words", [("dead-letters", "list", "-A", APP), ("replay", "status", "-A", APP)])
 def test_tables_of_an_older_version_are_said_in_one_sentence(
     run: Run, shop: RunningShop, words: tuple[str, ...]
 ) -> None:

@@ -167,3 +167,24 @@ def test_what_does_not_fit_is_one_sentence(
     assert found[0] == code
     assert says in found[2]
     assert len(found[2].splitlines()) == 1
+
+
+def test_dead_letters_of_a_retired_handler_are_not_redriven_and_can_be_discarded(run: Run, shop: RunningShop) -> None:
+    fail(shop, 1)
+    name = json.loads(run("dead-letters", "list", "-A", APP, "--json")[1])[0]["dead_letter"]
+    with shop.opened.connection(finance) as connection:
+        connection.execute("update preterite_parked set handler = 'former'")
+        connection.execute("insert into preterite_handler values ('former', 'sales.ItemPurchased', 'former', '', 0, 1)")
+    planned = run("dead-letters", "plan", "-A", APP, name)
+    at_once = run("dead-letters", "redrive", "-A", APP, name, "--at-once")
+    in_steps = run("dead-letters", "redrive", "-A", APP, "--all")
+    discarded = run("dead-letters", "discard", "-A", APP, name, "--reason", "its handler is gone")
+
+    assert f"retired       {name}: their handler is retired; they can be discarded" in planned[1]
+    assert at_once[:2] == (
+        6,
+        f"finance: 0 redriven; 1 not, because their handler is retired: {name} (discard them)\n",
+    )
+    assert in_steps[0] == 6
+    assert discarded[:2] == (0, "finance: 1 discarded\n")
+    assert run("dead-letters", "list", "-A", APP)[1] == "no dead letters\n"

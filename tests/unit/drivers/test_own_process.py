@@ -9,7 +9,7 @@ import pytest
 
 from preterite.drivers.own_process import require_own_process
 from preterite.drivers.postgres_guard import GuardedConnection
-from preterite.drivers.sqlite import GuardedConnection as GuardedFile
+from preterite.drivers.sqlite_guard import GuardedConnection as GuardedFile
 from preterite.errors import UsageError
 
 

@@ -27,6 +27,7 @@ from preterite import Component, Event, Recoverability, System, UnitOfWork, test
 from preterite import envelope as envelopes
 from preterite.envelope import Envelope
 from preterite.handling.batch import BatchProcessor
+from preterite.handling.failure import FailureLog
 from preterite.handling.invoker import HandlerInvoker
 from preterite.handling.sources import Source
 from preterite.handling.transaction import runner_for
@@ -114,7 +115,8 @@ class Rig:
         context = SessionContext(opened.clock, random)
         self._transactions = runner_for(self._subscriptions.given, database, context)
         invoker = HandlerInvoker(self._subscriptions, database, identity, opened.clock, {})
-        parts = (self._store, self._transactions, invoker, opened.clock, random)
+        report = FailureLog("finance", opened.clock).report
+        parts = (self._store, self._transactions, invoker, opened.clock, random, report)
         self._batches = BatchProcessor(self._subscriptions, *parts)
         self._parking = Parking(self._subscriptions, self._store, self._connection, *parts[1:])
         self._tenure = _Unfenced(self._store)

@@ -5,8 +5,12 @@ from __future__ import annotations
 import random
 
 import pytest
+from support.any_store import started
+from support.processes import until
+from support.small_shop import declare
 
-from preterite.hosting.changes import WATCH_ACTIVE_SECONDS, WATCH_SECONDS, Watched, compared
+from preterite.errors import StoreUnavailable
+from preterite.hosting.changes import WATCH_ACTIVE_SECONDS, WATCH_SECONDS, ChangeWatcher, Watched, compared
 
 COMPARISONS = 3000
 
@@ -48,3 +52,30 @@ def test_every_change_wakes_soon_and_the_last_one_at_the_next_comparison(seed: i
         next_wake = min(number for number in waken if number >= change)
         assert (next_wake - change) * WATCH_ACTIVE_SECONDS <= WATCH_SECONDS + WATCH_ACTIVE_SECONDS
     assert len(waken) <= len(changes) + 1
+
+
+def test_one_database_that_is_out_of_reach_keeps_no_other_from_waking_its_loops() -> None:
+    shop = declare()
+    with started(shop.system) as opened, opened.connection(shop.finance) as connection:
+        connection.execute("create table one (n integer)")
+        watcher = ChangeWatcher(opened.runtime)
+        watcher.step()
+        wakes: list[str] = []
+        asked: list[str] = []
+
+        def out_of_reach(*, elsewhere: bool = False) -> int:
+            asked.append("sales")
+            raise StoreUnavailable("no route")
+
+        opened.databases["sales"].version = out_of_reach  # pyright: ignore[reportAttributeAccessIssue]
+        opened.runtime.wake_ups.add("finance", lambda: wakes.append("finance"), reads_log=False)
+        connection.execute("create table another (n integer)")
+
+        def is_woken() -> bool:
+            watcher.step()
+            return bool(wakes)
+
+        until(is_woken, "the loops of Finance are woken")
+        watcher.close()
+
+    assert asked == ["sales"], "it is left alone for a while"

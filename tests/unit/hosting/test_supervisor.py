@@ -40,7 +40,9 @@ def test_the_command_of_a_worker_names_app_component_and_pipe() -> None:
         "finance",
         "7",
         "1",
+        "no",
     ]
+    assert worker_command("shop:system", 2, {"finance"})("finance", 7)[-2:] == ["2", "yes"]
 
 
 def supervise(program: str, caplog: pytest.LogCaptureFixture, says: str, limit: float = 30.0) -> Supervisor:

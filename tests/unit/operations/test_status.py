@@ -1,74 +1,16 @@
-"""The status of components: outbox, lag, parked, dead, stalled; read without changing anything."""
+"""What facts mean for an operator: problems, each a sentence, and one verdict. Pure."""
 
 from __future__ import annotations
 
-from contextlib import closing
 from dataclasses import replace
 
-from support.small_shop import declare, publish, purchased
+import pytest
 
-from preterite import Recoverability
 from preterite.log.contract import Stream
-from preterite.operations.status import NOTHING, ComponentStatus, StatusReader, verdict
-from preterite.store.contract import Database
-from preterite.testing import started
+from preterite.operations.status import NO_PROGRESS_SECONDS, NOTHING, Backlog, ComponentStatus, verdict
 
-
-def test_a_published_event_is_in_the_outbox_then_lag_then_handled() -> None:
-    shop = declare()
-    with started(shop.system) as opened:
-        publish(opened, shop.sales, purchased("a"), purchased("b", "ben"))
-        committed = opened.status()
-        relay = opened.runtime.relay("sales")
-        relay.step()
-        sent = opened.status()
-        relay.close()
-        opened.settle()
-        done = opened.status()
-
-    assert (committed["sales"].outbox, committed["finance"].lag) == (2, 0)
-    assert (sent["sales"].outbox, sent["finance"].lag) == (0, 2)
-    assert (done["sales"].is_quiet, done["finance"].is_quiet) == (True, True)
-    assert (done["sales"].numbered, done["finance"].numbered) == (2, 2)
-    assert not done["sales"].subscribes
-
-
-def test_the_short_reading_is_not_quiet_while_a_relay_is_halted_or_a_stream_is_stalled() -> None:
-    shop = declare()
-    with started(shop.system) as opened:
-        publish(opened, shop.sales, purchased("a"))
-        opened.settle()
-        reader = StatusReader(opened.topology, opened.databases, opened.log, opened.clock)
-        quiet = [reader.is_quiet()]
-        for name, mark in (("sales", _halt), ("finance", _stall)):
-            for reason in ("it must be looked at", None):
-                mark(opened.databases[name], reason)
-                quiet.append(reader.is_quiet())
-        reader.close()
-
-    assert quiet == [True, False, True, False, True]
-
-
-def _halt(database: Database, reason: str | None) -> None:
-    with closing(database.connect()) as connection:
-        database.store.set_relay_halt(connection, reason)
-
-
-def _stall(database: Database, reason: str | None) -> None:
-    with closing(database.connect()) as connection:
-        database.store.set_stream_stall(connection, next(iter(database.store.cursors(connection))), reason)
-
-
-def test_a_component_runs_while_a_worker_holds_its_leases() -> None:
-    shop = declare()
-    with started(shop.system) as opened:
-        before = opened.status()["sales"].state
-        relay = opened.runtime.relay("sales")
-        relay.step()
-        running = opened.status()["sales"].state
-        relay.close()
-
-        assert (before, running, opened.status()["sales"].state) == ("off", "running", "off")
+LONG = NO_PROGRESS_SECONDS + 1.0
+RUNNING = ComponentStatus("sales", "running", NOTHING, 0, 0, subscribes=True, lag=0, stalled={}, lacking=())
 
 
 def test_every_problem_is_one_sentence() -> None:
@@ -87,22 +29,55 @@ def test_every_problem_is_one_sentence() -> None:
 
 
 def test_the_verdict_is_ok_degraded_or_down() -> None:
-    running = ComponentStatus("sales", "running", NOTHING, 0, 0, subscribes=True, lag=0, stalled={}, lacking=())
+    running = RUNNING
     off = replace(running, component="finance", state="off")
     failing = replace(running, counts=NOTHING._replace(dead=1))
+    unreachable = replace(off, state="unreachable", fault="no route to host")
+    logless = replace(running, log_fault="no route to host")
     stalled = replace(running, stalled={Stream("finance", 3): "number 5 is missing"})
 
     assert verdict([running, running]) == "OK"
     assert verdict([running, replace(running, outbox=7, lag=9)]) == "OK"
     assert verdict([running, off]) == verdict([running, failing]) == verdict([running, stalled]) == "DEGRADED"
     assert verdict([off, off]) == verdict([off, replace(failing, state="off")]) == verdict([]) == "DOWN"
+    assert verdict([running, unreachable]) == "DEGRADED"
+    assert verdict([unreachable, unreachable]) == verdict([running, logless]) == "DOWN"
 
 
-def test_a_component_is_quiet_while_a_retry_waits_for_its_time() -> None:
-    shop = declare(fails=lambda _purchase: True, recoverability=Recoverability(immediate_retries=0))
-    with started(shop.system) as opened:
-        publish(opened, shop.sales, purchased("a"))
-        opened.settle(failures="park")
+@pytest.mark.parametrize(
+    ("backlog", "seconds"),
+    [
+        (Backlog("in the log", 0, LONG, LONG), None),
+        (Backlog("in the log", 3, 1.0, LONG), None),
+        (Backlog("in the log", 3, LONG, 1.0), None),
+        (Backlog("in the log", 3, LONG, 2 * LONG), LONG),
+        (Backlog("in the log", 3, 2 * LONG, None), 2 * LONG),
+        (Backlog("in the log", 3, None, LONG), LONG),
+        (Backlog("in the log", 3, None, None), None),
+    ],
+)
+def test_no_progress_is_that_something_waits_for_long_and_nothing_was_taken_for_as_long(
+    backlog: Backlog, seconds: float | None
+) -> None:
+    status = replace(RUNNING, backlogs=(Backlog("in its outbox", 0), backlog))
 
-        assert opened.status()["finance"].is_quiet
-        assert opened.status()["finance"].counts.next_due_at is not None
+    assert status.no_progress_seconds == seconds
+    assert (verdict([RUNNING, status]) == "OK") == (seconds is None)
+
+
+def test_what_waits_is_told_with_how_much_and_for_how_long() -> None:
+    status = replace(RUNNING, backlogs=(Backlog("in its outbox", 1, 3.0), Backlog("in the log", 1200, LONG, 90.0)))
+
+    assert status.problems == ["sales: no progress for 16 s although 1,200 events wait in the log"]
+    assert replace(status, state="off").problems == [
+        "sales does not run, and 1 event waits in its outbox",
+        "sales: no progress for 16 s although 1,200 events wait in the log",
+    ]
+    assert status.oldest_seconds == LONG
+
+
+def test_what_cannot_be_read_is_told_with_the_reason_and_without_numbers() -> None:
+    status = replace(RUNNING, state="unreachable", fault="no route to host", log_fault="it is locked")
+
+    assert status.problems == ["the log is unreachable: it is locked", "sales is unreachable: no route to host"]
+    assert not status.is_quiet

@@ -15,7 +15,7 @@ from preterite import Component, Event, OpenSystem, System, UnitOfWork
 from preterite.clock import SystemClock
 from preterite.hosting.runtime import close_all
 from preterite.loop import Loop
-from preterite.operations.status import StatusReader
+from preterite.operations.status_reader import StatusReader
 from preterite.testing import started
 
 HOPS = 7

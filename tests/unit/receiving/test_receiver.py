@@ -389,7 +389,7 @@ def test_an_interrupted_attempt_counts_as_one_that_ended_the_process(opened: Sta
             store.park(connection, [row])
             store.start_cursors(connection, {})
         connection.execute(
-            "insert into preterite_cursor values ('sales', ?, 1, ?, 0, null)",
+            "insert into preterite_cursor (publisher, partition, number, event_id, epoch) values ('sales', ?, 1, ?, 0)",
             [record.stream.partition, record.event_id],
         )
         with receiving(opened) as receiver:

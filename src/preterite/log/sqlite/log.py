@@ -165,6 +165,7 @@ class SqliteLog:
         return EMPTY if row is None else _stream_end(row)
 
     def ends(self, streams: Sequence[Stream]) -> Mapping[Stream, StreamEnd]:
+        sqlite_file.require_same_file(self._connection)
         with self._lock, _translated():
             rows = self._connection.execute(_ENDS).fetchall()
         found = {Stream(row[0], row[1]): _stream_end(row) for row in rows}
@@ -180,6 +181,7 @@ class SqliteLog:
             cursor.execute(_REQUEST_RESEND, (*stream, number))
 
     def resend_requests(self, publisher: str) -> Mapping[Stream, int]:
+        sqlite_file.require_same_file(self._connection)
         with self._lock, _translated():
             if self._connection.execute(_ANY_REQUESTED, (publisher,)).fetchone() is None:
                 return {}
@@ -188,6 +190,7 @@ class SqliteLog:
         return {Stream(publisher, partition): number for partition, number in rows}
 
     def reader(self, starts: Mapping[Stream, int]) -> LogReader:
+        sqlite_file.require_same_file(self._connection)
         connection = sqlite_file.open_file(self.path)
 
         def tails() -> Mapping[Stream, Tail]:
@@ -200,6 +203,7 @@ class SqliteLog:
             return [Record(stream, *row) for row in rows]
 
         def version() -> int:
+            sqlite_file.require_same_file(connection)
             with _translated():
                 return sqlite_file.data_version(connection)
 
@@ -327,6 +331,7 @@ class SqliteLog:
 
     @contextmanager
     def _writing(self) -> Generator[sqlite3.Cursor]:
+        sqlite_file.require_same_file(self._connection)
         with self._lock, _translated():
             cursor = self._connection.cursor()
             cursor.execute("BEGIN IMMEDIATE")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from preterite.store.sql.statements import Statements
+from preterite.store.sql.statements import NOW, Statements
 
 
 class PostgresStatements(Statements):
@@ -99,7 +99,8 @@ WHERE l.name = f.name AND l.owner = f.owner AND l.epoch = f.epoch
 """
     _MOVE_CURSORS = """
 WITH moved AS (
-    UPDATE preterite_cursor c SET number = m.number, event_id = m.event_id, epoch = m.epoch
+    UPDATE preterite_cursor c SET number = m.number, event_id = m.event_id, epoch = m.epoch,
+        moved_at = extract(epoch FROM clock_timestamp())
     FROM unnest(%b::text[], %b::int[], %b::bigint[], %b::bytea[], %b::bigint[], %b::bytea[], %b::bigint[])
         AS m (publisher, partition, was_number, was_id, number, event_id, epoch)
     WHERE (c.publisher, c.partition, c.number, c.event_id) = (m.publisher, m.partition, m.was_number, m.was_id)
@@ -123,7 +124,9 @@ USING (name, owner, epoch) FOR NO KEY UPDATE OF l
     MOVE_CURSORS_AND_RENEW = _MOVE_CURSORS.format(held=RENEW_MANY + "RETURNING 1")
     CONFIRM_MANY = """
 WITH held AS (SELECT 1 FROM preterite_lease WHERE name = ? AND owner = ? AND epoch = ? FOR NO KEY UPDATE)
-UPDATE preterite_stream s SET confirmed = c.number FROM unnest(%b::int[], %b::bigint[]) AS c (partition, number)
+UPDATE preterite_stream s SET confirmed = c.number, confirmed_at =
+    CASE WHEN s.confirmed = c.number THEN s.confirmed_at ELSE extract(epoch FROM clock_timestamp()) END
+FROM unnest(%b::int[], %b::bigint[]) AS c (partition, number)
 WHERE s.partition = c.partition AND EXISTS (SELECT 1 FROM held)
 """
     PRUNE_ACTIVITY = """
@@ -135,6 +138,12 @@ DELETE FROM preterite_activity WHERE (minute, session) IN (
 
     def translated(self, statement: str) -> str:
         """The statement in PostgreSQL's dialect."""
-        for theirs, ours in (("preterite_", "preterite."), ("?", "%s"), ("char(10)", "chr(10)"), ("x''", "''::bytea")):
+        for theirs, ours in (
+            ("preterite_", "preterite."),
+            ("?", "%s"),
+            ("char(10)", "chr(10)"),
+            ("x''", "''::bytea"),
+            (NOW, "extract(epoch FROM clock_timestamp())::double precision"),
+        ):
             statement = statement.replace(theirs, ours)
         return statement

@@ -195,6 +195,10 @@ class PostgresStore(Store):
     def is_open(self, connection: Any) -> bool:
         return not postgres_server.is_dropped(connection)
 
+    def require_current(self, connection: DbConnection) -> None:
+        # A server ends the connections to a database that is dropped.
+        pass
+
     def server_time(self, connection: DbConnection, wall: float) -> float:
         return connection.cursor().execute(self.own.SERVER_TIME).fetchone()[0]
 

@@ -28,7 +28,7 @@ class DeadLetterStore(Dialect):
         return None if row is None else parked_of(row)
 
     def redrive(self, connection: DbConnection, parked_id: int) -> bool:
-        """Make a dead row due now with its attempts set to 0; false if it is not dead."""
+        """Make a dead row due now with its attempts set to 0; false if it is not dead, or its handler is retired."""
         cursor = connection.cursor()
         cursor.execute(self.sql.REDRIVE, (parked_id,))
         return cursor.rowcount == 1

@@ -76,6 +76,11 @@ class OutboxStore(Dialect):
             for number, event_id, envelope, void in rows
         ]
 
+    def numbered_age(self, connection: DbConnection, partition: int, after: int) -> float | None:
+        """How many seconds ago the first event beyond a number was numbered; `None` if there is none. Reads only."""
+        row = connection.cursor().execute(self.sql.NUMBERED_AGE, (partition, after)).fetchone()
+        return max(float(row[0]), 0.0) if row else None
+
     def journal_id(self, connection: DbConnection, partition: int, number: int) -> bytes:
         """The id of the event under a number; empty if the journal does not hold it. Reads only."""
         row = connection.cursor().execute(self.sql.JOURNAL_ID, (partition, number)).fetchone()
@@ -85,7 +90,7 @@ class OutboxStore(Dialect):
         """Store the last number that the log has, per partition; raises `Fenced` unless the lease is held."""
         cursor = connection.cursor()
         self._require_lease(cursor, lease)
-        cursor.executemany(self.sql.CONFIRM, [(number, partition) for partition, number in confirmed.items()])
+        cursor.executemany(self.sql.CONFIRM, [(number, number, partition) for partition, number in confirmed.items()])
 
     def set_stream_epoch(self, connection: DbConnection, lease: Lease, epoch: int) -> None:
         """Store the epoch under which the relay writes; raises `Fenced` unless the lease is held."""

@@ -5,8 +5,13 @@ Another dialect overrides the statements that differ, and translates names and m
 
 from __future__ import annotations
 
+from preterite.store.sql.dead_letter_statements import DeadLetterStatements
 
-class Statements:
+NOW = "((julianday('now') - 2440587.5) * 86400.0)"
+"""The time by the database's clock, in seconds since 1970."""
+
+
+class Statements(DeadLetterStatements):
     """Statements with `?` for each value, on tables called `preterite_…`."""
 
     ANY_VIEW_OR_TRIGGER = "SELECT 1 FROM sqlite_schema WHERE type IN ('view', 'trigger') LIMIT 1"
@@ -65,7 +70,10 @@ SELECT number, event_id, envelope, void FROM preterite_journal
 WHERE partition = ? AND number > ? ORDER BY number LIMIT ?
 """
     JOURNAL_ID = "SELECT event_id FROM preterite_journal WHERE partition = ? AND number = ?"
-    CONFIRM = "UPDATE preterite_stream SET confirmed = ? WHERE partition = ?"
+    CONFIRM = f"""
+UPDATE preterite_stream SET confirmed = ?, confirmed_at = CASE WHEN confirmed = ? THEN confirmed_at ELSE {NOW} END
+WHERE partition = ?
+"""
     SET_RELAY_HALT = "UPDATE preterite_component SET relay_halt = ?"
     SET_STREAM_EPOCH = "UPDATE preterite_stream SET epoch = ?"
     VOID = "UPDATE preterite_journal SET void = ? WHERE partition = ? AND number = ?"
@@ -126,7 +134,7 @@ WHERE state IN ('running', 'paused')
 """
     RETIRE_HANDLER = "UPDATE preterite_handler SET retired_at = ? WHERE name = ? AND retired_at IS NULL"
     ORPHAN_PARKED = """
-UPDATE preterite_parked SET state = 'dead',
+UPDATE preterite_parked SET state = 'dead', running = 0,
     error = 'HandlerRetired', error_text = 'its handler was retired', error_place = '', error_trace = ''
 WHERE handler = ?
 """
@@ -162,11 +170,12 @@ WHERE h.retired_at IS NULL ON CONFLICT DO NOTHING
 """
     HANDLER_STARTS = "SELECT handler, publisher, partition, number FROM preterite_handler_start"
     CURSORS = "SELECT publisher, partition, number, event_id, epoch, stall FROM preterite_cursor"
-    SET_CURSOR = """
-UPDATE preterite_cursor SET number = ?, event_id = ?, epoch = ?, stall = NULL WHERE publisher = ? AND partition = ?
+    SET_CURSOR = f"""
+UPDATE preterite_cursor SET number = ?, event_id = ?, epoch = ?, moved_at = {NOW}, stall = NULL
+WHERE publisher = ? AND partition = ?
 """
-    MOVE_CURSOR = """
-UPDATE preterite_cursor SET number = ?, event_id = ?, epoch = ?
+    MOVE_CURSOR = f"""
+UPDATE preterite_cursor SET number = ?, event_id = ?, epoch = ?, moved_at = {NOW}
 WHERE publisher = ? AND partition = ? AND number = ? AND event_id = ?
 """
     SET_STREAM_STALL = "UPDATE preterite_cursor SET stall = ? WHERE publisher = ? AND partition = ?"
@@ -274,6 +283,7 @@ WHERE id = ? AND attempts = ?
     GET_PARKED = f"SELECT id, {_PARKED_COLUMNS} FROM preterite_parked WHERE id = ?"
     REDRIVE = """
 UPDATE preterite_parked SET state = 'parked', due_at = 0, attempts = 0, running = 0 WHERE id = ? AND state <> 'parked'
+AND NOT EXISTS (SELECT 1 FROM preterite_handler h WHERE h.name = preterite_parked.handler AND h.retired_at IS NOT NULL)
 """
     DISCARD = """
 INSERT INTO preterite_discarded
@@ -324,39 +334,6 @@ WHERE id = ? AND state IN ('running', 'paused')
     SKIP_REPLAY = """
 UPDATE preterite_replay_cursor SET number = live_number, event_id = x'' WHERE replay_id = ? AND number < live_number
 """
-    _FINGERPRINT = "handler, coalesce(error, ''), coalesce(error_place, '')"
-    _DEAD = "state IN ('dead', 'undecodable')"
-    FAILURE_GROUPS = f"""
-SELECT g.handler, g.error, g.place, g.letters, g.first_at, g.last_at,
-    (SELECT coalesce(p.error_text, '') FROM preterite_parked p WHERE p.id = g.newest), n.text, n.noted_by, n.noted_at
-FROM (
-    SELECT handler, coalesce(error, '') AS error, coalesce(error_place, '') AS place, count(*) AS letters,
-        min(coalesce(failed_at, 0)) AS first_at, max(coalesce(failed_at, 0)) AS last_at, max(id) AS newest
-    FROM preterite_parked WHERE {_DEAD} GROUP BY 1, 2, 3
-) g LEFT JOIN preterite_note n USING (handler, error, place)
-ORDER BY g.last_at DESC, g.newest DESC LIMIT ?
-"""
-    DEAD_LETTERS = f"SELECT id FROM preterite_parked WHERE {_DEAD} ORDER BY id LIMIT ?"
-    DEAD_LETTERS_OF = f"""
-SELECT id FROM preterite_parked WHERE {_DEAD} AND ({_FINGERPRINT}) = (?, ?, ?) ORDER BY id LIMIT ?
-"""
-    FOLLOWERS = """
-SELECT count(*) FROM preterite_parked head JOIN preterite_parked p
-ON p.publisher = head.publisher AND p.key = head.key AND p.lane = head.lane AND p.number > head.number
-WHERE head.id = ?
-"""
-    EDIT_PARKED = f"""
-UPDATE preterite_parked SET original = coalesce(original, envelope), envelope = ? WHERE id = ? AND {_DEAD}
-"""
-    SET_NOTE = """
-INSERT INTO preterite_note (handler, error, place, text, noted_by, noted_at) VALUES (?, ?, ?, ?, ?, ?)
-ON CONFLICT (handler, error, place) DO UPDATE
-SET text = excluded.text, noted_by = excluded.noted_by, noted_at = excluded.noted_at
-"""
-    ADD_AUDIT = """
-INSERT INTO preterite_audit (at, operator, action, target, reason, before, after) VALUES (?, ?, ?, ?, ?, ?, ?)
-"""
-    AUDIT = "SELECT at, operator, action, target, reason, before, after FROM preterite_audit ORDER BY id DESC LIMIT ?"
     COUNTS = f"""
 SELECT
     (SELECT count(*) FROM preterite_outbox),
@@ -375,6 +352,19 @@ SELECT
     (SELECT count(*) FROM preterite_scheduled),
     (SELECT count(*) FROM preterite_saga),
     (SELECT count(*) FROM preterite_replay_cursor JOIN preterite_replay ON id = replay_id WHERE state = 'running')
+"""
+    AGES = f"""
+SELECT
+    (SELECT {NOW} - added_at FROM preterite_outbox ORDER BY id LIMIT 1),
+    (SELECT {NOW} - max(confirmed_at) FROM preterite_stream),
+    (SELECT {NOW} - max(moved_at) FROM preterite_cursor),
+    (SELECT {NOW} - 60 * (max(minute) + 1) FROM preterite_activity),
+    (SELECT ? - min(due_at) FROM (
+        SELECT due_at FROM preterite_parked p WHERE state = 'parked' AND due_at <= ? AND {_IS_HEAD}
+        UNION ALL SELECT due_at FROM preterite_scheduled l WHERE due_at <= ? AND {_NOT_HELD_UP}) AS due)
+"""
+    NUMBERED_AGE = f"""
+SELECT {NOW} - numbered_at FROM preterite_journal WHERE partition = ? AND number > ? ORDER BY number LIMIT 1
 """
 
     def __init__(self) -> None:

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from preterite.errors import WrongDatabase
 from preterite.store.dialect import run_in_transaction
-from preterite.store.rows import Counts, DbConnection, Script, StoreIdentity
+from preterite.store.rows import Ages, Counts, DbConnection, Script, StoreIdentity
 from preterite.store.sql.cursors import CursorStore
 from preterite.store.sql.dead_letters import DeadLetterStore
 from preterite.store.sql.handlers import HandlerStore
@@ -121,3 +121,8 @@ class Store(OutboxStore, CursorStore, HandlerStore, ParkedStore, DeadLetterStore
         this_minute, last_minute = found[8:10]
         recent: int = this_minute + round(last_minute * (1 - seconds / 60))
         return Counts._make([*found[:8], recent, *found[10:]])
+
+    def ages(self, connection: DbConnection, now: float) -> Ages:
+        """How long what waits has waited, and how long ago there was progress. `now` is business time. Reads only."""
+        found = connection.cursor().execute(self.sql.AGES, (now, now, now)).fetchone()
+        return Ages._make(None if one is None else max(float(one), 0.0) for one in found)

@@ -15,13 +15,14 @@ from sqlalchemy import event
 from sqlalchemy.engine import Connection, Engine
 
 from preterite.drivers import sqlite as sqlite_file
+from preterite.drivers.sqlite_guard import GuardedConnection
 from preterite.drivers.transaction_watch import forget_watch
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
 
 
-def engine(connect: Callable[[], sqlite_file.GuardedConnection], context: Any, *, reading: bool = False) -> Engine:
+def engine(connect: Callable[[], GuardedConnection], context: Any, *, reading: bool = False) -> Engine:
     """An engine for plain sessions, on connections that are opened so; `reading`, they refuse to write."""
 
     def connect_bound() -> sqlite3.Connection:
@@ -38,22 +39,27 @@ def engine(connect: Callable[[], sqlite_file.GuardedConnection], context: Any, *
     return made
 
 
-def async_engine(path: Path, context: Any) -> AsyncEngine:
-    """An engine for asyncio sessions, by aiosqlite. Its connections carry their guard as `preterite_guard`."""
+def async_engine(path: Path, context: Any, require_file: Callable[[], None]) -> AsyncEngine:
+    """An engine for asyncio sessions, by aiosqlite. Its connections carry their guard as `preterite_guard`.
+
+    `require_file` raises where the file is gone.
+    """
     import aiosqlite
     from sqlalchemy.ext.asyncio import create_async_engine
 
     async def connect() -> aiosqlite.Connection:
-        opened: list[sqlite_file.GuardedConnection] = []
+        opened: list[GuardedConnection] = []
 
         def open_guarded(*arguments: Any, **options: Any) -> sqlite3.Connection:
-            opened.append(sqlite_file.GuardedConnection(*arguments, **options))
+            opened.append(GuardedConnection(*arguments, **options))
             return opened[0]
 
+        require_file()
         sqlite_file.make_private(path)
         connection = await aiosqlite.connect(path, isolation_level=None, check_same_thread=False, factory=open_guarded)
         try:
             sqlite_file.configure(opened[0])
+            sqlite_file.note_file(opened[0], path)
         except BaseException:
             await connection.close()
             raise

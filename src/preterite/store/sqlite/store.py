@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from preterite.drivers import sqlite as sqlite_file
+from preterite.drivers.sqlite_guard import GuardedConnection
+from preterite.errors import StoreUnavailable
 from preterite.printing.urls import shown
 from preterite.store.contract import Database, Store, TableChange
 from preterite.store.rows import DbConnection, StoreIdentity
@@ -28,19 +30,23 @@ class SqliteDatabase:
         self.url = shown(url)
         self.store = SqliteStore()
         self.path = sqlite_file.path_of(url)
+        self._was_opened = False
 
     def exists(self) -> bool:
-        return self.path.is_file()
+        return self.path.exists()
 
     def answers(self) -> bool:
         return False
 
-    def connect(self) -> sqlite_file.GuardedConnection:
-        return sqlite_file.open_file(self.path)
+    def connect(self) -> GuardedConnection:
+        self._require_file()
+        connection = sqlite_file.open_file(self.path)
+        self._was_opened = True
+        return connection
 
     @property
     def connection_type(self) -> type:
-        return sqlite_file.GuardedConnection
+        return GuardedConnection
 
     def engine(self, context: Any, *, batch: bool | None = None) -> Any:
         from preterite.store.sqlite import engine as sqlite_engine
@@ -50,7 +56,7 @@ class SqliteDatabase:
     def async_engine(self, context: Any, *, batch: bool | None = None) -> Any:
         from preterite.store.sqlite import engine as sqlite_engine
 
-        return sqlite_engine.async_engine(self.path, context)
+        return sqlite_engine.async_engine(self.path, context, self._require_file)
 
     def reading_engine(self, context: Any) -> Any:
         from preterite.store.sqlite import engine as sqlite_engine
@@ -124,6 +130,14 @@ class SqliteDatabase:
     def close(self) -> None:
         pass
 
+    def _require_file(self) -> None:
+        """Raise where a file that was open here is gone: an empty one in its place would be a new component."""
+        if self._was_opened and not self.path.exists():
+            raise StoreUnavailable(
+                f"{self.path} was deleted or moved while it was in use. Nothing was written, and no new file is made. "
+                "Put that file back, or restore a backup."
+            )
+
     def maintain(self, connection: DbConnection) -> None:
         if isinstance(connection, sqlite3.Connection):
             sqlite_file.checkpoint(connection)
@@ -152,6 +166,7 @@ class SqliteStore(Store):
         return sqlite_file.plain_cursor(connection)
 
     def identity(self, connection: DbConnection) -> StoreIdentity | None:
+        self.require_current(connection)
         if not isinstance(connection, sqlite3.Connection) or connection.text_factory is str:
             return super().identity(connection)
         # It is asked for on users' own connections, and how text is read is a setting of the connection.
@@ -168,6 +183,9 @@ class SqliteStore(Store):
         except sqlite3.ProgrammingError:
             return False
 
+    def require_current(self, connection: DbConnection) -> None:
+        sqlite_file.require_same_file(connection)
+
     def server_time(self, connection: DbConnection, wall: float) -> float:
         return wall
 
@@ -179,6 +197,7 @@ class SqliteStore(Store):
             return False
 
     def begin(self, connection: DbConnection) -> None:
+        self.require_current(connection)
         connection.cursor().execute("BEGIN IMMEDIATE")
 
     def begin_batch(self, connection: DbConnection, *, isolated: bool) -> None:

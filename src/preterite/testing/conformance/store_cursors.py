@@ -11,6 +11,7 @@ from preterite.log.contract import Cursor, Stream
 from preterite.store.contract import Database
 from preterite.store.rows import Activity, Fence, HandlerRegistration, Move
 from preterite.testing.conformance.store_steps import (
+    AGE_SECONDS_MAX,
     ANOTHER,
     FINANCE,
     NOW,
@@ -57,6 +58,19 @@ class CursorConformance:
 
         assert database.store.cursors(connection)[FINANCE].cursor == NEXT
         assert database.store.leases(connection) == before
+
+    def test_it_is_known_how_long_ago_a_cursor_was_moved(self, database: Database, connection: Any) -> None:
+        before = database.store.ages(connection, NOW).moved
+        fence = self._ready(database, connection)
+        started = database.store.ages(connection, NOW).moved
+        with transaction(database.store, connection):
+            database.store.move_cursors(connection, [Move(FINANCE, START, NEXT)], fence, SCHEDULED)
+        moved = database.store.ages(connection, NOW).moved
+
+        assert before is None
+        assert started is not None
+        assert moved is not None
+        assert 0 <= moved < AGE_SECONDS_MAX
 
     def test_an_operator_moves_a_cursor(self, database: Database, connection: Any) -> None:
         fence = self._ready(database, connection)
@@ -215,6 +229,22 @@ class CursorConformance:
         assert database.store.handlers(connection) == (version + 1, [BILL._replace(retired=True)])
         dead = database.store.list_parked(connection, ["dead"], 10)
         assert [row.failure.error for row in dead if row.failure] == ["HandlerRetired"]
+
+    def test_a_dead_letter_of_a_retired_handler_is_not_redriven_and_is_discarded(
+        self, database: Database, connection: Any
+    ) -> None:
+        store = database.store
+        self._ready(database, connection)
+        park(store, connection, parked(5, running=True, attempts=1), parked(6, handler="mail", state="dead"))
+        with transaction(store, connection):
+            store.retire_handler(connection, "bill", NOW)
+        retired, active = store.list_parked(connection, ["dead"], 10)
+        with transaction(store, connection):
+            redriven = [store.redrive(connection, row.id) for row in (retired, active)]
+            discarded = store.discard(connection, retired.id, "its handler is gone", "ben", NOW)
+
+        assert (retired.running, redriven, discarded) == (False, [False, True], True)
+        assert [row.handler for row in store.list_parked(connection, ["parked", "dead"], 10)] == ["mail"]
 
     # what was skipped and how much was done
 

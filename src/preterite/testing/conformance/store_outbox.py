@@ -11,6 +11,7 @@ from preterite.log.contract import Record, Stream
 from preterite.store.contract import Database
 from preterite.store.rows import RELAY, LeaseState
 from preterite.testing.conformance.store_steps import (
+    AGE_SECONDS_MAX,
     ANOTHER,
     ME,
     NOW,
@@ -319,6 +320,33 @@ class OutboxConformance:
         assert states["partition/1"].expires_at == SCHEDULED
         assert states["partition/1"].renewals == 1
         assert states[RELAY].owner == ANOTHER
+
+    def test_what_waits_in_the_outbox_has_an_age_by_the_databases_clock(
+        self, database: Database, connection: Any
+    ) -> None:
+        store = database.store
+        before = store.ages(connection, NOW)
+        publish(store, connection, [outbox_row("a")])
+        waits = store.ages(connection, NOW)
+        lease = self._number(database, connection, "b")
+        numbered = store.numbered_age(connection, 0, 1)
+        beyond = store.numbered_age(connection, 0, 2)
+        with transaction(store, connection):
+            store.confirm(connection, lease, {0: 2})
+        confirmed = store.ages(connection, NOW)
+
+        assert (before.outbox, before.confirmed, confirmed.outbox, beyond) == (None, None, None, None)
+        assert numbered is not None
+        for age in (waits.outbox, confirmed.confirmed):
+            assert age is not None
+            assert 0 <= age < AGE_SECONDS_MAX
+
+    def test_confirming_again_what_is_confirmed_is_no_progress(self, database: Database, connection: Any) -> None:
+        lease = self._number(database, connection, "a")
+        with transaction(database.store, connection):
+            database.store.confirm(connection, lease, {0: 0, 1: 0})
+
+        assert database.store.ages(connection, NOW).confirmed is None
 
     def _number(self, database: Database, connection: Any, names: str) -> Any:
         lease = take(database.store, connection)

@@ -24,6 +24,16 @@ class ParkingConformance:
         assert database.store.get_parked(connection, found.id) == found
         assert database.store.get_parked(connection, found.id + 1) is None
 
+    def test_what_is_due_has_an_age_and_what_waits_for_its_time_has_none(
+        self, database: Database, connection: Any
+    ) -> None:
+        park(database.store, connection, parked(6, "anna", due_at=SCHEDULED), parked(7, "anna", due_at=NOW))
+        before = database.store.ages(connection, NOW).due
+        park(database.store, connection, parked(5, "ben", due_at=NOW))
+
+        assert before is None, "the second one waits behind the first of its key"
+        assert database.store.ages(connection, NOW + 7.0).due == 7.0
+
     def test_only_due_rows_come_back(self, database: Database, connection: Any) -> None:
         park(database.store, connection, parked(5, "anna", due_at=NOW), parked(6, "ben", due_at=SCHEDULED))
 

@@ -24,6 +24,8 @@ FINANCE = Stream("finance", 3)
 ME, ANOTHER = "me", "another"
 NOW = 1_000.0
 SCHEDULED = 2_000.0
+AGE_SECONDS_MAX = 600.0
+"""How long ago, at most, something is that a test has done itself."""
 
 
 @contextmanager

@@ -25,7 +25,8 @@ CREATE TABLE preterite.outbox (              -- committed, not numbered yet; of 
     id bigint GENERATED ALWAYS AS IDENTITY (CACHE 1) PRIMARY KEY,
     partition integer NOT NULL,
     event_id bytea NOT NULL,
-    envelope bytea NOT NULL
+    envelope bytea NOT NULL,
+    added_at double precision NOT NULL DEFAULT extract(epoch FROM clock_timestamp())
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000, autovacuum_vacuum_cost_delay = 0);
 
 CREATE TABLE preterite.stream (              -- one row per partition this component publishes in
@@ -33,7 +34,8 @@ CREATE TABLE preterite.stream (              -- one row per partition this compo
     last_number bigint NOT NULL DEFAULT 0,
     last_id bytea NOT NULL DEFAULT '',
     confirmed bigint NOT NULL DEFAULT 0,
-    epoch bigint NOT NULL DEFAULT 0
+    epoch bigint NOT NULL DEFAULT 0,
+    confirmed_at double precision            -- when the log confirmed more than before
 ) WITH (fillfactor = 50);
 
 CREATE TABLE preterite.journal (             -- numbered; kept to resend what the log lost, and for audit; insert only
@@ -76,6 +78,7 @@ CREATE TABLE preterite.cursor (              -- how far each stream has been app
     event_id bytea NOT NULL,
     epoch bigint NOT NULL,
     stall text,                              -- why the stream is stalled, if it is
+    moved_at double precision NOT NULL DEFAULT extract(epoch FROM clock_timestamp()),
     PRIMARY KEY (publisher, partition)
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
 

@@ -23,7 +23,8 @@ CREATE TABLE preterite_outbox (              -- committed, not numbered yet; ids
     id INTEGER PRIMARY KEY,
     partition INTEGER NOT NULL,
     event_id BLOB NOT NULL,
-    envelope BLOB NOT NULL
+    envelope BLOB NOT NULL,
+    added_at REAL NOT NULL DEFAULT ((julianday('now') - 2440587.5) * 86400.0)
 ) STRICT;
 
 CREATE TABLE preterite_stream (              -- one row per partition this component publishes in
@@ -31,7 +32,8 @@ CREATE TABLE preterite_stream (              -- one row per partition this compo
     last_number INTEGER NOT NULL DEFAULT 0,
     last_id BLOB NOT NULL DEFAULT x'',
     confirmed INTEGER NOT NULL DEFAULT 0,
-    epoch INTEGER NOT NULL DEFAULT 0
+    epoch INTEGER NOT NULL DEFAULT 0,
+    confirmed_at REAL                        -- when the log confirmed more than before
 ) STRICT;
 
 CREATE TABLE preterite_journal (             -- numbered; kept to resend what the log lost, and for audit
@@ -74,6 +76,7 @@ CREATE TABLE preterite_cursor (              -- how far each stream has been app
     event_id BLOB NOT NULL,
     epoch INTEGER NOT NULL,
     stall TEXT,                              -- why the stream is stalled, if it is
+    moved_at REAL NOT NULL DEFAULT ((julianday('now') - 2440587.5) * 86400.0),
     PRIMARY KEY (publisher, partition)
 ) STRICT, WITHOUT ROWID;
 

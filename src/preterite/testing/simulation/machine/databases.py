@@ -6,7 +6,7 @@ import sqlite3
 from typing import Any
 
 from preterite.drivers import sqlite as sqlite_file
-from preterite.drivers.sqlite import GuardedConnection, GuardedCursor
+from preterite.drivers.sqlite_guard import GuardedConnection, GuardedCursor
 from preterite.store.sqlite import engine as sqlite_engine
 from preterite.store.sqlite.store import SqliteDatabase
 from preterite.testing.simulation.machine.faults import COMMIT_UNKNOWN, FULL, LOCKED, sqlite_error

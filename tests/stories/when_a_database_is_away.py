@@ -1,0 +1,216 @@
+"""One database that cannot be reached, or the log, keeps no other component from opening, running and being shown."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+from support import postgres
+from support.processes import RunningShop, running_shop, until
+from support.small_shop import Shop, bills, declare, publish, purchased, texts
+
+from preterite import OpenSystem
+from preterite.errors import StoreUnavailable, WrongDatabase
+from preterite.hosting.host import Host
+
+NAMES = ("sales", "finance")
+
+
+@pytest.fixture(autouse=True)
+def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:  # pyright: ignore[reportUnusedFunction] - pytest uses it
+    """Nothing here is about how long an attempt waits."""
+    monkeypatch.setattr("preterite.drivers.attempts.OPEN_SECONDS_MIN", 0.01)
+    monkeypatch.setattr("preterite.drivers.attempts.OPEN_SECONDS_MAX", 0.02)
+    monkeypatch.setattr("preterite.drivers.sqlite.BUSY_TIMEOUT_MS", 20)
+
+
+@pytest.fixture
+def shop() -> Shop:
+    return declare()
+
+
+def opening(shop: Shop, folder: Path, **places: str) -> OpenSystem:
+    urls = {name: f"sqlite:///{folder}/{name}.sqlite" for name in (*NAMES, "log")} | places
+    return shop.system.open(databases={name: urls[name] for name in NAMES}, log=urls["log"], create_tables=True)
+
+
+@contextmanager
+def away(folder: Path, name: str) -> Generator[Path]:
+    """A database that cannot be opened: in place of its file there is a folder."""
+    place = folder / f"{name}.sqlite"
+    kept = {kind: place.with_name(f"{place.name}{kind}") for kind in ("", "-wal", "-shm")}
+    for file in kept.values():
+        if file.exists():
+            file.rename(file.with_name(f"{file.name}.kept"))
+    place.mkdir()
+    yield place
+    place.rmdir()
+    for file in kept.values():
+        if file.with_name(f"{file.name}.kept").exists():
+            file.with_name(f"{file.name}.kept").rename(file)
+
+
+def in_reach(opened: OpenSystem, name: str) -> bool:
+    try:
+        opened.runtime.require(name)
+    except StoreUnavailable:
+        return False
+    return True
+
+
+def test_the_others_open_and_publish_and_what_uses_it_says_why(
+    shop: Shop, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with away(tmp_path, "finance"):
+        opened = opening(shop, tmp_path)
+        publish(opened, shop.sales, purchased("a"))
+        says = "Component 'finance' is not open, and is tried again when it is used: .*finance.sqlite cannot be opened"
+        with pytest.raises(StoreUnavailable, match=says), opened.session(shop.finance):
+            pass
+        with pytest.raises(StoreUnavailable, match=says), opened.connection(shop.finance):
+            pass
+        with pytest.raises(StoreUnavailable, match=says):
+            opened.settle()
+        states = {name: one.state for name, one in opened.status().items()}
+    until(lambda: in_reach(opened, "finance"), "it is opened")
+    opened.settle()
+
+    assert states == {"sales": "running", "finance": "unreachable"}, "settle has worked for Sales"
+    assert caplog.text.count("Component 'finance' is not open") == 1
+    assert bills(opened, shop.finance) == texts("a")
+    opened.close()
+
+
+async def test_an_asyncio_session_says_the_same_and_works_afterwards(shop: Shop, tmp_path: Path) -> None:
+    with away(tmp_path, "finance"):
+        opened = opening(shop, tmp_path)
+        with pytest.raises(StoreUnavailable, match="Component 'finance' is not open"):
+            async with opened.session(shop.finance):
+                pass
+    until(lambda: in_reach(opened, "finance"), "it is opened")
+    async with opened, opened.session(shop.finance) as session:
+        assert session.bind is not None
+
+
+def test_one_that_is_locked_while_the_system_is_opened_is_opened_later(shop: Shop, tmp_path: Path) -> None:
+    opening(shop, tmp_path).close()
+    with closing(sqlite3.connect(tmp_path / "finance.sqlite", isolation_level=None)) as locking:
+        locking.execute("begin immediate")
+        opened = opening(shop, tmp_path)
+        publish(opened, shop.sales, purchased("a"))
+        with pytest.raises(StoreUnavailable, match=r"'finance' is not open.*database is locked"):
+            opened.runtime.relay("finance")
+        locking.execute("rollback")
+    until(lambda: in_reach(opened, "finance"), "it is opened")
+    opened.settle()
+
+    assert bills(opened, shop.finance) == texts("a")
+    opened.close()
+
+
+def test_a_host_runs_the_rest_and_goes_on_with_it_once_it_is_there(
+    shop: Shop, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with away(tmp_path, "finance"):
+        opened = opening(shop, tmp_path)
+        running = Host(opened.runtime)
+        running.start()
+        publish(opened, shop.sales, purchased("a"))
+        until(lambda: opened.status()["sales"].outbox == 0, "Sales' relay works")
+    until(lambda: in_reach(opened, "finance") and bills(opened, shop.finance) == texts("a"), "it is handled")
+    running.stop()
+    opened.close()
+
+    assert "finance: its database is available again; it is open" in caplog.text
+    assert caplog.text.count("finance receiver: Component 'finance' is not open") == 1
+
+
+def test_while_the_log_is_away_components_publish_and_it_is_sent_later(shop: Shop, tmp_path: Path) -> None:
+    opening(shop, tmp_path).close()
+    with away(tmp_path, "log"):
+        opened = opening(shop, tmp_path)
+        publish(opened, shop.sales, purchased("a"))
+        status = opened.status()["sales"]
+        with pytest.raises(StoreUnavailable, match=r"log\.sqlite cannot be opened"):
+            opened.settle()
+    until(lambda: opened.status()["sales"].log_fault is None, "the log is opened")
+    opened.settle()
+
+    assert (status.outbox, status.is_quiet) == (1, False)
+    assert "log.sqlite cannot be opened" in str(status.log_fault)
+    assert bills(opened, shop.finance) == texts("a")
+    opened.close()
+
+
+def test_a_new_component_is_not_open_without_the_log_whose_system_it_is_to_belong_to(
+    shop: Shop, tmp_path: Path
+) -> None:
+    with away(tmp_path, "log"):
+        opened = opening(shop, tmp_path)
+        with pytest.raises(StoreUnavailable, match=r"Component 'sales' is not open.*log\.sqlite cannot be opened"):
+            publish(opened, shop.sales, purchased("a"))
+    until(lambda: in_reach(opened, "sales") and in_reach(opened, "finance"), "they are opened")
+    publish(opened, shop.sales, purchased("a"))
+    opened.settle()
+
+    assert bills(opened, shop.finance) == texts("a")
+    opened.close()
+
+
+def test_a_log_of_another_system_that_comes_later_is_refused_before_anything_is_sent(
+    shop: Shop, tmp_path: Path
+) -> None:
+    opening(shop, tmp_path).close()
+    (tmp_path / "log.sqlite").unlink()
+    with away(tmp_path, "log"):
+        opened = opening(shop, tmp_path)
+        publish(opened, shop.sales, purchased("a"))
+
+    def is_refused() -> bool:
+        try:
+            opened.runtime.relay("sales")
+        except StoreUnavailable:
+            return False
+        except WrongDatabase:
+            return True
+        raise AssertionError("it was taken")
+
+    until(is_refused, "the new log is refused")
+    assert opened.status()["sales"].outbox == 1
+    opened.close()
+
+
+@pytest.fixture
+def running(tmp_path: Path) -> Iterator[RunningShop]:
+    with running_shop(tmp_path) as running:
+        yield running
+
+
+@pytest.mark.slow("processes")
+def test_preterite_run_starts_the_rest_and_the_other_once_it_is_there(running: RunningShop, tmp_path: Path) -> None:
+    file = Path(running.urls["finance"].removeprefix("sqlite:///"))
+    with away(file.parent, file.stem):
+        running.run("--create-tables")
+        purchase = running.publish()
+        until(lambda: running.shipped() == [str(purchase)], "Shipping works")
+        until(lambda: "Component 'finance' is not open" in running.errors(), "it is logged")
+    until(lambda: running.billed() == [str(purchase)], "Finance works")
+
+    assert running.stop() == 0
+
+
+@pytest.mark.slow("PostgreSQL")
+def test_a_server_that_cannot_be_reached_keeps_no_other_component_from_opening(shop: Shop, tmp_path: Path) -> None:
+    url = f"{postgres.ADMIN_URL.rpartition('/')[0]}/no_such_database"
+    with opening(shop, tmp_path, sales=url) as opened:
+        with opened.connection(shop.finance) as connection:
+            assert connection.execute("select count(*) from bill").fetchone() == (0,)
+        status = opened.status()
+        with pytest.raises(StoreUnavailable, match="no_such_database cannot be reached") as raised:
+            opened.settle()
+
+    assert (status["sales"].state, status["finance"].state) == ("unreachable", "off")
+    assert "postgres:preterite" not in str(raised.value) + str(status["sales"].fault)
