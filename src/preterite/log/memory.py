@@ -5,7 +5,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 
+from preterite.clock import Clock
 from preterite.errors import LogConflict, LogFenced, RecordRefused
 from preterite.log.contract import (
     EMPTY,
@@ -24,16 +26,20 @@ from preterite.log.numbered import NumberedReader, Tail, prefixes, stream_by_str
 @dataclass
 class _Held:
     records: dict[int, Record] = field(default_factory=dict[int, Record])
+    appended_at: dict[int, float] = field(default_factory=dict[int, float])
     epoch: int = 0
     last_number: int = 0
+    forgotten: int = 0
     head: Record | None = None
 
 
 class MemoryLog:
     """Streams in dictionaries, behind one lock."""
 
-    def __init__(self, identity: LogIdentity) -> None:
+    def __init__(self, identity: LogIdentity, clock: Clock, retention: timedelta | None = None) -> None:
         self.identity = identity
+        self._retention = retention
+        self._machine = clock
         self.promise = "in memory: what was appended is gone when the process ends"
         self._lock = threading.Lock()
         self._held: dict[Stream, _Held] = {}
@@ -63,6 +69,7 @@ class MemoryLog:
                     held.head = record
                 elif record.kind != "claim":
                     held.records[record.number] = record
+                    held.appended_at.setdefault(record.number, self._machine.wall())
                     held.last_number = max(held.last_number, record.number)
             self._version += 1
         return prefixes([record for record in records if record.kind in ("event", "void")], before)
@@ -92,7 +99,7 @@ class MemoryLog:
             return StreamEnd(held.last_number, last.event_id if last else b"", held.epoch)
 
     def _readable_end(self, held: _Held) -> StreamEnd:
-        number = 0
+        number = held.forgotten
         while number + 1 in held.records:
             number += 1
         return StreamEnd(number, held.records[number].event_id if number in held.records else b"", held.epoch)
@@ -101,8 +108,9 @@ class MemoryLog:
         return {stream: self.end(stream) for stream in streams}
 
     def first_number(self, stream: Stream) -> int:
-        # Nothing is dropped here.
-        return 1
+        with self._lock:
+            held = self._held.get(stream)
+            return 1 if held is None else held.forgotten + 1
 
     def request_resend(self, stream: Stream, number: int) -> None:
         with self._lock:
@@ -131,10 +139,23 @@ class MemoryLog:
         self._version += 1
 
     def maintain(self) -> None:
-        pass
+        if self._retention is None:
+            return
+        before = self._machine.wall() - self._retention.total_seconds()
+        with self._lock:
+            for held in self._held.values():
+                self._forget(held, before)
 
     def close(self) -> None:
         pass
+
+    def _forget(self, held: _Held, before: float) -> None:
+        """Drop a stream's first records, up to the first that was appended later."""
+        for number in sorted(held.records):
+            if held.appended_at[number] >= before:
+                return
+            del held.records[number], held.appended_at[number]
+            held.forgotten = max(held.forgotten, number)
 
     def lose(self, stream: Stream, numbers: Sequence[int]) -> None:
         """Lose these records, as a broker without fsync may: for tests of what is noticed."""
@@ -142,14 +163,22 @@ class MemoryLog:
             held = self._held[stream]
             for number in numbers:
                 held.records.pop(number, None)
+                held.appended_at.pop(number, None)
             self._version += 1
-            held.last_number = max(held.records, default=0)
+            held.last_number = max(held.records, default=held.forgotten)
+
+    def age(self, stream: Stream, numbers: Sequence[int]) -> None:
+        """Let these records be older than any retention: for tests of what is dropped."""
+        with self._lock:
+            for number in numbers:
+                self._held[stream].appended_at[number] = float("-inf")
 
     def arrive_late(self, record: Record) -> None:
         """Take a record without checking its epoch, as a log that cannot refuse an overtaken writer does."""
         with self._lock:
             held = self._held[record.stream]
             held.records[record.number] = record
+            held.appended_at[record.number] = self._machine.wall()
             held.last_number = max(held.last_number, record.number)
             self._version += 1
 

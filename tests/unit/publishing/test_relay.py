@@ -21,8 +21,8 @@ from preterite.testing.clock import MovableClock
 class TroubledLog(MemoryLog):
     """An in-memory log that can be told to fail as brokers do."""
 
-    def __init__(self, log: MemoryLog) -> None:
-        super().__init__(log.identity)
+    def __init__(self, log: MemoryLog, clock: MovableClock) -> None:
+        super().__init__(log.identity, clock)
         self.unreachable = False
         self.takes = 1_000_000
         self.answers = True
@@ -92,7 +92,7 @@ def bench() -> Iterator[Bench]:
     shop = declare(bills=False)
     with started(shop.system) as opened:
         assert isinstance(opened.log, MemoryLog)
-        made = Bench(shop, opened, TroubledLog(opened.log), opened.clock)
+        made = Bench(shop, opened, TroubledLog(opened.log, opened.clock), opened.clock)
         yield made
         for relay in made.relays:
             relay.close()

@@ -91,17 +91,20 @@ SELECT min(r.number) FROM preterite_log.record r WHERE r.stream = %s AND NOT EXI
     SELECT 1 FROM preterite_log.record n WHERE n.stream = r.stream AND n.number = r.number + 1)
 """
 _ID_UNDER = "SELECT event_id FROM preterite_log.record WHERE stream = %s AND number = %s"
+# A record that was sent again is younger than those after it: what precedes it may go, and what follows stays with it.
 _FORGET = """
 WITH old AS (
-    SELECT r.stream, r.number FROM preterite_log.stream s CROSS JOIN LATERAL (
-        SELECT stream, number, appended_at FROM preterite_log.record r WHERE r.stream = s.id ORDER BY number LIMIT %s
-    ) AS r WHERE r.appended_at < %s
+    SELECT s.id, r.number FROM preterite_log.stream s CROSS JOIN LATERAL (
+        SELECT max(number) AS number FROM (
+            SELECT number, max(appended_at) OVER (ORDER BY number) AS newest FROM (
+                SELECT number, appended_at FROM preterite_log.record WHERE stream = s.id ORDER BY number LIMIT %s
+            ) AS first
+        ) AS seen WHERE newest < %s
+    ) AS r WHERE r.number IS NOT NULL
 ), dropped AS (
-    DELETE FROM preterite_log.record r USING old WHERE r.stream = old.stream AND r.number = old.number
-    RETURNING r.stream, r.number
+    DELETE FROM preterite_log.record r USING old WHERE r.stream = old.id AND r.number <= old.number RETURNING 1
 ), noted AS (
-    UPDATE preterite_log.stream AS s SET forgotten = greatest(s.forgotten, d.number)
-    FROM (SELECT stream, max(number) AS number FROM dropped GROUP BY stream) AS d WHERE s.id = d.stream
+    UPDATE preterite_log.stream AS s SET forgotten = greatest(s.forgotten, old.number) FROM old WHERE s.id = old.id
 )
 SELECT count(*) FROM dropped
 """

@@ -36,7 +36,7 @@ CHECKPOINT_LEASE_SECONDS = 10.0
 CHECKPOINT_SECONDS = 0.1
 """How often a changed log is maintained: retention and checkpoint."""
 RETENTION_RECORDS = 5000
-"""Records that are dropped from the log in one transaction when their retention has ended."""
+"""Records that are dropped from the log at a time when their retention has ended."""
 
 _SCHEMA = (
     """CREATE TABLE IF NOT EXISTS log_identity (
@@ -93,12 +93,18 @@ _RELEASE_CHECKPOINTS = "UPDATE log_identity SET checkpointer = NULL, checkpointe
 _TAKE_CHECKPOINTS = """
 UPDATE log_identity SET checkpointer = ?, checkpointer_until = ? WHERE checkpointer IS ? OR checkpointer_until <= ?
 """
-_OLDEST = "SELECT appended_at FROM log_record ORDER BY position LIMIT 1"
-_FORGET = """
-DELETE FROM log_record WHERE position IN (
-    SELECT position FROM log_record WHERE appended_at < ? ORDER BY position LIMIT ?)
-RETURNING stream, number
+_OLD_STREAMS = """
+SELECT id FROM log_stream s
+WHERE (SELECT appended_at FROM log_record r WHERE r.stream = s.id ORDER BY number LIMIT 1) < ?
 """
+# A record that was sent again is younger than those after it: what precedes it may go, and what follows stays with it.
+_LAST_OLD = """
+SELECT max(number) FROM (
+    SELECT number, max(appended_at) OVER (ORDER BY number) AS newest FROM (
+        SELECT number, appended_at FROM log_record WHERE stream = ? ORDER BY number LIMIT ?))
+WHERE newest < ?
+"""
+_FORGET = "DELETE FROM log_record WHERE stream = ? AND number <= ?"
 _FORGOTTEN = "UPDATE log_stream SET forgotten = max(forgotten, ?) WHERE id = ?"
 _FORGOTTEN_UP_TO = "SELECT forgotten FROM log_stream WHERE id = ?"
 
@@ -261,14 +267,17 @@ class SqliteLog:
             return cursor.rowcount == 1
 
     def _forget(self, before: float) -> None:
-        """Drop the oldest records appended before then, a bounded number at a time."""
+        """Drop the first records of each stream that were appended before then, a bounded number at a time."""
         with self._lock, _translated():
-            oldest = self._connection.execute(_OLDEST).fetchone()
-        if oldest is None or oldest[0] >= before:
-            return
-        with self._writing() as cursor:
-            dropped = dict(sorted(cursor.execute(_FORGET, (before, RETENTION_RECORDS)).fetchall()))
-            cursor.executemany(_FORGOTTEN, [(number, stream_id) for stream_id, number in dropped.items()])
+            streams = self._connection.execute(_OLD_STREAMS, (before,)).fetchall()
+        left = RETENTION_RECORDS
+        for (stream_id,) in streams:
+            with self._writing() as cursor:
+                last = cursor.execute(_LAST_OLD, (stream_id, left, before)).fetchone()[0]
+                left -= cursor.execute(_FORGET, (stream_id, last)).rowcount
+                cursor.execute(_FORGOTTEN, (last, stream_id))
+            if left <= 0:
+                return
 
     def _identify(self, identity: LogIdentity) -> LogIdentity:
         with self._writing() as cursor:

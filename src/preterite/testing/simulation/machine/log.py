@@ -25,7 +25,7 @@ class SimulatedLog(MemoryLog):
     """A log with faults, at every call of a task."""
 
     def __init__(self, identity: LogIdentity, scheduler: Scheduler) -> None:
-        super().__init__(identity)
+        super().__init__(identity, scheduler.clock)
         self._scheduler = scheduler
 
     def take_over(self, streams: Sequence[Stream], epoch: int, nonce: bytes) -> Mapping[Stream, StreamEnd]:

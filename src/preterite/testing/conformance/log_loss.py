@@ -1,0 +1,121 @@
+"""The conformance suite of logs: what is lost, what is sent again, and what retention drops."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import ClassVar
+
+import pytest
+
+from preterite.log.contract import Log, Stream, StreamEnd
+from preterite.testing.conformance.log_steps import (
+    OTHER,
+    SALES,
+    LogAbilities,
+    OpenLog,
+    event,
+    events,
+    head,
+    numbers,
+    read_all,
+)
+
+
+class LossConformance:
+    """Every log passes this."""
+
+    abilities: ClassVar[LogAbilities]
+
+    # loss: heads and gaps (protocol rules 4 and 5)
+
+    def test_a_reader_at_the_end_gets_how_far_the_stream_should_reach(self, log: Log) -> None:
+        log.append([*events(1, 2), head(2)])
+        found = read_all(log.reader({SALES: 0}))
+
+        assert [(record.kind, record.number) for record in found] == [("event", 1), ("event", 2), ("head", 2)]
+
+    def test_the_newest_head_counts(self, log: Log) -> None:
+        log.append([*events(1, 2), head(2)])
+        log.append([event(3), head(3)])
+
+        assert numbers(read_all(log.reader({SALES: 0})), "head")[-1] == 3
+
+    def test_behind_a_gap_the_next_number_shows_that_one_is_missing_and_is_read_once_it_is_there(
+        self, log: Log
+    ) -> None:
+        log.append([event(1), event(3)])
+        reader = log.reader({SALES: 0})
+        before = read_all(reader)
+        log.append([event(2)])
+
+        assert numbers(before) == [1, 3]
+        assert numbers(read_all(reader)) == [2, 3]
+
+    def test_a_lost_tail_shows_at_the_takeover(self, log: Log) -> None:
+        if self.abilities.loses is None:
+            pytest.skip("declared: a test cannot make this log lose records")
+        log.append([*events(1, 5), head(5)])
+        self.abilities.loses(log, SALES, [4, 5])
+
+        assert log.take_over([SALES], 9, b"nonce")[SALES].number == 3
+        assert numbers(read_all(log.reader({SALES: 0})), "head") == [5]
+
+    def test_a_lost_middle_shows_at_the_takeover(self, log: Log) -> None:
+        if self.abilities.loses is None:
+            pytest.skip("declared: a test cannot make this log lose records")
+        log.append(events(1, 5))
+        self.abilities.loses(log, SALES, [3])
+
+        assert log.take_over([SALES], 9, b"nonce")[SALES].number == 2
+
+    def test_an_append_behind_a_lost_end_reports_where_the_log_ends(self, log: Log) -> None:
+        if self.abilities.loses is None:
+            pytest.skip("declared: a test cannot make this log lose records")
+        log.append(events(1, 5))
+        self.abilities.loses(log, SALES, [4, 5])
+
+        assert log.append(events(6, 7)) == {SALES: 3}
+        assert log.append(events(4, 7)) == {SALES: 7}
+
+    def test_a_request_to_resend_reaches_its_publisher_once(self, log: Log) -> None:
+        finance = Stream("finance", 0)
+        for stream, number in ((SALES, 7), (SALES, 5), (SALES, 6), (OTHER, 2), (finance, 1)):
+            log.request_resend(stream, number)
+
+        assert log.resend_requests("sales") == {SALES: 5, OTHER: 2}
+        assert log.resend_requests("sales") == {}
+        assert log.resend_requests("finance") == {finance: 1}
+
+    # where streams begin and end (protocol rule 18)
+
+    def test_a_stream_that_holds_nothing_begins_at_one_and_ends_at_zero(self, log: Log) -> None:
+        assert log.first_number(SALES) == 1
+        assert log.end(SALES) == StreamEnd(0, b"", 0)
+
+    def test_a_stream_begins_where_it_began_though_its_first_numbers_are_not_there(self, log: Log) -> None:
+        log.append(events(7, 9))
+
+        assert log.first_number(SALES) == 1, "a reader that begins here notices that something was lost"
+
+    # retention
+
+    @pytest.mark.parametrize(
+        ("old", "left"),
+        [([1, 2], [3, 4, 5]), ([1, 3, 4, 5], [2, 3, 4, 5]), ([1, 2, 3, 4, 5], []), ([4, 5], [1, 2, 3, 4, 5])],
+    )
+    def test_retention_leaves_an_unbroken_end_of_a_stream_though_records_were_sent_again(
+        self, open_log: OpenLog, old: Sequence[int], left: Sequence[int]
+    ) -> None:
+        """A record that was lost and sent again is younger than those after it."""
+        if self.abilities.ages is None:
+            pytest.skip("declared: a test cannot make the records of this log older")
+        log = open_log(retention=timedelta(hours=1))
+        log.append(events(1, 5))
+        self.abilities.ages(log, SALES, old)
+        log.maintain()
+
+        first = log.first_number(SALES)
+        assert first == (left[0] if left else 6)
+        assert numbers(read_all(log.reader({SALES: first - 1}))) == left
+        assert log.take_over([SALES], 9, b"nonce")[SALES].number == 5
