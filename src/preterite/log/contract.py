@@ -83,6 +83,7 @@ class Verdict(StrEnum):
     PASS = "pass"
     REPEAT = "repeat"
     STALE = "stale"
+    """Written under an older epoch than was read before. It is not taken, and nothing beyond it is."""
     GAP = "gap"
     GONE_BACK = "gone back"
 
@@ -145,6 +146,13 @@ class LogReader(Protocol):
 
     def read(self, limit: int) -> Sequence[Record]:
         """The next records of these streams, in the order of the log, at most `limit`; empty at the end."""
+        ...
+
+    def put_back(self, record: Record) -> None:
+        """Read on before this record, the last one of its stream that was read in a row and cannot be taken as it is.
+
+        It is read again once the log holds another one under its number, or the same one under another epoch.
+        """
         ...
 
     def close(self) -> None:

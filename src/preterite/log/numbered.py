@@ -2,7 +2,7 @@
 
 A reader takes each stream's next numbers in order. Where the next number is missing it hands out the first
 one behind the gap, once, so that the gap is noticed, and stays before the gap: the missing number is
-read as soon as it is there, wherever it was appended.
+read as soon as it is there, wherever it was appended. A record that is put back is read again once it has changed.
 """
 
 from __future__ import annotations
@@ -47,6 +47,13 @@ def runs_of(records: Sequence[Record]) -> dict[Stream, list[Record]]:
     return runs
 
 
+def in_a_row(after: int, records: Sequence[Record]) -> int:
+    """How many of these records of one stream follow each other without a gap from this number on."""
+    if records and records[-1].number == after + len(records):
+        return len(records)
+    return next((index for index, one in enumerate(records) if one.number != after + index + 1), len(records))
+
+
 def stream_by_stream(
     tails: Callable[[], Mapping[Stream, Tail]], fetch: Callable[[Stream, int, int], Sequence[Record]]
 ) -> Look:
@@ -57,7 +64,9 @@ def stream_by_stream(
         found: list[Record] = []
         for stream, after in places:
             if stream in ends and ends[stream].last_number > after and len(found) < limit:
-                found += fetch(stream, after, limit - len(found))
+                run = fetch(stream, after, limit - len(found))
+                # What is beyond a gap is not taken; it must not keep other streams out.
+                found += run[: in_a_row(after, run) + 1]
         return ends, found
 
     return read
@@ -90,6 +99,7 @@ class NumberedReader:
         self._at_end_of: int | None = None
         self._reported_gaps: dict[Stream, int] = {}
         self._reported_heads: dict[Stream, Record] = {}
+        self._put_back: dict[Stream, Record] = {}
 
     def read(self, limit: int) -> Sequence[Record]:
         """The next records of these streams, at most `limit`; empty at the end."""
@@ -132,9 +142,23 @@ class NumberedReader:
                 continue
             onward = self._onward(stream, found.get(stream, []))
             records += onward
-            if tail.head is not None and not onward and len(records) < limit:
+            if tail.head is not None and not onward and self._is_at_end(stream, tail):
                 records += self._head(stream, tail.head)
         return records
+
+    def _is_at_end(self, stream: Stream, tail: Tail) -> bool:
+        """Whether nothing more can be read of a stream at present: it ends here, or there is a gap."""
+        place = self._places[stream]
+        return tail.last_number <= place or self._reported_gaps.get(stream, 0) > place
+
+    def put_back(self, record: Record) -> None:
+        """Read on before this record; it is read again once it is not the same any more."""
+        if self._ahead is not None:
+            # Asked for from behind the record; the answer is taken, since nothing else can be asked before.
+            self._ahead()
+            self._ahead = None
+        self._places[record.stream] = record.number - 1
+        self._put_back[record.stream] = record
 
     def close(self) -> None:
         """Close what the reader holds open."""
@@ -142,13 +166,13 @@ class NumberedReader:
 
     def _onward(self, stream: Stream, records: Sequence[Record]) -> Sequence[Record]:
         place = self._places[stream]
-        if not records:
-            return records
-        if records[-1].number == place + len(records):
-            self._places[stream] = records[-1].number
-            return records
-        whole = next(index for index, record in enumerate(records) if record.number != place + index + 1)
+        if not records or records[0] == self._put_back.get(stream):
+            return []
+        self._put_back.pop(stream, None)
+        whole = in_a_row(place, records)
         self._places[stream] = place + whole
+        if whole == len(records):
+            return records
         beyond = records[whole]
         if self._reported_gaps.get(stream) == beyond.number:
             return records[:whole]

@@ -252,16 +252,11 @@ class Receiver:
         """Record where operators see it why a record is not applied."""
         verdict, record, cursor = refused
         stream = record.stream
-        if verdict is Verdict.STALE:
-            with self._tenure.transaction(self._connection):
-                self._store.count_skipped(
-                    self._connection, stream.publisher, "written under an older epoch", 1, self._clock.wall()
-                )
-        elif verdict is Verdict.GAP:
+        if verdict is Verdict.GAP:
             beyond = "the log should hold" if record.kind == "head" else "there is"
             missing = f"number {cursor.number + 1} of {stream} is missing; {beyond} {record.number}"
             self._stall(stream, cursor, f"{missing}. The stream is stalled until its publisher sends it again.")
-        else:
+        elif verdict is Verdict.GONE_BACK:
             other = f"{record.number} is not what was read here up to {cursor.number}"
             reason = f"{stream} has gone back: {other}. The stream is stalled until an operator acts."
             self._stall(stream, cursor, reason)
@@ -295,8 +290,20 @@ class Receiver:
         """Ask publishers to send again what is missing here."""
         assert self._reader is not None, "reading has started"
         for stream, progress in self._streams.items():
-            if progress.stalled is not None and not self._reader.positions[stream].gone_back:
+            position = self._reader.positions[stream]
+            if position.gone_back:
+                continue
+            if progress.stalled is not None:
                 self._resends.request(stream, progress.applied.number + 1)
+            elif position.stale is not None:
+                self._wait_for_epoch(stream, position.cursor)
+
+    def _wait_for_epoch(self, stream: Stream, cursor: Cursor) -> None:
+        """A publisher that sends again what was lost soon comes to what is stale; else the stream is stalled."""
+        number = cursor.number + 1
+        if self._resends.request(stream, number, at_once=False):
+            reason = f"number {number} of {stream} is in the log under an older epoch than what comes before it"
+            self._stall(stream, cursor, f"{reason}. The stream is stalled until its publisher sends it again.")
 
     def _start_reading(self) -> None:
         """Take stock under the leases just taken: handlers, cursors, interrupted rows, and a reader from there."""

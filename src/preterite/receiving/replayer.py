@@ -179,7 +179,7 @@ class Replayer:
             stream = record.stream
             if stream not in feed.cursors:
                 continue
-            if verdict is Verdict.GAP:
+            if verdict is Verdict.GAP or (verdict is Verdict.STALE and record.number > cursor.number):
                 feed.missing[stream] = cursor.number + 1
             elif verdict is Verdict.GONE_BACK:
                 feed.gone_back = f"{stream} is not in the log as it was: {record.number} is another event by now"

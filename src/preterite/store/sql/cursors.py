@@ -36,7 +36,7 @@ class CursorStore(LeaseStore):
         connection.cursor().execute(self.sql.SET_STREAM_STALL, (reason, *stream))
 
     def count_skipped(self, connection: DbConnection, publisher: str, what: str, count: int, now: float) -> None:
-        """Add to the number of records skipped for a reason: a type that no component declares, an older epoch."""
+        """Add to the number of records skipped for a reason: a type that no component declares."""
         connection.cursor().execute(self.sql.COUNT_SKIPPED, (publisher, what, count, now, now))
 
     def move_cursors(

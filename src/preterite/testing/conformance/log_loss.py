@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import ClassVar
 
 import pytest
+from msgspec.structs import replace
 
 from preterite.log.contract import Log, Stream, StreamEnd
 from preterite.testing.conformance.log_steps import (
@@ -51,6 +52,38 @@ class LossConformance:
 
         assert numbers(before) == [1, 3]
         assert numbers(read_all(reader)) == [2, 3]
+
+    def test_a_stream_with_a_gap_keeps_no_other_stream_out(self, log: Log) -> None:
+        """Not even if more is beyond the gap than is read at once."""
+        log.append([event(1), *events(3, 40), event(1, stream=OTHER)])
+        reader = log.reader({SALES: 0, OTHER: 0})
+        before = read_all(reader, 5)
+        log.append([event(2, stream=OTHER), replace(head(2), stream=OTHER)])
+        after = read_all(reader, 5)
+
+        assert [(record.stream, record.number) for record in before] == [(SALES, 1), (SALES, 3), (OTHER, 1)]
+        assert [(record.stream, record.kind, record.number) for record in after] == [
+            (OTHER, "event", 2),
+            (OTHER, "head", 2),
+        ]
+
+    @pytest.mark.parametrize("limit", [3, 100])
+    def test_a_record_that_is_put_back_is_read_again_once_its_publisher_has_sent_it_again(
+        self, log: Log, limit: int
+    ) -> None:
+        log.append(events(1, 5, epoch=1))
+        log.take_over([SALES], 5, b"nonce")
+        log.append(events(2, 2, epoch=5))
+        reader = log.reader({SALES: 0})
+        first = list(reader.read(limit))
+        reader.put_back(first[2])
+        unchanged = read_all(reader, limit)
+        log.append(events(3, 6, epoch=5))
+        again = read_all(reader, limit)
+
+        assert [(record.number, record.epoch) for record in first[:3]] == [(1, 1), (2, 5), (3, 1)]
+        assert numbers(unchanged) == []
+        assert [(record.number, record.epoch) for record in again] == [(3, 5), (4, 5), (5, 5), (6, 5)]
 
     def test_a_lost_tail_shows_at_the_takeover(self, log: Log) -> None:
         if self.abilities.loses is None:

@@ -120,6 +120,9 @@ class _Reader:
         self._before = list(self._inner.read(limit))
         return self._before
 
+    def put_back(self, record: Record) -> None:
+        self._inner.put_back(record)
+
     def close(self) -> None:
         self._inner.close()
 
