@@ -54,11 +54,11 @@ class TestSqliteLog(LogConformance):
         clock.pass_by(2 * 3600)
         log.append(events(4, 4))
         log.maintain()
-        some_left = (log.first_number(SALES), log.take_over([SALES], 5, b"a")[SALES].number)
+        some_left = (log.first_number(SALES), log.take_over({SALES: 0}, 5, b"a")[SALES].number)
         clock.pass_by(2 * 3600)
         log.append([head(4, epoch=5)])
         log.maintain()
-        nothing_left = (log.first_number(SALES), log.take_over([SALES], 6, b"b")[SALES].number)
+        nothing_left = (log.first_number(SALES), log.take_over({SALES: 0}, 6, b"b")[SALES].number)
         found = log.reader({SALES: 4}).read(10)
         log.close()
 

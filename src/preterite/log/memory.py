@@ -11,7 +11,9 @@ from preterite.clock import Clock
 from preterite.errors import LogConflict, LogFenced, RecordRefused
 from preterite.log.contract import (
     EMPTY,
+    HOLES_MAX,
     MACHINE_TIME,
+    NO_EVENT,
     RECORD_BYTES_MAX,
     ClockSetting,
     LogIdentity,
@@ -47,15 +49,15 @@ class MemoryLog:
         self._version = 0
         self._clock = MACHINE_TIME
 
-    def take_over(self, streams: Sequence[Stream], epoch: int, nonce: bytes) -> Mapping[Stream, StreamEnd]:
+    def take_over(self, after: Mapping[Stream, int], epoch: int, nonce: bytes) -> Mapping[Stream, StreamEnd]:
         with self._lock:
-            for stream in streams:
+            for stream in after:
                 held = self._held.setdefault(stream, _Held())
                 if held.epoch >= epoch:
                     raise LogFenced(str(stream), held.epoch)
-            for stream in streams:
+            for stream in after:
                 self._held[stream].epoch = epoch
-            return {stream: self._readable_end(self._held[stream]) for stream in streams}
+            return {stream: self._readable_end(self._held[stream], number) for stream, number in after.items()}
 
     def append(self, records: Sequence[Record]) -> Mapping[Stream, int]:
         with self._lock:
@@ -98,8 +100,8 @@ class MemoryLog:
             last = held.records.get(held.last_number)
             return StreamEnd(held.last_number, last.event_id if last else b"", held.epoch)
 
-    def _readable_end(self, held: _Held) -> StreamEnd:
-        number = held.forgotten
+    def _readable_end(self, held: _Held, after: int) -> StreamEnd:
+        number = max(after, held.forgotten)
         while number + 1 in held.records:
             number += 1
         return StreamEnd(number, held.records[number].event_id if number in held.records else b"", held.epoch)
@@ -111,6 +113,25 @@ class MemoryLog:
         with self._lock:
             held = self._held.get(stream)
             return 1 if held is None else held.forgotten + 1
+
+    def holes(self, stream: Stream, after: int, last: int) -> Sequence[range]:
+        with self._lock:
+            held = self._held.get(stream, _Held())
+            beyond = [number for number in sorted(held.records) if after < number <= last]
+        ends = zip([after, *beyond], [*beyond, last + 1], strict=True)
+        return [range(before + 1, number) for before, number in ends if number > before + 1][:HOLES_MAX]
+
+    def fill(self, stream: Stream, numbers: range, reason: str) -> None:
+        with self._lock:
+            held = self._held.setdefault(stream, _Held())
+            later = min((number for number in held.records if number > numbers[-1]), default=None)
+            epoch = held.epoch if later is None else held.records[later].epoch
+            for number in numbers:
+                void = Record(stream, "void", epoch, number, NO_EVENT, reason.encode())
+                held.records.setdefault(number, void)
+                held.appended_at.setdefault(number, self._machine.wall())
+            held.last_number = max(held.last_number, numbers[-1])
+            self._version += 1
 
     def request_resend(self, stream: Stream, number: int) -> None:
         with self._lock:

@@ -28,7 +28,10 @@ Place = tuple[Stream, int]
 """A stream, and the number after which it is read."""
 
 Look = Callable[[Sequence[Place], int], tuple[Mapping[Stream, Tail], Sequence[Record]]]
-"""Reads the ends of the streams that exist, and their next records: stream by stream, at most so many."""
+"""Reads the ends of the streams that exist, and their next records: stream by stream, at most so many.
+
+A stream has no end here if there was no room left for its records.
+"""
 
 
 def prefixes(appended: Sequence[Record], ends: Mapping[Stream, int]) -> Mapping[Stream, int]:
@@ -60,10 +63,14 @@ def stream_by_stream(
     """Read all ends, then each stream that has more, where single reads cost nothing more."""
 
     def read(places: Sequence[Place], limit: int) -> tuple[Mapping[Stream, Tail], Sequence[Record]]:
-        ends = tails()
+        ends = dict(tails())
         found: list[Record] = []
         for stream, after in places:
-            if stream in ends and ends[stream].last_number > after and len(found) < limit:
+            if stream not in ends or ends[stream].last_number <= after:
+                continue
+            if len(found) >= limit:
+                del ends[stream]
+            else:
                 run = fetch(stream, after, limit - len(found))
                 # What is beyond a gap is not taken; it must not keep other streams out.
                 found += run[: in_a_row(after, run) + 1]
@@ -142,14 +149,9 @@ class NumberedReader:
                 continue
             onward = self._onward(stream, found.get(stream, []))
             records += onward
-            if tail.head is not None and not onward and self._is_at_end(stream, tail):
+            if tail.head is not None and not onward and len(records) < limit:
                 records += self._head(stream, tail.head)
         return records
-
-    def _is_at_end(self, stream: Stream, tail: Tail) -> bool:
-        """Whether nothing more can be read of a stream at present: it ends here, or there is a gap."""
-        place = self._places[stream]
-        return tail.last_number <= place or self._reported_gaps.get(stream, 0) > place
 
     def put_back(self, record: Record) -> None:
         """Read on before this record; it is read again once it is not the same any more."""

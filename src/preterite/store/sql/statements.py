@@ -169,7 +169,8 @@ WHERE h.retired_at IS NULL ON CONFLICT DO NOTHING
     HANDLER_STARTS = "SELECT handler, publisher, partition, number FROM preterite_handler_start"
     CURSORS = "SELECT publisher, partition, number, event_id, epoch, stall FROM preterite_cursor"
     SET_CURSOR = """
-UPDATE preterite_cursor SET number = ?, event_id = ?, epoch = ?, stall = NULL WHERE publisher = ? AND partition = ?
+UPDATE preterite_cursor SET number = ?, event_id = ?, epoch = ?, stall = NULL
+WHERE publisher = ? AND partition = ? AND number = ? AND event_id = ?
 """
     MOVE_CURSOR = """
 UPDATE preterite_cursor SET number = ?, event_id = ?, epoch = ?

@@ -120,7 +120,7 @@ class LogConformance(LossConformance):
 
     def test_a_record_that_is_sent_again_carries_the_newer_epoch(self, log: Log) -> None:
         log.append(events(1, 2, epoch=1))
-        log.take_over([SALES], 5, b"nonce")
+        log.take_over({SALES: 0}, 5, b"nonce")
         log.append(events(2, 3, epoch=5))
 
         assert [(record.number, record.epoch) for record in read_all(log.reader({SALES: 0}))] == [
@@ -147,15 +147,15 @@ class LogConformance(LossConformance):
     def test_a_new_writer_learns_how_far_the_stream_reaches(self, log: Log) -> None:
         log.append(events(1, 4))
 
-        ends = log.take_over([SALES, OTHER], 9, b"nonce")
+        ends = log.take_over({SALES: 0, OTHER: 0}, 9, b"nonce")
 
         assert ends[SALES][:2] == (4, event(4).event_id)
         assert ends[OTHER][:2] == (0, b"")
         assert log.end(SALES) == StreamEnd(4, event(4).event_id, 9)
 
     def test_an_overtaken_writer_is_refused(self, log: Log) -> None:
-        log.take_over([SALES], 5, b"old")
-        log.take_over([SALES], 6, b"new")
+        log.take_over({SALES: 0}, 5, b"old")
+        log.take_over({SALES: 0}, 6, b"new")
 
         with pytest.raises(LogFenced) as fenced:
             log.append([event(1, epoch=5)])
@@ -163,10 +163,10 @@ class LogConformance(LossConformance):
         assert log.append([event(1, epoch=6)]) == {SALES: 1}
 
     def test_a_claim_that_is_not_newer_is_refused(self, log: Log) -> None:
-        log.take_over([SALES], 5, b"first")
+        log.take_over({SALES: 0}, 5, b"first")
 
         with pytest.raises(LogFenced):
-            log.take_over([SALES], 5, b"second")
+            log.take_over({SALES: 0}, 5, b"second")
 
     # waking up
 

@@ -9,7 +9,7 @@ from typing import ClassVar
 import pytest
 from msgspec.structs import replace
 
-from preterite.log.contract import Log, Stream, StreamEnd
+from preterite.log.contract import Log, Stream, StreamEnd, journal_start
 from preterite.testing.conformance.log_steps import (
     OTHER,
     SALES,
@@ -35,6 +35,21 @@ class LossConformance:
         found = read_all(log.reader({SALES: 0}))
 
         assert [(record.kind, record.number) for record in found] == [("event", 1), ("event", 2), ("head", 2)]
+
+    def test_a_head_comes_to_a_reader_for_which_nothing_is_left(self, open_log: OpenLog) -> None:
+        if self.abilities.ages is None:
+            pytest.skip("declared: a test cannot make the records of this log older")
+        log = open_log(retention=timedelta(hours=1))
+        log.append([*events(1, 3), head(3)])
+        self.abilities.ages(log, SALES, [1, 2, 3])
+        log.maintain()
+
+        assert numbers(read_all(log.reader({SALES: 1})), "head") == [3]
+
+    def test_a_head_carries_what_its_publisher_can_send_again(self, log: Log) -> None:
+        log.append([event(1), replace(head(1), body=b"1")])
+
+        assert journal_start(read_all(log.reader({SALES: 1}))[0]) == 1
 
     def test_the_newest_head_counts(self, log: Log) -> None:
         log.append([*events(1, 2), head(2)])
@@ -72,7 +87,7 @@ class LossConformance:
         self, log: Log, limit: int
     ) -> None:
         log.append(events(1, 5, epoch=1))
-        log.take_over([SALES], 5, b"nonce")
+        log.take_over({SALES: 0}, 5, b"nonce")
         log.append(events(2, 2, epoch=5))
         reader = log.reader({SALES: 0})
         first = list(reader.read(limit))
@@ -91,7 +106,7 @@ class LossConformance:
         log.append([*events(1, 5), head(5)])
         self.abilities.loses(log, SALES, [4, 5])
 
-        assert log.take_over([SALES], 9, b"nonce")[SALES].number == 3
+        assert log.take_over({SALES: 0}, 9, b"nonce")[SALES].number == 3
         assert numbers(read_all(log.reader({SALES: 0})), "head") == [5]
 
     def test_a_lost_middle_shows_at_the_takeover(self, log: Log) -> None:
@@ -100,7 +115,52 @@ class LossConformance:
         log.append(events(1, 5))
         self.abilities.loses(log, SALES, [3])
 
-        assert log.take_over([SALES], 9, b"nonce")[SALES].number == 2
+        assert log.take_over({SALES: 0}, 9, b"nonce")[SALES].number == 2
+
+    def test_what_a_new_writer_cannot_send_again_is_not_looked_for_at_the_takeover(self, log: Log) -> None:
+        log.append([event(1), *events(4, 5), event(7)])
+
+        assert log.take_over({SALES: 3}, 9, b"a")[SALES].number == 5
+        assert log.take_over({SALES: 6}, 10, b"b")[SALES] == StreamEnd(7, event(7).event_id, 10)
+        assert log.take_over({SALES: 8}, 11, b"c")[SALES] == StreamEnd(8, b"", 11)
+
+    # what nobody can send again (protocol rule 17)
+
+    def test_the_holes_of_a_stream_are_found(self, log: Log) -> None:
+        log.append([event(2), event(3), event(6), event(8)])
+
+        assert log.holes(SALES, 0, 9) == [range(1, 2), range(4, 6), range(7, 8), range(9, 10)]
+        assert log.holes(SALES, 4, 7) == [range(5, 6), range(7, 8)]
+        assert log.holes(SALES, 5, 6) == log.holes(SALES, 9, 9) == log.holes(SALES, 2, 3) == []
+        assert log.holes(OTHER, 0, 2) == [range(1, 3)]
+
+    def test_a_hole_is_filled_by_voids_and_what_is_there_stays(self, log: Log) -> None:
+        log.append([event(1), event(3), event(5)])
+        reader = log.reader({SALES: 0})
+        before = numbers(read_all(reader))
+        log.fill(SALES, range(2, 5), "lost")
+        log.fill(SALES, range(2, 4), "lost again")
+        after = read_all(reader)
+
+        assert before == [1, 3]
+        assert [(record.kind, record.number, record.body) for record in after] == [
+            ("void", 2, b"lost"),
+            ("event", 3, b"{}"),
+            ("void", 4, b"lost"),
+            ("event", 5, b"{}"),
+        ]
+        assert log.append([event(6)]) == {SALES: 6}
+
+    def test_a_void_that_fills_a_hole_has_the_epoch_of_what_follows(self, log: Log) -> None:
+        """Readers take what follows an older epoch as it is, and nothing that follows a newer one."""
+        log.append([*events(1, 1, epoch=1), *events(3, 3, epoch=1)])
+        log.take_over({SALES: 0}, 5, b"nonce")
+        log.append(events(5, 5, epoch=5))
+        for number in (2, 4, 6):
+            log.fill(SALES, range(number, number + 1), "lost")
+
+        assert [record.epoch for record in read_all(log.reader({SALES: 0}))] == [1, 1, 1, 5, 5, 5]
+        assert log.end(SALES).number == 6
 
     def test_an_append_behind_a_lost_end_reports_where_the_log_ends(self, log: Log) -> None:
         if self.abilities.loses is None:
@@ -151,4 +211,4 @@ class LossConformance:
         first = log.first_number(SALES)
         assert first == (left[0] if left else 6)
         assert numbers(read_all(log.reader({SALES: first - 1}))) == left
-        assert log.take_over([SALES], 9, b"nonce")[SALES].number == 5
+        assert log.take_over({SALES: 0}, 9, b"nonce")[SALES].number == 5

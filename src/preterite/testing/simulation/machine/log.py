@@ -28,10 +28,10 @@ class SimulatedLog(MemoryLog):
         super().__init__(identity, scheduler.clock)
         self._scheduler = scheduler
 
-    def take_over(self, streams: Sequence[Stream], epoch: int, nonce: bytes) -> Mapping[Stream, StreamEnd]:
+    def take_over(self, after: Mapping[Stream, int], epoch: int, nonce: bytes) -> Mapping[Stream, StreamEnd]:
         self._reach("claim")
         self._scheduler.history.mark(RELAY_TAKEN)
-        ends = super().take_over(streams, epoch, nonce)
+        ends = super().take_over(after, epoch, nonce)
         self._answer("claim")
         return ends
 
