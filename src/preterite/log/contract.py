@@ -114,7 +114,9 @@ def accept(cursor: Cursor, seen_epoch: int, record: Record) -> Verdict:
     if record.kind == "head":
         if record.number > cursor.number:
             return Verdict.GAP
-        return Verdict.GONE_BACK if record.number < cursor.number and record.epoch > cursor.epoch else Verdict.PASS
+        # A cursor without an id stands where retention, or an operator, has put it: that may be newer than the head.
+        is_known = cursor.event_id != NO_EVENT and record.epoch > cursor.epoch
+        return Verdict.GONE_BACK if record.number < cursor.number and is_known else Verdict.PASS
     if record.number <= cursor.number:
         return Verdict.REPEAT
     return Verdict.APPLY if record.number == cursor.number + 1 else Verdict.GAP

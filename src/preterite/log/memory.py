@@ -165,18 +165,21 @@ class MemoryLog:
         before = self._machine.wall() - self._retention.total_seconds()
         with self._lock:
             for held in self._held.values():
-                self._forget(held, before)
+                if self._forget(held, before):
+                    self._version += 1
 
     def close(self) -> None:
         pass
 
-    def _forget(self, held: _Held, before: float) -> None:
-        """Drop a stream's first records, up to the first that was appended later."""
+    def _forget(self, held: _Held, before: float) -> bool:
+        """Drop a stream's first records, up to the first that was appended later; whether there were any."""
+        kept = len(held.records)
         for number in sorted(held.records):
             if held.appended_at[number] >= before:
-                return
+                break
             del held.records[number], held.appended_at[number]
             held.forgotten = max(held.forgotten, number)
+        return len(held.records) < kept
 
     def lose(self, stream: Stream, numbers: Sequence[int]) -> None:
         """Lose these records, as a broker without fsync may: for tests of what is noticed."""
@@ -186,7 +189,7 @@ class MemoryLog:
                 held.records.pop(number, None)
                 held.appended_at.pop(number, None)
             self._version += 1
-            held.last_number = max(held.records, default=held.forgotten)
+            held.last_number = max([held.forgotten, *held.records])
 
     def age(self, stream: Stream, numbers: Sequence[int]) -> None:
         """Let these records be older than any retention: for tests of what is dropped."""

@@ -240,10 +240,10 @@ class Relay:
         while unconfirmed := [row for row in self._streams.values() if row.confirmed < row.last_number]:
             if not self._leases.trusted():
                 raise Fenced("The relay's lease may have run out; nothing more is sent under it.")
-            progress = self._append([record for row in unconfirmed for record in self._chunk(row, fresh)])
-            fresh = {}  # what the log did not take is read from the journal, with what was noted there
             if sent:
                 self._save(lease)
+            progress = self._append([record for row in unconfirmed for record in self._chunk(row, fresh)])
+            fresh = {}  # what the log did not take is read from the journal, with what was noted there
             sent += progress
             if progress == 0:
                 break
@@ -295,7 +295,7 @@ class Relay:
         now = self._clock.monotonic()
         if now - self._head_at >= HEAD_SECONDS:
             self._head_at = now
-            ends = self._log.ends(self._own_streams())
+            ends = self._log.ends([self._stream(partition) for partition in self._streams])
             self._heal(lease, {stream: max(end.number + 1, self._start(stream)) for stream, end in ends.items()})
             self._append_heads()
         if now - self._healed_at >= HEAL_SECONDS:
@@ -315,11 +315,13 @@ class Relay:
         """Drop from the journal what is old and confirmed; return how many records that were."""
         if self._unsaved:
             self._save(lease)
+        epoch, self._epoch = self._epoch, 0  # if the answer is lost: take over again, and read where the journal starts
         before = self._leases.server_time() - self.journal_seconds
         with self._transaction():
             pruned = self._store.prune_journal(self._connection, before, PRUNE_EVENTS)
         if pruned:
             self._journal_starts = self._store.journal_starts(self._connection)
+        self._epoch = epoch
         return pruned
 
     def _answer(self, lease: Lease, requested: Mapping[Stream, int]) -> None:
@@ -350,9 +352,6 @@ class Relay:
 
     def _start(self, stream: Stream) -> int:
         return self._journal_starts[stream.partition]
-
-    def _own_streams(self) -> list[Stream]:
-        return [self._stream(partition) for partition in self._streams]
 
     def _append_heads(self) -> None:
         """Append how far each stream reaches, so that a lost end is noticed without a later event (rule 4)."""

@@ -248,7 +248,7 @@ def test_a_backlog_is_appended_in_bounded_chunks_and_remembered_after_each(
     relay.step()
 
     assert bench.log.chunks == [3, 3, 2]
-    assert seen == [0, 0, 6]
+    assert seen == [0, 3, 6]
 
 
 @pytest.mark.rule(16)
@@ -498,7 +498,7 @@ def test_what_was_being_sent_again_is_sent_by_the_next_relay_though_the_log_lack
     bench.relay().step()
 
     assert interrupted == [0, 1, 1, 0, 0, 0]
-    assert bench.epochs() == [0, 1, 1, 1, 1, 1]
+    assert bench.epochs() == [0, 1, 1, 2, 2, 2]
 
 
 @pytest.mark.rule(11)
@@ -516,6 +516,45 @@ def test_what_is_to_be_sent_again_stays_in_the_journal(bench: Bench, monkeypatch
 
     assert bench.journaled() == 2
     assert relay.step()
+    assert bench.announced() == texts("a", "b", "c")
+
+
+@pytest.mark.rule(11)
+def test_a_relay_that_does_not_know_whether_it_has_pruned_asks_again(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox, "PRUNE_SECONDS", 0.0)
+    monkeypatch.setattr(outbox, "HEAL_SECONDS", 0.0)
+    relay = bench.relay()
+    relay.step()
+    bench.publish("a", "b")
+    relay.step()
+    relay.journal_seconds = -1.0
+    store = bench.opened.databases["sales"].store
+    prune = store.prune_journal
+    connection: Any = relay._connection  # pyright: ignore[reportPrivateUsage]
+    commit = connection.commit
+
+    def lose_the_answer() -> None:
+        commit()
+        monkeypatch.undo()
+        raise StoreUnavailable("The database has gone away.")
+
+    def prune_then_lose(*arguments: Any) -> int:
+        monkeypatch.setattr(connection, "commit", lose_the_answer)
+        return prune(*arguments)
+
+    monkeypatch.setattr(store, "prune_journal", prune_then_lose)
+    with pytest.raises(StoreUnavailable):
+        relay.step()
+    pruned = bench.journaled()
+    monkeypatch.setattr(outbox, "HEAL_SECONDS", 0.0)
+    bench.log.request_resend(bench.stream(), 1)
+    relay.step()
+    bench.publish("c")
+    relay.step()
+
+    assert pruned == 0
     assert bench.announced() == texts("a", "b", "c")
 
 
