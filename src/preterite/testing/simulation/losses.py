@@ -64,14 +64,14 @@ NONE = Losses()
 def draw(seed: int) -> Losses:
     """What the seed decides: one of them is missing now and then."""
     chance = Random(f"losses {seed}")
-    begins = chance.uniform(*AWAY_FROM_SECONDS)
+    away_from = chance.uniform(*AWAY_FROM_SECONDS)
     drawn = Losses(
         journal_seconds=chance.uniform(*JOURNAL_SECONDS_DRAWN),
         retention=timedelta(seconds=chance.uniform(*RETENTION_SECONDS_DRAWN)),
         append_records=chance.randint(*APPEND_RECORDS),
         away=chance.choice(("finance", "shipping")),
-        away_from=begins,
-        away_until=begins + chance.uniform(*AWAY_SECONDS),
+        away_from=away_from,
+        away_until=away_from + chance.uniform(*AWAY_SECONDS),
     )
     without: tuple[Callable[[], Losses], ...] = (
         lambda: replace(drawn, retention=None),
@@ -103,12 +103,12 @@ class LossOperator:
             self.scheduler.sleep(LOOK_SECONDS)
             for component in self.opened.components:
                 try:
-                    self._look(component)
+                    self._decide(component)
                 except Exception as error:
                     if not isinstance(error, StoreUnavailable | LogError | UsageError) and not is_unavailable(error):
                         raise
 
-    def _look(self, component: str) -> None:
+    def _decide(self, component: str) -> None:
         store, log = self.opened.databases[component].store, self.opened.log
         operator = Operator(WHO, "gone", self.scheduler.clock.wall())
         with self.opened.connection(self.opened.components[component]) as connection:
