@@ -212,6 +212,38 @@ def test_a_reader_follows_a_publisher_that_sends_again_in_chunks_what_it_wrote_u
 
 
 @pytest.mark.rule(3)
+@pytest.mark.rule(11)
+def test_what_a_publisher_was_sending_again_when_it_died_is_sent_before_it_is_too_old(
+    opened: StartedSystem, shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The log lacks nothing any more, and still its readers wait for what is there under an older epoch."""
+    lose(opened, announce(opened, shop, *"abcdef"), 2)
+    append = opened.log.append
+
+    def die_after_the_first(records: Sequence[Record]) -> Mapping[Stream, int]:
+        if any(record.number > 3 for record in records if record.kind == "event"):
+            raise RuntimeError("the process has ended")
+        return append(records)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(outbox, "APPEND_EVENTS_PER_PARTITION", 2)
+        patch.setattr(opened.log, "append", die_after_the_first)
+        dying = opened.runtime.relay("sales")
+        with pytest.raises(RuntimeError, match="has ended"):
+            dying.step()
+        dying.close()
+    relay = opened.runtime.relay("sales")
+    relay.journal_seconds = -1.0
+    while relay.step():
+        pass
+    relay.close()
+    handle(opened)
+
+    assert bills(opened, shop.finance) == texts(*"abcdef")
+    assert stopped(opened) == {}
+
+
+@pytest.mark.rule(3)
 def test_a_publisher_that_has_gone_back_stops_its_stream(opened: StartedSystem, shop: Shop) -> None:
     stream = announce(opened, shop, "a", "b")
     handle(opened)
