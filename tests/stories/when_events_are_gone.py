@@ -146,6 +146,61 @@ def test_an_operator_accepts_the_loss_on_record_and_the_subscriber_goes_on_while
 
 
 @pytest.mark.rule(5)
+def test_a_loss_is_not_accepted_for_a_subscriber_that_has_read_on_meanwhile(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shipping_was_away_for_too_long(place)
+    with place.open() as opened, opened.connection(place.shipping) as connection:
+        store = opened.databases["shipping"].store
+        first_number = opened.log.first_number
+        moved = sql("update preterite_cursor set number = 5 where publisher = 'sales'")
+
+        def read_on(stream: Stream) -> int:
+            connection.execute(moved)
+            connection.commit()
+            return first_number(stream)
+
+        monkeypatch.setattr(opened.log, "first_number", read_on)
+        with pytest.raises(UsageError, match="was read on meanwhile; nothing was changed"):
+            recovery.accept_loss(store, connection, opened.log, "sales", OPS)
+        cursor = store.cursors(connection)[STREAM].cursor
+
+    assert cursor.number == 5
+
+
+@pytest.mark.rule(18)
+def test_a_head_from_before_a_subscriber_came_is_no_sign_that_the_publisher_went_back(place: Place) -> None:
+    place.sell("a")
+    place.sell("b")
+    place.retain_nothing(1, 2)
+    with place.open() as opened:
+        receiver = opened.runtime.receiver("shipping")
+        for _ in range(3):
+            receiver.step()
+        receiver.close()
+        stalled = opened.status()["shipping"].stalled
+    place.sell("c", only=())
+
+    assert stalled == {}
+    assert place.shipped() == ["c"]
+
+
+@pytest.mark.rule(4)
+def test_a_late_subscriber_reads_all_that_follows_a_record_that_was_sent_again_though_some_is_too_old(
+    place: Place,
+) -> None:
+    place.sell("a", "b", "c")
+    place.lose(2)
+    place.sell("d")
+    place.prune_journal()
+    place.retain_nothing(1, 3)
+    place.sell("e", only=())
+
+    assert place.shipped() == list("bcde")
+    assert place.billed() == texts(*"abcde")
+
+
+@pytest.mark.rule(5)
 def test_what_the_journal_holds_is_sent_again_to_a_subscriber_that_was_away(place: Place) -> None:
     place.sell("a", only=())
     place.sell("b", "c")

@@ -143,9 +143,7 @@ def reset(store: Store, connection: DbConnection, log: Log, publisher: str, oper
 
 def dropped(store: Store, connection: DbConnection, log: Log, publisher: str) -> list[Gone]:
     """What retention dropped before it was read here, and the publisher cannot send again; changes nothing."""
-    cursors = {s: c.cursor for s, c in store.cursors(connection).items() if s.publisher == publisher}
-    found = [Gone(stream, _dropped(log, stream, cursor.number)) for stream, cursor in sorted(cursors.items())]
-    return [one for one in found if one.numbers]
+    return [Gone(stream, numbers) for stream, (_, numbers) in _dropped(store, connection, log, publisher).items()]
 
 
 def accept_loss(store: Store, connection: DbConnection, log: Log, publisher: str, operator: Operator) -> int:
@@ -153,20 +151,18 @@ def accept_loss(store: Store, connection: DbConnection, log: Log, publisher: str
 
     They are counted as skipped, and the audit names them. Raises `UsageError` if there are none.
     """
-    gone = dropped(store, connection, log, publisher)
+    gone = _dropped(store, connection, log, publisher)
     if not gone:
         raise UsageError(f"Nothing that {publisher!r} published is gone before it was read; nothing was changed.")
-    cursors = store.cursors(connection)
-    for one in gone:
-        read = cursors[one.stream].cursor
-        act = _move(store, connection, Move(one.stream, read, Cursor(one.numbers[-1], NO_EVENT, read.epoch)))
+    for stream, (read, numbers) in gone.items():
+        act = _move(store, connection, Move(stream, read, Cursor(numbers[-1], NO_EVENT, read.epoch)))
 
-        def leave_out(act: Callable[[], None] = act, count: int = len(one.numbers)) -> None:
+        def leave_out(act: Callable[[], None] = act, count: int = len(numbers)) -> None:
             act()
             store.count_skipped(connection, publisher, LOST, count, operator.at)
 
-        _decide(store, connection, leave_out, operator, ACCEPT_LOSS, str(one))
-    return sum(len(one.numbers) for one in gone)
+        _decide(store, connection, leave_out, operator, ACCEPT_LOSS, str(Gone(stream, numbers)))
+    return sum(len(numbers) for _, numbers in gone.values())
 
 
 def holes(store: Store, connection: DbConnection, log: Log, publisher: str) -> list[Gone]:
@@ -197,7 +193,14 @@ def fill(store: Store, connection: DbConnection, log: Log, publisher: str, opera
     return filled
 
 
-def _dropped(log: Log, stream: Stream, read: int) -> range:
+def _dropped(store: Store, connection: DbConnection, log: Log, publisher: str) -> Mapping[Stream, tuple[Cursor, range]]:
+    """Of each stream from which something is gone: the cursor, and what is gone right after it."""
+    cursors = {s: c.cursor for s, c in sorted(store.cursors(connection).items()) if s.publisher == publisher}
+    found = {stream: (cursor, _dropped_after(log, stream, cursor.number)) for stream, cursor in cursors.items()}
+    return {stream: one for stream, one in found.items() if one[1]}
+
+
+def _dropped_after(log: Log, stream: Stream, read: int) -> range:
     first = log.first_number(stream)
     if read + 1 >= first:
         return range(0)
