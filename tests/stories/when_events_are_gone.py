@@ -21,6 +21,7 @@ from preterite.log.contract import Stream
 from preterite.operations import recovery, replays
 from preterite.operations.dead_letters import Operator
 from preterite.operations.recovery import Gone
+from preterite.publishing import relay as outbox
 
 OPS = Operator("ops", "it was away", 0.0)
 STREAM = Stream("sales", 0)
@@ -143,6 +144,32 @@ def test_an_operator_accepts_the_loss_on_record_and_the_subscriber_goes_on_while
     assert place.shipped() == ["a", "d"]
     assert (audit.action, audit.target, audit.reason) == ("accept the loss of events", "sales/0 2 to 3", "it was away")
     assert (status.problems, status.counts.skipped) == ([], 2)
+
+
+@pytest.mark.rule(5)
+def test_a_publisher_that_runs_answers_a_subscriber_that_requests_what_is_gone(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox, "PRUNE_SECONDS", 0.0)
+    monkeypatch.setattr(outbox, "HEAL_SECONDS", 0.0)
+    with place.open() as opened:
+        relay, receiver = opened.runtime.relay("sales"), opened.runtime.receiver("shipping")
+        publish(opened, place.shop.sales, *map(purchased, "abc"))
+        relay.step()
+        relay.journal_seconds = -1.0
+        relay.step()
+        lossy_logs.lose(opened.log, STREAM, [2])
+        for _ in range(5):
+            receiver.step()
+        before = opened.status()["shipping"].stalled[STREAM]
+        relay.step()
+        until(
+            lambda: not receiver.step() and "neither" in opened.status()["shipping"].stalled[STREAM], "it is answered"
+        )
+        receiver.close()
+        relay.close()
+
+    assert "until its publisher sends it again" in before
 
 
 @pytest.mark.rule(5)
