@@ -16,7 +16,7 @@ from support.processes import until
 from support.small_shop import ItemPurchased, Shop, bills, declare, letters, publish, purchased, texts
 
 from preterite import Component, OpenSystem, System
-from preterite.errors import LogError, UsageError
+from preterite.errors import LogError, StoreUnavailable, UsageError
 from preterite.log.contract import Stream
 from preterite.operations import recovery, replays
 from preterite.operations.dead_letters import Operator
@@ -170,6 +170,37 @@ def test_a_publisher_that_runs_answers_a_subscriber_that_requests_what_is_gone(
 
     assert "until its publisher sends it again" in stalled[0]
     assert "neither the log nor the publisher's journal, which begins at 4, has it" in stalled[1]
+
+
+@pytest.mark.rule(11)
+def test_a_publisher_goes_on_though_the_answer_to_pruning_its_journal_was_lost(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place.sell("a", "b")
+    with place.open("sales", "finance") as opened:
+        store = opened.databases["sales"].store
+        prune = store.prune_journal
+
+        def commit_and_lose_the_answer(connection: Connection, before: float, limit: int) -> int:
+            prune(connection, before, limit)
+            connection.commit()
+            raise StoreUnavailable("The database has gone away.")
+
+        relay = opened.runtime.relay("sales")
+        relay.journal_seconds = -1.0
+        with monkeypatch.context() as patch:
+            patch.setattr(store, "prune_journal", commit_and_lose_the_answer)
+            with pytest.raises(StoreUnavailable):
+                relay.step()
+        monkeypatch.setattr(outbox, "HEAL_SECONDS", 0.0)
+        opened.log.request_resend(STREAM, 1)
+        publish(opened, place.shop.sales, purchased("c"))
+        relay.step()
+        relay.step()
+        relay.close()
+        opened.settle()
+
+    assert place.billed() == texts(*"abc")
 
 
 @pytest.mark.rule(5)
