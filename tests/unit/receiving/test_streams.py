@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
 from preterite.clock import SystemClock
@@ -72,3 +74,14 @@ def test_a_gap_keeps_no_other_stream_out(log: MemoryLog) -> None:
     taken, _, _ = reader.read(5)
 
     assert [(record.stream, record.number) for record in taken] == [(OTHER, 2)]
+
+
+@pytest.mark.rule(4)
+def test_a_late_reader_gets_all_that_follows_a_record_that_was_sent_again() -> None:
+    log = MemoryLog(SYSTEM, SystemClock(), timedelta(hours=1))
+    log.append(events(1, 5))
+    log.age(SALES, [1, 3, 4])
+    log.maintain()
+    reader = StreamReader(log, {SALES: Cursor(log.first_number(SALES) - 1, b"", 0)})
+
+    assert [record.number for record in reader.read(100)[0]] == [2, 3, 4, 5]
