@@ -6,14 +6,14 @@ from datetime import timedelta
 import psycopg
 import pytest
 from support import postgres
-from support.lossy_logs import lose
+from support.lossy_logs import age, lose
 from support.machine_clock import MachineClock
 
 from preterite.clock import SystemClock
 from preterite.log.contract import Log, LogIdentity, LogReader, Stream
 from preterite.log.postgres.log import PostgresLog
 from preterite.testing.conformance import LogAbilities, LogConformance
-from preterite.testing.conformance.log import SALES, SYSTEM, OpenLog, event, events, head
+from preterite.testing.conformance.log_steps import SALES, SYSTEM, OpenLog, event, events, head
 
 
 @pytest.fixture(params=["direct", "behind a pooler"])
@@ -36,14 +36,14 @@ class TidyLog(PostgresLog):
 
 
 class TestPostgresLog(LogConformance):
-    abilities = LogAbilities(survives_reopening=True, loses=lose)
+    abilities = LogAbilities(survives_reopening=True, loses=lose, ages=age)
 
     @pytest.fixture
     def open_log(self, url: str) -> Iterator[OpenLog]:
         opened: list[Log] = []
 
-        def open_log(identity: LogIdentity = SYSTEM) -> Log:
-            opened.append(TidyLog(url, identity, SystemClock()))
+        def open_log(identity: LogIdentity = SYSTEM, retention: timedelta | None = None) -> Log:
+            opened.append(TidyLog(url, identity, SystemClock(), retention))
             return opened[-1]
 
         yield open_log
@@ -58,13 +58,13 @@ class TestPostgresLog(LogConformance):
             connection.execute("UPDATE preterite_log.record SET appended_at = 0")
         log.append(events(4, 4))
         log.maintain()
-        some_left = (log.first_number(SALES), log.take_over([SALES], 5, b"a")[SALES].number)
+        some_left = (log.first_number(SALES), log.take_over({SALES: 0}, 5, b"a")[SALES].number)
         clock.pass_by(3600)
         with psycopg.connect(log.place.conninfo) as connection:
             connection.execute("UPDATE preterite_log.record SET appended_at = 0")
         log.append([head(4, epoch=5)])
         log.maintain()
-        nothing_left = (log.first_number(SALES), log.take_over([SALES], 6, b"b")[SALES].number)
+        nothing_left = (log.first_number(SALES), log.take_over({SALES: 0}, 6, b"b")[SALES].number)
         reader = log.reader({SALES: 4})
         found = reader.read(10)
         reader.close()

@@ -6,7 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from support.lossy_logs import lose
+from support.lossy_logs import age, lose
 from support.machine_clock import MachineClock
 
 from preterite.clock import SystemClock
@@ -14,7 +14,7 @@ from preterite.drivers import sqlite as sqlite_file
 from preterite.log.contract import Log, LogIdentity, LogReader, Stream
 from preterite.log.sqlite.log import SqliteLog
 from preterite.testing.conformance import LogAbilities, LogConformance
-from preterite.testing.conformance.log import SALES, SYSTEM, OpenLog, event, events, head
+from preterite.testing.conformance.log_steps import SALES, SYSTEM, OpenLog, event, events, head
 
 FILE = "log.sqlite"
 
@@ -33,14 +33,14 @@ class TidyLog(SqliteLog):
 
 
 class TestSqliteLog(LogConformance):
-    abilities = LogAbilities(survives_reopening=True, loses=lose)
+    abilities = LogAbilities(survives_reopening=True, loses=lose, ages=age)
 
     @pytest.fixture
     def open_log(self, tmp_path: Path) -> Iterator[OpenLog]:
         opened: list[Log] = []
 
-        def open_log(identity: LogIdentity = SYSTEM) -> Log:
-            opened.append(TidyLog(f"sqlite:///{tmp_path}/{FILE}", identity, SystemClock()))
+        def open_log(identity: LogIdentity = SYSTEM, retention: timedelta | None = None) -> Log:
+            opened.append(TidyLog(f"sqlite:///{tmp_path}/{FILE}", identity, SystemClock(), retention))
             return opened[-1]
 
         yield open_log
@@ -54,11 +54,11 @@ class TestSqliteLog(LogConformance):
         clock.pass_by(2 * 3600)
         log.append(events(4, 4))
         log.maintain()
-        some_left = (log.first_number(SALES), log.take_over([SALES], 5, b"a")[SALES].number)
+        some_left = (log.first_number(SALES), log.take_over({SALES: 0}, 5, b"a")[SALES].number)
         clock.pass_by(2 * 3600)
         log.append([head(4, epoch=5)])
         log.maintain()
-        nothing_left = (log.first_number(SALES), log.take_over([SALES], 6, b"b")[SALES].number)
+        nothing_left = (log.first_number(SALES), log.take_over({SALES: 0}, 6, b"b")[SALES].number)
         found = log.reader({SALES: 4}).read(10)
         log.close()
 

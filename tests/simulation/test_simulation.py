@@ -16,17 +16,32 @@ from support.tiers import sample
 from preterite.handling import plan
 from preterite.handling.plan import HandlerCall
 from preterite.handling.sources import LiveStreams
+from preterite.publishing.relay import Relay
 from preterite.receiving.receiver import Receiver
 from preterite.store.sqlite.store import SqliteStore
 from preterite.testing.simulation import MARKS, Outcome, model, shortest, simulate, unreached
 from preterite.testing.simulation.__main__ import main
 from preterite.testing.simulation.machine.faults import RATES
-from preterite.testing.simulation.machine.marks import DEAD, LOST_IN_LOG, RELAY_OVERTAKEN, REPLAY_ASKED, TAKEN_BEFORE
+from preterite.testing.simulation.machine.marks import (
+    DEAD,
+    DROPPED,
+    HOLE_FILLED,
+    LOSS_ACCEPTED,
+    LOST_IN_LOG,
+    PRUNED,
+    RELAY_OVERTAKEN,
+    REPLAY_ASKED,
+    STALE_READ,
+    TAKEN_BEFORE,
+)
+from preterite.testing.simulation.worlds import LOSSES_EVERY
 
 SEEDS = sample(3, 25)
 BROKEN_SEEDS = 25
 """How many worlds may pass before one shows that the core is broken."""
-RARE = {RELAY_OVERTAKEN, TAKEN_BEFORE, LOST_IN_LOG, REPLAY_ASKED}
+OF_LOSSES = {PRUNED, DROPPED, STALE_READ, HOLE_FILLED, LOSS_ACCEPTED}
+"""What only those worlds reach that keep little."""
+RARE = {RELAY_OVERTAKEN, TAKEN_BEFORE, LOST_IN_LOG, REPLAY_ASKED} | OF_LOSSES
 ONE = "from preterite.testing.simulation import simulate; print(simulate(3).hash)"
 
 
@@ -119,6 +134,24 @@ def test_an_older_program_that_goes_on_beside_newer_handlers_is_found_out(monkey
     monkeypatch.setattr(Receiver, "_is_superseded", never)
 
     assert next(_first_violations("I1: audit"), None) is not None
+
+
+@pytest.mark.rule(5)
+def test_a_publisher_that_goes_back_below_its_journal_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    def anything(_self: Relay, _stream: Any) -> int:
+        return 1
+
+    monkeypatch.setattr(Relay, "_start", anything)
+
+    assert next(_first_violations("I8"), None) is not None
+
+
+@pytest.mark.slow("simulated worlds")
+def test_worlds_that_keep_little_break_no_promise_and_reach_what_they_are_for() -> None:
+    outcomes = [simulate(seed) for seed in range(1, 40 * LOSSES_EVERY, LOSSES_EVERY)]
+
+    assert {one.seed: one.violations for one in outcomes if one.violations} == {}
+    assert {mark for one in outcomes for mark in one.marks} >= OF_LOSSES
 
 
 def test_a_delivery_whose_end_is_dead_waits_for_a_person_and_breaks_no_promise(

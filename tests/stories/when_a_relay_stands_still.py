@@ -121,7 +121,7 @@ def test_the_database_of_a_relay_that_refuses_is_checkpointed_all_the_same(tmp_p
     log = urls.pop("log")
     with shop.system.open(databases=urls, log=log, create_tables=True) as opened:
         stream = Stream("sales", 0)
-        opened.log.take_over([stream], 1, b"nonce")
+        opened.log.take_over({stream: 0}, 1, b"nonce")
         opened.log.append([Record(stream, "event", 1, 1, b"another", b"{}")])
         with opened.connection(shop.sales) as connection:
             connection.execute("create table large (content blob)")

@@ -69,8 +69,8 @@ class Crash(BaseException):
 class MoodyLog(MemoryLog):
     """Appends as its mood is."""
 
-    def __init__(self, log: MemoryLog, chance: random.Random) -> None:
-        super().__init__(log.identity)
+    def __init__(self, log: MemoryLog, clock: MachineClock, chance: random.Random) -> None:
+        super().__init__(log.identity, clock)
         self._chance = chance
         self.moody = True
         self.overtake: Callable[[], None] = lambda: None
@@ -289,7 +289,7 @@ def test_the_books_balance(seed: int) -> None:
     with started(world.system, seed=seed, log="memory:") as shop:
         shop.runtime.clock = world.clock
         assert isinstance(shop.log, MemoryLog)
-        shop.runtime.log = world.log = MoodyLog(shop.log, world.chance)
+        shop.runtime.log = world.log = MoodyLog(shop.log, world.clock, world.chance)
         shop._status_reader._log = shop.log  # pyright: ignore[reportPrivateUsage]
         shop._status_reader._clock = shop.clock  # pyright: ignore[reportPrivateUsage]
         for _ in range(STEPS):

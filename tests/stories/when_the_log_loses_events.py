@@ -14,7 +14,9 @@ from support.small_shop import Shop, bills, declare, publish, purchased, texts
 
 from preterite.errors import LogAhead, LogError
 from preterite.leases import Leases
+from preterite.log import gaps
 from preterite.log.contract import Record, Stream
+from preterite.publishing import relay as outbox
 from preterite.testing import StartedSystem
 
 
@@ -52,6 +54,14 @@ def handle(opened: StartedSystem) -> None:
     receiver = opened.runtime.receiver("finance")
     while receiver.step():
         pass
+    receiver.close()
+
+
+def look_often(opened: StartedSystem) -> None:
+    """Let Finance look again though it found nothing."""
+    receiver = opened.runtime.receiver("finance")
+    for _ in range(3):
+        receiver.step()
     receiver.close()
 
 
@@ -154,15 +164,83 @@ def test_a_lost_end_is_noticed_though_nothing_is_published_afterwards(opened: St
 
 
 @pytest.mark.rule(3)
-def test_a_record_of_an_older_epoch_is_skipped_and_counted(opened: StartedSystem, shop: Shop) -> None:
+def test_a_record_of_an_older_epoch_is_not_applied_and_the_stream_is_stalled_visibly(
+    opened: StartedSystem, shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
     stream = announce(opened, shop, "a")
     handle(opened)
     zombie = Record(stream, "event", 1, 2, b"forgotten", b"{}")
     lossy_logs.arrive_late(opened.log, zombie)
-    handle(opened)
+    look_often(opened)
+    at_once = stopped(opened)
+    monkeypatch.setattr(gaps, "RESEND_SECONDS_MIN", 0.0)
+    look_often(opened)
 
     assert bills(opened, shop.finance) == texts("a")
-    assert opened.status()["finance"].counts.skipped == 1
+    assert at_once == {}, "its publisher may be sending it again"
+    assert "number 2 of" in stopped(opened)[stream]
+    assert "under an older epoch" in stopped(opened)[stream]
+
+
+@pytest.mark.rule(3)
+@pytest.mark.rule(5)
+def test_a_reader_follows_a_publisher_that_sends_again_in_chunks_what_it_wrote_under_an_older_epoch(
+    opened: StartedSystem, shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream = announce(opened, shop, *"abcdefgh")
+    lose(opened, stream, 2)
+    receiver = opened.runtime.receiver("finance")
+    while receiver.step():
+        pass
+    monkeypatch.setattr(outbox, "APPEND_EVENTS_PER_PARTITION", 2)
+    append = opened.log.append
+
+    def slowly(records: Sequence[Record]) -> Mapping[Stream, int]:
+        appended = append(records)
+        for _ in range(3):
+            receiver.step()
+        return appended
+
+    monkeypatch.setattr(opened.log, "append", slowly)
+    announce(opened, shop)
+    while receiver.step():
+        pass
+    receiver.close()
+
+    assert bills(opened, shop.finance) == texts(*"abcdefgh")
+    assert stopped(opened) == {}
+
+
+@pytest.mark.rule(3)
+@pytest.mark.rule(11)
+def test_what_a_publisher_was_sending_again_when_it_died_is_sent_before_it_is_too_old(
+    opened: StartedSystem, shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The log lacks nothing any more, and still its readers wait for what is there under an older epoch."""
+    lose(opened, announce(opened, shop, *"abcdef"), 2)
+    append = opened.log.append
+
+    def die_after_the_first(records: Sequence[Record]) -> Mapping[Stream, int]:
+        if any(record.number > 3 for record in records if record.kind == "event"):
+            raise RuntimeError("the process has ended")
+        return append(records)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(outbox, "APPEND_EVENTS_PER_PARTITION", 2)
+        patch.setattr(opened.log, "append", die_after_the_first)
+        dying = opened.runtime.relay("sales")
+        with pytest.raises(RuntimeError, match="has ended"):
+            dying.step()
+        dying.close()
+    relay = opened.runtime.relay("sales")
+    relay.journal_seconds = -1.0
+    while relay.step():
+        pass
+    relay.close()
+    handle(opened)
+
+    assert bills(opened, shop.finance) == texts(*"abcdef")
+    assert stopped(opened) == {}
 
 
 @pytest.mark.rule(3)

@@ -14,6 +14,9 @@ from preterite.log.postgres.log import PostgresLog
 from preterite.log.sqlite.log import SqliteLog
 
 _LOSE = "delete from {record} where stream = (select id from {stream} where publisher = ? and partition = ?)"
+_AGE = """
+update {record} set appended_at = 0
+where stream = (select id from {stream} where publisher = ? and partition = ?)"""
 _SHORTEN = """
 update {stream} set last_number = (select coalesce(max(number), 0) from {record} r where r.stream = {stream}.id)
 where publisher = ? and partition = ?
@@ -34,6 +37,15 @@ def lose(log: Log, stream: Stream, numbers: Sequence[int]) -> None:
     for number in numbers:
         _write(log, f"{_LOSE} and number = ?", (*stream, number))
     _write(log, _SHORTEN, stream)
+
+
+def age(log: Log, stream: Stream, numbers: Sequence[int]) -> None:
+    """Let these records have been appended long ago."""
+    if isinstance(log, MemoryLog):
+        log.age(stream, numbers)
+        return
+    for number in numbers:
+        _write(log, f"{_AGE} and number = ?", (*stream, number))
 
 
 def arrive_late(log: Log, record: Record) -> None:

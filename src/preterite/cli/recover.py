@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import getpass
-from collections.abc import Generator
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 from uuid import UUID
@@ -14,7 +14,7 @@ from preterite import log as logs
 from preterite.cli.application import Application, add_command, find
 from preterite.cli.output import number_of, print_block, print_line, table
 from preterite.clock import SystemClock
-from preterite.log.contract import Log, LogIdentity, Record
+from preterite.log.contract import Cursor, Log, LogIdentity, Record, Stream
 from preterite.operations import recovery
 from preterite.operations.dead_letters import Operator
 
@@ -26,9 +26,14 @@ Recover after a component's database, or the log, was restored from a backup.
   preterite recover plan                    print what differs from the log; changes nothing
   preterite recover accept sales            sales was restored: take over its events in the log
   preterite recover reset finance sales     sales and the log went back: finance continues at their end
+  preterite recover fill sales              the log lost events that sales cannot send again: voids take their place
+  preterite recover accept-loss finance sales   finance was away for too long: it continues after what is gone
 
 As a subscriber, a restored component catches up automatically. As a publisher, it publishes nothing until an operator
 accepts the events that are in the log and not in its database: they are not published again, and new ones follow them.
+
+A publisher sends again what the log has lost, as long as its journal holds it. What is older is gone. A subscriber that
+has not read it is stalled until an operator accepts that; all others go on.
 """
 
 
@@ -45,7 +50,14 @@ def add_to(commands: Any) -> None:
     reset.add_argument("component", metavar="COMPONENT", help="the component that subscribes")
     reset.add_argument("publisher", metavar="PUBLISHER", help="the component whose streams went back")
     reset.set_defaults(command=reset_subscriber)
-    for verb in (accept, reset):
+    fill = add_command(verbs, "fill", "put voids in the place of what the log has lost for ever", HELP)
+    fill.add_argument("component", metavar="COMPONENT", help="the component that published it")
+    fill.set_defaults(command=fill_holes)
+    loss = add_command(verbs, "accept-loss", "let a subscriber go on after events that are gone", HELP)
+    loss.add_argument("component", metavar="COMPONENT", help="the component that subscribes")
+    loss.add_argument("publisher", metavar="PUBLISHER", help="the component that published them")
+    loss.set_defaults(command=accept_lost)
+    for verb in (accept, reset, fill, loss):
         verb.add_argument("--reason", default="", help="why; kept in the audit; default: no reason")
         verb.add_argument("--as", dest="by", metavar="NAME", help="the operator; default: your login")
 
@@ -78,6 +90,26 @@ def reset_subscriber(options: argparse.Namespace) -> int:
     return 0
 
 
+def fill_holes(options: argparse.Namespace) -> int:
+    """Put voids in the place of what the log has lost and its publisher cannot send again."""
+    application = find(options)
+    name = application.component(options.component).name
+    with _log_of(application) as log, application.opened(name) as (database, connection):
+        filled = recovery.fill(database.store, connection, log, name, _operator(application, options))
+        print_line(f"{number_of(filled, 'void')} filled what the log had lost of {name}")
+    return 0
+
+
+def accept_lost(options: argparse.Namespace) -> int:
+    """Let a subscriber go on after events that are gone."""
+    application = find(options)
+    name, publisher = (application.component(word).name for word in (options.component, options.publisher))
+    with _log_of(application) as log, application.opened(name) as (database, connection):
+        lost = recovery.accept_loss(database.store, connection, log, publisher, _operator(application, options))
+        print_line(f"{name} continues without {number_of(lost, 'event')} of {publisher}")
+    return 0
+
+
 def _operator(application: Application, options: argparse.Namespace) -> Operator:
     return Operator(options.by or getpass.getuser(), options.reason, application.now().timestamp())
 
@@ -93,36 +125,70 @@ def _log_of(application: Application) -> Generator[Log]:
 
 
 def _plan(application: Application, log: Log) -> int:
-    """Print what every component forgot, and where a publisher went back; 1 if there is anything to decide."""
+    """Print what differs from the log; 1 if there is anything to decide."""
     topology = application.system.verify(application.databases())
     findings = 0
     for component in application.system.components:
-        with application.opened(component.name) as (database, connection):
-            store = database.store
-            found = recovery.forgotten(store, connection, log, component.name)
-            if found:
-                findings += 1
-                records = [record for one in found for record in recovery.read_forgotten(log, one)]
-                published = number_of(len(records), "event")
-                print_line(f"{component.name} has published {published} that its database does not contain:")
-                rows = [_row(record) for record in records[:SHOWN_MAX]]
-                print_block(table(["stream", "number", "event", "at", "key"], rows, right=(1,)))
-                print_line(f"if it was restored: preterite recover accept {component.name}")
-                print_line()
-            for publisher in topology.subscriptions[component.name].publishers:
-                back = recovery.gone_back(store, connection, log, publisher)
-                for stream, (was, now) in back.items():
-                    findings += 1
-                    print_line(f"{component.name} has read {stream} up to {was.number}; it ends at {now.number} now")
-                if back:
-                    target = f"{component.name} {publisher}"
-                    print_line(
-                        f"if {publisher} publishes them again, it recovers; if not: preterite recover reset {target}"
-                    )
-                    print_line()
+        name = component.name
+        with application.opened(name) as (database, connection):
+            findings += _plan_publisher(name, recovery.forgotten(database.store, connection, log, name), log)
+            findings += _plan_holes(name, recovery.holes(database.store, connection, log, name))
+            for publisher in topology.subscriptions[name].publishers:
+                back = recovery.gone_back(database.store, connection, log, publisher)
+                findings += _plan_reset(name, publisher, back)
+                dropped = recovery.dropped(database.store, connection, log, publisher)
+                findings += _plan_loss(name, publisher, dropped)
     if not findings:
-        print_line("no component lacks events, and no stream went back")
+        print_line("no component lacks events, no stream went back, and nothing is gone")
     return 1 if findings else 0
+
+
+def _plan_publisher(name: str, found: Sequence[recovery.Forgotten], log: Log) -> bool:
+    if found:
+        records = [record for one in found for record in recovery.read_forgotten(log, one)]
+        published = number_of(len(records), "event")
+        print_line(f"{name} has published {published} that its database does not contain:")
+        rows = [_row(record) for record in records[:SHOWN_MAX]]
+        print_block(table(["stream", "number", "event", "at", "key"], rows, right=(1,)))
+        print_line(f"if it was restored: preterite recover accept {name}")
+        print_line()
+    return bool(found)
+
+
+def _plan_holes(name: str, found: Sequence[recovery.Gone]) -> bool:
+    if found:
+        lost = number_of(sum(len(one.numbers) for one in found), "event")
+        print_line(f"the log has lost {lost} of {name} that its journal no longer holds:")
+        _print_gone(found)
+        print_line("subscribers that have read them go on; all others are stalled there")
+        print_line(f"to go on without them: preterite recover fill {name}")
+        print_line()
+    return bool(found)
+
+
+def _plan_reset(name: str, publisher: str, back: Mapping[Stream, tuple[Cursor, Cursor]]) -> bool:
+    for stream, (was, now) in back.items():
+        print_line(f"{name} has read {stream} up to {was.number}; it ends at {now.number} now")
+    if back:
+        target = f"{name} {publisher}"
+        print_line(f"if {publisher} publishes them again, it recovers; if not: preterite recover reset {target}")
+        print_line()
+    return bool(back)
+
+
+def _plan_loss(name: str, publisher: str, found: Sequence[recovery.Gone]) -> bool:
+    if found:
+        lost = number_of(sum(len(one.numbers) for one in found), "event")
+        print_line(f"{name} has not read {lost} of {publisher} that neither the log nor a journal holds any more:")
+        _print_gone(found)
+        print_line(f"to go on without them: preterite recover accept-loss {name} {publisher}")
+        print_line()
+    return bool(found)
+
+
+def _print_gone(found: Sequence[recovery.Gone]) -> None:
+    rows = [[str(stream), numbers[0], numbers[-1], len(numbers)] for stream, numbers in found[:SHOWN_MAX]]
+    print_block(table(["stream", "first", "last", "events"], rows, right=(1, 2, 3)))
 
 
 def _row(record: Record) -> list[object]:

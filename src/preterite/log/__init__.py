@@ -26,7 +26,7 @@ def connect(url: str, identity: LogIdentity, clock: Clock, retention: timedelta 
     if kind == "memory":
         from preterite.log.memory import MemoryLog
 
-        return MemoryLog(identity)
+        return MemoryLog(identity, clock, retention)
     raise ConfigurationError(
         f"{shown(url)} names no kind of log known here; known: sqlite:///path, {EXAMPLE}, memory:."
     )

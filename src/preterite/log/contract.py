@@ -18,6 +18,8 @@ from uuid import UUID
 import msgspec
 
 NO_EVENT = b""
+HOLES_MAX = 1_000
+"""Runs of missing numbers that a log reports at a time."""
 RECORD_BYTES_MAX = 1024 * 1024
 """Size of a record in the log; a larger one is refused."""
 
@@ -39,7 +41,7 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     """One entry of a stream. A struct, because a busy worker makes many thousands a second.
 
     `number` is the event's or void's own number; of a head it is the last number given; of a claim it is 0.
-    `body` is the envelope of an event, the reason of a void, the nonce of a claim.
+    `body` is the envelope of an event, the reason of a void, the nonce of a claim, the `journal_start` of a head.
     """
 
     stream: Stream
@@ -51,6 +53,16 @@ class Record(msgspec.Struct, frozen=True, gc=False):
 
 
 stream_of: Callable[[Record], Stream] = attrgetter("stream")
+
+
+def head(stream: Stream, epoch: int, last: int, last_id: bytes, first: int) -> Record:
+    """A head: the last number given, the id under it, and the first number that its publisher can send again."""
+    return Record(stream, "head", epoch, last, last_id, b"%d" % first)
+
+
+def journal_start(head: Record) -> int:
+    """The first number that the publisher can send again, as this head states; 0 where it states none."""
+    return int(head.body or b"0")
 
 
 class StreamEnd(NamedTuple):
@@ -83,6 +95,7 @@ class Verdict(StrEnum):
     PASS = "pass"
     REPEAT = "repeat"
     STALE = "stale"
+    """Written under an older epoch than was read before. It is not taken, and nothing beyond it is."""
     GAP = "gap"
     GONE_BACK = "gone back"
 
@@ -101,7 +114,9 @@ def accept(cursor: Cursor, seen_epoch: int, record: Record) -> Verdict:
     if record.kind == "head":
         if record.number > cursor.number:
             return Verdict.GAP
-        return Verdict.GONE_BACK if record.number < cursor.number and record.epoch > cursor.epoch else Verdict.PASS
+        # A cursor without an id stands where retention, or an operator, has put it: that may be newer than the head.
+        is_known = cursor.event_id != NO_EVENT and record.epoch > cursor.epoch
+        return Verdict.GONE_BACK if record.number < cursor.number and is_known else Verdict.PASS
     if record.number <= cursor.number:
         return Verdict.REPEAT
     return Verdict.APPLY if record.number == cursor.number + 1 else Verdict.GAP
@@ -147,6 +162,13 @@ class LogReader(Protocol):
         """The next records of these streams, in the order of the log, at most `limit`; empty at the end."""
         ...
 
+    def put_back(self, record: Record) -> None:
+        """Read on before this record, the last one of its stream that was read in a row and cannot be taken as it is.
+
+        It is read again once the log holds another one under its number, or the same one under another epoch.
+        """
+        ...
+
     def close(self) -> None:
         """Close what the reader holds open."""
         ...
@@ -169,9 +191,10 @@ class Log(Protocol):
         """The promise that holds under the settings found, in one sentence."""
         ...
 
-    def take_over(self, streams: Sequence[Stream], epoch: int, nonce: bytes) -> Mapping[Stream, StreamEnd]:
-        """Append a claim to each stream and return what a reader up to it would have.
+    def take_over(self, after: Mapping[Stream, int], epoch: int, nonce: bytes) -> Mapping[Stream, StreamEnd]:
+        """Append a claim to each stream and return how far a reader would come up to it that begins after a number.
 
+        What is missing up to that number is not looked for: its writer cannot send it again.
         Raises `LogFenced` with the newest epoch if that is not below the given one.
         """
         ...
@@ -196,6 +219,18 @@ class Log(Protocol):
 
     def first_number(self, stream: Stream) -> int:
         """The number after the last one that retention has dropped. What is not there from here on was lost: a gap."""
+        ...
+
+    def holes(self, stream: Stream, after: int, last: int) -> Sequence[range]:
+        """The numbers after the one and up to the other under which nothing stands: the first `HOLES_MAX` runs."""
+        ...
+
+    def fill(self, stream: Stream, numbers: range, reason: str) -> None:
+        """Put a void under each of these numbers under which nothing stands, for ever (protocol rule 17).
+
+        By an operator's decision only, and only for numbers that their publisher cannot send again. At most as many
+        at a time as one append should hold.
+        """
         ...
 
     def request_resend(self, stream: Stream, number: int) -> None:

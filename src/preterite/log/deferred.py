@@ -29,8 +29,8 @@ class DeferredLog:
     def promise(self) -> str:
         return self._opened().promise
 
-    def take_over(self, streams: Sequence[Stream], epoch: int, nonce: bytes) -> Mapping[Stream, StreamEnd]:
-        return self._opened().take_over(streams, epoch, nonce)
+    def take_over(self, after: Mapping[Stream, int], epoch: int, nonce: bytes) -> Mapping[Stream, StreamEnd]:
+        return self._opened().take_over(after, epoch, nonce)
 
     def append(self, records: Sequence[Record]) -> Mapping[Stream, int]:
         return self._opened().append(records)
@@ -43,6 +43,12 @@ class DeferredLog:
 
     def first_number(self, stream: Stream) -> int:
         return self._opened().first_number(stream)
+
+    def holes(self, stream: Stream, after: int, last: int) -> Sequence[range]:
+        return self._opened().holes(stream, after, last)
+
+    def fill(self, stream: Stream, numbers: range, reason: str) -> None:
+        self._opened().fill(stream, numbers, reason)
 
     def request_resend(self, stream: Stream, number: int) -> None:
         self._opened().request_resend(stream, number)

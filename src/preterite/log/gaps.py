@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from preterite.clock import Backoff, Clock
@@ -20,23 +21,38 @@ class StalledStream(NamedTuple):
     before: int
 
 
+@dataclass
+class _Request:
+    """What is requested of a stream, when the next time, and the waits after that."""
+
+    number: int
+    due: float
+    backoff: Backoff
+
+
 class ResendRequests:
     """Hints to publishers: at once, then after growing waits. What is requested twice is sent once."""
 
     def __init__(self, log: Log, clock: Clock) -> None:
         self._log = log
         self._clock = clock
-        self._requested: dict[Stream, tuple[float, Backoff]] = {}
-        """When the next request of a stream is due, and the waits between them."""
+        self._requested: dict[Stream, _Request] = {}
 
-    def request(self, stream: Stream, number: int) -> bool:
-        """Request this number of a stream, and what follows it, if it is due; whether it was."""
+    def request(self, stream: Stream, number: int, *, at_once: bool = True) -> bool:
+        """Request this number of a stream, and what follows it, if it is due; whether it was.
+
+        Not `at_once`, the first request waits as a second one does: the publisher may be sending it already.
+        """
         now = self._clock.monotonic()
-        due, backoff = self._requested.get(stream) or (now, Backoff(RESEND_SECONDS_MIN, RESEND_SECONDS_MAX))
-        if now >= due:
-            self._log.request_resend(stream, number)
-            self._requested[stream] = (now + backoff.next(), backoff)
-        return now >= due
+        request = self._requested.get(stream)
+        if request is None or request.number != number:
+            backoff = Backoff(RESEND_SECONDS_MIN, RESEND_SECONDS_MAX)
+            request = self._requested[stream] = _Request(number, now if at_once else now + backoff.next(), backoff)
+        if now < request.due:
+            return False
+        self._log.request_resend(stream, number)
+        request.due = now + request.backoff.next()
+        return True
 
     def clear(self, stream: Stream) -> None:
         """The stream has recovered; what is missing next is requested at once."""

@@ -5,11 +5,15 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 
+from preterite.clock import Clock
 from preterite.errors import LogConflict, LogFenced, RecordRefused
 from preterite.log.contract import (
     EMPTY,
+    HOLES_MAX,
     MACHINE_TIME,
+    NO_EVENT,
     RECORD_BYTES_MAX,
     ClockSetting,
     LogIdentity,
@@ -24,16 +28,20 @@ from preterite.log.numbered import NumberedReader, Tail, prefixes, stream_by_str
 @dataclass
 class _Held:
     records: dict[int, Record] = field(default_factory=dict[int, Record])
+    appended_at: dict[int, float] = field(default_factory=dict[int, float])
     epoch: int = 0
     last_number: int = 0
+    forgotten: int = 0
     head: Record | None = None
 
 
 class MemoryLog:
     """Streams in dictionaries, behind one lock."""
 
-    def __init__(self, identity: LogIdentity) -> None:
+    def __init__(self, identity: LogIdentity, clock: Clock, retention: timedelta | None = None) -> None:
         self.identity = identity
+        self._retention = retention
+        self._machine = clock
         self.promise = "in memory: what was appended is gone when the process ends"
         self._lock = threading.Lock()
         self._held: dict[Stream, _Held] = {}
@@ -41,15 +49,15 @@ class MemoryLog:
         self._version = 0
         self._clock = MACHINE_TIME
 
-    def take_over(self, streams: Sequence[Stream], epoch: int, nonce: bytes) -> Mapping[Stream, StreamEnd]:
+    def take_over(self, after: Mapping[Stream, int], epoch: int, nonce: bytes) -> Mapping[Stream, StreamEnd]:
         with self._lock:
-            for stream in streams:
+            for stream in after:
                 held = self._held.setdefault(stream, _Held())
                 if held.epoch >= epoch:
                     raise LogFenced(str(stream), held.epoch)
-            for stream in streams:
+            for stream in after:
                 self._held[stream].epoch = epoch
-            return {stream: self._readable_end(self._held[stream]) for stream in streams}
+            return {stream: self._readable_end(self._held[stream], number) for stream, number in after.items()}
 
     def append(self, records: Sequence[Record]) -> Mapping[Stream, int]:
         with self._lock:
@@ -63,6 +71,7 @@ class MemoryLog:
                     held.head = record
                 elif record.kind != "claim":
                     held.records[record.number] = record
+                    held.appended_at.setdefault(record.number, self._machine.wall())
                     held.last_number = max(held.last_number, record.number)
             self._version += 1
         return prefixes([record for record in records if record.kind in ("event", "void")], before)
@@ -91,8 +100,8 @@ class MemoryLog:
             last = held.records.get(held.last_number)
             return StreamEnd(held.last_number, last.event_id if last else b"", held.epoch)
 
-    def _readable_end(self, held: _Held) -> StreamEnd:
-        number = 0
+    def _readable_end(self, held: _Held, after: int) -> StreamEnd:
+        number = max(after, held.forgotten)
         while number + 1 in held.records:
             number += 1
         return StreamEnd(number, held.records[number].event_id if number in held.records else b"", held.epoch)
@@ -101,8 +110,28 @@ class MemoryLog:
         return {stream: self.end(stream) for stream in streams}
 
     def first_number(self, stream: Stream) -> int:
-        # Nothing is dropped here.
-        return 1
+        with self._lock:
+            held = self._held.get(stream)
+            return 1 if held is None else held.forgotten + 1
+
+    def holes(self, stream: Stream, after: int, last: int) -> Sequence[range]:
+        with self._lock:
+            held = self._held.get(stream, _Held())
+            beyond = [number for number in sorted(held.records) if after < number <= last]
+        ends = zip([after, *beyond], [*beyond, last + 1], strict=True)
+        return [range(before + 1, number) for before, number in ends if number > before + 1][:HOLES_MAX]
+
+    def fill(self, stream: Stream, numbers: range, reason: str) -> None:
+        with self._lock:
+            held = self._held.setdefault(stream, _Held())
+            later = min((number for number in held.records if number > numbers[-1]), default=None)
+            epoch = held.epoch if later is None else held.records[later].epoch
+            for number in numbers:
+                void = Record(stream, "void", epoch, number, NO_EVENT, reason.encode())
+                held.records.setdefault(number, void)
+                held.appended_at.setdefault(number, self._machine.wall())
+            held.last_number = max(held.last_number, numbers[-1])
+            self._version += 1
 
     def request_resend(self, stream: Stream, number: int) -> None:
         with self._lock:
@@ -131,10 +160,26 @@ class MemoryLog:
         self._version += 1
 
     def maintain(self) -> None:
-        pass
+        if self._retention is None:
+            return
+        before = self._machine.wall() - self._retention.total_seconds()
+        with self._lock:
+            for held in self._held.values():
+                if self._forget(held, before):
+                    self._version += 1
 
     def close(self) -> None:
         pass
+
+    def _forget(self, held: _Held, before: float) -> bool:
+        """Drop a stream's first records, up to the first that was appended later; whether there were any."""
+        kept = len(held.records)
+        for number in sorted(held.records):
+            if held.appended_at[number] >= before:
+                break
+            del held.records[number], held.appended_at[number]
+            held.forgotten = max(held.forgotten, number)
+        return len(held.records) < kept
 
     def lose(self, stream: Stream, numbers: Sequence[int]) -> None:
         """Lose these records, as a broker without fsync may: for tests of what is noticed."""
@@ -142,14 +187,22 @@ class MemoryLog:
             held = self._held[stream]
             for number in numbers:
                 held.records.pop(number, None)
+                held.appended_at.pop(number, None)
             self._version += 1
-            held.last_number = max(held.records, default=0)
+            held.last_number = max([held.forgotten, *held.records])
+
+    def age(self, stream: Stream, numbers: Sequence[int]) -> None:
+        """Let these records be older than any retention: for tests of what is dropped."""
+        with self._lock:
+            for number in numbers:
+                self._held[stream].appended_at[number] = float("-inf")
 
     def arrive_late(self, record: Record) -> None:
         """Take a record without checking its epoch, as a log that cannot refuse an overtaken writer does."""
         with self._lock:
             held = self._held[record.stream]
             held.records[record.number] = record
+            held.appended_at[record.number] = self._machine.wall()
             held.last_number = max(held.last_number, record.number)
             self._version += 1
 

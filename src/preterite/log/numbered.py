@@ -2,7 +2,7 @@
 
 A reader takes each stream's next numbers in order. Where the next number is missing it hands out the first
 one behind the gap, once, so that the gap is noticed, and stays before the gap: the missing number is
-read as soon as it is there, wherever it was appended.
+read as soon as it is there, wherever it was appended. A record that is put back is read again once it has changed.
 """
 
 from __future__ import annotations
@@ -28,7 +28,10 @@ Place = tuple[Stream, int]
 """A stream, and the number after which it is read."""
 
 Look = Callable[[Sequence[Place], int], tuple[Mapping[Stream, Tail], Sequence[Record]]]
-"""Reads the ends of the streams that exist, and their next records: stream by stream, at most so many."""
+"""Reads the ends of the streams that exist, and their next records: stream by stream, at most so many.
+
+A stream has no end here if there was no room left for its records.
+"""
 
 
 def prefixes(appended: Sequence[Record], ends: Mapping[Stream, int]) -> Mapping[Stream, int]:
@@ -47,17 +50,30 @@ def runs_of(records: Sequence[Record]) -> dict[Stream, list[Record]]:
     return runs
 
 
+def in_a_row(after: int, records: Sequence[Record]) -> int:
+    """How many of these records of one stream follow each other without a gap from this number on."""
+    if records and records[-1].number == after + len(records):
+        return len(records)
+    return next((index for index, one in enumerate(records) if one.number != after + index + 1), len(records))
+
+
 def stream_by_stream(
     tails: Callable[[], Mapping[Stream, Tail]], fetch: Callable[[Stream, int, int], Sequence[Record]]
 ) -> Look:
     """Read all ends, then each stream that has more, where single reads cost nothing more."""
 
     def read(places: Sequence[Place], limit: int) -> tuple[Mapping[Stream, Tail], Sequence[Record]]:
-        ends = tails()
+        ends = dict(tails())
         found: list[Record] = []
         for stream, after in places:
-            if stream in ends and ends[stream].last_number > after and len(found) < limit:
-                found += fetch(stream, after, limit - len(found))
+            if stream not in ends or ends[stream].last_number <= after:
+                continue
+            if len(found) >= limit:
+                del ends[stream]
+            else:
+                run = fetch(stream, after, limit - len(found))
+                # What is beyond a gap is not taken; it must not keep other streams out.
+                found += run[: in_a_row(after, run) + 1]
         return ends, found
 
     return read
@@ -90,6 +106,7 @@ class NumberedReader:
         self._at_end_of: int | None = None
         self._reported_gaps: dict[Stream, int] = {}
         self._reported_heads: dict[Stream, Record] = {}
+        self._put_back: dict[Stream, Record] = {}
 
     def read(self, limit: int) -> Sequence[Record]:
         """The next records of these streams, at most `limit`; empty at the end."""
@@ -136,19 +153,28 @@ class NumberedReader:
                 records += self._head(stream, tail.head)
         return records
 
+    def put_back(self, record: Record) -> None:
+        """Read on before this record; it is read again once it is not the same any more."""
+        if self._ahead is not None:
+            # Asked for from behind the record; the answer is taken, since nothing else can be asked before.
+            self._ahead()
+            self._ahead = None
+        self._places[record.stream] = record.number - 1
+        self._put_back[record.stream] = record
+
     def close(self) -> None:
         """Close what the reader holds open."""
         self._closed()
 
     def _onward(self, stream: Stream, records: Sequence[Record]) -> Sequence[Record]:
         place = self._places[stream]
-        if not records:
-            return records
-        if records[-1].number == place + len(records):
-            self._places[stream] = records[-1].number
-            return records
-        whole = next(index for index, record in enumerate(records) if record.number != place + index + 1)
+        if not records or records[0] == self._put_back.get(stream):
+            return []
+        self._put_back.pop(stream, None)
+        whole = in_a_row(place, records)
         self._places[stream] = place + whole
+        if whole == len(records):
+            return records
         beyond = records[whole]
         if self._reported_gaps.get(stream) == beyond.number:
             return records[:whole]

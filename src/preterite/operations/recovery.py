@@ -4,6 +4,10 @@ As a subscriber, a component restored from a backup catches up: its cursors went
 publishes nothing while the log holds events that its journal lacks. `forgotten` lists them; `accept` takes them into
 the journal, so that new events follow them and none is published twice. A subscriber whose publisher's streams went
 back is stalled; `reset` moves its cursors to where those streams end now.
+
+What neither the log nor its publisher's journal holds is gone. Its publisher goes on, and a subscriber that has not
+read it is stalled. `dropped` lists what retention has dropped before a subscriber had read it, and `accept_loss` lets
+that subscriber go on after it; `holes` lists what the log has lost, and `fill` puts voids in its place (rule 17).
 """
 
 from __future__ import annotations
@@ -12,23 +16,33 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from preterite.errors import UsageError
-from preterite.log.contract import NO_EVENT, Cursor, Log, Record, Stream
+from preterite.log.contract import NO_EVENT, Cursor, Log, Record, Stream, journal_start
 from preterite.operations.dead_letters import Operator
 from preterite.store.contract import Store, run_in_transaction
-from preterite.store.rows import AuditLine, DbConnection
+from preterite.store.rows import AuditLine, DbConnection, Move
 
 __all__ = [
     "Forgotten",
+    "Gone",
     "accept",
+    "accept_loss",
+    "dropped",
+    "fill",
     "forgotten",
     "gone_back",
+    "holes",
     "read_forgotten",
     "reset",
 ]
 
 READ_RECORDS = 1000
-"""Records that recovery reads from the log at a time."""
-LOST = "neither the log nor this database has it"
+"""Records that recovery reads from the log, or voids that it appends, at a time."""
+LOST = "neither the log nor its publisher's journal holds it"
+
+
+RESET = "reset to a publisher that went back"
+ACCEPT_LOSS = "accept the loss of events"
+FILL = "fill lost numbers with voids"
 
 
 class Forgotten(NamedTuple):
@@ -37,6 +51,16 @@ class Forgotten(NamedTuple):
     stream: Stream
     known: int
     end: int
+
+
+class Gone(NamedTuple):
+    """Numbers of a stream that neither the log nor its publisher's journal holds any more."""
+
+    stream: Stream
+    numbers: range
+
+    def __str__(self) -> str:
+        return f"{self.stream} {self.numbers[0]} to {self.numbers[-1]}"
 
 
 def forgotten(store: Store, connection: DbConnection, log: Log, component: str) -> list[Forgotten]:
@@ -50,18 +74,14 @@ def forgotten(store: Store, connection: DbConnection, log: Log, component: str) 
 
 def read_forgotten(log: Log, one: Forgotten) -> Iterator[Record]:
     """Its records in the order of their numbers; a void stands for a number that the log lost, too."""
-    reader = log.reader({one.stream: one.known})
     number = one.known
-    try:
-        while number < one.end and (records := reader.read(READ_RECORDS)):
-            for record in records:
-                if record.kind in ("event", "void") and number < record.number <= one.end:
-                    yield from _lost(one.stream, record.epoch, number + 1, record.number)
-                    yield record
-                    number = record.number
-        yield from _lost(one.stream, 0, number + 1, one.end + 1)
-    finally:
-        reader.close()
+    while number < one.end:
+        for record in _in_a_row(log, one.stream, number, one.end):
+            yield record
+            number = record.number
+        for missing in log.holes(one.stream, number, one.end)[:1]:
+            for number in missing:
+                yield Record(one.stream, "void", 0, number, NO_EVENT, LOST.encode())
 
 
 def accept(store: Store, connection: DbConnection, log: Log, component: str, operator: Operator, now: float) -> int:
@@ -116,19 +136,104 @@ def reset(store: Store, connection: DbConnection, log: Log, publisher: str, oper
     if not streams:
         raise UsageError(f"No stream of {publisher!r} ends before where it was read; nothing was changed.")
     for stream, (was, now) in streams.items():
-        _decide(
-            store,
-            connection,
-            lambda stream=stream, now=now: store.set_cursor(connection, stream, now),
-            operator,
-            "reset to a publisher that went back",
-            f"{stream}: from {was.number} to {now.number}",
-        )
+        to = f"{stream}: from {was.number} to {now.number}"
+        _decide(store, connection, _move(store, connection, Move(stream, was, now)), operator, RESET, to)
     return len(streams)
 
 
-def _lost(stream: Stream, epoch: int, first: int, beyond: int) -> Sequence[Record]:
-    return [Record(stream, "void", epoch, number, NO_EVENT, LOST.encode()) for number in range(first, beyond)]
+def dropped(store: Store, connection: DbConnection, log: Log, publisher: str) -> list[Gone]:
+    """What retention dropped before it was read here, and the publisher cannot send again; changes nothing."""
+    return [Gone(stream, numbers) for stream, (_, numbers) in _dropped(store, connection, log, publisher).items()]
+
+
+def accept_loss(store: Store, connection: DbConnection, log: Log, publisher: str, operator: Operator) -> int:
+    """Go on after what retention dropped before it was read; return how many numbers are left out.
+
+    They are counted as skipped, and the audit names them. Raises `UsageError` if there are none.
+    """
+    gone = _dropped(store, connection, log, publisher)
+    if not gone:
+        raise UsageError(f"Nothing that {publisher!r} published is gone before it was read; nothing was changed.")
+    for stream, (read, numbers) in gone.items():
+        act = _move(store, connection, Move(stream, read, Cursor(numbers[-1], NO_EVENT, read.epoch)))
+
+        def leave_out(act: Callable[[], None] = act, count: int = len(numbers)) -> None:
+            act()
+            store.count_skipped(connection, publisher, LOST, count, operator.at)
+
+        _decide(store, connection, leave_out, operator, ACCEPT_LOSS, str(Gone(stream, numbers)))
+    return sum(len(numbers) for _, numbers in gone.values())
+
+
+def holes(store: Store, connection: DbConnection, log: Log, publisher: str) -> list[Gone]:
+    """What the log has lost and the publisher cannot send again: of a stream `HOLES_MAX` runs; changes nothing."""
+    found: list[Gone] = []
+    for partition, start in store.journal_starts(connection).items():
+        stream = Stream(publisher, partition)
+        found += [Gone(stream, numbers) for numbers in log.holes(stream, log.first_number(stream) - 1, start - 1)]
+    return found
+
+
+def fill(store: Store, connection: DbConnection, log: Log, publisher: str, operator: Operator) -> int:
+    """Put voids in the place of what the log has lost of a publisher; return how many numbers that are.
+
+    Who has read them before passes; who has not gets a dead letter for each. It may be interrupted and run again.
+    Raises `UsageError` if nothing is lost.
+    """
+    reason = f"{LOST}; filled by {operator.name}" + (f": {operator.reason}" if operator.reason else "")
+    filled = 0
+    while found := holes(store, connection, log, publisher):
+        for one in found:
+            for first in range(one.numbers.start, one.numbers.stop, READ_RECORDS):
+                log.fill(one.stream, range(first, min(first + READ_RECORDS, one.numbers.stop)), reason)
+            _decide(store, connection, lambda: None, operator, FILL, str(one))
+            filled += len(one.numbers)
+    if not filled:
+        raise UsageError(f"The log has lost nothing that {publisher!r} cannot send again; nothing was changed.")
+    return filled
+
+
+def _dropped(store: Store, connection: DbConnection, log: Log, publisher: str) -> Mapping[Stream, tuple[Cursor, range]]:
+    """Of each stream from which something is gone: the cursor, and what is gone right after it."""
+    cursors = {s: c.cursor for s, c in sorted(store.cursors(connection).items()) if s.publisher == publisher}
+    found = {stream: (cursor, _dropped_after(log, stream, cursor.number)) for stream, cursor in cursors.items()}
+    return {stream: one for stream, one in found.items() if one[1]}
+
+
+def _dropped_after(log: Log, stream: Stream, read: int) -> range:
+    first = log.first_number(stream)
+    if read + 1 >= first:
+        return range(0)
+    reader = log.reader({stream: read})
+    try:
+        # What comes first in the stream, and its newest head.
+        records = [*reader.read(2), *reader.read(2)]
+    finally:
+        reader.close()
+    there = min((record.number for record in records if record.kind != "head"), default=first)
+    kept = max((journal_start(record) for record in records if record.kind == "head"), default=0)
+    return range(read + 1, min(first, there, kept))
+
+
+def _move(store: Store, connection: DbConnection, move: Move) -> Callable[[], None]:
+    def act() -> None:
+        if not store.set_cursor(connection, move):
+            raise UsageError(f"{move.stream} was read on meanwhile; nothing was changed. Look at the plan again.")
+
+    return act
+
+
+def _in_a_row(log: Log, stream: Stream, after: int, last: int) -> Iterator[Record]:
+    """The events and voids of a stream after this number, up to the first that is missing."""
+    reader = log.reader({stream: after})
+    try:
+        while after < last and (records := reader.read(READ_RECORDS)):
+            for record in records:
+                if record.kind in ("event", "void") and record.number == after + 1 <= last:
+                    yield record
+                    after += 1
+    finally:
+        reader.close()
 
 
 def _adopt(store: Store, connection: DbConnection, records: Sequence[Record], now: float) -> int:

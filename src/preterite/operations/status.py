@@ -100,7 +100,7 @@ class ComponentStatus:
         if self.counts.skipped == 0:
             return []
         records = "1 record" if self.counts.skipped == 1 else f"{self.counts.skipped:,} records"
-        return [f"{self.component} skipped {records}: of undeclared types, or read before"]
+        return [f"{self.component} skipped {records}: of undeclared types, or lost"]
 
     @property
     def problems(self) -> list[str]:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from itertools import groupby
 from operator import itemgetter
 from uuid import UUID
@@ -22,9 +23,10 @@ from preterite import envelope as envelopes
 from preterite.clock import Clock, Randomness
 from preterite.errors import Fenced, LogAhead, LogConflict, LogError, LogFenced, RecordRefused, StoreUnavailable
 from preterite.leases import Leases, new_owner
-from preterite.log.contract import Log, Record, Stream, StreamEnd
+from preterite.log.contract import Log, Record, Stream, StreamEnd, head
 from preterite.loop import Progress
 from preterite.printing.logger import logger
+from preterite.publishing.log_ahead import log_ahead_fault
 from preterite.publishing.transaction import SessionContext
 from preterite.store.contract import Database, translating_errors
 from preterite.store.rows import RELAY, Failure, Lease, Parked, StreamNumbers, Suppressed
@@ -74,11 +76,15 @@ class Relay:
         self._clock = clock
         self._randomness = randomness
         self._on_append = on_append
+        self.journal_seconds = JOURNAL_SECONDS
+        """How long a record stays in the journal."""
         self._connection = database.connect()
         owner = owner or new_owner(randomness)
         self._connection.context = SessionContext(clock, randomness, owner=owner)
         self._leases = Leases(self._store, clock, owner, [RELAY])
         self._streams: dict[int, StreamNumbers] = {}
+        self._journal_starts: Mapping[int, int] = {}
+        """From which number on each partition can be sent again; nothing before it is ever asked of the log."""
         self._epoch = 0
         self._unsaved = self._forgets = False
         self._healed_at = self._head_at = self._pruned_at = self._saved_at = float("-inf")
@@ -135,7 +141,10 @@ class Relay:
             self._connection.close()
 
     def _take_over(self, lease: Lease) -> None:
-        """Make sure that no number is ever given twice (protocol rule 3, steps a to e)."""
+        """Make sure that no number is ever given twice (protocol rule 3, steps a to e).
+
+        Confirmed is the lower of what was stored here and what the log has: what was to be sent again still is.
+        """
         numbers = {row.partition: row for row in self._store.stream_numbers(self._connection)}
         streams = [self._stream(partition) for partition in numbers]
         own = max(row.epoch for row in numbers.values())
@@ -145,34 +154,28 @@ class Relay:
         epoch = max([own + 1, int(self._clock.wall() * 1000), *(end.epoch + 1 for end in found.values())])
         with self._transaction():
             self._store.set_stream_epoch(self._connection, lease, epoch)
-        ends = self._log.take_over(streams, epoch, self._randomness.uuid().bytes)
+        starts = self._journal_starts = self._store.journal_starts(self._connection)
+        after = {stream: starts[stream.partition] - 1 for stream in streams}
+        ends = self._log.take_over(after, epoch, self._randomness.uuid().bytes)
         self._refuse_log_ahead(numbers, ends)
+        confirmed = {
+            stream.partition: max(after[stream], min(numbers[stream.partition].confirmed, end.number))
+            for stream, end in ends.items()
+        }
         with self._transaction():
-            self._store.confirm(self._connection, lease, {stream.partition: end.number for stream, end in ends.items()})
+            self._store.confirm(self._connection, lease, confirmed)
             self._store.set_relay_halt(self._connection, None)
         self._epoch, self._unsaved = epoch, False
         self._forgets = self._store.has_forgotten(self._connection)
         self._streams = {row.partition: row for row in self._store.stream_numbers(self._connection)}
+        self._head_at = self._clock.monotonic()
         self._append_heads()
 
     def _refuse_log_ahead(self, numbers: Mapping[int, StreamNumbers], ends: Mapping[Stream, StreamEnd]) -> None:
-        for stream, end in ends.items():
-            fault = self._log_ahead_fault(numbers[stream.partition], stream, end)
-            if fault is not None:
-                restored = "Was the database restored from a backup, or copied?"
-                self._stop(
-                    f"{fault}. {restored} Nothing is published until an operator decides: preterite recover plan."
-                )
-
-    def _log_ahead_fault(self, own: StreamNumbers, stream: Stream, end: StreamEnd) -> str | None:
-        if end.number > own.last_number:
-            return f"the log holds {stream} up to number {end.number}, this database gave only {own.last_number}"
-        known = own.last_id
-        if end.number != own.last_number:
-            known = self._store.journal_id(self._connection, stream.partition, end.number)
-        if known and end.event_id and known != end.event_id:
-            return f"under number {end.number} of {stream} the log holds another event than the journal"
-        return None
+        fault = log_ahead_fault(numbers, ends, partial(self._store.journal_id, self._connection))
+        if fault is not None:
+            restored = "Was the database restored from a backup, or copied?"
+            self._stop(f"{fault}. {restored} Nothing is published until an operator decides: preterite recover plan.")
 
     def _stop(self, reason: str) -> None:
         """Record why nothing is published; a relay that was overtaken has compared old numbers, and records nothing."""
@@ -231,10 +234,10 @@ class Relay:
         while unconfirmed := [row for row in self._streams.values() if row.confirmed < row.last_number]:
             if not self._leases.trusted():
                 raise Fenced("The relay's lease may have run out; nothing more is sent under it.")
-            progress = self._append([record for row in unconfirmed for record in self._chunk(row, fresh)])
-            fresh = {}  # what the log did not take is read from the journal, with what was noted there
             if sent:
                 self._save(lease)
+            progress = self._append([record for row in unconfirmed for record in self._chunk(row, fresh)])
+            fresh = {}  # what the log did not take is read from the journal, with what was noted there
             sent += progress
             if progress == 0:
                 break
@@ -249,8 +252,8 @@ class Relay:
             self._store.journal(self._connection, stream, row.confirmed, self._epoch, APPEND_EVENTS_PER_PARTITION)
         )
         if not records or records[0].number != row.confirmed + 1:
-            missing = f"number {row.confirmed + 1} of {stream} is neither in the log nor in the journal any more"
-            self._stop(f"{missing}. Nothing is published until an operator decides: preterite recover plan.")
+            missing = f"number {row.confirmed + 1} of {stream} is not in the journal, though it was never confirmed"
+            self._stop(f"{missing}. Nothing is published: restore this database from a backup.")
         return records
 
     def _append(self, records: list[Record]) -> int:
@@ -263,10 +266,11 @@ class Relay:
             self._stop(str(conflict))
             return 0
         progress = 0
-        for stream, number in confirmed.items():
+        for stream, end in confirmed.items():
             row = self._streams[stream.partition]
+            # Lower than before where the log has lost its end: everything from there that can goes again.
+            number = max(end, self._start(stream) - 1)
             progress += abs(number - row.confirmed)
-            # Lower than before where the log has lost its end: everything from there goes again.
             self._streams[stream.partition] = row._replace(confirmed=number)
         if progress:
             self._unsaved = True
@@ -284,24 +288,22 @@ class Relay:
     def _now_and_then(self, lease: Lease) -> None:
         now = self._clock.monotonic()
         if now - self._head_at >= HEAD_SECONDS:
-            self._heal({stream: end.number + 1 for stream, end in self._log.ends(self._own_streams()).items()})
+            self._head_at = now
+            ends = self._log.ends([self._stream(partition) for partition in self._streams])
+            self._heal(lease, {stream: max(end.number + 1, self._start(stream)) for stream, end in ends.items()})
             self._append_heads()
         if now - self._healed_at >= HEAL_SECONDS:
             self._healed_at = now
-            self._heal(self._log.resend_requests(self.component))
+            self._answer(lease, self._log.resend_requests(self.component))
         self._maintain_database()
         if now - self._log_maintained_at >= MAINTAIN_SECONDS:
             self._log_maintained_at = now
             self._log.maintain()
         if self._unsaved and now - self._saved_at >= SAVE_SECONDS:
             self._save(lease)
-        if now - self._pruned_at >= PRUNE_SECONDS:
-            before = self._leases.server_time() - JOURNAL_SECONDS
-            with self._transaction():
-                pruned = self._store.prune_journal(self._connection, before, PRUNE_EVENTS)
-            if pruned < PRUNE_EVENTS:
-                # While there is more, every round takes some: it must keep up with what is published.
-                self._pruned_at = now
+        if now - self._pruned_at >= PRUNE_SECONDS and self._prune(lease) < PRUNE_EVENTS:
+            # While there is more, every round takes some: it must keep up with what is published.
+            self._pruned_at = now
 
     def _maintain_database(self) -> None:
         """Let the database do its periodic work, now and then."""
@@ -310,27 +312,57 @@ class Relay:
             self._maintained_at = now
             self._database.maintain(self._connection)
 
-    def _heal(self, missing: Mapping[Stream, int]) -> None:
-        """Go back to the first number that the log lost: the ordinary step sends everything from there (rule 5)."""
+    def _prune(self, lease: Lease) -> int:
+        """Drop from the journal what is old and confirmed; return how many records that were."""
+        if self._unsaved:
+            self._save(lease)
+        epoch, self._epoch = self._epoch, 0  # if the answer is lost: take over again, and read where the journal starts
+        before = self._leases.server_time() - self.journal_seconds
+        with self._transaction():
+            pruned = self._store.prune_journal(self._connection, before, PRUNE_EVENTS)
+        if pruned:
+            self._journal_starts = self._store.journal_starts(self._connection)
+        self._epoch = epoch
+        return pruned
+
+    def _answer(self, lease: Lease, requested: Mapping[Stream, int]) -> None:
+        """Send again what readers miss. A head states from where on the journal holds it (rule 5)."""
+        known = {stream: number for stream, number in requested.items() if stream.partition in self._streams}
+        gone = {stream: number for stream, number in known.items() if number < self._start(stream)}
+        for stream, number in gone.items():
+            start = self._start(stream)
+            _logger.error("a reader misses number %d of %s; the journal begins at %d", number, stream, start)
+        self._heal(lease, {stream: number for stream, number in known.items() if stream not in gone})
+        if gone:
+            self._append_heads()
+
+    def _heal(self, lease: Lease, missing: Mapping[Stream, int]) -> None:
+        """Go back to the first number that the log lost: the ordinary step sends everything from there (rule 5).
+
+        That is stored first, so that the next relay goes on where this one may end, and nothing of it is pruned.
+        """
+        lowered = False
         for stream, number in missing.items():
-            row = self._streams.get(stream.partition)
-            if row is not None and 1 <= number <= row.confirmed:
+            row = self._streams[stream.partition]
+            if number <= row.confirmed:
                 _logger.warning("the log has lost %s from number %d on; it is sent again", stream, number)
                 self._streams[stream.partition] = row._replace(confirmed=number - 1)
-                self._unsaved = True
+                lowered = True
+        if lowered:
+            self._save(lease)
 
-    def _own_streams(self) -> list[Stream]:
-        return [self._stream(partition) for partition in self._streams]
+    def _start(self, stream: Stream) -> int:
+        return self._journal_starts[stream.partition]
 
     def _append_heads(self) -> None:
         """Append how far each stream reaches, so that a lost end is noticed without a later event (rule 4)."""
-        self._head_at = self._clock.monotonic()
         rows = [row for row in self._streams.values() if row.confirmed == row.last_number and row.last_number > 0]
         if rows:
             self._log.append(
                 [
-                    Record(self._stream(row.partition), "head", self._epoch, row.last_number, row.last_id, b"")
+                    head(stream, self._epoch, row.last_number, row.last_id, self._start(stream))
                     for row in rows
+                    for stream in [self._stream(row.partition)]
                 ]
             )
 

@@ -11,7 +11,7 @@ visibly, where it has a gap or its publisher has gone back. A step does one roun
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
 
@@ -31,7 +31,7 @@ from preterite.publishing.transaction import SessionContext
 from preterite.receiving.parking import Parking
 from preterite.receiving.replayer import Replayer
 from preterite.receiving.scheduler import CommandScheduler
-from preterite.receiving.streams import Refused, StreamReader
+from preterite.receiving.streams import Refused, StreamPosition, StreamReader
 from preterite.store.contract import Database, run_in_transaction, translating_errors
 from preterite.store.rows import HandlerRegistration, StoreIdentity
 from preterite.topology import Subscriptions
@@ -251,23 +251,30 @@ class Receiver:
                 break
         return records
 
+    @property
+    def _positions(self) -> Mapping[Stream, StreamPosition]:
+        assert self._reader is not None, "reading has started"
+        return self._reader.positions
+
     def _report(self, refused: Refused) -> None:
         """Record where operators see it why a record is not applied."""
         verdict, record, cursor = refused
         stream = record.stream
-        if verdict is Verdict.STALE:
-            with self._tenure.transaction(self._connection):
-                self._store.count_skipped(
-                    self._connection, stream.publisher, "written under an older epoch", 1, self._clock.wall()
-                )
-        elif verdict is Verdict.GAP:
-            beyond = "the log should hold" if record.kind == "head" else "there is"
-            missing = f"number {cursor.number + 1} of {stream} is missing; {beyond} {record.number}"
-            self._stall(stream, cursor, f"{missing}. The stream is stalled until its publisher sends it again.")
-        else:
+        if verdict is Verdict.GAP:
+            self._stall(stream, cursor, self._gap_reason(record, cursor))
+        elif verdict is Verdict.GONE_BACK:
             other = f"{record.number} is not what was read here up to {cursor.number}"
             reason = f"{stream} has gone back: {other}. The stream is stalled until an operator acts."
             self._stall(stream, cursor, reason)
+
+    def _gap_reason(self, record: Record, cursor: Cursor) -> str:
+        position = self._positions[record.stream]
+        missing = f"number {cursor.number + 1} of {record.stream} is missing"
+        if position.is_gone:
+            gone = f"neither the log nor the publisher's journal, which begins at {position.journal_start}, has it"
+            return f"{missing}; {gone}. The stream is stalled until an operator decides: preterite recover plan."
+        beyond = "the log should hold" if record.kind == "head" else "there is"
+        return f"{missing}; {beyond} {record.number}. The stream is stalled until its publisher sends it again."
 
     def _stall(self, stream: Stream, cursor: Cursor, reason: str) -> None:
         """Record visibly why a stream is stalled behind this cursor."""
@@ -296,10 +303,21 @@ class Receiver:
 
     def _request_resends(self) -> None:
         """Ask publishers to send again what is missing here."""
-        assert self._reader is not None, "reading has started"
         for stream, progress in self._streams.items():
-            if progress.stalled is not None and not self._reader.positions[stream].gone_back:
+            position = self._positions[stream]
+            if position.gone_back:
+                continue
+            if progress.stalled is None and position.stale is not None:
+                self._wait_for_epoch(stream, position.cursor)
+            elif progress.stalled is not None and not position.is_gone:
                 self._resends.request(stream, progress.applied.number + 1)
+
+    def _wait_for_epoch(self, stream: Stream, cursor: Cursor) -> None:
+        """A publisher that sends again what was lost soon comes to what is stale; else the stream is stalled."""
+        number = cursor.number + 1
+        if self._resends.request(stream, number, at_once=False):
+            reason = f"number {number} of {stream} is in the log under an older epoch than what comes before it"
+            self._stall(stream, cursor, f"{reason}. The stream is stalled until its publisher sends it again.")
 
     def _start_reading(self) -> None:
         """Take stock under the leases just taken: handlers, cursors, interrupted rows, and a reader from there."""

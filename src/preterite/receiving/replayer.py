@@ -42,7 +42,8 @@ class _Feed:
     waiting: list[Record] = field(default_factory=list[Record])
     missing: dict[Stream, int] = field(default_factory=dict[Stream, int])
     """What the log has lost, by stream; their publishers send it again."""
-    gone_back: str | None = None
+    blocked: str | None = None
+    """Why it cannot go on, whatever its publishers send again."""
     says_why: bool = False
     """Whether the reason why it is stalled is in the database."""
     allowed: float = 1.0
@@ -111,8 +112,8 @@ class Replayer:
         self._skip_what_was_handled(feed, tenure, live)
         limit = self._allowance(feed)
         records = self._next_records(feed, live, limit) if limit > 0 else []
-        if feed.gone_back is not None:
-            self._pause(feed, feed.gone_back, tenure)
+        if feed.blocked is not None:
+            self._pause(feed, feed.blocked, tenure)
             return NOTHING_DONE
         self._request_missing(feed, tenure)
         if not records:
@@ -151,7 +152,7 @@ class Replayer:
         if usable < limit and len(feed.waiting) < AHEAD_RECORDS:
             taken, refused, _ = feed.reader.read(limit - usable)
             feed.waiting += [record for record in taken if self._is_wanted(feed, record)]
-            self._note_refused(feed, refused)
+            self._note_refused(feed, feed.reader, refused)
         due: list[Record] = []
         kept: list[Record] = []
         beyond: set[Stream] = set()
@@ -173,16 +174,19 @@ class Replayer:
             self._resends.clear(record.stream)
         return True
 
-    def _note_refused(self, feed: _Feed, refused: Sequence[Refused]) -> None:
+    def _note_refused(self, feed: _Feed, reader: StreamReader, refused: Sequence[Refused]) -> None:
         """What is missing is asked for again; where the log holds another history the replay is paused."""
         for verdict, record, cursor in refused:
             stream = record.stream
             if stream not in feed.cursors:
                 continue
-            if verdict is Verdict.GAP:
+            if reader.positions[stream].is_gone:
+                number = cursor.number + 1
+                feed.blocked = f"number {number} of {stream} is neither in the log nor in its publisher's journal"
+            elif verdict is Verdict.GAP or (verdict is Verdict.STALE and record.number > cursor.number):
                 feed.missing[stream] = cursor.number + 1
             elif verdict is Verdict.GONE_BACK:
-                feed.gone_back = f"{stream} is not in the log as it was: {record.number} is another event by now"
+                feed.blocked = f"{stream} is not in the log as it was: {record.number} is another event by now"
 
     def _request_missing(self, feed: _Feed, tenure: Tenure) -> None:
         """Ask publishers for what the log has lost, and note it in the database; other streams go on meanwhile."""

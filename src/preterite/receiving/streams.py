@@ -10,7 +10,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import NamedTuple
 
-from preterite.log.contract import Cursor, Log, Record, Stream, Verdict, accept, applied_in_a_row, stream_of
+from preterite.log.contract import (
+    Cursor,
+    Log,
+    Record,
+    Stream,
+    Verdict,
+    accept,
+    applied_in_a_row,
+    journal_start,
+    stream_of,
+)
 
 
 class Refused(NamedTuple):
@@ -25,13 +35,22 @@ class Refused(NamedTuple):
 class StreamPosition:
     """How far one stream is read: the last record taken, and the newest epoch seen."""
 
-    __slots__ = ("cursor", "epoch", "gone_back")
+    __slots__ = ("cursor", "epoch", "gone_back", "journal_start", "stale")
 
     def __init__(self, cursor: Cursor) -> None:
         self.cursor = cursor
         self.epoch = cursor.epoch
         self.gone_back = False
         """Whether the log holds another history than was read here: nothing more is taken."""
+        self.journal_start = 0
+        """The first number that the publisher can send again, as its newest head states."""
+        self.stale: Record | None = None
+        """What comes next, or later, under an older epoch than was read before: its publisher is to send it again."""
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether the publisher cannot send again what comes next."""
+        return self.cursor.number + 1 < self.journal_start
 
     def take(self, run: Sequence[Record]) -> tuple[Sequence[Record], list[Refused]]:
         """Those of the stream's next records that come in a row, and those that do not."""
@@ -39,6 +58,7 @@ class StreamPosition:
         if whole:
             self.cursor = self.cursor.at(run[whole - 1])
             self.epoch = run[whole - 1].epoch
+            self.stale = None
         if whole == len(run):
             return run, []
         taken, refused = list(run[:whole]), list[Refused]()
@@ -48,16 +68,25 @@ class StreamPosition:
                 taken.append(record)
             elif verdict in (Verdict.STALE, Verdict.GAP, Verdict.GONE_BACK):
                 refused.append(Refused(verdict, record, self.cursor))
+            if self.stale is record:
+                break
         return taken, refused
 
     def _judge(self, record: Record) -> Verdict:
         verdict = accept(self.cursor, self.epoch, record)
-        if verdict is not Verdict.STALE:
+        if verdict is Verdict.STALE:
+            if record.kind in ("event", "void") and record.number > self.cursor.number:
+                self.stale = record
+        elif record.kind == "head":
+            # Records before it may well have been written under older epochs.
+            self.journal_start = journal_start(record)
+        else:
             self.epoch = record.epoch
         if verdict is Verdict.APPLY:
             if self.gone_back:
                 return Verdict.PASS
             self.cursor = self.cursor.at(record)
+            self.stale = None
         self.gone_back |= verdict is Verdict.GONE_BACK
         return verdict
 
@@ -78,9 +107,12 @@ class StreamReader:
         taken: list[Record] = []
         refused: list[Refused] = []
         for stream, run in groupby(read, key=stream_of):
-            next_ones, others = self.positions[stream].take(list(run))
+            position = self.positions[stream]
+            next_ones, others = position.take(list(run))
             taken += next_ones
             refused += others
+            if position.stale is not None and position.stale.number == position.cursor.number + 1:
+                self._reader.put_back(position.stale)
         return taken, refused, len(read)
 
     def close(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from psycopg import sql
-from support import lossy_logs, postgres
+from support import lossy_logs, postgres, process_shop
 from support.backups import Backup
 from support.command_line import Run
 from support.processes import RunningShop
@@ -19,6 +20,15 @@ from preterite.log.contract import Stream
 from preterite.operations.provisioning import premises_of
 
 APP = "support.process_shop:system"
+
+
+def change(url: str, *statements: str) -> None:
+    """Do to a database what no component does."""
+    connection = sqlite3.connect(url.removeprefix("sqlite:///"))
+    for statement in statements:
+        connection.execute(statement)
+    connection.commit()
+    connection.close()
 
 
 def test_migrate_says_what_is_missing_prints_it_and_runs_it(
@@ -58,7 +68,7 @@ def test_recover_shows_what_was_forgotten_and_accepts_it(run: Run, shop: Running
     assert "sales.ItemPurchased" in plan
     assert "preterite recover accept sales" in plan
     assert "sales took over 1 event from" in taken
-    assert over == "no component lacks events, and no stream went back\n"
+    assert over == "no component lacks events, no stream went back, and nothing is gone\n"
     assert "nothing was changed" in why
 
 
@@ -73,6 +83,58 @@ def test_recover_lets_a_subscriber_follow_a_publisher_that_went_back(run: Run, s
     assert (planned, followed) == (1, 0)
     assert f"finance has read {stream} up to 1; it ends at 0 now" in plan
     assert "finance continues at the end of 1 streams of sales" in told
+
+
+def test_recover_fills_what_the_log_has_lost_and_the_journal_no_longer_holds(run: Run, shop: RunningShop) -> None:
+    shop.publish()
+    shop.opened.settle()
+    stream = next(Stream("sales", n) for n in range(8) if shop.opened.log.end(Stream("sales", n)).number)
+    change(shop.urls["sales"], "delete from preterite_journal")
+    lossy_logs.lose(shop.opened.log, stream, [1])
+    planned, plan, _ = run("recover", "plan", "-A", APP)
+    filled, told, _ = run("recover", "fill", "-A", APP, "sales", "--reason", "a broken disk")
+    again, _, _ = run("recover", "plan", "-A", APP)
+    refused, _, why = run("recover", "fill", "-A", APP, "sales")
+    _, audit, _ = run("dead-letters", "audit", "-A", APP)
+
+    assert (planned, filled, again, refused) == (1, 0, 0, 1)
+    assert "the log has lost 1 event of sales that its journal no longer holds:" in plan
+    assert [str(stream), "1", "1", "1"] in [line.split() for line in plan.splitlines()]
+    assert "preterite recover fill sales" in plan
+    assert told == "1 void filled what the log had lost of sales\n"
+    assert "nothing was changed" in why
+    assert "a broken disk" in audit
+
+
+def test_recover_lets_a_subscriber_go_on_after_what_is_gone(run: Run, shop: RunningShop) -> None:
+    shop.publish()
+    shop.opened.settle()
+    stream = next(Stream("sales", n) for n in range(8) if shop.opened.log.end(Stream("sales", n)).number)
+    change(shop.urls["sales"], "delete from preterite_journal")
+    shop.opened.close()
+    of_sales = "publisher = 'sales'"
+    change(
+        shop.log_url,
+        f"delete from log_record where stream in (select id from log_stream where {of_sales})",
+        f"update log_stream set forgotten = 1 where {of_sales} and last_number > 0",
+    )
+    unread = "update preterite_cursor set number = 0, event_id = x'', epoch = 0"
+    change(shop.urls["finance"], f"{unread} where {of_sales} and number = 1")
+    with process_shop.system.open(databases=shop.urls, log=shop.log_url) as opened:
+        relay = opened.runtime.relay("sales")
+        relay.step()
+        relay.close()
+    planned, plan, _ = run("recover", "plan", "-A", APP)
+    accepted, told, _ = run("recover", "accept-loss", "-A", APP, "finance", "sales", "--reason", "it was off")
+    again, _, _ = run("recover", "plan", "-A", APP)
+    refused, _, why = run("recover", "accept-loss", "-A", APP, "finance", "sales")
+
+    assert (planned, accepted, again, refused) == (1, 0, 0, 1)
+    assert "finance has not read 1 event of sales that neither the log nor a journal holds any more:" in plan
+    assert [str(stream), "1", "1", "1"] in [line.split() for line in plan.splitlines()]
+    assert "preterite recover accept-loss finance sales" in plan
+    assert told == "finance continues without 1 event of sales\n"
+    assert "nothing was changed" in why
 
 
 def test_status_shows_which_process_does_what(run: Run, shop: RunningShop) -> None:

@@ -40,6 +40,7 @@ def record(kind: Kind, number: int, *, epoch: int = 2, event_id: bytes = b"other
         (FRESH, 0, record("head", 0), Verdict.PASS),
         (AT_FIVE, 2, record("head", 4, epoch=3), Verdict.GONE_BACK),
         (AT_FIVE, 2, record("head", 5, epoch=3), Verdict.GONE_BACK),
+        (Cursor(5, b"", 0), 2, record("head", 4, epoch=3), Verdict.PASS),
         (AT_FIVE, 2, record("event", 5), Verdict.GONE_BACK),
         (Cursor(5, b"", 0), 2, record("event", 5), Verdict.REPEAT),
     ],

@@ -31,7 +31,7 @@ class Reach:
 
     def __init__(self) -> None:
         self.there = False
-        self.log = MemoryLog(IDENTITY)
+        self.log = MemoryLog(IDENTITY, SystemClock())
 
     def connect(self) -> Log:
         if not self.there:
@@ -54,7 +54,7 @@ def test_it_raises_until_it_is_in_reach_and_then_is_that_log() -> None:
         lambda: log.identity,
         lambda: log.ends([STREAM]),
         lambda: log.append([record]),
-        lambda: log.take_over([STREAM], 1, b"nonce"),
+        lambda: log.take_over({STREAM: 0}, 1, b"nonce"),
         log.version,
         log.clock_setting,
     ):
@@ -62,7 +62,7 @@ def test_it_raises_until_it_is_in_reach_and_then_is_that_log() -> None:
             use()
     reach.there = True
     clock.seconds += OPEN_SECONDS_MIN
-    log.take_over([STREAM], 1, b"nonce")
+    log.take_over({STREAM: 0}, 1, b"nonce")
     log.append([record])
 
     assert log.identity == IDENTITY

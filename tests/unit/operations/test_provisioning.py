@@ -155,8 +155,8 @@ def test_a_component_publishes_and_reads_with_its_own_rights(log_urls: dict[str,
     """The whole of what a worker does on the log, and each promise line says what its role may do."""
     sales, finance, everything = (opened(log_urls[name]) for name in ("sales", "finance", "log"))
     stream = Stream("sales", 0)
-    sales.take_over([stream, Stream("sales", 1)], 1, b"nonce")
-    sales.take_over([stream], 2, b"nonce")
+    sales.take_over({stream: 0, Stream("sales", 1): 0}, 1, b"nonce")
+    sales.take_over({stream: 0}, 2, b"nonce")
     sales.append([event("sales", 1), event("sales", 2)])
     sales.append([event("sales", 2), event("sales", 3)])
     sales.append([Record(stream, "head", 2, 3, event("sales", 3).event_id, b"")])
@@ -179,14 +179,14 @@ def test_a_component_neither_writes_nor_fences_the_streams_of_another_nor_reads_
 ) -> None:
     sales, shipping = opened(log_urls["sales"]), opened(log_urls["shipping"])
     stream = Stream("sales", 0)
-    sales.take_over([stream], 1, b"nonce")
+    sales.take_over({stream: 0}, 1, b"nonce")
     sales.append([event("sales", 1, epoch=1)])
     sales.request_resend(stream, 1)
     attempts = [
         lambda: shipping.append([event("sales", 2, epoch=1)]),
         lambda: shipping.append([event("sales", 2, epoch=9)]),
-        lambda: shipping.take_over([stream], 2**62, b"nonce"),
-        lambda: shipping.take_over([Stream("unheard", 0)], 1, b"nonce"),
+        lambda: shipping.take_over({stream: 0}, 2**62, b"nonce"),
+        lambda: shipping.take_over({Stream("unheard", 0): 0}, 1, b"nonce"),
         lambda: shipping.request_resend(stream, 1),
         lambda: shipping.set_clock(ClockSetting(0.0, 0.0)),
     ]

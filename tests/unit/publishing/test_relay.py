@@ -10,7 +10,7 @@ import pytest
 from support.small_shop import Shop, declare, publish, purchased, texts
 
 from preterite.errors import LogConflict, LogFenced, RecordRefused, StoreUnavailable
-from preterite.log.contract import Record, Stream
+from preterite.log.contract import Record, Stream, journal_start
 from preterite.log.memory import MemoryLog
 from preterite.publishing import relay as outbox
 from preterite.publishing.relay import Relay
@@ -21,8 +21,8 @@ from preterite.testing.clock import MovableClock
 class TroubledLog(MemoryLog):
     """An in-memory log that can be told to fail as brokers do."""
 
-    def __init__(self, log: MemoryLog) -> None:
-        super().__init__(log.identity)
+    def __init__(self, log: MemoryLog, clock: MovableClock) -> None:
+        super().__init__(log.identity, clock)
         self.unreachable = False
         self.takes = 1_000_000
         self.answers = True
@@ -80,6 +80,26 @@ class Bench:
                 found.append(body.partition('"purchase_id":"')[2][:36])
         return found
 
+    def journaled(self) -> int:
+        """How many events are in the journal."""
+        with self.opened.connection(self.shop.sales) as connection:
+            return connection.execute("select count(*) from preterite_journal").fetchone()[0]
+
+    def heads(self) -> list[tuple[int, int]]:
+        """What the newest head says of the stream: its last number, and the first that can be sent again."""
+        stream = self.stream()
+        found = self.log.reader({stream: self.log.end(stream).number}).read(10)
+        return [(record.number, journal_start(record)) for record in found]
+
+    def stream(self) -> Stream:
+        """The stream that is used."""
+        return next(s for s in (Stream("sales", p) for p in range(8)) if self.log.end(s).number)
+
+    def epochs(self) -> list[int]:
+        """Under which epoch each record was written, as places among the epochs that there are."""
+        found = [record.epoch for record in self.log.reader({self.stream(): 0}).read(100) if record.kind == "event"]
+        return [sorted(set(found)).index(epoch) for epoch in found]
+
     def numbers(self) -> tuple[int, int]:
         """Last number given, and last one confirmed, over all partitions."""
         with self.opened.connection(self.shop.sales) as connection:
@@ -92,7 +112,7 @@ def bench() -> Iterator[Bench]:
     shop = declare(bills=False)
     with started(shop.system) as opened:
         assert isinstance(opened.log, MemoryLog)
-        made = Bench(shop, opened, TroubledLog(opened.log), opened.clock)
+        made = Bench(shop, opened, TroubledLog(opened.log, opened.clock), opened.clock)
         yield made
         for relay in made.relays:
             relay.close()
@@ -228,7 +248,7 @@ def test_a_backlog_is_appended_in_bounded_chunks_and_remembered_after_each(
     relay.step()
 
     assert bench.log.chunks == [3, 3, 2]
-    assert seen == [0, 0, 6]
+    assert seen == [0, 3, 6]
 
 
 @pytest.mark.rule(16)
@@ -285,7 +305,7 @@ def test_every_takeover_takes_a_newer_epoch_than_any_before(bench: Bench) -> Non
 def test_an_overtaken_relay_takes_over_again_before_it_writes(bench: Bench) -> None:
     relay = bench.relay()
     relay.step()
-    bench.log.take_over([Stream("sales", partition) for partition in range(8)], 2**62, b"somebody else")
+    bench.log.take_over({Stream("sales", partition): 0 for partition in range(8)}, 2**62, b"somebody else")
     bench.publish("a")
     relay.step()
     overtaken = bench.announced()
@@ -388,23 +408,167 @@ def test_the_log_does_not_take_another_event_under_a_number_that_it_has(bench: B
 def test_the_journal_keeps_what_is_not_confirmed_however_old(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(outbox, "JOURNAL_SECONDS", -1.0)
     monkeypatch.setattr(outbox, "PRUNE_SECONDS", 0.0)
-    monkeypatch.setattr(outbox, "SAVE_SECONDS", 3600.0)
-
-    def journaled() -> int:
-        with bench.opened.connection(bench.shop.sales) as connection:
-            return connection.execute("select count(*) from preterite_journal").fetchone()[0]
-
     relay = bench.relay()
     bench.publish("a")
     relay.step()
+    confirmed = bench.journaled()
     bench.publish("b")
+    bench.log.takes = 0
     relay.step()
-    not_remembered = journaled()
-    monkeypatch.setattr(outbox, "SAVE_SECONDS", 0.0)
+    not_confirmed = bench.journaled()
+    bench.log.takes = 1
     relay.step()
 
-    assert not_remembered == 1, "a was remembered as confirmed at once, b is not yet"
-    assert journaled() == 0
+    assert (confirmed, not_confirmed, bench.journaled()) == (0, 1, 0)
+
+
+@pytest.mark.rule(5)
+def test_a_request_for_what_the_journal_no_longer_holds_is_answered_and_stops_nothing(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    relay = _with_a_pruned_journal(bench, monkeypatch)
+    bench.publish("c")
+    relay.step()
+    bench.log.request_resend(bench.stream(), 1)
+    relay.step()
+    confirmed, answer = bench.numbers(), bench.heads()
+    bench.publish("d")
+    relay.step()
+
+    assert confirmed == (3, 3), "nothing is sent again"
+    assert answer == [(3, 3)], "the journal begins at 3"
+    assert bench.announced() == texts("a", "b", "c", "d")
+
+
+@pytest.mark.rule(3)
+@pytest.mark.rule(5)
+@pytest.mark.parametrize("lost", [(1,), (2,), (1, 2), (2, 3)])
+def test_a_hole_that_is_older_than_the_journal_keeps_no_publisher_from_going_on(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, lost: tuple[int, ...]
+) -> None:
+    relay = _with_a_pruned_journal(bench, monkeypatch)
+    bench.publish("c")
+    relay.step()
+    relay.close()
+    bench.log.lose(bench.stream(), lost)
+    for name in "de":
+        after_restart = bench.relay()
+        bench.publish(name)
+        after_restart.step()
+        after_restart.step()
+        after_restart.close()
+    reader = bench.log.reader({bench.stream(): 2})
+
+    assert [record.number for record in reader.read(100) if record.kind == "event"] == [3, 4, 5]
+    assert bench.numbers() == (5, 5)
+    assert bench.opened.status()["sales"].counts.relay_halt is None
+
+
+@pytest.mark.rule(5)
+def test_what_was_being_sent_again_is_sent_by_the_next_relay_though_the_log_lacks_nothing(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else its readers wait for ever for what is there under an older epoch."""
+    monkeypatch.setattr(outbox, "APPEND_EVENTS_PER_PARTITION", 2)
+    monkeypatch.setattr(outbox, "HEAL_SECONDS", 0.0)
+    first = bench.relay()
+    first.step()
+    bench.publish(*"abcdef")
+    first.step()
+    first.close()
+    second = bench.relay()
+    second.step()
+    bench.log.lose(bench.stream(), [2])
+    bench.log.request_resend(bench.stream(), 2)
+    second.step()
+    append = bench.log.append
+
+    def once(records: Sequence[Record]) -> Mapping[Stream, int]:
+        appended = append(records)
+        bench.log.unreachable = True
+        return appended
+
+    monkeypatch.setattr(bench.log, "append", once)
+    with pytest.raises(StoreUnavailable):
+        second.step()
+    interrupted = bench.epochs()
+    monkeypatch.undo()
+    bench.log.unreachable = False
+    second.close()
+    bench.relay().step()
+
+    assert interrupted == [0, 1, 1, 0, 0, 0]
+    assert bench.epochs() == [0, 1, 1, 2, 2, 2]
+
+
+@pytest.mark.rule(11)
+def test_what_is_to_be_sent_again_stays_in_the_journal(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outbox, "PRUNE_SECONDS", 0.0)
+    monkeypatch.setattr(outbox, "SAVE_SECONDS", 3600.0)
+    monkeypatch.setattr(outbox, "HEAL_SECONDS", 0.0)
+    relay = bench.relay()
+    bench.publish("a", "b", "c")
+    relay.step()
+    bench.log.lose(bench.stream(), [2])
+    bench.log.request_resend(bench.stream(), 2)
+    relay.journal_seconds = -1.0
+    relay.step()
+
+    assert bench.journaled() == 2
+    assert relay.step()
+    assert bench.announced() == texts("a", "b", "c")
+
+
+@pytest.mark.rule(11)
+def test_a_relay_that_does_not_know_whether_it_has_pruned_asks_again(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox, "PRUNE_SECONDS", 0.0)
+    monkeypatch.setattr(outbox, "HEAL_SECONDS", 0.0)
+    relay = bench.relay()
+    relay.step()
+    bench.publish("a", "b")
+    relay.step()
+    relay.journal_seconds = -1.0
+    store = bench.opened.databases["sales"].store
+    prune = store.prune_journal
+    connection: Any = relay._connection  # pyright: ignore[reportPrivateUsage]
+    commit = connection.commit
+
+    def lose_the_answer() -> None:
+        commit()
+        monkeypatch.undo()
+        raise StoreUnavailable("The database has gone away.")
+
+    def prune_then_lose(*arguments: Any) -> int:
+        monkeypatch.setattr(connection, "commit", lose_the_answer)
+        return prune(*arguments)
+
+    monkeypatch.setattr(store, "prune_journal", prune_then_lose)
+    with pytest.raises(StoreUnavailable):
+        relay.step()
+    pruned = bench.journaled()
+    monkeypatch.setattr(outbox, "HEAL_SECONDS", 0.0)
+    bench.log.request_resend(bench.stream(), 1)
+    relay.step()
+    bench.publish("c")
+    relay.step()
+
+    assert pruned == 0
+    assert bench.announced() == texts("a", "b", "c")
+
+
+def _with_a_pruned_journal(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Relay:
+    """A relay that has sent two events, long ago: its journal does not hold them any more."""
+    monkeypatch.setattr(outbox, "PRUNE_SECONDS", 0.0)
+    monkeypatch.setattr(outbox, "HEAL_SECONDS", 0.0)
+    relay = bench.relay()
+    relay.journal_seconds = -1.0
+    bench.publish("a", "b")
+    relay.step()
+    assert bench.journaled() == 0
+    relay.journal_seconds = 3600.0
+    return relay
 
 
 @pytest.mark.rule(1)
@@ -482,11 +646,11 @@ def test_a_claim_of_another_relay_in_between_makes_it_start_again(
     taking = bench.log.take_over
     raced: list[int] = []
 
-    def race(streams: Sequence[Stream], epoch: int, nonce: bytes) -> object:
+    def race(after: Mapping[Stream, int], epoch: int, nonce: bytes) -> object:
         if not raced:
             raced.append(epoch)
-            raise LogFenced(str(streams[0]), epoch)
-        return taking(streams, epoch, nonce)
+            raise LogFenced("sales/0", epoch)
+        return taking(after, epoch, nonce)
 
     monkeypatch.setattr(bench.log, "take_over", race)
     relay = bench.relay()

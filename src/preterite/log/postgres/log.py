@@ -22,6 +22,7 @@ from preterite.drivers.postgres_place import place_of
 from preterite.errors import LogConflict, LogFenced, RecordRefused, StoreUnavailable, WrongLog
 from preterite.log.contract import (
     EMPTY,
+    HOLES_MAX,
     MACHINE_TIME,
     RECORD_BYTES_MAX,
     ClockSetting,
@@ -32,6 +33,7 @@ from preterite.log.contract import (
     StreamEnd,
 )
 from preterite.log.numbered import prefixes, runs_of
+from preterite.log.postgres import keeping
 from preterite.log.postgres.appending import append_at_ends
 from preterite.log.postgres.reader import PostgresReading, translated
 from preterite.log.postgres.rights import Access, rights, set_access
@@ -52,7 +54,7 @@ ON CONFLICT DO NOTHING
 """
 # Locked in one order, so that two writers of the same streams wait for each other and do not deadlock.
 _LOCK_STREAMS = """
-SELECT s.publisher, s.partition, s.id, s.epoch, s.last_number FROM preterite_log.stream s
+SELECT s.publisher, s.partition, s.id, s.epoch, s.last_number, s.forgotten FROM preterite_log.stream s
 JOIN unnest(%s::text[], %s::int[]) AS wanted (publisher, partition) USING (publisher, partition)
 ORDER BY s.id FOR NO KEY UPDATE OF s
 """
@@ -69,8 +71,10 @@ UPDATE preterite_log.stream AS s SET last_number = greatest(s.last_number, n.num
 FROM unnest(%s::int[], %s::bigint[], %s::bigint[]) AS n (id, number, epoch) WHERE s.id = n.id
 """
 _HEADS = """
-UPDATE preterite_log.stream AS s SET head_epoch = n.epoch, head_number = n.number, head_id = n.event_id, epoch = n.epoch
-FROM unnest(%b::int[], %b::bigint[], %b::bigint[], %b::bytea[]) AS n (id, epoch, number, event_id) WHERE s.id = n.id
+UPDATE preterite_log.stream AS s
+SET head_epoch = n.epoch, head_number = n.number, head_id = n.event_id, head_body = n.body, epoch = n.epoch
+FROM unnest(%b::int[], %b::bigint[], %b::bigint[], %b::bytea[], %b::bytea[]) AS n (id, epoch, number, event_id, body)
+WHERE s.id = n.id
 """
 _CONFLICTS = """
 SELECT r.stream, r.number FROM unnest(%b::int[], %b::bigint[], %b::bytea[]) AS wanted (stream, number, event_id)
@@ -81,30 +85,9 @@ SELECT s.publisher, s.partition, s.last_number, r.event_id, s.epoch FROM preteri
 JOIN unnest(%s::text[], %s::int[]) AS wanted (publisher, partition) USING (publisher, partition)
 LEFT JOIN preterite_log.record r ON r.stream = s.id AND r.number = s.last_number
 """
+_STREAM_ID = "SELECT id FROM preterite_log.stream WHERE publisher = %s AND partition = %s"
 _FIRST = "SELECT forgotten + 1 FROM preterite_log.stream WHERE publisher = %s AND partition = %s"
-_RANGE = """
-SELECT s.forgotten, min(r.number), max(r.number), count(r.number) FROM preterite_log.stream s
-LEFT JOIN preterite_log.record r ON r.stream = s.id WHERE s.id = %s GROUP BY s.forgotten
-"""
-_FIRST_HOLE = """
-SELECT min(r.number) FROM preterite_log.record r WHERE r.stream = %s AND NOT EXISTS (
-    SELECT 1 FROM preterite_log.record n WHERE n.stream = r.stream AND n.number = r.number + 1)
-"""
 _ID_UNDER = "SELECT event_id FROM preterite_log.record WHERE stream = %s AND number = %s"
-_FORGET = """
-WITH old AS (
-    SELECT r.stream, r.number FROM preterite_log.stream s CROSS JOIN LATERAL (
-        SELECT stream, number, appended_at FROM preterite_log.record r WHERE r.stream = s.id ORDER BY number LIMIT %s
-    ) AS r WHERE r.appended_at < %s
-), dropped AS (
-    DELETE FROM preterite_log.record r USING old WHERE r.stream = old.stream AND r.number = old.number
-    RETURNING r.stream, r.number
-), noted AS (
-    UPDATE preterite_log.stream AS s SET forgotten = greatest(s.forgotten, d.number)
-    FROM (SELECT stream, max(number) AS number FROM dropped GROUP BY stream) AS d WHERE s.id = d.stream
-)
-SELECT count(*) FROM dropped
-"""
 _REQUEST_RESEND = """
 INSERT INTO preterite_log.asked (publisher, partition, number) VALUES (%s, %s, %s)
 ON CONFLICT (publisher, partition) DO UPDATE SET number = least(asked.number, excluded.number)
@@ -123,6 +106,7 @@ class _Locked(NamedTuple):
     id: int
     epoch: int
     last_number: int
+    forgotten: int
 
 
 class PostgresLog:
@@ -148,14 +132,15 @@ class PostgresLog:
             self.close()
             raise
 
-    def take_over(self, streams: Sequence[Stream], epoch: int, nonce: bytes) -> Mapping[Stream, StreamEnd]:
+    def take_over(self, after: Mapping[Stream, int], epoch: int, nonce: bytes) -> Mapping[Stream, StreamEnd]:
         with self._writing() as cursor:
-            locked = self._lock_streams(cursor, streams)
+            locked = self._lock_streams(cursor, list(after))
             for stream, one in locked.items():
                 if one.epoch >= epoch:
                     raise LogFenced(str(stream), one.epoch)
             cursor.execute(_CLAIM, (epoch, nonce, [one.id for one in locked.values()]))
-            return {stream: _readable_end(cursor, locked[stream]) for stream in streams}
+            claimed = {stream: one._replace(epoch=epoch) for stream, one in locked.items()}
+            return {stream: _readable_end(cursor, claimed[stream], number) for stream, number in after.items()}
 
     def append(self, records: Sequence[Record]) -> Mapping[Stream, int]:
         if any(len(record.body) > RECORD_BYTES_MAX for record in records):
@@ -176,7 +161,7 @@ class PostgresLog:
             if numbered:
                 _append(cursor, locked, runs_of(numbered))
             if heads:
-                rows = [(locked[head.stream].id, head.epoch, head.number, head.event_id) for head in heads]
+                rows = [(locked[head.stream].id, head.epoch, head.number, head.event_id, head.body) for head in heads]
                 cursor.execute(_HEADS, _columns(rows))
         self._notify()
         return prefixes(numbered, {stream: one.last_number for stream, one in locked.items()})
@@ -194,6 +179,16 @@ class PostgresLog:
         with self._connected() as connection:
             row = connection.execute(_FIRST, stream).fetchone()
         return 1 if row is None else row[0]
+
+    def holes(self, stream: Stream, after: int, last: int) -> Sequence[range]:
+        with self._connected() as connection:
+            found = connection.execute(_STREAM_ID, stream).fetchone()
+            return keeping.holes(connection, -1 if found is None else found[0], after, last, HOLES_MAX)
+
+    def fill(self, stream: Stream, numbers: range, reason: str) -> None:
+        with self._writing() as cursor:
+            keeping.fill(cursor, self._lock_streams(cursor, [stream])[stream].id, numbers, reason.encode())
+        self._notify()
 
     def request_resend(self, stream: Stream, number: int) -> None:
         with self._writing() as cursor:
@@ -231,7 +226,7 @@ class PostgresLog:
             return
         before = self._clock.wall() - self._retention.total_seconds()
         with self._writing() as cursor:
-            dropped = cursor.execute(_FORGET, (RETENTION_RECORDS, before)).fetchone()[0]
+            dropped = keeping.forget(cursor, before, RETENTION_RECORDS)
         if dropped < RETENTION_RECORDS:
             # While there is more, every round drops some: it must keep up with what is appended.
             self._maintained_at = now
@@ -373,12 +368,10 @@ def _columns(rows: Sequence[Sequence[Any]]) -> list[list[Any]]:
     return [list(column) for column in zip(*rows, strict=True)]
 
 
-def _readable_end(cursor: Any, stream: _Locked) -> StreamEnd:
-    """What a reader would have who reads without gaps from where retention ends."""
-    stream_id, epoch, _ = stream
-    forgotten, first, last, number = cursor.execute(_RANGE, (stream_id,)).fetchone()
-    if first is None or first > forgotten + 1:
-        return StreamEnd(forgotten, b"", epoch)
-    if number != last - first + 1:
-        last = cursor.execute(_FIRST_HOLE, (stream_id,)).fetchone()[0]
-    return StreamEnd(last, cursor.execute(_ID_UNDER, (stream_id, last)).fetchone()[0], epoch)
+def _readable_end(cursor: Any, stream: _Locked, after: int) -> StreamEnd:
+    """How far a reader would come that begins after this number, or where retention ends."""
+    after = max(after, stream.forgotten)
+    first_hole = keeping.holes(cursor, stream.id, after, stream.last_number, 1)
+    end = first_hole[0].start - 1 if first_hole else max(stream.last_number, after)
+    there = cursor.execute(_ID_UNDER, (stream.id, end)).fetchone()
+    return StreamEnd(end, there[0] if there else b"", stream.epoch)

@@ -19,7 +19,7 @@ from preterite.log.contract import Kind, LogReader, Record, Stream
 from preterite.log.numbered import NumberedReader, Place, Tail
 
 _LOOK = """
-SELECT s.id, s.publisher, s.partition, s.last_number, s.head_epoch, s.head_number, s.head_id,
+SELECT s.id, s.publisher, s.partition, s.last_number, s.head_epoch, s.head_number, s.head_id, s.head_body,
     r.kind, r.epoch, r.number, r.event_id, r.body
 FROM unnest(%s::text[], %s::int[], %s::bigint[]) WITH ORDINALITY AS w (publisher, partition, after, place)
 JOIN preterite_log.stream s ON s.publisher = w.publisher AND s.partition = w.partition
@@ -66,9 +66,11 @@ class PostgresReading:
         for stream_id, publisher, partition, last_number, *rest in rows:
             stream = Stream(publisher, partition)
             self._ids[stream] = stream_id
-            tails[stream] = _tail(stream, last_number, *rest[:3])
-            if rest[3] is not None:
-                records.append(Record(stream, *rest[3:]))
+            tails[stream] = _tail(stream, last_number, *rest[:4])
+            if rest[4] is not None:
+                records.append(Record(stream, *rest[4:]))
+        for record in records[limit:]:
+            tails.pop(record.stream, None)
         return tails, records[:limit]
 
     def _fetch_ahead(self, places: Sequence[Place], limit: int) -> Callable[[], Sequence[Record]]:
@@ -109,9 +111,8 @@ def _array(numbers: Generator[int]) -> bytes:
     return f"{{{','.join(map(str, numbers))}}}".encode()
 
 
-def _tail(stream: Stream, last_number: int, head_epoch: int | None, head_number: int, head_id: bytes) -> Tail:
-    head = None if head_epoch is None else Record(stream, "head", head_epoch, head_number, head_id, b"")
-    return Tail(last_number, head)
+def _tail(stream: Stream, last_number: int, head_epoch: int | None, *head: Any) -> Tail:
+    return Tail(last_number, None if head_epoch is None else Record(stream, "head", head_epoch, *head))
 
 
 @contextmanager

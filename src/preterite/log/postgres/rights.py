@@ -18,7 +18,8 @@ COMPONENT_GRANTS = (
     "GRANT SELECT ON ALL TABLES IN SCHEMA preterite_log TO {role}",
     "GRANT INSERT (publisher, partition) ON preterite_log.stream TO {role}",
     # By column, because a right to the whole table is a right to lock it.
-    "GRANT UPDATE (epoch, claim, last_number, head_epoch, head_number, head_id) ON preterite_log.stream TO {role}",
+    "GRANT UPDATE (epoch, claim, last_number, head_epoch, head_number, head_id, head_body) ON preterite_log.stream "
+    "TO {role}",
     "GRANT INSERT ON preterite_log.record TO {role}",
     "GRANT UPDATE (epoch) ON preterite_log.record TO {role}",
     "GRANT INSERT, UPDATE (number) ON preterite_log.asked TO {role}",

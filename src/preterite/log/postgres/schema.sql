@@ -20,6 +20,7 @@ CREATE TABLE IF NOT EXISTS preterite_log.stream (  -- claims and heads are colum
     head_epoch bigint,
     head_number bigint,
     head_id bytea CHECK (octet_length(head_id) <= 64),
+    head_body bytea CHECK (octet_length(head_body) <= 64),
     UNIQUE (publisher, partition)
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
 

@@ -19,6 +19,7 @@ from preterite.drivers import sqlite as sqlite_file
 from preterite.errors import LogConflict, LogFenced, RecordRefused, StoreUnavailable, WrongLog
 from preterite.log.contract import (
     EMPTY,
+    HOLES_MAX,
     RECORD_BYTES_MAX,
     ClockSetting,
     LogIdentity,
@@ -29,6 +30,7 @@ from preterite.log.contract import (
 )
 from preterite.log.numbered import NumberedReader, Tail, prefixes, stream_by_stream
 from preterite.log.sqlite import clock as sqlite_clock
+from preterite.log.sqlite import keeping
 from preterite.log.sqlite.clock import SqliteClock
 
 CHECKPOINT_LEASE_SECONDS = 10.0
@@ -36,7 +38,7 @@ CHECKPOINT_LEASE_SECONDS = 10.0
 CHECKPOINT_SECONDS = 0.1
 """How often a changed log is maintained: retention and checkpoint."""
 RETENTION_RECORDS = 5000
-"""Records that are dropped from the log in one transaction when their retention has ended."""
+"""Records that are dropped from the log at a time when their retention has ended."""
 
 _SCHEMA = (
     """CREATE TABLE IF NOT EXISTS log_identity (
@@ -46,7 +48,7 @@ _SCHEMA = (
         id INTEGER PRIMARY KEY, publisher TEXT NOT NULL, partition INTEGER NOT NULL,
         epoch INTEGER NOT NULL, claim BLOB NOT NULL, last_number INTEGER NOT NULL DEFAULT 0,
         forgotten INTEGER NOT NULL DEFAULT 0,
-        head_epoch INTEGER, head_number INTEGER, head_id BLOB, UNIQUE (publisher, partition)) STRICT""",
+        head_epoch INTEGER, head_number INTEGER, head_id BLOB, head_body BLOB, UNIQUE (publisher, partition)) STRICT""",
     """CREATE TABLE IF NOT EXISTS log_record (
         position INTEGER PRIMARY KEY, stream INTEGER NOT NULL, number INTEGER NOT NULL, kind TEXT NOT NULL,
         epoch INTEGER NOT NULL, event_id BLOB NOT NULL, appended_at REAL NOT NULL, body BLOB NOT NULL) STRICT""",
@@ -70,19 +72,14 @@ INSERT INTO log_record (stream, number, kind, epoch, event_id, appended_at, body
 ON CONFLICT (stream, number) DO UPDATE SET epoch = excluded.epoch WHERE event_id = excluded.event_id
 """
 _ADVANCE = "UPDATE log_stream SET last_number = max(last_number, ?), epoch = ? WHERE id = ?"
-_HEAD = "UPDATE log_stream SET head_epoch = ?, head_number = ?, head_id = ?, epoch = ? WHERE id = ?"
+_HEAD = "UPDATE log_stream SET head_epoch = ?, head_number = ?, head_id = ?, head_body = ?, epoch = ? WHERE id = ?"
 _ID_UNDER = "SELECT event_id FROM log_record WHERE stream = ? AND number = ?"
 _ENDS = """
 SELECT s.publisher, s.partition, s.last_number, r.event_id, s.epoch FROM log_stream s
 LEFT JOIN log_record r ON r.stream = s.id AND r.number = s.last_number
 """
 _END = f"{_ENDS} WHERE s.publisher = ? AND s.partition = ?"
-_RANGE = "SELECT min(number), max(number), count(*) FROM log_record WHERE stream = ?"
-_FIRST_HOLE = """
-SELECT min(r.number) FROM log_record r WHERE r.stream = ? AND NOT EXISTS (
-    SELECT 1 FROM log_record n WHERE n.stream = r.stream AND n.number = r.number + 1)
-"""
-_TAILS = "SELECT publisher, partition, last_number, head_epoch, head_number, head_id FROM log_stream"
+_TAILS = "SELECT publisher, partition, last_number, head_epoch, head_number, head_id, head_body FROM log_stream"
 _FETCH = """
 SELECT r.kind, r.epoch, r.number, r.event_id, r.body FROM log_record r
 WHERE r.stream = (SELECT id FROM log_stream WHERE publisher = ? AND partition = ?) AND r.number > ?
@@ -93,13 +90,6 @@ _RELEASE_CHECKPOINTS = "UPDATE log_identity SET checkpointer = NULL, checkpointe
 _TAKE_CHECKPOINTS = """
 UPDATE log_identity SET checkpointer = ?, checkpointer_until = ? WHERE checkpointer IS ? OR checkpointer_until <= ?
 """
-_OLDEST = "SELECT appended_at FROM log_record ORDER BY position LIMIT 1"
-_FORGET = """
-DELETE FROM log_record WHERE position IN (
-    SELECT position FROM log_record WHERE appended_at < ? ORDER BY position LIMIT ?)
-RETURNING stream, number
-"""
-_FORGOTTEN = "UPDATE log_stream SET forgotten = max(forgotten, ?) WHERE id = ?"
 _FORGOTTEN_UP_TO = "SELECT forgotten FROM log_stream WHERE id = ?"
 
 
@@ -123,14 +113,14 @@ class SqliteLog:
             self._connection.close()
             raise
 
-    def take_over(self, streams: Sequence[Stream], epoch: int, nonce: bytes) -> Mapping[Stream, StreamEnd]:
+    def take_over(self, after: Mapping[Stream, int], epoch: int, nonce: bytes) -> Mapping[Stream, StreamEnd]:
         with self._writing() as cursor:
-            for stream in streams:
+            for stream in after:
                 stream_id, newest, _ = self._stream(cursor, stream)
                 if newest >= epoch:
                     raise LogFenced(str(stream), newest)
                 cursor.execute(_CLAIM, (epoch, nonce, stream_id))
-            return {stream: self._end(cursor, stream) for stream in streams}
+            return {stream: self._readable_end(cursor, stream, number) for stream, number in after.items()}
 
     def append(self, records: Sequence[Record]) -> Mapping[Stream, int]:
         oversize = next((record for record in records if len(record.body) > RECORD_BYTES_MAX), None)
@@ -156,7 +146,7 @@ class SqliteLog:
                 _ADVANCE, [(record.number, record.epoch, ids[stream]) for stream, record in last.items()]
             )
             heads = [record for record in records if record.kind == "head"]
-            cursor.executemany(_HEAD, [(r.epoch, r.number, r.event_id, r.epoch, ids[r.stream]) for r in heads])
+            cursor.executemany(_HEAD, [(r.epoch, r.number, r.event_id, r.body, r.epoch, ids[r.stream]) for r in heads])
         return prefixes(numbered, ends)
 
     def end(self, stream: Stream) -> StreamEnd:
@@ -175,6 +165,17 @@ class SqliteLog:
         with self._lock, _translated():
             found = self._connection.execute(_STREAM, stream).fetchone()
             return 1 if found is None else self._forgotten(found[0]) + 1
+
+    def holes(self, stream: Stream, after: int, last: int) -> Sequence[range]:
+        with self._lock, _translated():
+            found = self._connection.execute(_STREAM, stream).fetchone()
+            stream_id = -1 if found is None else found[0]
+            return keeping.holes(self._connection, stream_id, after, last, HOLES_MAX)
+
+    def fill(self, stream: Stream, numbers: range, reason: str) -> None:
+        with self._writing() as cursor:
+            stream_id, _, _ = self._stream(cursor, stream)
+            keeping.fill(cursor, stream_id, numbers, reason.encode(), self._clock.wall())
 
     def request_resend(self, stream: Stream, number: int) -> None:
         with self._writing() as cursor:
@@ -265,14 +266,15 @@ class SqliteLog:
             return cursor.rowcount == 1
 
     def _forget(self, before: float) -> None:
-        """Drop the oldest records appended before then, a bounded number at a time."""
+        """Drop the first records of each stream that were appended before then, a bounded number at a time."""
         with self._lock, _translated():
-            oldest = self._connection.execute(_OLDEST).fetchone()
-        if oldest is None or oldest[0] >= before:
-            return
-        with self._writing() as cursor:
-            dropped = dict(sorted(cursor.execute(_FORGET, (before, RETENTION_RECORDS)).fetchall()))
-            cursor.executemany(_FORGOTTEN, [(number, stream_id) for stream_id, number in dropped.items()])
+            streams = keeping.old_streams(self._connection, before)
+        left = RETENTION_RECORDS
+        for stream_id in streams:
+            with self._writing() as cursor:
+                left -= keeping.forget(cursor, stream_id, before, left)
+            if left <= 0:
+                return
 
     def _identify(self, identity: LogIdentity) -> LogIdentity:
         with self._writing() as cursor:
@@ -313,18 +315,13 @@ class SqliteLog:
                     f"Another event stands under number {record.number} of {record.stream}; nothing was appended."
                 )
 
-    def _end(self, cursor: sqlite3.Cursor, stream: Stream) -> StreamEnd:
-        found = cursor.execute(_STREAM, stream).fetchone()
-        if found is None:
-            return EMPTY
-        stream_id, epoch, _ = found
-        forgotten = self._forgotten(stream_id)
-        first, last, count = cursor.execute(_RANGE, (stream_id,)).fetchone()
-        if first is None or first > forgotten + 1:
-            return StreamEnd(forgotten, b"", epoch)
-        if count != last - first + 1:
-            last = cursor.execute(_FIRST_HOLE, (stream_id,)).fetchone()[0]
-        return StreamEnd(last, cursor.execute(_ID_UNDER, (stream_id, last)).fetchone()[0], epoch)
+    def _readable_end(self, cursor: sqlite3.Cursor, stream: Stream, after: int) -> StreamEnd:
+        stream_id, epoch, last = cursor.execute(_STREAM, stream).fetchone()
+        after = max(after, self._forgotten(stream_id))
+        first_hole = keeping.holes(self._connection, stream_id, after, last, 1)
+        end = first_hole[0].start - 1 if first_hole else max(last, after)
+        there = cursor.execute(_ID_UNDER, (stream_id, end)).fetchone()
+        return StreamEnd(end, there[0] if there else b"", epoch)
 
     def _forgotten(self, stream_id: int) -> int:
         return self._connection.execute(_FORGOTTEN_UP_TO, (stream_id,)).fetchone()[0]
@@ -349,11 +346,11 @@ def _stream_end(row: tuple[str, int, int, bytes | None, int]) -> StreamEnd:
     return StreamEnd(number, event_id or b"", epoch)
 
 
-def _tail(row: tuple[str, int, int, int | None, int, bytes]) -> tuple[Stream, Tail]:
-    publisher, partition, last_number, head_epoch, head_number, head_id = row
+def _tail(row: tuple[str, int, int, int | None, int, bytes, bytes]) -> tuple[Stream, Tail]:
+    publisher, partition, last_number, epoch, number, event_id, body = row
     stream = Stream(publisher, partition)
-    head = None if head_epoch is None else Record(stream, "head", head_epoch, head_number, head_id, b"")
-    return stream, Tail(last_number, head)
+    newest = None if epoch is None else Record(stream, "head", epoch, number, event_id, body)
+    return stream, Tail(last_number, newest)
 
 
 @contextmanager

@@ -27,16 +27,23 @@ class CursorStore(LeaseStore):
         rows = connection.cursor().execute(self.sql.CURSORS).fetchall()
         return {Stream(row[0], row[1]): CursorState(Cursor(*row[2:5]), row[5]) for row in rows}
 
-    def set_cursor(self, connection: DbConnection, stream: Stream, cursor: Cursor) -> None:
-        """Continue elsewhere in a stream, by an operator's decision; the stream is no longer stalled."""
-        connection.cursor().execute(self.sql.SET_CURSOR, (*cursor, *stream))
+    def set_cursor(self, connection: DbConnection, move: Move) -> bool:
+        """Continue elsewhere in a stream, by an operator's decision; false if the cursor is not where it was read.
+
+        The stream is no longer stalled, and workers that have read it begin anew.
+        """
+        cursor = connection.cursor()
+        cursor.execute(self.sql.SET_CURSOR, (*move.new, *move.stream, move.read.number, move.read.event_id))
+        moved = cursor.rowcount == 1
+        cursor.execute(self.sql.HANDLERS_CHANGED)
+        return moved
 
     def set_stream_stall(self, connection: DbConnection, stream: Stream, reason: str | None) -> None:
         """Mark a stream as stalled, with the reason; `None` once it has recovered."""
         connection.cursor().execute(self.sql.SET_STREAM_STALL, (reason, *stream))
 
     def count_skipped(self, connection: DbConnection, publisher: str, what: str, count: int, now: float) -> None:
-        """Add to the number of records skipped for a reason: a type that no component declares, an older epoch."""
+        """Add to the number of records skipped for a reason: a type that no component declares."""
         connection.cursor().execute(self.sql.COUNT_SKIPPED, (publisher, what, count, now, now))
 
     def move_cursors(

@@ -140,10 +140,23 @@ class OutboxStore(Dialect):
         return [Suppressed(row[0], OutboxRow(*row[1:4]), row[4]) for row in rows]
 
     def prune_journal(self, connection: DbConnection, before: float, limit: int) -> int:
-        """Delete entries numbered before this machine time *and* confirmed; return how many (rule 11)."""
+        """Delete entries numbered before this machine time *and* confirmed; return how many (rule 11).
+
+        What is left has no hole: of each partition the first entries go, up to the first that must stay.
+        """
         cursor = connection.cursor()
-        cursor.execute(self.sql.PRUNE_JOURNAL, (before, limit))
-        return cursor.rowcount
+        left = limit
+        for partition in self.journal_starts(connection):
+            last = cursor.execute(self.sql.LAST_TO_PRUNE, (partition, left, before)).fetchone()[0]
+            if last is not None:
+                left -= cursor.execute(self.sql.PRUNE_JOURNAL, (partition, last)).rowcount
+            if left <= 0:
+                break
+        return limit - left
+
+    def journal_starts(self, connection: DbConnection) -> Mapping[int, int]:
+        """From which number on the journal holds each partition: everything before it is gone. Reads only."""
+        return dict(connection.cursor().execute(self.sql.JOURNAL_STARTS).fetchall())
 
     def _require_lease(self, cursor: Any, lease: Lease) -> None:
         found = cursor.execute(self.sql.HOLDS_LEASE, (lease.name, lease.owner, lease.epoch)).fetchone()

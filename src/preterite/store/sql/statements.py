@@ -90,10 +90,21 @@ SELECT o.id, o.partition, o.event_id, o.envelope, f.envelope FROM preterite_outb
 JOIN preterite_forgotten f USING (event_id) ORDER BY o.id
 """
     REMOVE_FROM_OUTBOX = "DELETE FROM preterite_outbox WHERE id = ?"
-    PRUNE_JOURNAL = """
-DELETE FROM preterite_journal WHERE (partition, number) IN (
-    SELECT j.partition, j.number FROM preterite_stream s JOIN preterite_journal j
-    ON j.partition = s.partition AND j.number <= s.confirmed AND j.numbered_at < ? LIMIT ?)
+    # The first numbers of a partition, up to the first that is younger: clocks may be set back.
+    LAST_TO_PRUNE = """
+SELECT max(number) FROM (
+    SELECT number, max(numbered_at) OVER (ORDER BY number) AS newest FROM (
+        SELECT j.number, j.numbered_at FROM preterite_journal j JOIN preterite_stream s USING (partition)
+        WHERE j.partition = ? AND j.number <= s.confirmed ORDER BY j.number LIMIT ?
+    ) AS first
+) AS seen WHERE newest < ?
+"""
+    PRUNE_JOURNAL = "DELETE FROM preterite_journal WHERE partition = ? AND number <= ?"
+    # Where nothing is kept, it will begin with the next number.
+    JOURNAL_STARTS = """
+SELECT s.partition, coalesce(
+    (SELECT min(j.number) FROM preterite_journal j WHERE j.partition = s.partition), s.last_number + 1)
+FROM preterite_stream s
 """
 
     LEASES = "SELECT name, owner, epoch, expires_at, renewals FROM preterite_lease"
@@ -172,7 +183,7 @@ WHERE h.retired_at IS NULL ON CONFLICT DO NOTHING
     CURSORS = "SELECT publisher, partition, number, event_id, epoch, stall FROM preterite_cursor"
     SET_CURSOR = f"""
 UPDATE preterite_cursor SET number = ?, event_id = ?, epoch = ?, moved_at = {NOW}, stall = NULL
-WHERE publisher = ? AND partition = ?
+WHERE publisher = ? AND partition = ? AND number = ? AND event_id = ?
 """
     MOVE_CURSOR = f"""
 UPDATE preterite_cursor SET number = ?, event_id = ?, epoch = ?, moved_at = {NOW}

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import ClassVar, Literal, Protocol
-from uuid import UUID, uuid5
+from typing import ClassVar
+from uuid import UUID
 
 import pytest
 
@@ -18,65 +16,29 @@ from preterite.log.contract import (
     ClockSetting,
     Log,
     LogIdentity,
-    LogReader,
     Record,
     Stream,
     StreamEnd,
 )
+from preterite.testing.conformance.log_loss import LossConformance
+from preterite.testing.conformance.log_steps import (
+    OTHER,
+    SALES,
+    SYSTEM,
+    LogAbilities,
+    OpenLog,
+    event,
+    events,
+    head,
+    numbers,
+    read_all,
+)
 
 PATIENCE_SECONDS = 5.0
 VERSIONS_READ_MAX = 1_000
-SYSTEM = LogIdentity("shop", UUID(int=1), 8)
-SALES = Stream("sales", 0)
-OTHER = Stream("sales", 1)
-_IDS = UUID(int=7)
 
 
-class OpenLog(Protocol):
-    """Opens the same log again at each call; the fixture closes them all."""
-
-    def __call__(self, identity: LogIdentity = SYSTEM) -> Log: ...
-
-
-@dataclass(frozen=True)
-class LogAbilities:
-    """What a log can do beyond what every log must do."""
-
-    survives_reopening: bool
-    """Whether another process that opens the log reads what was appended."""
-    loses: Callable[[Log, Stream, Sequence[int]], None] | None
-    """Deletes these numbers from the log, where a test can do that; else None."""
-
-
-def event(number: int, *, stream: Stream = SALES, epoch: int = 1, of: str = "", body: bytes = b"{}") -> Record:
-    """A record; its id follows from stream, number and `of`."""
-    return Record(stream, "event", epoch, number, uuid5(_IDS, f"{stream}/{number}/{of}").bytes, body)
-
-
-def events(first: int, last: int, *, stream: Stream = SALES, epoch: int = 1) -> list[Record]:
-    """The records with these numbers."""
-    return [event(number, stream=stream, epoch=epoch) for number in range(first, last + 1)]
-
-
-def head(number: int, *, epoch: int = 1) -> Record:
-    """A head: it records how far the stream reaches."""
-    return Record(SALES, "head", epoch, number, event(number).event_id, b"")
-
-
-def read_all(reader: LogReader, limit: int = 100) -> list[Record]:
-    """Every record that a reader returns until the end of the log."""
-    found: list[Record] = []
-    while some := reader.read(limit):
-        found += some
-    return found
-
-
-def numbers(records: Sequence[Record], kind: Literal["event", "void", "head"] = "event") -> list[int]:
-    """The numbers of the records of one kind."""
-    return [record.number for record in records if record.kind == kind]
-
-
-class LogConformance:
+class LogConformance(LossConformance):
     """Every log passes this."""
 
     abilities: ClassVar[LogAbilities]
@@ -158,7 +120,7 @@ class LogConformance:
 
     def test_a_record_that_is_sent_again_carries_the_newer_epoch(self, log: Log) -> None:
         log.append(events(1, 2, epoch=1))
-        log.take_over([SALES], 5, b"nonce")
+        log.take_over({SALES: 0}, 5, b"nonce")
         log.append(events(2, 3, epoch=5))
 
         assert [(record.number, record.epoch) for record in read_all(log.reader({SALES: 0}))] == [
@@ -185,15 +147,15 @@ class LogConformance:
     def test_a_new_writer_learns_how_far_the_stream_reaches(self, log: Log) -> None:
         log.append(events(1, 4))
 
-        ends = log.take_over([SALES, OTHER], 9, b"nonce")
+        ends = log.take_over({SALES: 0, OTHER: 0}, 9, b"nonce")
 
         assert ends[SALES][:2] == (4, event(4).event_id)
         assert ends[OTHER][:2] == (0, b"")
         assert log.end(SALES) == StreamEnd(4, event(4).event_id, 9)
 
     def test_an_overtaken_writer_is_refused(self, log: Log) -> None:
-        log.take_over([SALES], 5, b"old")
-        log.take_over([SALES], 6, b"new")
+        log.take_over({SALES: 0}, 5, b"old")
+        log.take_over({SALES: 0}, 6, b"new")
 
         with pytest.raises(LogFenced) as fenced:
             log.append([event(1, epoch=5)])
@@ -201,81 +163,10 @@ class LogConformance:
         assert log.append([event(1, epoch=6)]) == {SALES: 1}
 
     def test_a_claim_that_is_not_newer_is_refused(self, log: Log) -> None:
-        log.take_over([SALES], 5, b"first")
+        log.take_over({SALES: 0}, 5, b"first")
 
         with pytest.raises(LogFenced):
-            log.take_over([SALES], 5, b"second")
-
-    # loss: heads and gaps (protocol rules 4 and 5)
-
-    def test_a_reader_at_the_end_gets_how_far_the_stream_should_reach(self, log: Log) -> None:
-        log.append([*events(1, 2), head(2)])
-        found = read_all(log.reader({SALES: 0}))
-
-        assert [(record.kind, record.number) for record in found] == [("event", 1), ("event", 2), ("head", 2)]
-
-    def test_the_newest_head_counts(self, log: Log) -> None:
-        log.append([*events(1, 2), head(2)])
-        log.append([event(3), head(3)])
-
-        assert numbers(read_all(log.reader({SALES: 0})), "head")[-1] == 3
-
-    def test_behind_a_gap_the_next_number_shows_that_one_is_missing_and_is_read_once_it_is_there(
-        self, log: Log
-    ) -> None:
-        log.append([event(1), event(3)])
-        reader = log.reader({SALES: 0})
-        before = read_all(reader)
-        log.append([event(2)])
-
-        assert numbers(before) == [1, 3]
-        assert numbers(read_all(reader)) == [2, 3]
-
-    def test_a_lost_tail_shows_at_the_takeover(self, log: Log) -> None:
-        if self.abilities.loses is None:
-            pytest.skip("declared: a test cannot make this log lose records")
-        log.append([*events(1, 5), head(5)])
-        self.abilities.loses(log, SALES, [4, 5])
-
-        assert log.take_over([SALES], 9, b"nonce")[SALES].number == 3
-        assert numbers(read_all(log.reader({SALES: 0})), "head") == [5]
-
-    def test_a_lost_middle_shows_at_the_takeover(self, log: Log) -> None:
-        if self.abilities.loses is None:
-            pytest.skip("declared: a test cannot make this log lose records")
-        log.append(events(1, 5))
-        self.abilities.loses(log, SALES, [3])
-
-        assert log.take_over([SALES], 9, b"nonce")[SALES].number == 2
-
-    def test_an_append_behind_a_lost_end_reports_where_the_log_ends(self, log: Log) -> None:
-        if self.abilities.loses is None:
-            pytest.skip("declared: a test cannot make this log lose records")
-        log.append(events(1, 5))
-        self.abilities.loses(log, SALES, [4, 5])
-
-        assert log.append(events(6, 7)) == {SALES: 3}
-        assert log.append(events(4, 7)) == {SALES: 7}
-
-    def test_a_request_to_resend_reaches_its_publisher_once(self, log: Log) -> None:
-        finance = Stream("finance", 0)
-        for stream, number in ((SALES, 7), (SALES, 5), (SALES, 6), (OTHER, 2), (finance, 1)):
-            log.request_resend(stream, number)
-
-        assert log.resend_requests("sales") == {SALES: 5, OTHER: 2}
-        assert log.resend_requests("sales") == {}
-        assert log.resend_requests("finance") == {finance: 1}
-
-    # where streams begin and end (protocol rule 18)
-
-    def test_a_stream_that_holds_nothing_begins_at_one_and_ends_at_zero(self, log: Log) -> None:
-        assert log.first_number(SALES) == 1
-        assert log.end(SALES) == StreamEnd(0, b"", 0)
-
-    def test_a_stream_begins_where_it_began_though_its_first_numbers_are_not_there(self, log: Log) -> None:
-        log.append(events(7, 9))
-
-        assert log.first_number(SALES) == 1, "a reader that begins here notices that something was lost"
+            log.take_over({SALES: 0}, 5, b"second")
 
     # waking up
 

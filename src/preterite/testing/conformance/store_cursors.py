@@ -77,10 +77,14 @@ class CursorConformance:
         with transaction(database.store, connection):
             database.store.set_stream_stall(connection, FINANCE, "it has gone back")
         with transaction(database.store, connection):
-            database.store.set_cursor(connection, FINANCE, Cursor(2, id_of(2), 9))
+            before = database.store.handlers(connection)[0]
+            elsewhere = Move(FINANCE, START, Cursor(2, id_of(2), 9))
+            moved = [database.store.set_cursor(connection, elsewhere) for _ in range(2)]
         state = database.store.cursors(connection)[FINANCE]
 
         assert (state.cursor, state.stall) == (Cursor(2, id_of(2), 9), None)
+        assert moved == [True, False], "only from where it was read"
+        assert database.store.handlers(connection)[0] > before, "workers read anew"
         with pytest.raises(Fenced), transaction(database.store, connection):
             database.store.move_cursors(connection, [Move(FINANCE, START, NEXT)], fence, SCHEDULED)
 

@@ -269,6 +269,27 @@ class OutboxConformance:
         assert (too_young, dropped) == (0, 2)
         assert [record.number for record in kept] == [3, 4]
 
+    def test_the_journal_is_pruned_from_its_beginning_and_has_no_hole(
+        self, database: Database, connection: Any
+    ) -> None:
+        """Where the clock was set back, a later number is the older one."""
+        lease = take(database.store, connection)
+        for name, at in (("a", NOW - 9.0), ("b", NOW), ("c", NOW - 9.0), ("d", NOW - 9.0)):
+            publish(database.store, connection, [outbox_row(name)])
+            database.store.number_alone(connection, lease, at, 100)
+        before = database.store.journal_starts(connection)[0]
+        with transaction(database.store, connection):
+            database.store.confirm(connection, lease, {0: 4})
+            dropped = database.store.prune_journal(connection, NOW, 100)
+        kept = [record.number for record in database.store.journal(connection, Stream("sales", 0), 0, 1, 100)]
+        after = database.store.journal_starts(connection)[0]
+        with transaction(database.store, connection):
+            rest = database.store.prune_journal(connection, SCHEDULED, 2)
+            rest += database.store.prune_journal(connection, SCHEDULED, 2)
+
+        assert (before, dropped, kept, after) == (1, 1, [2, 3, 4], 2)
+        assert (rest, database.store.journal_starts(connection)[0]) == (3, 5)
+
     # leases
 
     def test_a_free_lease_can_be_taken(self, database: Database, connection: Any) -> None:

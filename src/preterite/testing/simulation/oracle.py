@@ -6,9 +6,10 @@ Shares no code with the core: SQL and JSON are all it knows (invariants I1 to I6
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import closing
 from math import inf
 from pathlib import Path
@@ -37,15 +38,19 @@ class Effect(NamedTuple):
 
 
 class SetAside(NamedTuple):
-    """What is visibly not done: parked, dead, or discarded."""
+    """What is visibly not done: parked, dead, or discarded. A void may have no identifier."""
 
     handler: str
     id: str
+    publisher: str
+    partition: int
     number: int
     key: str | None
     type: str
 
 
+Place = tuple[str, int, int]
+"""Publisher, partition and number."""
 SUBSCRIPTIONS = {"bill": ("finance", "sales.ItemPurchased"), "plan": ("shipping", "finance.ItemBilled"),
          "count": ("shipping", "sales.ItemPurchased")}  # fmt: skip
 LATE = {"audit": ("finance", "sales.ItemPurchased")}
@@ -70,7 +75,7 @@ def violations(
         effects = _effects(folder, component)
         aside = set_aside(folder, component)
         types = {handler: wire_name for handler, (where, wire_name) in subscriptions.items() if where == component}
-        found += _handled_once(types, published, effects, aside)
+        found += _handled_once(types, published, effects, aside, lost_for(folder, component))
         starts = {} if asked is None else _starts(folder, component)
         found += _in_order(types, published, effects, starts, asked or {})
         found += _left_over(folder, component)
@@ -141,8 +146,12 @@ def _handled_once(
     published: Mapping[str, PublishedEvent],
     effects: Sequence[Effect],
     aside: Sequence[SetAside],
+    lost: Set[Place],
 ) -> Iterator[str]:
-    """Every event has one effect of each handler, or one visible reason why not; no effect has no event (I1 to I3)."""
+    """Every event has one effect of each handler, or one visible reason why not; no effect has no event (I1 to I3).
+
+    What is lost on record may have been handled before.
+    """
     done = Counter((one.handler, one.cause) for one in effects)
     excused = Counter((one.handler, one.id) for one in aside)
     for handler, wire_name in types.items():
@@ -155,7 +164,7 @@ def _handled_once(
             times, reasons = done[handler, cause], excused[handler, one.id] + excused["", one.id]
             if times > 1:
                 yield f"I2: {handler} handled {one.id} {times} times"
-            elif times + min(reasons, 1) != 1:
+            elif times + min(reasons, 1) != 1 and (times + reasons > 0 or _place(one) not in lost):
                 yield f"I1: {handler} handled {one.id} {times} times, set aside {reasons} times"
         for effect in effects:
             if effect.handler == handler and effect.cause not in causes:
@@ -229,6 +238,8 @@ def _deliveries(folder: Path, published: Mapping[str, PublishedEvent]) -> Iterat
     aside = [one for one in set_aside(folder, "shipping") if one.handler.startswith("Delivery.")]
     excused = {published[one.id].data["purchase_id"] for one in aside if one.id in published}
     excused |= {one.key.removeprefix("Delivery/") for one in aside if one.key is not None}
+    lost = lost_for(folder, "shipping")
+    excused |= {one.data["purchase_id"] for one in published.values() if _place(one) in lost}
     purchases = {one.data["purchase_id"] for one in published.values() if one.type == "sales.ItemPurchased"}
     for purchase in purchases:
         if ends[purchase] > 1 or (ends[purchase] == 0 and purchase not in excused):
@@ -265,15 +276,37 @@ def _left_over(folder: Path, component: str, until: float = inf) -> list[str]:
     return found + [f"{component}: {count} {what}" for what, count in counts if count]
 
 
+def lost_for(folder: Path, component: str) -> Set[Place]:
+    """What is lost for a subscriber: voids, what an operator has left out, what was dropped before its first read."""
+    with _open(folder, component) as connection:
+        targets = connection.execute("SELECT target FROM preterite_audit WHERE action = 'accept the loss of events'")
+        left_out = [re.fullmatch(r"(\w+)/(\d+) (\d+) to (\d+)", target) for (target,) in targets]
+    found = {(one[1], int(one[2]), number) for one in left_out if one for number in range(int(one[3]), int(one[4]) + 1)}
+    for (_, publisher, partition), first in _starts(folder, component).items():
+        found |= {(publisher, partition, number) for number in range(1, first)}
+    return found | {(one.publisher, one.partition, one.number) for one in set_aside(folder, component) if not one.id}
+
+
+def _place(one: PublishedEvent) -> Place:
+    return one.publisher, one.partition, one.number
+
+
 def _numbered(folder: Path, component: str) -> list[tuple[int, int]]:
     with _open(folder, component) as connection:
-        return connection.execute("SELECT partition, number FROM preterite_journal").fetchall()
+        return connection.execute(f"SELECT partition, number FROM {_journal_of(connection)}").fetchall()
+
+
+def _journal_of(connection: sqlite3.Connection) -> str:
+    """The journal with what was pruned from it, where the world keeps that."""
+    kept = connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'pruned_journal'").fetchone()
+    columns = "SELECT partition, number, event_id, envelope FROM"
+    return f"({columns} preterite_journal UNION ALL {columns} pruned_journal)" if kept else "preterite_journal"
 
 
 def _journal(folder: Path, component: str) -> Iterator[PublishedEvent]:
     with _open(folder, component) as connection:
         rows = connection.execute(
-            "SELECT partition, number, event_id, envelope FROM preterite_journal ORDER BY partition, number"
+            f"SELECT partition, number, event_id, envelope FROM {_journal_of(connection)} ORDER BY partition, number"
         ).fetchall()
     for partition, number, event_id, envelope in rows:
         document = json.loads(envelope)
@@ -299,10 +332,10 @@ def set_aside(folder: Path, component: str) -> list[SetAside]:
     """What is parked, dead or discarded in a component's database."""
     with _open(folder, component) as connection:
         rows = connection.execute(
-            "SELECT handler, event_id, number, key, type FROM preterite_parked "
-            "UNION ALL SELECT handler, event_id, number, key, type FROM preterite_discarded"
+            "SELECT handler, event_id, publisher, partition, number, key, type FROM preterite_parked "
+            "UNION ALL SELECT handler, event_id, publisher, partition, number, key, type FROM preterite_discarded"
         ).fetchall()
-    return [SetAside(handler, str(UUID(bytes=id)), number, key, type) for handler, id, number, key, type in rows]
+    return [SetAside(handler, str(UUID(bytes=id)) if id else "", *place) for handler, id, *place in rows]
 
 
 def _open(folder: Path, component: str) -> closing[sqlite3.Connection]:

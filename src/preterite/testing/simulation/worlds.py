@@ -19,11 +19,14 @@ from preterite.hosting.runtime import Runtime
 from preterite.log.contract import LogIdentity
 from preterite.loop import Loop
 from preterite.open_system import OpenSystem
+from preterite.publishing.relay import Relay
+from preterite.receiving.receiver import Receiver
 from preterite.store.rows import Counts
 from preterite.system import System
 from preterite.testing import SeededRandomness
-from preterite.testing.simulation import oracle
+from preterite.testing.simulation import losses, oracle
 from preterite.testing.simulation.deployment import WHO, Rollout
+from preterite.testing.simulation.losses import NONE, Losses, LossOperator
 from preterite.testing.simulation.machine.databases import SimulatedDatabase
 from preterite.testing.simulation.machine.faults import RATES, Faults
 from preterite.testing.simulation.machine.log import SimulatedLog
@@ -34,6 +37,8 @@ from preterite.testing.simulation.scenario import Scenario
 
 PURCHASES = 118
 WORKERS = 2
+LOSSES_EVERY = 3
+"""One world of so many keeps little."""
 SAFETY_SECONDS = 600.0
 MORE_SAFETY_SECONDS = 40.0
 """How long things go on to fail once all is published: most of what waits comes due meanwhile."""
@@ -62,8 +67,11 @@ class Outcome:
 class World:
     """One run. Everything that happens follows from the seed."""
 
-    def __init__(self, seed: int, folder: Path, scenario: Scenario, kept: frozenset[int] | None) -> None:
+    def __init__(
+        self, seed: int, folder: Path, scenario: Scenario, kept: frozenset[int] | None, lost: Losses = NONE
+    ) -> None:
         self.seed = seed
+        self._losses = lost
         self.folder = folder
         self._random = random.Random(f"world {seed}")
         self.faults = Faults(random.Random(f"faults {seed}"), RATES, kept)
@@ -79,11 +87,14 @@ class World:
         self._broken: list[str] = []
         self._randomness = SeededRandomness(seed)
         system = scenario.system
-        self._log = SimulatedLog(LogIdentity(system.name, SYSTEM_ID, system.partitions), self.scheduler)
+        identity = LogIdentity(system.name, SYSTEM_ID, system.partitions)
+        self._log = SimulatedLog(identity, self.scheduler, lost.retention, lost.append_records)
         self._versions = [self._open(system)]
         self._workers: dict[str, Worker] = {}
         self._renewed: set[str] = set()
         self._rollout = self._plan_rollout()
+        if lost is not NONE:
+            losses.keep_pruned({name: database.path for name, database in self._databases.items()})
 
     def run(self) -> Outcome:
         """The time with faults, the time without, the verdict."""
@@ -95,6 +106,9 @@ class World:
         if self._rollout is not None:
             person = Worker(WHO, self._start_rollout)
             person.start(person)
+        if self._losses is not NONE:
+            operator = Worker(losses.WHO, self._start_operator)
+            operator.start(operator)
         used = self.scheduler.run(lambda: not self._scenario.wants_more(), SAFETY_SECONDS)
         self._until = self.scheduler.clock.wall() + LATER_SECONDS
         self.scheduler.run(self._is_at_rest, MORE_SAFETY_SECONDS)
@@ -152,6 +166,9 @@ class World:
         assert self._rollout is not None, "there is something to roll out"
         self.scheduler.spawn(WHO, worker, self._rollout.act)
 
+    def _start_operator(self, worker: Worker) -> None:
+        self.scheduler.spawn(losses.WHO, worker, LossOperator(self._versions[0], self.scheduler).act)
+
     def _renew(self) -> None:
         """Let one worker after the other end and start again, with the newest version."""
         for name, worker in list(self._workers.items()):
@@ -166,7 +183,7 @@ class World:
         runtime = self._versions[-1 if worker.name in self._renewed else 0].runtime
         for component in runtime.components:
             relay = self._owner(worker, component)
-            self._spawn(worker, f"{component} relay", lambda name=component, owner=relay: runtime.relay(name, owner))
+            self._spawn(worker, f"{component} relay", lambda name=component, owner=relay: self._relay(name, owner))
             if runtime.has_handlers(component):
                 receiver = self._owner(worker, component)
                 self._spawn(
@@ -174,6 +191,11 @@ class World:
                     f"{component} receiver",
                     lambda name=component, owner=receiver: runtime.receiver(name, owner),
                 )
+
+    def _relay(self, component: str, owner: str) -> Relay:
+        relay = self._versions[0].runtime.relay(component, owner)
+        relay.journal_seconds = self._losses.journal_seconds
+        return relay
 
     def _owner(self, worker: Worker, component: str) -> str:
         """A name on a machine of its own: that its process is gone shows by its lease alone."""
@@ -190,6 +212,9 @@ class World:
             try:
                 if loop is None:
                     loop = make()
+                if isinstance(loop, Receiver) and self._losses.is_away(loop.component, self.scheduler.clock.seconds):
+                    self.scheduler.sleep(IDLE_SECONDS)
+                    continue
                 busy = loop.step()
                 due = None if busy else loop.seconds_to_next()
             except (StoreUnavailable, LogError):
@@ -244,8 +269,9 @@ def simulate(
     memory = Path("/dev/shm")
     with tempfile.TemporaryDirectory(prefix="preterite-", dir=memory if memory.is_dir() else None) as folder:
         try:
-            made = Purchases(purchases).scenario() if scenario is None else scenario()
-            world = World(seed, Path(folder), made, kept)
+            lost = losses.draw(seed) if scenario is None and seed % LOSSES_EVERY == 1 else NONE
+            made = Purchases(purchases, grows=lost is NONE).scenario() if scenario is None else scenario()
+            world = World(seed, Path(folder), made, kept, lost)
             try:
                 return world.run()
             finally:

@@ -16,6 +16,7 @@ UNREACHABLE = "log unreachable"
 UNANSWERED = "append unanswered"
 PARTLY = "append broken off"
 LOSES = "log loses what it had"
+LOSES_OLD = "log loses what is old"
 REPEAT = "records repeated"
 DELAY = "records held back"
 
@@ -29,6 +30,7 @@ RATES = {
     UNANSWERED: 0.05,
     PARTLY: 0.05,
     LOSES: 0.15,
+    LOSES_OLD: 0.1,
     REPEAT: 0.1,
     DELAY: 0.1,
 }

@@ -1,37 +1,48 @@
-"""The in-memory log as a network and a broker have it: away, unanswered, broken off, repeated, short of its end."""
+"""The in-memory log as a network and a broker have it: away, unanswered, broken off, repeated, short of its end.
+
+Where it is `slow` it takes a few records at a time, and loses old ones, too.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 
 from preterite.errors import LogFenced, StoreUnavailable
 from preterite.log.contract import LogIdentity, LogReader, Record, Stream, StreamEnd
 from preterite.log.memory import MemoryLog
-from preterite.testing.simulation.machine.faults import DELAY, LOSES, PARTLY, REPEAT, UNANSWERED, UNREACHABLE
+from preterite.testing.simulation.machine.faults import DELAY, LOSES, LOSES_OLD, PARTLY, REPEAT, UNANSWERED, UNREACHABLE
 from preterite.testing.simulation.machine.marks import (
     ASKED_AGAIN,
+    DROPPED,
     LOST_IN_LOG,
     RELAY_OVERTAKEN,
     RELAY_TAKEN,
     SENT_AGAIN,
+    STALE_READ,
 )
 from preterite.testing.simulation.machine.scheduler import Scheduler
 
 LOST_RECORDS_MAX = 3
+SLOW_SECONDS = 0.03
+"""How long a slow log takes for each of its portions."""
 
 
 class SimulatedLog(MemoryLog):
     """A log with faults, at every call of a task."""
 
-    def __init__(self, identity: LogIdentity, scheduler: Scheduler) -> None:
-        super().__init__(identity)
+    def __init__(
+        self, identity: LogIdentity, scheduler: Scheduler, retention: timedelta | None = None, slow: int | None = None
+    ) -> None:
+        super().__init__(identity, scheduler.clock, retention)
         self._scheduler = scheduler
+        self._slow = slow
 
-    def take_over(self, streams: Sequence[Stream], epoch: int, nonce: bytes) -> Mapping[Stream, StreamEnd]:
+    def take_over(self, after: Mapping[Stream, int], epoch: int, nonce: bytes) -> Mapping[Stream, StreamEnd]:
         self._reach("claim")
         self._scheduler.history.mark(RELAY_TAKEN)
-        ends = super().take_over(streams, epoch, nonce)
+        ends = super().take_over(after, epoch, nonce)
         self._answer("claim")
         return ends
 
@@ -43,6 +54,8 @@ class SimulatedLog(MemoryLog):
         confirmed = self._append(records)
         if self._strikes(LOSES):
             self._lose(records[-1].stream)
+        if self._slow is not None and self._strikes(LOSES_OLD):
+            self._lose_old(records[0].stream)
         self._answer("append")
         return confirmed
 
@@ -62,6 +75,10 @@ class SimulatedLog(MemoryLog):
         """A point at which the log may be out of reach."""
         self._reach(what)
 
+    def note_stale(self) -> None:
+        """A reader has met what is there under an older epoch."""
+        self._scheduler.history.mark(STALE_READ)
+
     def strikes(self, kind: str) -> bool:
         """Whether this fault happens to the task that has its turn."""
         return self._strikes(kind)
@@ -72,13 +89,42 @@ class SimulatedLog(MemoryLog):
         if any(record.number <= self.end(record.stream).number for record in events):
             self._scheduler.history.mark(SENT_AGAIN)
         try:
-            confirmed = super().append(records)
+            confirmed = self._append_slowly(records)
         except LogFenced:
             self._scheduler.history.mark(RELAY_OVERTAKEN)
             raise
         if any(confirmed[record.stream] < record.number for record in events):
             self._scheduler.history.mark(LOST_IN_LOG)
         return confirmed
+
+    def _append_slowly(self, records: Sequence[Record]) -> Mapping[Stream, int]:
+        """All at once, or in portions that readers see one after the other."""
+        portion = self._slow or len(records)
+        confirmed: dict[Stream, int] = {}
+        broken: set[Stream] = set()
+        for first in range(0, len(records), portion):
+            if first:
+                self._scheduler.sleep(SLOW_SECONDS)
+            part = records[first : first + portion]
+            last = {record.stream: record.number for record in part}
+            for stream, number in super().append(part).items():
+                if stream not in broken:
+                    confirmed[stream] = number
+                if number < last[stream]:
+                    broken.add(stream)
+        return confirmed
+
+    def _lose_old(self, stream: Stream) -> None:
+        """Lose one record anywhere in a stream."""
+        first, last = self.first_number(stream), self.end(stream).number
+        if first < last:
+            self.lose(stream, [first + self._scheduler.history.count % (last - first)])
+
+    def maintain(self) -> None:
+        before = self._version
+        super().maintain()
+        if self._version != before:
+            self._scheduler.history.mark(DROPPED)
 
     def _reach(self, what: str) -> None:
         self._scheduler.point(f"log {what}")
@@ -119,6 +165,10 @@ class _Reader:
             return self._before[:limit]
         self._before = list(self._inner.read(limit))
         return self._before
+
+    def put_back(self, record: Record) -> None:
+        self._log.note_stale()
+        self._inner.put_back(record)
 
     def close(self) -> None:
         self._inner.close()

@@ -29,10 +29,16 @@ STOOD_BACK = "older program stood back"
 REPLAYED = "replay replayed what was published before"
 JOINED = "replay caught up with live reading"
 REPLAY_ASKED = "replay asked for what was lost"
+PRUNED = "journal pruned"
+DROPPED = "retention dropped what was in the log"
+STALE_READ = "reader waited for what was being sent again"
+HOLE_FILLED = "operator filled a hole"
+LOSS_ACCEPTED = "operator accepted a loss"
 
 MARKS = (
     LEASE_TAKEN, OVERTAKEN, RELAY_OVERTAKEN, RELAY_TAKEN, SENT_AGAIN, LOST_IN_LOG, ASKED_AGAIN, PARKED, DEAD, RETRIED,
     INTERRUPTED, TAKEN_BEFORE, SAGA_ENDED, RAN_AGAIN, STOOD_BACK, REPLAYED, JOINED, REPLAY_ASKED,
+    PRUNED, DROPPED, STALE_READ, HOLE_FILLED, LOSS_ACCEPTED,
 )  # fmt: skip
 """All of them; so many worlds as a push runs reach each."""
 
@@ -103,6 +109,12 @@ class MarkingStore(SqliteStore):
         if joined:
             self._history.mark(JOINED)
         return joined
+
+    def prune_journal(self, connection: DbConnection, before: float, limit: int) -> int:
+        pruned = super().prune_journal(connection, before, limit)
+        if pruned:
+            self._history.mark(PRUNED)
+        return pruned
 
     def note_replay(self, connection: DbConnection, replay_id: int, reason: str) -> None:
         if reason:
