@@ -36,7 +36,7 @@ from preterite.testing.simulation.machine.marks import (
 )
 from preterite.testing.simulation.worlds import LOSSES_EVERY
 
-SEEDS = sample(3, 25)
+SEEDS = sample(8, 25)
 BROKEN_SEEDS = 25
 """How many worlds may pass before one shows that the core is broken."""
 OF_LOSSES = {PRUNED, DROPPED, STALE_READ, HOLE_FILLED, LOSS_ACCEPTED}

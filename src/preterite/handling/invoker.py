@@ -263,8 +263,8 @@ class HandlerInvoker:
         if isinstance(error, HandlerEndedTransaction) or "not authorized" not in text_of(error):
             return error
         return HandlerEndedTransaction(
-            f"A handler tried to begin, commit or roll back, or to change a setting by PRAGMA ({error}); transaction "
-            "and connection belong to the batch. Use a savepoint to undo a part."
+            f"A handler tried to begin, commit or roll back, or to change a setting by PRAGMA ({error}); "
+            "the transaction belongs to the batch, and so does the connection. Use a savepoint to undo a part."
         )
 
 
