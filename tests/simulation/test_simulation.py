@@ -59,7 +59,8 @@ def test_every_fault_has_happened_somewhere(outcomes: list[Outcome]) -> None:
 
     assert set(happened) == set(RATES)
     assert all(len(one.faults) >= 3 for one in outcomes)
-    assert all(one.events >= 200 for one in outcomes)
+    # Fewer than usual where a component was out of reach when it was opened: it refuses purchases for a while.
+    assert all(one.events >= 150 for one in outcomes)
 
 
 def test_what_no_world_has_reached_is_shown() -> None:
