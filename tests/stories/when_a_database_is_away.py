@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from support import postgres
+from support.any_store import sqlite_only
 from support.processes import RunningShop, running_shop, until
 from support.small_shop import Shop, bills, declare, publish, purchased, texts
 
@@ -17,6 +18,7 @@ from preterite.errors import StoreUnavailable, WrongDatabase
 from preterite.hosting.host import Host
 
 NAMES = ("sales", "finance")
+pytestmark = sqlite_only
 
 
 @pytest.fixture(autouse=True)
