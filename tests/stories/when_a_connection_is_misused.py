@@ -19,6 +19,8 @@ NEIGHBOURS = [f"neighbour {number}" for number in range(20)]
 NAMES = [*NEIGHBOURS[:7], "culprit", *NEIGHBOURS[7:]]
 ONCE = Recoverability(immediate_retries=0, delayed_retries=0)
 INSERT = text("insert into bill (purchase, customer) values (:purchase, :customer)")
+PLACES = {"connection_misuse.py", "small_shop.py", "when_a_connection_is_misused.py", ""}
+"""Where an operator is shown that it failed: in the application, not in Preterite; nowhere if the session ended."""
 WAYS = [
     pytest.param(how, marks=() if how in SAMPLE else pytest.mark.slow("many ways, run twice for two kinds of handlers"))
     for how in MISUSES
@@ -65,6 +67,7 @@ def test_what_one_handler_does_to_its_connection_holds_up_no_other_event(how: st
     assert billed.count(*texts("culprit")) + len(dead) == 1
     assert bool(problems) == bool(dead)
     assert all(letter.failure is not None and letter.failure.text for letter in dead)
+    assert {letter.failure.place.partition(":")[0] for letter in dead if letter.failure} <= PLACES
 
 
 def _misuse(how: str, event: ItemPurchased, connection: Any) -> None:

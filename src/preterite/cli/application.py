@@ -14,7 +14,6 @@ from datetime import datetime
 from pathlib import Path
 from types import ModuleType
 from typing import Any
-from uuid import UUID
 
 from preterite import log as logs
 from preterite import settings
@@ -23,7 +22,7 @@ from preterite.clock import SystemClock
 from preterite.component import Component
 from preterite.demo_clock import SharedClock
 from preterite.errors import ConfigurationError, NotMigrated, UsageError
-from preterite.log.contract import LogIdentity
+from preterite.log.contract import ANY_SYSTEM, Log, LogIdentity
 from preterite.store.contract import Database, translating_errors
 from preterite.store.rows import DbConnection
 from preterite.system import System
@@ -66,10 +65,16 @@ class Application:
         """The business time: the system clock; for a demo, its own clock, kept beside the log."""
         if not self.system.demo:
             return SystemClock().now()
-        identity = LogIdentity(self.system.name, UUID(int=0), self.system.partitions)
-        log = logs.connect(self.log_url(), identity, SystemClock())
-        try:
+        with self.log() as log:
             return SharedClock(log).now()
+
+    @contextmanager
+    def log(self) -> Generator[Log]:
+        """The log, which is there: none is made. Raises `StoreUnavailable` where there is none."""
+        identity = LogIdentity(self.system.name, ANY_SYSTEM, self.system.partitions)
+        log = logs.find(self.log_url(), identity, SystemClock())
+        try:
+            yield log
         finally:
             log.close()
 

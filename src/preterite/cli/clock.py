@@ -8,14 +8,10 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import UUID
 
-from preterite import log as logs
 from preterite.cli.application import Application, Refused, add_command, find
 from preterite.cli.output import print_line
-from preterite.clock import SystemClock
 from preterite.demo_clock import SharedClock
-from preterite.log.contract import LogIdentity
 
 HELP = """\
 Read or move the business clock of a demo, a system declared with System(…, demo=True). All its processes see the move.
@@ -68,14 +64,10 @@ def _opened(application: Application) -> Generator[SharedClock]:
             f"System {system.name!r} is not a demo, so its clock is the system clock and cannot be moved. "
             "Declare a demo with System(…, demo=True)."
         )
-    identity = LogIdentity(system.name, UUID(int=0), system.partitions)
     if not any(database.exists() for database in application.databases().values()):
         raise Refused(f"System {system.name!r} was never started; it has no clock yet.")
-    log = logs.connect(application.log_url(), identity, SystemClock())
-    try:
+    with application.log() as log:
         yield SharedClock(log)
-    finally:
-        log.close()
 
 
 def _time(word: str) -> timedelta:

@@ -5,12 +5,9 @@ from __future__ import annotations
 import argparse
 from collections import Counter
 from typing import Any, get_args, get_type_hints
-from uuid import UUID
 
-from preterite import log as logs
 from preterite.cli.application import Application, add_command, find
 from preterite.cli.output import document, number_of, print_block, print_line
-from preterite.clock import SystemClock
 from preterite.component import Component
 from preterite.contracts import Event, wire_name
 from preterite.describing import asyncapi
@@ -18,7 +15,7 @@ from preterite.describing.flows import ObservedFlows, flows_of
 from preterite.describing.html import html, mermaid
 from preterite.describing.svg import svg
 from preterite.envelope import from_bytes
-from preterite.log.contract import LogIdentity, Stream
+from preterite.log.contract import Stream
 from preterite.printing.urls import shown
 from preterite.recoverability import Recoverability
 
@@ -73,9 +70,8 @@ def _document(application: Application, form: str, observed: ObservedFlows | Non
 def _observe(application: Application) -> ObservedFlows:
     """Count the events in the log by type."""
     system = application.system
-    log = logs.connect(application.log_url(), LogIdentity(system.name, UUID(int=0), system.partitions), SystemClock())
     counts: Counter[str] = Counter()
-    try:
+    with application.log() as log:
         starts = {
             (stream := Stream(one.name, partition)): max(log.first_number(stream) - 1, 0)
             for one in system.components
@@ -85,8 +81,6 @@ def _observe(application: Application) -> ObservedFlows:
         while counts.total() < OBSERVED_EVENTS_MAX and (records := reader.read(READ_RECORDS)):
             counts.update(from_bytes(record.body).type for record in records if record.kind == "event")
         reader.close()
-    finally:
-        log.close()
     return ObservedFlows(counts, counts.total(), counts.total() < OBSERVED_EVENTS_MAX)
 
 

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import argparse
 import getpass
-from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any
-from uuid import UUID
 
 from preterite import envelope as envelopes
-from preterite import log as logs
 from preterite.cli.application import Application, add_command, find
 from preterite.cli.output import number_of, print_block, print_line, table
 from preterite.clock import SystemClock
-from preterite.log.contract import Cursor, Log, LogIdentity, Record, Stream
+from preterite.log.contract import Cursor, Log, Record, Stream
 from preterite.operations import recovery
 from preterite.operations.dead_letters import Operator
 
@@ -65,7 +62,7 @@ def add_to(commands: Any) -> None:
 def show_plan(options: argparse.Namespace) -> int:
     """Print what differs from the log; 1 if there is anything to decide."""
     application = find(options)
-    with _log_of(application) as log:
+    with application.log() as log:
         return _plan(application, log)
 
 
@@ -73,7 +70,7 @@ def accept_restored(options: argparse.Namespace) -> int:
     """Take over the events that a restored publisher lacks."""
     application = find(options)
     name = application.component(options.component).name
-    with _log_of(application) as log, application.opened(name) as (database, connection):
+    with application.log() as log, application.opened(name) as (database, connection):
         wall = SystemClock().wall()
         taken = recovery.accept(database.store, connection, log, name, _operator(application, options), wall)
         print_line(f"{name} took over {number_of(taken, 'event')} from the log; new events follow them")
@@ -84,7 +81,7 @@ def reset_subscriber(options: argparse.Namespace) -> int:
     """Move a subscriber to the end of its publisher's streams."""
     application = find(options)
     name, publisher = (application.component(word).name for word in (options.component, options.publisher))
-    with _log_of(application) as log, application.opened(name) as (database, connection):
+    with application.log() as log, application.opened(name) as (database, connection):
         streams = recovery.reset(database.store, connection, log, publisher, _operator(application, options))
         print_line(f"{name} continues at the end of {streams} streams of {publisher}")
     return 0
@@ -94,7 +91,7 @@ def fill_holes(options: argparse.Namespace) -> int:
     """Put voids in the place of what the log has lost and its publisher cannot send again."""
     application = find(options)
     name = application.component(options.component).name
-    with _log_of(application) as log, application.opened(name) as (database, connection):
+    with application.log() as log, application.opened(name) as (database, connection):
         filled = recovery.fill(database.store, connection, log, name, _operator(application, options))
         print_line(f"{number_of(filled, 'void')} filled what the log had lost of {name}")
     return 0
@@ -104,7 +101,7 @@ def accept_lost(options: argparse.Namespace) -> int:
     """Let a subscriber go on after events that are gone."""
     application = find(options)
     name, publisher = (application.component(word).name for word in (options.component, options.publisher))
-    with _log_of(application) as log, application.opened(name) as (database, connection):
+    with application.log() as log, application.opened(name) as (database, connection):
         lost = recovery.accept_loss(database.store, connection, log, publisher, _operator(application, options))
         print_line(f"{name} continues without {number_of(lost, 'event')} of {publisher}")
     return 0
@@ -112,16 +109,6 @@ def accept_lost(options: argparse.Namespace) -> int:
 
 def _operator(application: Application, options: argparse.Namespace) -> Operator:
     return Operator(options.by or getpass.getuser(), options.reason, application.now().timestamp())
-
-
-@contextmanager
-def _log_of(application: Application) -> Generator[Log]:
-    identity = LogIdentity(application.system.name, UUID(int=0), application.system.partitions)
-    log = logs.connect(application.log_url(), identity, SystemClock())
-    try:
-        yield log
-    finally:
-        log.close()
 
 
 def _plan(application: Application, log: Log) -> int:

@@ -9,14 +9,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
-from uuid import UUID
 
-from preterite import log as logs
 from preterite.cli.application import Application, Refused, add_command, find
 from preterite.cli.output import ago, document, number_of, print_block, print_line, table
 from preterite.clock import SystemClock, SystemRandomness
 from preterite.demo_clock import SharedClock
-from preterite.log.contract import Log, LogIdentity
+from preterite.log.contract import Log
 from preterite.operations import replays as history
 from preterite.operations.dead_letters import Operator
 from preterite.operations.rehearsal import RehearsalResult, Stage, rehearse
@@ -211,13 +209,8 @@ def _place(options: argparse.Namespace) -> Generator[tuple[Place, Wanted]]:
     component = application.component(name).name
     subscriptions = application.system.verify(application.databases()).subscriptions[component]
     wanted = _wanted(options, history.chosen(subscriptions, handler or None))
-    with application.opened(component) as (database, connection):
-        identity = LogIdentity(application.system.name, UUID(int=0), application.system.partitions)
-        log = logs.connect(application.log_url(), identity, SystemClock())
-        try:
-            yield Place(application, component, database, connection, log, subscriptions), wanted
-        finally:
-            log.close()
+    with application.opened(component) as (database, connection), application.log() as log:
+        yield Place(application, component, database, connection, log, subscriptions), wanted
 
 
 def _wanted(options: argparse.Namespace, handlers: tuple[str, ...]) -> Wanted:

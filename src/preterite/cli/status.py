@@ -6,14 +6,13 @@ import argparse
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
-from uuid import UUID
 
 from preterite import log as logs
 from preterite.cli.application import Application, add_command, find
 from preterite.cli.output import ago, document, number_of, print_block, print_line, table, table_or_blocks
 from preterite.clock import SystemClock
 from preterite.demo_clock import SharedClock
-from preterite.log.contract import LogIdentity
+from preterite.log.contract import ANY_SYSTEM, LogIdentity
 from preterite.log.deferred import open_or_defer
 from preterite.operations.status import ComponentStatus, Verdict, verdict
 from preterite.operations.status_reader import StatusReader
@@ -68,7 +67,7 @@ def read_status(application: Application) -> Mapping[str, ComponentStatus]:
     clock = SystemClock()
     databases = application.databases()
     topology = application.system.verify(databases)
-    identity = LogIdentity(application.system.name, UUID(int=0), application.system.partitions)
+    identity = LogIdentity(application.system.name, ANY_SYSTEM, application.system.partitions)
     started = any(database.exists() for database in databases.values())
     log_url = application.log_url() if started else "memory:"
     log = open_or_defer(partial(logs.find, log_url, identity, clock), clock)

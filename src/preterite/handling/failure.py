@@ -27,7 +27,8 @@ GROUP_SECONDS = 3600.0
 """How long a failure group that was logged is not logged again."""
 GROUPS_MAX = 1_000
 """Failure groups of a component of which a process remembers that it has logged them."""
-_OWN_FOLDER = str(Path(__file__).parent)
+_OWN_FOLDER = str(Path(__file__).parents[1])
+_SIMULATED = str(Path(_OWN_FOLDER) / "testing")
 _LIBRARY_FOLDERS = ("site-packages", "dist-packages", "/lib/python3")
 _UUID_BYTES = 16
 _logger = logger()
@@ -44,9 +45,7 @@ def failure_of(error: BaseException) -> Failure:
     Never raises, whatever the exception does when it is printed, and returns texts that every database stores.
     """
     frames = traceback.extract_tb(error.__traceback__)
-    own = [
-        frame for frame in frames if not frame.filename.startswith(_OWN_FOLDER) and not is_of_a_library(frame.filename)
-    ]
+    own = [frame for frame in frames if not _is_own(frame.filename) and not is_of_a_library(frame.filename)]
     place = f"{Path(own[-1].filename).name}:{own[-1].lineno}" if own else ""
     text = text_of(error)
     trace = _attempted(lambda: "".join(traceback.format_exception(error)), "(the traceback cannot be printed)")
@@ -56,6 +55,11 @@ def failure_of(error: BaseException) -> Failure:
         storable(place),
         storable(trace[-TRACE_CHARACTERS_MAX:]),
     )
+
+
+def _is_own(file: str) -> bool:
+    """Whether a file is Preterite's; the handlers of simulated worlds are like an application's."""
+    return file.startswith(_OWN_FOLDER) and not file.startswith(_SIMULATED)
 
 
 def is_of_a_library(file: str) -> bool:
@@ -150,10 +154,10 @@ class FailureLog:
     def _log_dead_letter(self, row: Parked, failure: Failure, now: float) -> None:
         if self._dead_letters.allows(now):
             _logger.error(
-                "%s: %s. It is a dead letter, after %d attempts: preterite dead-letters list",
+                "%s: %s. It is a dead letter, after %s: preterite dead-letters list",
                 self._component,
                 _described(row, failure),
-                row.attempts,
+                "1 attempt" if row.attempts == 1 else f"{row.attempts} attempts",
             )
 
     def _log_left_out(self, failures: int, dead_letters: int) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 
 from preterite.clock import Clock
-from preterite.errors import ConfigurationError, StoreUnavailable
-from preterite.log.contract import Log, LogIdentity
+from preterite.errors import ConfigurationError
+from preterite.log.contract import Log, LogIdentity, no_log
 from preterite.printing.urls import EXAMPLE, shown
 
 __all__ = ["connect", "find"]
@@ -38,5 +38,5 @@ def find(url: str, identity: LogIdentity, clock: Clock) -> Log:
         from preterite.drivers.sqlite import path_of
 
         if not path_of(url).exists():
-            raise StoreUnavailable(f"There is no log {shown(url)}. It is made when a component is started.")
+            raise no_log(shown(url))
     return connect(url, identity, clock)

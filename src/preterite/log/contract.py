@@ -17,6 +17,8 @@ from uuid import UUID
 
 import msgspec
 
+from preterite.errors import StoreUnavailable
+
 NO_EVENT = b""
 HOLES_MAX = 1_000
 """Runs of missing numbers that a log reports at a time."""
@@ -136,6 +138,10 @@ def applied_in_a_row(cursor: Cursor, seen_epoch: int, records: Sequence[Record])
     return len(records)
 
 
+ANY_SYSTEM = UUID(int=0)
+"""The system id of who looks for a log that is there, and makes none."""
+
+
 @dataclass(frozen=True)
 class LogIdentity:
     """Whose log this is; made once, then compared at every start."""
@@ -143,6 +149,11 @@ class LogIdentity:
     system: str
     system_id: UUID
     partitions: int
+
+
+def no_log(place: str) -> StoreUnavailable:
+    """The error for a log that is not there and is not to be made."""
+    return StoreUnavailable(f"There is no log {place}. It is made when the system is started for the first time.")
 
 
 class ClockSetting(NamedTuple):

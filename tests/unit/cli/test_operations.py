@@ -72,6 +72,28 @@ def test_recover_shows_what_was_forgotten_and_accepts_it(run: Run, shop: Running
     assert "nothing was changed" in why
 
 
+def test_commands_that_read_the_log_make_none_where_it_is_gone(run: Run, shop: RunningShop) -> None:
+    """One that they made would belong to no system, and no component would start with it."""
+    shop.publish()
+    shop.opened.settle()
+    shop.opened.close()
+    for file in shop.folder.glob("log.sqlite*"):
+        file.unlink()
+    said = [
+        run(*command, "-A", APP)
+        for command in (
+            ("recover", "plan"),
+            ("recover", "accept", "sales"),
+            ("replay", "plan", "--to", "finance"),
+            ("describe", "--observed"),
+        )
+    ]
+
+    assert [(code, out) for code, out, _ in said] == [(4, "")] * len(said)
+    assert all("There is no log " in why for _, _, why in said)
+    assert list(shop.folder.glob("log.sqlite*")) == []
+
+
 def test_recover_lets_a_subscriber_follow_a_publisher_that_went_back(run: Run, shop: RunningShop) -> None:
     shop.publish()
     shop.opened.settle()

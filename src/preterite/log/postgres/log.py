@@ -21,6 +21,7 @@ from preterite.drivers import postgres_guard
 from preterite.drivers.postgres_place import place_of
 from preterite.errors import LogConflict, LogFenced, RecordRefused, StoreUnavailable, WrongLog
 from preterite.log.contract import (
+    ANY_SYSTEM,
     EMPTY,
     HOLES_MAX,
     MACHINE_TIME,
@@ -31,6 +32,7 @@ from preterite.log.contract import (
     Record,
     Stream,
     StreamEnd,
+    no_log,
 )
 from preterite.log.numbered import prefixes, runs_of
 from preterite.log.postgres import keeping
@@ -246,6 +248,8 @@ class PostgresLog:
             if found is None:
                 cursor.execute(_LOCK_SCHEMA)
                 found = cursor.execute(_IDENTITY).fetchone()
+            if found is None and identity.system_id == ANY_SYSTEM:
+                raise no_log(self.place.shown)
             if found is None:
                 cursor.execute(_IDENTIFY, (identity.system, identity.system_id.bytes, identity.partitions))
                 return identity

@@ -18,6 +18,7 @@ from preterite.clock import Clock
 from preterite.drivers import sqlite as sqlite_file
 from preterite.errors import LogConflict, LogFenced, RecordRefused, StoreUnavailable, WrongLog
 from preterite.log.contract import (
+    ANY_SYSTEM,
     EMPTY,
     HOLES_MAX,
     RECORD_BYTES_MAX,
@@ -27,6 +28,7 @@ from preterite.log.contract import (
     Record,
     Stream,
     StreamEnd,
+    no_log,
 )
 from preterite.log.numbered import NumberedReader, Tail, prefixes, stream_by_stream
 from preterite.log.sqlite import clock as sqlite_clock
@@ -281,6 +283,8 @@ class SqliteLog:
             for statement in _SCHEMA:
                 cursor.execute(statement)
             found = cursor.execute("SELECT system, system_id, partitions FROM log_identity").fetchone()
+            if found is None and identity.system_id == ANY_SYSTEM:
+                raise no_log(str(self.path))
             if found is None:
                 cursor.execute(
                     "INSERT INTO log_identity (id, system, system_id, partitions) VALUES (1, ?, ?, ?)",
