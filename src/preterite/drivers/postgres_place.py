@@ -35,11 +35,11 @@ def place_of(url: str) -> Place:
     conninfo = urlunsplit(urlsplit(url)._replace(scheme="postgresql"))
     try:
         conninfo_to_dict(conninfo)
-    except psycopg.Error:
-        # The message of libpq contains what it could not read.
+    except (psycopg.Error, UnicodeDecodeError):
+        # The messages contain what could not be read.
         raise ConfigurationError(
             f"{urls.shown(url)} cannot be read by PostgreSQL's library: a parameter behind the ? is unknown, "
-            "or a % is not followed by two hexadecimal digits."
+            "or a % is not followed by two hexadecimal digits, or stands for a part of a character."
         ) from None
     return Place(conninfo, urls.shown(url))
 
