@@ -29,6 +29,8 @@ GROUPS_MAX = 1_000
 """Failure groups of a component of which a process remembers that it has logged them."""
 _OWN_FOLDER = str(Path(__file__).parents[1])
 _SIMULATED = str(Path(_OWN_FOLDER) / "testing")
+_COMPILED = (".pyx", ".pxd")
+"""Ends of the files that compiled libraries name in a traceback, without their folders."""
 _LIBRARY_FOLDERS = ("site-packages", "dist-packages", "/lib/python3")
 _UUID_BYTES = 16
 _logger = logger()
@@ -64,7 +66,7 @@ def _is_own(file: str) -> bool:
 
 def is_of_a_library(file: str) -> bool:
     """Whether a file is an installed library's, not the application's."""
-    return any(folder in file for folder in _LIBRARY_FOLDERS)
+    return file.endswith(_COMPILED) or any(folder in file for folder in _LIBRARY_FOLDERS)
 
 
 def text_of(error: BaseException) -> str:
