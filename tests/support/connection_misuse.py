@@ -5,6 +5,7 @@ Each is done once, by one handler; a few are its own business and succeed.
 
 from __future__ import annotations
 
+import select
 import sqlite3
 from collections.abc import Callable
 from contextlib import suppress
@@ -42,6 +43,12 @@ def _raise(_statement: object) -> None:
 
 
 def _nothing(*_arguments: object) -> None: ...
+
+
+def _end_idle(connection: Any) -> None:
+    """Have the server end the session, and return when it has."""
+    connection.execute("SET idle_in_transaction_session_timeout TO 1")
+    select.select([connection.fileno()], [], [])
 
 
 _PRAGMAS = (
@@ -126,6 +133,7 @@ _POSTGRES: dict[str, Misuse] = {
     "reset all": _run("RESET ALL"),
     "vacuum": _run("VACUUM"),
     "an advisory lock": _run("SELECT pg_advisory_lock(1)"),
+    "be idle for too long": _end_idle,
     "end the session": _run("SELECT pg_terminate_backend(pg_backend_pid())"),
     "cancel the statement": _run("SELECT pg_cancel_backend(pg_backend_pid())"),
     "another isolation level": _run("SET TRANSACTION ISOLATION LEVEL SERIALIZABLE"),

@@ -6,15 +6,19 @@ import os
 import re
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
+from functools import lru_cache
 from typing import Any
 
 import psycopg
 from psycopg import pq
 from psycopg.rows import tuple_row
 
+from preterite.drivers.settings import SettingsChanged, settings_changed
 from preterite.drivers.transaction_watch import TransactionWatch
 from preterite.errors import HandlerEndedTransaction
 
+STATEMENTS_MAX = 1000
+"""Texts of statements whose reading is kept."""
 _ENDS_TRANSACTION = re.compile(
     r"(?:\A|;)\s*(?:BEGIN|START\s+TRANSACTION|COMMIT|END|ABORT|PREPARE\s+TRANSACTION"
     r"|ROLLBACK(?!\s+(?:(?:WORK|TRANSACTION)\s+)?TO\b))\b",
@@ -37,6 +41,8 @@ class _Guard:
     context: Any = None
     watch: TransactionWatch | None = None
     """Where the statements of a unit of work, or of a batch's session, are reported."""
+    changed: SettingsChanged = SettingsChanged.NO
+    """What statements have changed while it was guarded; who runs handlers sets it back."""
     outbox_floor: Any = None
     """Where the store starts to read the outbox on this connection."""
     process: int = 0
@@ -66,8 +72,11 @@ class _Guard:
         text = statement if isinstance(statement, str) else _text_of(statement)
         if self.watch is not None:
             self.watch.before_statement(text, in_transaction=is_in_transaction(self))
-        if self.guarded and _ENDS_TRANSACTION.search(_NOT_CODE.sub(" ", text)):
-            raise HandlerEndedTransaction.refused("begin, commit or roll back (not authorized in SQL either)")
+        if self.guarded:
+            ends, changes = _read(text)
+            if ends:
+                raise HandlerEndedTransaction.refused("begin, commit or roll back (not authorized in SQL either)")
+            self.changed = max(self.changed, changes)
 
     def after_statement(self) -> None:
         """Let the watch follow savepoints."""
@@ -212,6 +221,13 @@ def is_in_transaction(connection: Any) -> bool:
 
 def _guard_of(cursor: Any) -> _Guard:
     return cursor.connection
+
+
+@lru_cache(maxsize=STATEMENTS_MAX)
+def _read(text: str) -> tuple[bool, SettingsChanged]:
+    """Whether statements end a transaction, and what they set."""
+    code = _NOT_CODE.sub(" ", text)
+    return _ENDS_TRANSACTION.search(code) is not None, settings_changed(code)
 
 
 def _text_of(statement: Any) -> str:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from preterite.drivers.settings import SettingsChanged
 from preterite.drivers.transaction_watch import TransactionWatch
 from preterite.errors import FileReplaced, HandlerEndedTransaction, StoreUnavailable
 
@@ -31,6 +32,17 @@ _READING_PRAGMAS = frozenset(
     }
 )
 """Those whose value is a question, and one that ends with the transaction."""
+_OUTLASTING = frozenset(
+    {
+        sqlite3.SQLITE_ATTACH,
+        sqlite3.SQLITE_DETACH,
+        sqlite3.SQLITE_CREATE_TEMP_INDEX,
+        sqlite3.SQLITE_CREATE_TEMP_TABLE,
+        sqlite3.SQLITE_CREATE_TEMP_TRIGGER,
+        sqlite3.SQLITE_CREATE_TEMP_VIEW,
+    }
+)
+"""Actions of statements that change the connection and not the file."""
 
 
 class OpenedFile(NamedTuple):
@@ -101,6 +113,8 @@ class GuardedConnection(sqlite3.Connection):
     context: Any = None
     watch: TransactionWatch | None = None
     """Where the statements of a unit of work, or of a batch's session, are reported."""
+    changed: SettingsChanged = SettingsChanged.NO
+    """What was changed while it was guarded, besides rows; who runs handlers sets it back."""
     opened_file: OpenedFile | None = None
     reads_only: bool = False
     """Whether it refuses every statement that writes."""
@@ -153,7 +167,9 @@ class GuardedConnection(sqlite3.Connection):
         if self.guarded and not self.in_transaction:
             return sqlite3.SQLITE_DENY
         if action == sqlite3.SQLITE_PRAGMA and self.guarded:
-            return sqlite3.SQLITE_OK if _only_reads(details[0], details[1]) else sqlite3.SQLITE_DENY
+            return self._authorize_pragma(details[0], details[1])
+        if action in _OUTLASTING:
+            self._note_change()
         if action != _TRANSACTION:
             return sqlite3.SQLITE_OK
         if self.guarded and not (self.flushing and details[0] == "ROLLBACK"):
@@ -162,6 +178,17 @@ class GuardedConnection(sqlite3.Connection):
         if self.watch is not None and not self.watch.allows(str(details[0])):
             return sqlite3.SQLITE_DENY
         return sqlite3.SQLITE_OK
+
+    def _authorize_pragma(self, pragma: object, value: object) -> int:
+        if value is None:
+            return sqlite3.SQLITE_OK
+        self._note_change()
+        return sqlite3.SQLITE_OK if str(pragma).lower() in _READING_PRAGMAS else sqlite3.SQLITE_DENY
+
+    def _note_change(self) -> None:
+        if self.guarded:
+            # Also where it ends with the transaction: a statement that is cached is not authorized again.
+            self.changed = SettingsChanged.IN_SESSION
 
     def commit(self) -> None:
         self._refuse("commit")
@@ -198,6 +225,32 @@ class GuardedConnection(sqlite3.Connection):
         self._refuse("replace the database")
         super().deserialize(*arguments, **options)
 
+    # What outlasts the handler as well, and is of use to it.
+
+    def create_function(self, *arguments: Any, **options: Any) -> None:
+        self._note_change()
+        super().create_function(*arguments, **options)
+
+    def create_aggregate(self, *arguments: Any, **options: Any) -> None:
+        self._note_change()
+        super().create_aggregate(*arguments, **options)
+
+    def create_window_function(self, *arguments: Any, **options: Any) -> None:
+        self._note_change()
+        super().create_window_function(*arguments, **options)
+
+    def create_collation(self, *arguments: Any, **options: Any) -> None:
+        self._note_change()
+        super().create_collation(*arguments, **options)
+
+    def set_trace_callback(self, *arguments: Any, **options: Any) -> None:
+        self._note_change()
+        super().set_trace_callback(*arguments, **options)
+
+    def enable_load_extension(self, *arguments: Any, **options: Any) -> None:
+        self._note_change()
+        super().enable_load_extension(*arguments, **options)
+
     def executescript(self, sql_script: str, /) -> sqlite3.Cursor:
         self._refuse("commit (executescript does)")
         if self.watch is None:
@@ -207,8 +260,3 @@ class GuardedConnection(sqlite3.Connection):
     def _refuse(self, what: str) -> None:
         if self.guarded:
             raise HandlerEndedTransaction.refused(what)
-
-
-def _only_reads(pragma: object, value: object) -> bool:
-    """Whether a PRAGMA leaves the connection's settings as they are. Pure."""
-    return value is None or str(pragma).lower() in _READING_PRAGMAS

@@ -189,7 +189,7 @@ class BatchProcessor:
             else:
                 gone.add(start)
             done = end
-            if self._clock.monotonic() >= until:
+            if batch.changed or self._clock.monotonic() >= until:
                 break
         parked = [row for index, row in plan.parked if index < done and index not in gone]
         return self._settle(batch, deliveries[:done], parked, handled, source)
@@ -222,6 +222,8 @@ class BatchProcessor:
             else:
                 for index in members:
                     self._invoker.call(batch, bound, [deliveries[index]], index, source.mode(deliveries[index]))
+                    if batch.changed and index != members[-1]:
+                        raise TransactionConflict(f"What {bound.name} has set on its connection meets other events.")
         return sum(map(bool, plan.runs[start:end]))
 
     def _settle(

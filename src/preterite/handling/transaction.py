@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 from preterite.component import ParameterKind
+from preterite.drivers.settings import SettingsChanged
 from preterite.drivers.transaction_watch import TransactionWatch
 from preterite.errors import HandlerEndedTransaction, UnitOfWorkBroken
 from preterite.publishing.adapted import AdaptedConnection
@@ -40,6 +41,8 @@ class Batch(Protocol):
     pending: list[PendingMessages]
     together: bool
     """Whether rows of several calls may be written together; then it may be unknown whose failed."""
+    changed: SettingsChanged
+    """What the calls so far have set on the connection."""
 
     @property
     def failed_together(self) -> bool:
@@ -49,7 +52,7 @@ class Batch(Protocol):
     def calling(self) -> AbstractContextManager[Transaction]:
         """The transaction as one handler's call has it.
 
-        At the end of the call its session's rows are written, and what it has set is set back.
+        At the end of the call its session's rows are written; what it has set is set back, or noted in `changed`.
         """
         ...
 
@@ -82,14 +85,17 @@ class _ConnectionBatch:
         self._guard = connection
         self.pending: list[PendingMessages] = []
         self.together = False
+        self.changed = SettingsChanged.NO
         self.run = run
 
     @contextmanager
     def calling(self) -> Generator[Transaction]:
+        self._guard.changed = SettingsChanged.NO
         try:
             yield self.transaction
         finally:
             self._guard.restore()
+            self.changed = max(self.changed, self._guard.changed)
 
     def argument(self, wanted: ParameterKind) -> Any:
         return self.transaction.connection
@@ -120,6 +126,7 @@ class SessionBatch:
         self.pending: list[PendingMessages] = []
         self.run = run
         self.together = False
+        self.changed = SettingsChanged.NO
         self._root = root
         self._waiting = WaitingRows(root, self._may_wait)
         self._call: CallTransaction | None = None
@@ -130,6 +137,7 @@ class SessionBatch:
         from preterite.handling.session import CallTransaction
 
         self._call = call = CallTransaction(self)
+        self.guard.changed = SettingsChanged.NO
         try:
             yield call
             self.guard.restore()
@@ -142,6 +150,7 @@ class SessionBatch:
         finally:
             self._call = None
             self.guard.restore()
+            self.changed = max(self.changed, self.guard.changed)
 
     @property
     def failed_together(self) -> bool:
@@ -252,6 +261,9 @@ class ConnectionRunner:
         except BaseException:
             batch.transaction.rollback()
             raise
+        finally:
+            if batch.changed is SettingsChanged.IN_SESSION:
+                self._connection.close()
         return result
 
     def close(self) -> None:
@@ -274,7 +286,12 @@ class SessionRunner:
     def transact(self, act: Callable[[Batch], Result]) -> Result:
         with self._engine.connect() as connection:
             connection.begin()
-            return _in_sessions(SessionBatch(connection, self._store, self._context, self._loop.run), act)
+            batch = SessionBatch(connection, self._store, self._context, self._loop.run)
+            try:
+                return _in_sessions(batch, act)
+            finally:
+                if batch.changed is SettingsChanged.IN_SESSION:
+                    connection.invalidate()
 
     def close(self) -> None:
         self._loop.close()
@@ -303,7 +320,12 @@ class AsyncSessionRunner:
             await connection.begin()
 
             def begun(plain: SqlalchemyConnection) -> Result:
-                return _in_sessions(SessionBatch(plain, self._store, self._context, await_only), act)
+                batch = SessionBatch(plain, self._store, self._context, await_only)
+                try:
+                    return _in_sessions(batch, act)
+                finally:
+                    if batch.changed is SettingsChanged.IN_SESSION:
+                        plain.invalidate()
 
             return await connection.run_sync(begun)
 
