@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
+from uuid import UUID
 
 from preterite import log as logs
 from preterite import settings
@@ -15,11 +17,12 @@ from preterite import store as stores
 from preterite.clock import Clock, Randomness, SystemClock, SystemRandomness
 from preterite.component import Component, ParameterKind
 from preterite.demo_clock import SharedClock
-from preterite.errors import ConfigurationError, SystemRefused, UsageError
+from preterite.errors import ConfigurationError, StoreUnavailable, SystemRefused, UsageError
 from preterite.hosting.runtime import Runtime, closed_on_failure
-from preterite.log.contract import LogIdentity
+from preterite.log.contract import Log, LogIdentity, NoLog
 from preterite.log.deferred import open_or_defer
 from preterite.open_system import OpenSystem
+from preterite.printing.urls import shown
 from preterite.recoverability import Recoverability
 from preterite.store.contract import Database
 from preterite.topology import Topology, verify
@@ -178,12 +181,43 @@ def _connect(
         if faults:
             raise SystemRefused(system.name, faults)
         identity = LogIdentity(system.name, randomness.uuid(), system.partitions)
-        connect = partial(logs.connect, log_url, identity, clock or SystemClock(), retention)
+        connect = partial(_connect_log, connected, log_url, identity, clock or SystemClock(), retention)
         opened_log = open_or_defer(connect, clock or SystemClock())
         closers.append(opened_log.close)
         ticking = clock or (SharedClock(opened_log) if system.demo else SystemClock())
         kept = (connected, opened_log, ticking, randomness)
         return Runtime(system.name, system.components, topology, *kept, create_tables=create_tables)
+
+
+def _connect_log(
+    databases: Mapping[str, Database], url: str, identity: LogIdentity, clock: Clock, retention: timedelta | None
+) -> Log:
+    """The log; made if the system is new. Raises `NoLog` if there is none, and these databases belong to one."""
+    if url == "memory:":
+        return logs.connect(url, identity, clock, retention)
+    try:
+        return logs.find(url, identity, clock, retention)
+    except NoLog as error:
+        for name, database in databases.items():
+            if (belongs := _log_of(database)) is not None:
+                raise NoLog(
+                    f"There is no log {shown(url)}, but the database of {name!r} belongs to one ({belongs}). "
+                    "Restore it from a backup, or make a new one from the journals: preterite recover new-log."
+                ) from error
+    return logs.connect(url, identity, clock, retention)
+
+
+def _log_of(database: Database) -> UUID | None:
+    """The id of the log that a database belongs to; None if it is new, or out of reach just now."""
+    try:
+        if not database.exists():
+            return None
+        with closing(database.connect()) as connection:
+            store = database.store
+            found = store.identity(connection) if store.is_migrated(connection) else None
+    except StoreUnavailable:
+        return None
+    return None if found is None else found.system_id
 
 
 def _shared_database_faults(urls: Mapping[str, str]) -> list[str]:

@@ -113,7 +113,7 @@ def history() -> Generator[Actions]:
 
 @contextmanager
 def restored() -> Generator[Actions]:
-    """Sales' database is restored from a backup that lacks its last two events."""
+    """Sales' database is restored from a backup that lacks its last two events; later the log is lost, too."""
     with at_noon(pricing.system) as shop:
         pricing.publish(shop, ("anna", "lantern", 1))
         shop.settle()
@@ -126,7 +126,12 @@ def restored() -> Generator[Actions]:
             pricing.publish(shop, ("anna", "lantern", 1))
             shop.settle()
     file.write_bytes(backup)
-    yield {}
+
+    def lose_log() -> None:
+        for lost in Path(".preterite/shop").glob("log.sqlite*"):
+            lost.unlink()
+
+    yield {"preterite recover new-log": lose_log}
 
 
 @contextmanager

@@ -60,6 +60,8 @@ MUTANTS = (
            "max(after[stream], min(numbers[stream.partition].confirmed, end.number))", "end.number"),
     Mutant("a stale record advances its reader", "3", "receiving/streams.py",
            "self._reader.put_back(position.stale)", "pass"),
+    Mutant("a publisher that went back and has passed what was read is not noticed", "3", "receiving/streams.py",
+           "others_read.get(stream, ())", "{}.get(stream, ())"),
     Mutant("a hole older than the journal is looked for at every takeover", "3", "publishing/relay.py",
            "after = {stream: starts[stream.partition] - 1 for stream in streams}",
            "after = dict.fromkeys(streams, 0)"),

@@ -14,8 +14,11 @@ from support.processes import RunningShop, running_shop, until
 from support.small_shop import Shop, bills, declare, publish, purchased, texts
 
 from preterite import OpenSystem
+from preterite.clock import SystemClock, SystemRandomness
 from preterite.errors import StoreUnavailable, WrongDatabase
 from preterite.hosting.host import Host
+from preterite.log import connect
+from preterite.log.contract import LogIdentity
 
 NAMES = ("sales", "finance")
 pytestmark = sqlite_only
@@ -170,6 +173,8 @@ def test_a_log_of_another_system_that_comes_later_is_refused_before_anything_is_
     with away(tmp_path, "log"):
         opened = opening(shop, tmp_path)
         publish(opened, shop.sales, purchased("a"))
+    another = LogIdentity("shop", SystemRandomness().uuid(), shop.system.partitions)
+    connect(f"sqlite:///{tmp_path}/log.sqlite", another, SystemClock()).close()
 
     def is_refused() -> bool:
         try:

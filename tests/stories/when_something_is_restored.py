@@ -14,8 +14,10 @@ from support.processes import until
 from support.small_shop import ItemBilled, Shop, bills, declare, letters, publish, purchased, texts
 
 from preterite import OpenSystem, System
+from preterite.clock import SystemClock, SystemRandomness
 from preterite.errors import LogAhead, LogError, WrongDatabase, WrongLog
-from preterite.log.contract import Stream
+from preterite.log import connect
+from preterite.log.contract import LogIdentity, Stream
 from preterite.operations import recovery
 from preterite.operations.dead_letters import Operator
 from preterite.store.rows import Lease, OutboxRow, Suppressed
@@ -41,10 +43,11 @@ class Office:
         self.log_url = log_place(folder)
         self.backup = Backup(folder)
 
-    def open(self, system: SystemType | None = None, **urls: str) -> OpenSystem:
+    def open(self, *only: str, system: SystemType | None = None, **urls: str) -> OpenSystem:
         chosen = system or self.shop.system
         databases = {**self.urls, **{name: url for name, url in urls.items() if name != "log"}}
-        return chosen.open(databases=databases, log=urls.get("log", self.log_url), create_tables=True)
+        log = urls.get("log", self.log_url)
+        return chosen.open(databases=databases, log=log, only=only or None, create_tables=True)
 
     def sell(self, *names: str) -> None:
         with self.open() as opened:
@@ -280,6 +283,53 @@ def test_publisher_and_log_that_went_back_together_are_noticed_and_a_person_deci
 
 
 @pytest.mark.rule(3)
+@pytest.mark.parametrize("sold_since", [1, 2, 3, 4, 40])
+@pytest.mark.parametrize("log_lost", ["as much", "more"])
+def test_a_publisher_that_went_back_and_has_gone_on_is_noticed_however_far_it_went(
+    office: Office, sold_since: int, log_lost: str
+) -> None:
+    """What it published since has the numbers of what was read here, and more: nothing of it counts as read."""
+    with office.open():
+        office.backup.save(office.log_url)
+    office.sell("a")
+    if log_lost == "as much":
+        office.backup.save(office.log_url)
+    office.backup.save(office.urls["sales"])
+    office.sell("b", "c")
+    office.backup.restore(office.urls["sales"])
+    office.backup.restore(office.log_url)
+    with office.open("sales") as opened:
+        publish(opened, office.shop.sales, *(purchased(f"since {number}") for number in range(sold_since)))
+        opened.settle()
+
+    with office.open() as opened:
+        with pytest.raises(LogError, match="sales/0 has gone back"):
+            opened.settle()
+        assert bills(opened, office.shop.finance) == texts("a", "b", "c")
+
+
+@pytest.mark.rule(3)
+def test_a_publisher_that_goes_back_while_its_subscriber_reads_is_noticed(office: Office) -> None:
+    with office.open("finance") as reading:
+        office.sell("a")
+        office.backup.save(office.urls["sales"])
+        with office.open("sales") as opened:
+            publish(opened, office.shop.sales, purchased("b"))
+            opened.settle()
+        reading.settle()
+        with office.open("sales") as opened:
+            lossy_logs.lose(opened.log, STREAM, [2])
+        office.backup.restore(office.urls["sales"])
+        with office.open("sales") as opened:
+            publish(opened, office.shop.sales, purchased("c"), purchased("d"))
+            opened.settle()
+
+        with pytest.raises(LogError, match="sales/0 has gone back"):
+            reading.settle()
+        assert bills(reading, office.shop.finance) == texts("a", "b")
+
+
+@pytest.mark.rule(3)
 def test_two_systems_on_one_log_are_refused(office: Office, tmp_path: Path) -> None:
     office.sell("a")
     other = declare()
@@ -288,10 +338,10 @@ def test_two_systems_on_one_log_are_refused(office: Office, tmp_path: Path) -> N
         (tmp_path / "elsewhere").mkdir()
     bank = System("bank", [other.sales, other.finance], partitions=1)
     with pytest.raises(WrongLog, match="belongs to system 'shop'"):
-        office.open(bank, **elsewhere)
+        office.open(system=bank, **elsewhere)
     # The same name, by mistake: its databases are new, the log is not.
     twin = System("shop", [other.sales, other.finance], partitions=1)
-    with office.open(twin, **elsewhere) as opened:
+    with office.open(system=twin, **elsewhere) as opened:
         publish(opened, other.sales, purchased("z"))
         with pytest.raises(LogAhead):
             opened.settle()
@@ -303,8 +353,11 @@ def test_two_systems_on_one_log_are_refused(office: Office, tmp_path: Path) -> N
 @pytest.mark.rule(3)
 def test_a_database_of_another_log_is_refused(office: Office, tmp_path: Path) -> None:
     office.sell("a")
+    elsewhere = log_place(tmp_path / "another")
+    identity = LogIdentity("shop", SystemRandomness().uuid(), 1)
+    connect(elsewhere, identity, SystemClock()).close()
     with pytest.raises(WrongDatabase, match="belongs to component"):
-        office.open(log=log_place(tmp_path / "another"))
+        office.open(log=elsewhere)
 
 
 @pytest.mark.rule(3)

@@ -78,6 +78,10 @@ class Application:
         finally:
             log.close()
 
+    def new_log(self, identity: LogIdentity) -> Log:
+        """The log; made under this identity if there is none."""
+        return logs.connect(self.log_url(), identity, SystemClock())
+
     @contextmanager
     def opened(self, component: str) -> Generator[tuple[Database, DbConnection]]:
         """The database of a component that was started before, with a connection to it."""

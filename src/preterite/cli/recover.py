@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import getpass
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 from preterite import envelope as envelopes
@@ -24,6 +25,7 @@ Recover after a component's database, or the log, was restored from a backup.
   preterite recover accept sales            sales was restored: take over its events in the log
   preterite recover reset finance sales     sales and the log went back: finance continues at their end
   preterite recover fill sales              the log lost events that sales cannot send again: voids take their place
+  preterite recover new-log                 the log was lost whole: a new one gets what the journals hold
   preterite recover accept-loss finance sales   finance was away for too long: it continues after what is gone
 
 As a subscriber, a restored component catches up automatically. As a publisher, it publishes nothing until an operator
@@ -54,7 +56,9 @@ def add_to(commands: Any) -> None:
     loss.add_argument("component", metavar="COMPONENT", help="the component that subscribes")
     loss.add_argument("publisher", metavar="PUBLISHER", help="the component that published them")
     loss.set_defaults(command=accept_lost)
-    for verb in (accept, reset, fill, loss):
+    new = add_command(verbs, "new-log", "put a new log in the place of one that was lost whole", HELP)
+    new.set_defaults(command=make_new_log)
+    for verb in (accept, reset, fill, loss, new):
         verb.add_argument("--reason", default="", help="why; kept in the audit; default: no reason")
         verb.add_argument("--as", dest="by", metavar="NAME", help="the operator; default: your login")
 
@@ -104,6 +108,25 @@ def accept_lost(options: argparse.Namespace) -> int:
     with application.log() as log, application.opened(name) as (database, connection):
         lost = recovery.accept_loss(database.store, connection, log, publisher, _operator(application, options))
         print_line(f"{name} continues without {number_of(lost, 'event')} of {publisher}")
+    return 0
+
+
+def make_new_log(options: argparse.Namespace) -> int:
+    """Put a new log in the place of one that was lost whole, for all components."""
+    application = find(options)
+    with ExitStack() as stack:
+        databases = {
+            name: (database.store, stack.enter_context(application.opened(name))[1])
+            for name, database in application.databases().items()
+            if database.exists()
+        }
+        # A demo's clock was lost with the log.
+        operator = Operator(options.by or getpass.getuser(), options.reason, SystemClock().now().timestamp())
+        kept = recovery.new_log(databases, application.new_log, operator)
+    rows = [[str(stream), numbers.start - 1, len(numbers)] for stream, numbers in kept]
+    print_block(table(["stream", "gone", "in the journal"], rows[:SHOWN_MAX], right=(1, 2)))
+    print_line("workers send what the journals hold to the new log; subscribers go on where they stopped")
+    print_line("then: preterite recover plan")
     return 0
 
 

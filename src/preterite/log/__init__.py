@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 from preterite.clock import Clock
 from preterite.errors import ConfigurationError
-from preterite.log.contract import Log, LogIdentity, no_log
+from preterite.log.contract import ANY_SYSTEM, Log, LogIdentity, no_log
 from preterite.printing.urls import EXAMPLE, shown
 
 __all__ = ["connect", "find"]
@@ -32,11 +33,11 @@ def connect(url: str, identity: LogIdentity, clock: Clock, retention: timedelta 
     )
 
 
-def find(url: str, identity: LogIdentity, clock: Clock) -> Log:
-    """The log that a URL names; makes no file. Raises `StoreUnavailable` where there is none."""
+def find(url: str, identity: LogIdentity, clock: Clock, retention: timedelta | None = None) -> Log:
+    """The log that a URL names; makes none. Raises `NoLog` where there is none."""
     if url.startswith("sqlite"):
         from preterite.drivers.sqlite import path_of
 
         if not path_of(url).exists():
             raise no_log(shown(url))
-    return connect(url, identity, clock)
+    return connect(url, replace(identity, system_id=ANY_SYSTEM), clock, retention)

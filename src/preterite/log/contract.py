@@ -151,9 +151,16 @@ class LogIdentity:
     partitions: int
 
 
-def no_log(place: str) -> StoreUnavailable:
+class NoLog(StoreUnavailable):
+    """A log is not there, and is not to be made."""
+
+
+def no_log(place: str) -> NoLog:
     """The error for a log that is not there and is not to be made."""
-    return StoreUnavailable(f"There is no log {place}. It is made when the system is started for the first time.")
+    return NoLog(
+        f"There is no log {place}. It is made when the system is started for the first time; "
+        "if it was lost: preterite recover new-log."
+    )
 
 
 class ClockSetting(NamedTuple):
@@ -241,6 +248,14 @@ class Log(Protocol):
 
         By an operator's decision only, and only for numbers that their publisher cannot send again. At most as many
         at a time as one append should hold.
+        """
+        ...
+
+    def continue_lost(self, system_id: UUID, dropped: Mapping[Stream, int]) -> bool:
+        """Let this log, which is empty, take the place of a lost one: its system's id, and streams that end there.
+
+        `dropped` has the last number of each stream that its publisher cannot send again, as if retention had dropped
+        it. By an operator's decision only. Returns false, and changes nothing, if any event was ever appended.
         """
         ...
 

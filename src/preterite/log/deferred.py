@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from uuid import UUID
 
 from preterite.clock import Clock
 from preterite.drivers.attempts import Attempts
@@ -49,6 +50,9 @@ class DeferredLog:
 
     def fill(self, stream: Stream, numbers: range, reason: str) -> None:
         self._opened().fill(stream, numbers, reason)
+
+    def continue_lost(self, system_id: UUID, dropped: Mapping[Stream, int]) -> bool:
+        return self._opened().continue_lost(system_id, dropped)
 
     def request_resend(self, stream: Stream, number: int) -> None:
         self._opened().request_resend(stream, number)

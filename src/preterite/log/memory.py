@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from uuid import UUID
 
 from preterite.clock import Clock
 from preterite.errors import LogConflict, LogFenced, RecordRefused
@@ -132,6 +133,16 @@ class MemoryLog:
                 held.appended_at.setdefault(number, self._machine.wall())
             held.last_number = max(held.last_number, numbers[-1])
             self._version += 1
+
+    def continue_lost(self, system_id: UUID, dropped: Mapping[Stream, int]) -> bool:
+        with self._lock:
+            if any(held.last_number for held in self._held.values()):
+                return False
+            self.identity = replace(self.identity, system_id=system_id)
+            for stream, number in dropped.items():
+                held = self._held.setdefault(stream, _Held())
+                held.last_number = held.forgotten = number
+            return True
 
     def request_resend(self, stream: Stream, number: int) -> None:
         with self._lock:

@@ -8,6 +8,8 @@ back is stalled; `reset` moves its cursors to where those streams end now.
 What neither the log nor its publisher's journal holds is gone. Its publisher goes on, and a subscriber that has not
 read it is stalled. `dropped` lists what retention has dropped before a subscriber had read it, and `accept_loss` lets
 that subscriber go on after it; `holes` lists what the log has lost, and `fill` puts voids in its place (rule 17).
+
+`new_log` puts a log in the place of one that was lost whole. The publishers send it what their journals hold.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from preterite.errors import UsageError
-from preterite.log.contract import NO_EVENT, Cursor, Log, Record, Stream, journal_start
+from preterite.log.contract import NO_EVENT, Cursor, Log, LogIdentity, Record, Stream, journal_start
 from preterite.operations.dead_letters import Operator
 from preterite.store.contract import Store, run_in_transaction
 from preterite.store.rows import AuditLine, DbConnection, Move
@@ -31,6 +33,7 @@ __all__ = [
     "forgotten",
     "gone_back",
     "holes",
+    "new_log",
     "read_forgotten",
     "reset",
 ]
@@ -43,6 +46,7 @@ LOST = "neither the log nor its publisher's journal holds it"
 RESET = "reset to a publisher that went back"
 ACCEPT_LOSS = "accept the loss of events"
 FILL = "fill lost numbers with voids"
+NEW_LOG = "a new log in place of one that was lost"
 
 
 class Forgotten(NamedTuple):
@@ -51,6 +55,13 @@ class Forgotten(NamedTuple):
     stream: Stream
     known: int
     end: int
+
+
+class Kept(NamedTuple):
+    """A stream whose log was lost: from which number to which its publisher's journal can send it again."""
+
+    stream: Stream
+    numbers: range
 
 
 class Gone(NamedTuple):
@@ -191,6 +202,55 @@ def fill(store: Store, connection: DbConnection, log: Log, publisher: str, opera
     if not filled:
         raise UsageError(f"The log has lost nothing that {publisher!r} cannot send again; nothing was changed.")
     return filled
+
+
+def new_log(
+    databases: Mapping[str, tuple[Store, DbConnection]], make: Callable[[LogIdentity], Log], operator: Operator
+) -> list[Kept]:
+    """Let a new log take the place of one that was lost whole; return what the publishers' journals will send to it.
+
+    `databases` are those of all components that were ever started. What no journal holds is gone, as if retention had
+    dropped it. `make` opens the log, made under the identity it is given if there is none. Raises `UsageError`, and
+    changes nothing, if the components' databases do not belong to one log, or if that log or another one is there.
+    """
+    identities = {name: store.identity(connection) for name, (store, connection) in databases.items()}
+    found = {(one.system, one.system_id, one.partitions) for one in identities.values() if one is not None}
+    if len(found) != 1:
+        belong = ", ".join(f"{name} to {one.system_id}" for name, one in sorted(identities.items()) if one is not None)
+        raise UsageError(
+            f"The components' databases belong to {len(found)} logs ({belong or 'none was ever started'}); "
+            "nothing was changed."
+        )
+    identity = LogIdentity(*found.pop())
+    log = make(identity)
+    try:
+        kept = [one for name, (store, connection) in databases.items() for one in _kept(store, connection, name)]
+        dropped = {one.stream: one.numbers.start - 1 for one in kept}
+        _continue(log, identity, dropped)
+    finally:
+        log.close()
+    for name, (store, connection) in databases.items():
+        began = ", ".join(f"{one.stream} from {one.numbers.start}" for one in kept if one.stream.publisher == name)
+        _decide(store, connection, lambda: None, operator, NEW_LOG, began)
+    return kept
+
+
+def _kept(store: Store, connection: DbConnection, name: str) -> Iterator[Kept]:
+    starts = store.journal_starts(connection)
+    for row in store.stream_numbers(connection):
+        if row.last_number:
+            yield Kept(Stream(name, row.partition), range(starts[row.partition], row.last_number + 1))
+
+
+def _continue(log: Log, identity: LogIdentity, dropped: Mapping[Stream, int]) -> None:
+    if any(end.number or end.epoch for end in log.ends(list(dropped)).values()):
+        there = "that log" if log.identity.system_id == identity.system_id else f"the log {log.identity.system_id}"
+        raise UsageError(f"There is {there}, and it is in use; nothing was changed. See: preterite recover plan.")
+    if not log.continue_lost(identity.system_id, dropped):
+        raise UsageError(
+            f"The log {log.identity.system_id} is there and holds events; these databases belong to "
+            f"{identity.system_id}. Nothing was changed. Check the log's URL."
+        )
 
 
 def _dropped(store: Store, connection: DbConnection, log: Log, publisher: str) -> Mapping[Stream, tuple[Cursor, range]]:

@@ -168,8 +168,9 @@ class Relay:
         self._epoch, self._unsaved = epoch, False
         self._forgets = self._store.has_forgotten(self._connection)
         self._streams = {row.partition: row for row in self._store.stream_numbers(self._connection)}
-        self._head_at = self._clock.monotonic()
         self._append_heads()
+        whole = all(row.confirmed == row.last_number for row in self._streams.values())
+        self._head_at = self._clock.monotonic() if whole else float("-inf")  # the others once all is sent again
 
     def _refuse_log_ahead(self, numbers: Mapping[int, StreamNumbers], ends: Mapping[Stream, StreamEnd]) -> None:
         fault = log_ahead_fault(numbers, ends, partial(self._store.journal_id, self._connection))
@@ -358,13 +359,10 @@ class Relay:
         """Append how far each stream reaches, so that a lost end is noticed without a later event (rule 4)."""
         rows = [row for row in self._streams.values() if row.confirmed == row.last_number and row.last_number > 0]
         if rows:
-            self._log.append(
-                [
-                    head(stream, self._epoch, row.last_number, row.last_id, self._start(stream))
-                    for row in rows
-                    for stream in [self._stream(row.partition)]
-                ]
-            )
+            self._log.append([self._head(self._stream(row.partition), row) for row in rows])
+
+    def _head(self, stream: Stream, row: StreamNumbers) -> Record:
+        return head(stream, self._epoch, row.last_number, row.last_id, self._start(stream))
 
     def _stream(self, partition: int) -> Stream:
         return Stream(self.component, partition)

@@ -94,6 +94,24 @@ def test_commands_that_read_the_log_make_none_where_it_is_gone(run: Run, shop: R
     assert list(shop.folder.glob("log.sqlite*")) == []
 
 
+def test_recover_makes_a_new_log_and_says_what_the_journals_hold(run: Run, shop: RunningShop) -> None:
+    shop.publish()
+    shop.opened.settle()
+    shop.opened.close()
+    for file in shop.folder.glob("log.sqlite*"):
+        file.unlink()
+    made, table, _ = run("recover", "new-log", "-A", APP, "--reason", "the disk died")
+    planned, plan, _ = run("recover", "plan", "-A", APP)
+    _, audit, _ = run("dead-letters", "audit", "-A", APP)
+
+    assert (made, planned) == (0, 1)
+    assert "if sales publishes them again, it recovers" in plan
+    assert [line.split()[1:] for line in table.splitlines() if line.startswith("sales/")] == [["0", "1"]]
+    assert "then: preterite recover plan" in table
+    assert audit.count("a new log in place of one that was lost") == 3
+    assert audit.count("the disk died") == 3
+
+
 def test_recover_lets_a_subscriber_follow_a_publisher_that_went_back(run: Run, shop: RunningShop) -> None:
     shop.publish()
     shop.opened.settle()

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from uuid import uuid4
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from preterite.clock import SystemClock
 from preterite.log.contract import Cursor, Verdict, head
 from preterite.log.memory import MemoryLog
-from preterite.receiving.streams import StreamReader
+from preterite.receiving.streams import Refused, StreamReader
 from preterite.testing.conformance.log_steps import OTHER, SALES, SYSTEM, event, events
 
 START = Cursor(0, b"", 0)
@@ -35,6 +39,50 @@ def test_a_stale_record_is_read_again_once_it_has_been_sent_again(log: MemoryLog
     assert [(one.verdict, one.record.number) for one in refused] == [(Verdict.STALE, 4)]
     assert unchanged == ([], [], 0)
     assert [record.number for record in again] == [4, 5, 6]
+
+
+@pytest.mark.rule(3)
+@given(
+    common=st.integers(0, 8),
+    read=st.integers(0, 8),
+    since=st.integers(0, 20),
+    batch=st.integers(1, 20),
+    others=st.integers(0, 3),
+    continues=st.booleans(),
+)
+def test_nothing_of_another_history_is_taken_for_what_comes_next(
+    common: int, read: int, since: int, batch: int, others: int, continues: bool
+) -> None:
+    """Sales and the log went back to where they had `common` events, and it published others `since`.
+
+    Who had read no more than those goes on; whatever was read beyond, nothing is taken any more, whether the reader is
+    a new one or `continues`.
+    """
+    was = MemoryLog(SYSTEM, SystemClock())
+    before = events(1, 8)
+    was.append(before)
+    log = MemoryLog(SYSTEM, SystemClock())
+    log.append([*before[:common], event(1, stream=OTHER)])
+    cursors = {SALES: START if read == 0 else Cursor(read, before[read - 1].event_id, 1), OTHER: START}
+    reader = StreamReader(log, cursors)
+    taken = list(reader.read(batch)[0]) if continues else []
+    log.take_over({SALES: 0}, 5, b"nonce")
+    new = [replace(one, event_id=uuid4().bytes) for one in events(common + 1, common + since, epoch=5)]
+    log.append([*new, *events(2, 1 + others, stream=OTHER)])
+    refused: list[Refused] = []
+    for _ in range(40):
+        found, gone, _ = reader.read(batch)
+        taken += found
+        refused += gone
+
+    of_sales = [one.event_id for one in taken if one.stream == SALES]
+    if read <= common:
+        assert of_sales == [one.event_id for one in [*before[:common], *new][read:]]
+        assert refused == []
+    else:
+        assert of_sales == []
+        assert reader.positions[SALES].gone_back == (common + since >= read + 1)
+    assert len(taken) - len(of_sales) == 1 + others, "another stream goes on"
 
 
 @pytest.mark.rule(4)

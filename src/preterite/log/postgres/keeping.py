@@ -1,11 +1,16 @@
-"""What a PostgreSQL log holds of a stream: what retention drops, which numbers are missing, the voids that fill them.
+"""What a PostgreSQL log holds of a stream: what retention drops, which numbers are missing, the voids that
+fill them, and where streams begin whose log was lost.
 
 Every function runs in the caller's transaction.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
+from uuid import UUID
+
+from preterite.log.contract import Stream
 
 # A record that was sent again is younger than those after it: what precedes it may go, and what follows stays with it.
 _FORGET = """
@@ -23,6 +28,9 @@ WITH old AS (
     UPDATE preterite_log.stream AS s SET forgotten = greatest(s.forgotten, old.number) FROM old WHERE s.id = old.id
 )
 SELECT count(*) FROM dropped
+"""
+_BEGIN_AFTER = """
+UPDATE preterite_log.stream SET last_number = %s, forgotten = %s WHERE publisher = %s AND partition = %s
 """
 _HOLES = """
 SELECT n.number + 1, coalesce(
@@ -63,3 +71,12 @@ def fill(cursor: Any, stream: int, numbers: range, reason: bytes) -> None:
     """Put a void under each of these numbers under which nothing stands; the stream's row is locked."""
     cursor.execute(_FILL, {"stream": stream, "first": numbers[0], "last": numbers[-1], "reason": reason})
     cursor.execute(_ADVANCE, (numbers[-1], stream))
+
+
+def continue_lost(cursor: Any, system_id: UUID, dropped: Mapping[Stream, int]) -> bool:
+    """Begin the streams after these numbers, under that id; false if anything was ever appended."""
+    if cursor.execute("SELECT 1 FROM preterite_log.stream WHERE last_number > 0 LIMIT 1").fetchone() is not None:
+        return False
+    cursor.execute("UPDATE preterite_log.identity SET system_id = %s", (system_id.bytes,))
+    cursor.executemany(_BEGIN_AFTER, [(number, number, *stream) for stream, number in dropped.items()])
+    return True

@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import timedelta
 from importlib import resources
 from typing import Any, NamedTuple
@@ -191,6 +192,14 @@ class PostgresLog:
         with self._writing() as cursor:
             keeping.fill(cursor, self._lock_streams(cursor, [stream])[stream].id, numbers, reason.encode())
         self._notify()
+
+    def continue_lost(self, system_id: UUID, dropped: Mapping[Stream, int]) -> bool:
+        with self._writing() as cursor:
+            self._lock_streams(cursor, list(dropped))
+            continued = keeping.continue_lost(cursor, system_id, dropped)
+        if continued:
+            self.identity = replace(self.identity, system_id=system_id)
+        return continued
 
     def request_resend(self, stream: Stream, number: int) -> None:
         with self._writing() as cursor:

@@ -1,4 +1,5 @@
-"""What a SQLite log holds of a stream: what retention drops, which numbers are missing, and the voids that fill them.
+"""What a SQLite log holds of a stream: what retention drops, which numbers are missing, the voids that fill
+them, and where streams begin whose log was lost.
 
 Every function runs in the caller's transaction.
 """
@@ -6,7 +7,10 @@ Every function runs in the caller's transaction.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from uuid import UUID
+
+from preterite.log.contract import Stream
 
 _OLD_STREAMS = """
 SELECT id FROM log_stream s
@@ -21,6 +25,7 @@ WHERE newest < ?
 """
 _FORGET = "DELETE FROM log_record WHERE stream = ? AND number <= ?"
 _FORGOTTEN = "UPDATE log_stream SET forgotten = max(forgotten, ?) WHERE id = ?"
+_BEGIN_AFTER = "UPDATE log_stream SET last_number = ?, forgotten = ? WHERE publisher = ? AND partition = ?"
 _HOLES = """
 SELECT n.number + 1, coalesce(
     (SELECT min(r.number) FROM log_record r WHERE r.stream = :stream AND r.number > n.number), :beyond)
@@ -70,3 +75,12 @@ def fill(cursor: sqlite3.Cursor, stream: int, numbers: range, reason: bytes, now
     epoch = cursor.execute(_EPOCH_BEYOND, {"stream": stream, "number": numbers[-1]}).fetchone()[0]
     cursor.executemany(_FILL, [(stream, number, epoch, now, reason) for number in numbers])
     cursor.execute(_ADVANCE, (numbers[-1], stream))
+
+
+def continue_lost(cursor: sqlite3.Cursor, system_id: UUID, dropped: Mapping[Stream, int]) -> bool:
+    """Begin the streams after these numbers, under that id; false if anything was ever appended."""
+    if cursor.execute("SELECT 1 FROM log_stream WHERE last_number > 0 LIMIT 1").fetchone() is not None:
+        return False
+    cursor.execute("UPDATE log_identity SET system_id = ?", (system_id.bytes,))
+    cursor.executemany(_BEGIN_AFTER, [(number, number, *stream) for stream, number in dropped.items()])
+    return True

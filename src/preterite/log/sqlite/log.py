@@ -11,6 +11,7 @@ import sqlite3
 import threading
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID
 
@@ -178,6 +179,15 @@ class SqliteLog:
         with self._writing() as cursor:
             stream_id, _, _ = self._stream(cursor, stream)
             keeping.fill(cursor, stream_id, numbers, reason.encode(), self._clock.wall())
+
+    def continue_lost(self, system_id: UUID, dropped: Mapping[Stream, int]) -> bool:
+        with self._writing() as cursor:
+            for stream in dropped:
+                self._stream(cursor, stream)
+            continued = keeping.continue_lost(cursor, system_id, dropped)
+        if continued:
+            self.identity = replace(self.identity, system_id=system_id)
+        return continued
 
     def request_resend(self, stream: Stream, number: int) -> None:
         with self._writing() as cursor:

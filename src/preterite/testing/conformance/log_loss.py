@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import ClassVar
+from uuid import UUID
 
 import pytest
 from msgspec.structs import replace
@@ -190,6 +191,32 @@ class LossConformance:
         log.append(events(7, 9))
 
         assert log.first_number(SALES) == 1, "a reader that begins here notices that something was lost"
+
+    # a log in the place of one that was lost
+
+    def test_an_empty_log_takes_the_place_of_a_lost_one(self, log: Log) -> None:
+        system_id = UUID(int=5)
+
+        assert log.continue_lost(system_id, {SALES: 6, OTHER: 0})
+
+        assert log.identity.system_id == system_id
+        assert (log.first_number(SALES), log.first_number(OTHER)) == (7, 1)
+        assert log.take_over({SALES: 6, OTHER: 0}, 9, b"nonce") == {
+            SALES: StreamEnd(6, b"", 9),
+            OTHER: StreamEnd(0, b"", 9),
+        }
+        assert log.append([event(7, epoch=9)]) == {SALES: 7}
+        assert numbers(read_all(log.reader({SALES: 6}))) == [7]
+        assert log.holes(SALES, log.first_number(SALES) - 1, 7) == []
+
+    def test_a_log_that_holds_something_takes_no_other_ones_place(self, log: Log) -> None:
+        before = log.identity
+        log.append(events(1, 2))
+
+        assert not log.continue_lost(UUID(int=5), {SALES: 6})
+
+        assert log.identity == before
+        assert (log.first_number(SALES), log.end(SALES).number) == (1, 2)
 
     # retention
 
