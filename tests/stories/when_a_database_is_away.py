@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Generator, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from support import postgres
 from support.any_store import sqlite_only
+from support.away import away
 from support.processes import RunningShop, running_shop, until
 from support.small_shop import Shop, bills, declare, publish, purchased, texts
 
@@ -40,22 +41,6 @@ def shop() -> Shop:
 def opening(shop: Shop, folder: Path, **places: str) -> OpenSystem:
     urls = {name: f"sqlite:///{folder}/{name}.sqlite" for name in (*NAMES, "log")} | places
     return shop.system.open(databases={name: urls[name] for name in NAMES}, log=urls["log"], create_tables=True)
-
-
-@contextmanager
-def away(folder: Path, name: str) -> Generator[Path]:
-    """A database that cannot be opened: in place of its file there is a folder."""
-    place = folder / f"{name}.sqlite"
-    kept = {kind: place.with_name(f"{place.name}{kind}") for kind in ("", "-wal", "-shm")}
-    for file in kept.values():
-        if file.exists():
-            file.rename(file.with_name(f"{file.name}.kept"))
-    place.mkdir()
-    yield place
-    place.rmdir()
-    for file in kept.values():
-        if file.with_name(f"{file.name}.kept").exists():
-            file.with_name(f"{file.name}.kept").rename(file)
 
 
 def in_reach(opened: OpenSystem, name: str) -> bool:
