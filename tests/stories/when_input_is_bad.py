@@ -120,6 +120,38 @@ def test_a_record_whose_key_has_nul_is_a_dead_letter_and_the_rest_flows(opened: 
     ] * 2
 
 
+def test_an_event_of_another_component_in_ones_own_stream_is_a_dead_letter_and_nothing_else() -> None:
+    """What may append for Shipping speaks for Shipping only, live and in history, and holds up no event of Sales."""
+    shop = declare()
+
+    class ParcelPosted(Event, key="customer_id"):
+        purchase_id: UUID
+        customer_id: UUID
+
+    shipping = Component("shipping", publishes=[ParcelPosted])
+
+    @shop.finance.handles(ParcelPosted)
+    def note(event: ParcelPosted) -> None:
+        """Finance reads the streams of Shipping."""
+
+    with started(System("shop", [shop.sales, shop.finance, shipping])) as opened:
+        forged = envelope("sales.ItemPurchased", GOOD)
+        publisher = Stream("shipping", 0)
+        opened.log.append([Record(publisher, "event", opened.log.end(publisher).epoch, 1, UUID(int=1).bytes, forged)])
+        from_elsewhere(opened, envelope("sales.ItemPurchased", msgspec.json.encode(purchased("true")), number=2))
+        letter = letters(opened, shop.finance)[0]
+        with opened.connection(shop.finance) as connection:
+            redrive(opened.databases["finance"].store, connection, [letter.id], Operator("ops", "", 0.0))
+        from_elsewhere(opened, envelope("sales.ItemPurchased", msgspec.json.encode(purchased("next")), number=3))
+
+        assert bills(opened, shop.finance) == texts("true", "next")
+        assert [one.record.body for one in letters(opened, shop.finance)] == [forged]
+        assert letter.failure is not None
+        assert letter.failure.text == (
+            "sales.ItemPurchased: only sales publishes it, and it stands in a stream of shipping"
+        )
+
+
 def test_an_event_that_needs_newer_code_waits_with_its_followers_until_the_contracts_change(
     opened: StartedSystem, shop: Shop
 ) -> None:

@@ -51,9 +51,10 @@ def decode(subscriptions: Subscriptions, record: Record) -> Delivery:
         )
     if subscription is None:
         return Delivery(record, envelope, None, None, None, unknown=envelope.type not in subscriptions.declared)
-    if "\0" in (envelope.subject or ""):
-        # No row with such a key can be stored in PostgreSQL; without a key it becomes a dead letter like all others.
-        return Delivery(record, None, None, None, failure_of(Undecodable(f"{envelope.type}: its key contains NUL")))
+    refused = _refused(subscription, record, envelope)
+    if refused is not None:
+        # Without a key: it blocks no event that its publisher has published.
+        return Delivery(record, None, None, None, failure_of(Undecodable(f"{envelope.type}: {refused}")))
     try:
         event = subscription.decoded(envelope)
     except BaseException as error:
@@ -68,6 +69,17 @@ def decode(subscriptions: Subscriptions, record: Record) -> Delivery:
             failure_of(Undecodable(f"{envelope.type} version {envelope.version}: {_said(error)}")),
         )
     return Delivery(record, envelope, subscription, event, None)
+
+
+def _refused(subscription: Subscription, record: Record, envelope: Envelope) -> str | None:
+    """Why a record is not taken for the event that it says it is, before anything of it is decoded."""
+    publisher = record.stream.publisher
+    if record.kind == "event" and publisher != subscription.publisher:
+        # A role that may append to one stream speaks for the component of that stream, and for no other.
+        return f"only {subscription.publisher} publishes it, and it stands in a stream of {publisher}"
+    if "\0" in (envelope.subject or ""):
+        return "its key contains NUL, and no row with such a key can be stored in PostgreSQL"
+    return None
 
 
 def _said(error: BaseException) -> str:
