@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -84,7 +85,7 @@ def test_every_component_is_refused_everything_of_every_other(server: Server, sy
     refusals = proof.prove(server, places, passwords)
 
     assert [refusal for refusal in refusals if not refusal.refused] == []
-    assert {refusal.role for refusal in refusals} == {r for p in places[:3] for r in (p.owner, p.runner)}
+    assert {refusal.role for refusal in refusals} == {role for place in places for role in (place.owner, place.runner)}
     assert {"a foreign server", f"a foreign key to {system}_finance", f"a view of {system}_finance"} <= {
         refusal.tried for refusal in refusals
     }
@@ -106,6 +107,66 @@ def test_the_proof_finds_a_door_that_was_left_open(server: Server, system: str) 
 
     assert (f"{system}_sales", f"connect to {system}_finance") in allowed
     assert (f"{system}_finance", f"the rights of {system}_sales_owner") in allowed
+
+
+@pytest.mark.slow("PostgreSQL")
+def test_the_proof_finds_a_right_too_many_on_the_log_and_on_what_operators_did(server: Server, system: str) -> None:
+    places = provisioning.premises_of(system, COMPONENTS)
+    passwords = {role: provisioning.new_password() for place in places for role in (place.owner, place.runner)}
+    provisioning.provision(server, places, passwords, lambda _name: None, DECLARED)
+    runner = sql.Identifier(f"{system}_shipping")
+    with psycopg.connect(f"{postgres.ADMIN_URL.rpartition('/')[0]}/{system}_log", autocommit=True) as log:
+        for table in ("record", "stream", "access", "asked"):
+            log.execute(
+                sql.SQL("ALTER TABLE preterite_log.{} DISABLE ROW LEVEL SECURITY").format(sql.Identifier(table))
+            )
+        log.execute("ALTER TABLE preterite_log.stream DROP CONSTRAINT stream_epoch_check")
+        log.execute("ALTER TABLE preterite_log.record DROP CONSTRAINT record_body_check")
+        log.execute(sql.SQL("GRANT DELETE ON preterite_log.record TO {}").format(runner))
+    with psycopg.connect(f"{postgres.ADMIN_URL.rpartition('/')[0]}/{system}_shipping", autocommit=True) as own:
+        own.execute(sql.SQL("GRANT UPDATE, DELETE ON preterite.audit TO {}").format(runner))
+    refusals = proof.prove(server, places, passwords)
+    allowed = {one.tried for one in refusals if one.role == f"{system}_shipping" and not one.refused}
+
+    assert allowed == {
+        "an event of sales forged",
+        "an event of finance forged",
+        "a record of over 1 MiB",
+        "sales fenced",
+        "sales fenced for ever",
+        "finance fenced",
+        "finance fenced for ever",
+        "shipping fenced for ever",
+        "sales locked",
+        "finance locked",
+        "a stream of sales made",
+        "a stream of finance made",
+        "sales asked beyond its partitions",
+        "finance asked beyond its partitions",
+        "sales asked to send again",
+        "events of sales read",
+        "the rights of others read",
+        "the log deleted",
+        "the log's records locked",
+        "what operators did changed",
+        "what operators did deleted",
+    }
+
+
+@pytest.mark.slow("PostgreSQL")
+def test_the_runner_adds_to_what_operators_did_and_changes_nothing_of_it(server: Server, system: str) -> None:
+    places = provisioning.premises_of(system, COMPONENTS)
+    passwords = {role: provisioning.new_password() for place in places for role in (place.owner, place.runner)}
+    provisioning.provision(server, places, passwords, lambda _name: None, DECLARED)
+    sales = places[0]
+    with psycopg.connect(server.url(sales.runner, passwords[sales.runner], sales.database), autocommit=True) as runner:
+        columns = "at, operator, action, target, reason, before, after"
+        runner.execute(f"INSERT INTO preterite.audit ({columns}) VALUES (0, 'ops', 'discard', '1', 'twice', '', '')")
+        for change in ("UPDATE preterite.audit SET operator = 'x'", "DELETE FROM preterite.audit"):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                runner.execute(change)
+
+        assert runner.execute("SELECT operator, reason FROM preterite.audit").fetchall() == [("ops", "twice")]
 
 
 @pytest.mark.slow("PostgreSQL")
@@ -200,6 +261,40 @@ def test_a_component_neither_writes_nor_fences_the_streams_of_another_nor_reads_
     assert sales.resend_requests("sales") == {stream: 1}
     sales.close()
     shipping.close()
+
+
+@pytest.mark.slow("PostgreSQL")
+def test_a_retention_is_refused_where_the_role_may_not_delete(log_urls: dict[str, str]) -> None:
+    """Else its relay would stop with the server's refusal when the first records have become old."""
+    with pytest.raises(ConfigurationError, match="may not delete from the log"):
+        PostgresLog(log_urls["sales"], DECLARED.identity, SystemClock(), timedelta(days=1))
+    everything = PostgresLog(log_urls["log"], DECLARED.identity, SystemClock(), timedelta(days=1))
+    everything.maintain()
+    everything.close()
+
+
+@pytest.mark.slow("PostgreSQL")
+def test_what_no_reader_expects_is_refused_by_the_log_itself_also_in_ones_own_streams(
+    log_urls: dict[str, str],
+) -> None:
+    """Such a head or time would end its readers, or keep its records for ever."""
+    head = "UPDATE preterite_log.stream SET head_epoch = {}, head_number = {}, head_id = {}, head_body = {}"
+    record = "INSERT INTO preterite_log.record SELECT id, 1, 'event', 1, '\\x00', {}, '' FROM preterite_log.stream"
+    with psycopg.connect(log_urls["sales"], autocommit=True) as sales:
+        for statement in [
+            head.format(2**63 - 1, 1, "'\\x00'", "''"),
+            head.format(1, 2**63 - 1, "'\\x00'", "''"),
+            head.format(1, "NULL", "'\\x00'", "''"),
+            head.format(1, 1, "'\\x00'", "'x'"),
+            head.format(1, 1, "'\\x00'", f"'{'9' * 19}'"),
+            record.format("'NaN'"),
+            record.format("'Infinity'"),
+            record.format("-1"),
+            "INSERT INTO preterite_log.asked VALUES ('sales', -1, 1)",
+            "INSERT INTO preterite_log.asked VALUES ('sales', 0, 0)",
+        ]:
+            with pytest.raises(psycopg.errors.CheckViolation):
+                sales.execute(statement.encode())
 
 
 @pytest.mark.slow("PostgreSQL")

@@ -5,11 +5,13 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as some
 
 from preterite.clock import SystemClock
-from preterite.log.contract import Cursor, Verdict, head
+from preterite.log.contract import Cursor, Record, Verdict, head
 from preterite.log.memory import MemoryLog
-from preterite.receiving.streams import StreamReader
+from preterite.receiving.streams import StreamPosition, StreamReader
 from preterite.testing.conformance.log_steps import OTHER, SALES, SYSTEM, event, events
 
 START = Cursor(0, b"", 0)
@@ -85,3 +87,25 @@ def test_a_late_reader_gets_all_that_follows_a_record_that_was_sent_again() -> N
     reader = StreamReader(log, {SALES: Cursor(log.first_number(SALES) - 1, b"", 0)})
 
     assert [record.number for record in reader.read(100)[0]] == [2, 3, 4, 5]
+
+
+NUMBERS = some.integers(0, 2**60)
+ANYTHING = some.builds(
+    Record,
+    some.just(SALES),
+    some.sampled_from(["event", "void", "head", "claim"]),
+    NUMBERS,
+    NUMBERS | some.integers(0, 3),
+    some.binary(max_size=64),
+    some.binary(max_size=20) | some.integers().map(lambda number: str(number).encode()) | some.just("²".encode()),
+)
+
+
+@given(some.lists(some.lists(ANYTHING, max_size=4), max_size=4))
+def test_nothing_that_a_publisher_writes_in_its_streams_ends_their_reader(runs: list[list[Record]]) -> None:
+    position = StreamPosition(START)
+    for run in runs:
+        taken, refused = position.take(run)
+
+        assert len(taken) + len(refused) <= len(run)
+        assert all(record in run for record in taken)
