@@ -24,6 +24,8 @@ HOLES_MAX = 1_000
 """Runs of missing numbers that a log reports at a time."""
 RECORD_BYTES_MAX = 1024 * 1024
 """Size of a record in the log; a larger one is refused."""
+READ_BYTES_MAX = 32 * 1024 * 1024
+"""Bytes of records that a reader holds of one read, besides the last record of each stream."""
 NUMBER_DIGITS_MAX = 18
 """Digits of a number that a head states; more are not read."""
 
