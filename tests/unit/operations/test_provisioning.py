@@ -10,6 +10,8 @@ from uuid import UUID, uuid4
 
 import psycopg
 import pytest
+from hypothesis import given
+from hypothesis import strategies as some
 from psycopg import sql
 from support import postgres
 
@@ -19,6 +21,7 @@ from preterite.log.contract import RECORD_BYTES_MAX, ClockSetting, LogIdentity, 
 from preterite.log.postgres.log import PostgresLog
 from preterite.operations import proof, provisioning
 from preterite.operations.provisioning import LogDeclaration, Premises, Present, Server
+from preterite.settings import log_variable, owner_variable, shared_names, url_variable
 
 NOTHING = Present(frozenset(), frozenset(), 15)
 COMPONENTS = ("sales", "finance", "shipping")
@@ -52,6 +55,19 @@ def test_no_output_shows_a_password() -> None:
 def test_a_name_too_long_for_a_role_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="63 characters"):
         provisioning.premises_of("shop", ["s" * 60])
+
+
+@given(some.lists(some.from_regex(r"[a-z](_|-|a|log|owner|admin){0,3}", fullmatch=True), max_size=4, unique=True))
+def test_components_that_are_accepted_share_no_role_and_no_variable(names: list[str]) -> None:
+    if shared_names(names):
+        return
+    places = provisioning.premises_of("shop", names)
+    roles = [role for place in places for role in (place.owner, place.runner)]
+    variables = [of(name) for name in (*names, "log") for of in (url_variable, owner_variable)]
+    variables += ["PRETERITE_ADMIN_URL", *map(log_variable, names)]
+
+    assert len(set(roles)) == len(roles)
+    assert len(set(variables)) == len(variables)
 
 
 @pytest.fixture
