@@ -93,6 +93,23 @@ def test_no_command_prints_what_commands_a_terminal_or_forges_a_line(run: Run, h
     assert wrong == []
 
 
+@pytest.mark.parametrize("debug", [[], ["--debug"]])
+def test_an_error_that_nothing_has_caught_is_printed_in_the_same_way(
+    run: Run, monkeypatch: pytest.MonkeyPatch, debug: list[str]
+) -> None:
+    def breaks(*_arguments: object) -> None:
+        raise RuntimeError(f"{HOSTILE}\nFORGED postgresql://u:{CANARY}@127.0.0.1/db")
+
+    monkeypatch.setattr("preterite.cli.status.find", breaks)
+    code, out, err = run(*debug, "status", "-A", APP)
+
+    assert (code, out) == (1, "")
+    assert "RuntimeError" in err
+    assert CANARY not in err
+    assert [c for c in err.replace("\n", "") if unicodedata.category(c) in ("Cc", "Cf", "Zl", "Zp", "Cs")] == []
+    assert [line for line in err.splitlines() if re.match(r"\s*FORGED", line)] == []
+
+
 URL_COMMANDS = [
     "status -A APP",
     "status --json -A APP",
