@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
 from support import postgres
 
 from preterite.clock import SystemClock
@@ -20,7 +21,7 @@ from preterite.errors import ConfigurationError, StoreUnavailable, WrongLog
 from preterite.log.contract import RECORD_BYTES_MAX, ClockSetting, LogIdentity, Record, Stream
 from preterite.log.postgres.log import PostgresLog
 from preterite.operations import proof, provisioning
-from preterite.operations.provisioning import LogDeclaration, Premises, Present, Server
+from preterite.operations.provisioning import LogDeclaration, Premises, Present, Server, Statement
 from preterite.settings import log_variable, owner_variable, shared_names, url_variable
 
 NOTHING = Present(frozenset(), frozenset(), 15)
@@ -329,6 +330,33 @@ def test_a_record_beyond_the_limits_is_refused_by_the_log_itself(log_urls: dict[
                 sales.execute(insert, row)
         with pytest.raises(psycopg.errors.CheckViolation):
             sales.execute("UPDATE preterite_log.stream SET epoch = %s", [2**63 - 1])
+
+
+@pytest.mark.slow("PostgreSQL")
+def test_the_statements_of_one_database_are_run_together_or_not_at_all(server: Server, system: str) -> None:
+    with psycopg.connect(postgres.ADMIN_URL, autocommit=True) as admin:
+        admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(f"{system}_sales")))
+    texts = ["CREATE TABLE public.first (id bigint)", "GRANT SELECT ON public.first TO nobody_at_all"]
+    with pytest.raises(psycopg.errors.UndefinedObject):
+        server.run([Statement(f"{system}_sales", text, text) for text in texts])
+    connection = server.connect(f"{system}_sales")
+    found = connection.execute("SELECT to_regclass('public.first')").fetchone()
+    connection.close()
+
+    assert found == (None,)
+
+
+@pytest.mark.slow("PostgreSQL")
+@pytest.mark.parametrize("query", ["", "?sslmode=prefer&target_session_attrs=read-write&require_auth=scram-sha-256"])
+@pytest.mark.parametrize("hosts", ["127.0.0.1:{0}", "127.0.0.1:{0},[::1]:1", "127.0.0.1:{0},localhost:{0}"])
+def test_urls_lead_to_the_same_hosts_in_the_same_way(hosts: str, query: str) -> None:
+    asked = postgres.ADMIN_URL.replace(f"{postgres.HOST}:{postgres.PORT}", hosts.format(postgres.PORT)) + query
+    server = Server(asked)
+    made = conninfo_to_dict(server.url("shop_sales", "a/b@c", "shop_sales"))
+    server.close()
+    expected = {**conninfo_to_dict(asked), "user": "shop_sales", "password": "a/b@c", "dbname": "shop_sales"}
+
+    assert made == expected
 
 
 @pytest.mark.slow("PostgreSQL")
