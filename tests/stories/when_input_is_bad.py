@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 from uuid import UUID
 
@@ -14,6 +15,7 @@ from support.small_shop import (
     Shop,
     bills,
     declare,
+    id_of,
     letters,
     publish,
     purchased,
@@ -21,7 +23,8 @@ from support.small_shop import (
     texts,
 )
 
-from preterite import Component, Event, System
+from preterite import Component, Event, Recoverability, System
+from preterite.contracts import NAME_BYTES_MAX
 from preterite.envelope import Envelope, to_bytes
 from preterite.errors import StoreUnavailable
 from preterite.log.contract import Log, Record, Stream
@@ -118,6 +121,38 @@ def test_a_record_whose_key_has_nul_is_a_dead_letter_and_the_rest_flows(opened: 
     assert [(one.record.body, one.failure and one.failure.error) for one in letters(opened, shop.finance)] == [
         (bad, "Undecodable")
     ] * 2
+
+
+@pytest.mark.parametrize(
+    ("kind", "key", "says"),
+    [
+        ("sales.Item\0Wrapped", "anna", "The name of its type contains NUL"),
+        ("x" * 100_000, "anna", "The name of its type has over 1,024 bytes"),
+        ("sales.ItemPurchased", "k" * 100_000, "sales.ItemPurchased: its key has over 1,024 bytes"),
+    ],
+    ids=["NUL", "a long name", "a long key"],
+)
+def test_a_name_that_no_index_holds_is_a_dead_letter_and_the_rest_flows(kind: str, key: str, says: str) -> None:
+    """Counting it, or parking under it, would fail at every round."""
+    shop = declare(fails=lambda purchase: purchase != id_of("good"))
+    bad = envelope(kind, msgspec.json.encode(purchased("bad")), key=key)
+    with started(shop.system) as opened:
+        from_elsewhere(opened, bad, envelope("sales.ItemPurchased", GOOD, key="ben", number=2))
+
+        assert bills(opened, shop.finance) == texts("good")
+        assert [(one.record.body, one.failure and one.failure.text) for one in letters(opened, shop.finance)] == [
+            (bad, says)
+        ]
+
+
+def test_the_longest_key_is_parked_like_any_other() -> None:
+    key = "".join(sha256(b"%d" % number).hexdigest() for number in range(16))
+    assert len(key) == NAME_BYTES_MAX
+    shop = declare(fails=lambda _purchase: True, recoverability=Recoverability(immediate_retries=0, delayed_retries=0))
+    with started(shop.system) as opened:
+        from_elsewhere(opened, envelope("sales.ItemPurchased", GOOD, key=key))
+
+        assert [letter.key for letter in letters(opened, shop.finance)] == [key]
 
 
 def test_an_event_of_another_component_in_ones_own_stream_is_a_dead_letter_and_nothing_else() -> None:
