@@ -210,7 +210,7 @@ def serve(folder: Path, port: int, every: int) -> None:
     if first:
         prepare(folder, every=every)
     with opened(folder, components=system.components if first else ()) as shop:
-        app = application(shop, "of this benchmark")
+        app = application(shop, "of this benchmark", "of its back office")
         app.router.routes.insert(0, Route("/nothing", nothing))
         config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_keep_alive=600)
         # Of a socket that says that it is TCP's, small answers are not held back.

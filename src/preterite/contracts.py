@@ -33,6 +33,8 @@ DEPTH_MAX = 64
 """Lists and objects inside each other in an event or command, its own object among them."""
 DECIMAL_DIGITS_MAX = 100
 """Digits of a decimal number before its point, and after it."""
+NAME_BYTES_MAX = 1_024
+"""Bytes of a key, or of the name of a type: both stand in indexes, whose rows PostgreSQL bounds."""
 PARTITIONS_CACHED = 8192
 """Keys whose partition is remembered."""
 _MINUTE = timedelta(minutes=1)
@@ -152,6 +154,15 @@ def key_text(value: object) -> str:
     return str(value.value if isinstance(value, Enum) else value)
 
 
+def name_fault(text: str) -> str | None:
+    """What keeps a key or the name of a type out of the columns and indexes of some database; nothing if it fits."""
+    if "\0" in text:
+        return "contains NUL"
+    if len(text) > NAME_BYTES_MAX // 4 and len(text.encode(errors="replace")) > NAME_BYTES_MAX:
+        return f"has over {NAME_BYTES_MAX:,} bytes"
+    return None
+
+
 @lru_cache(maxsize=PARTITIONS_CACHED)
 def partition_of(key: str, partitions: int) -> int:
     """The partition of a key: first 8 bytes of SHA-256 of its text, modulo the number of partitions.
@@ -180,7 +191,7 @@ class Checked:
     def key_of(self, message: Message) -> str | None:
         """The text of the message's key, or nothing where its type declares none.
 
-        Raises `InvalidEvent` for None, and for a text with NUL, which PostgreSQL cannot store.
+        Raises `InvalidEvent` for None, and for a text that cannot be stored in every database, or is too long.
         """
         if self._key is None:
             return None
@@ -191,10 +202,11 @@ class Checked:
                 "place in an order. Nothing was written. Publish an event without this key under another type."
             )
         text = key_text(value)
-        if "\0" in text:
+        fault = name_fault(text)
+        if fault is not None:
             raise InvalidEvent(
-                f"{self.message_type.__name__}.{self._key} contains NUL, and it is the key; PostgreSQL stores no such "
-                "text. Nothing was written. Publish the event with a key without NUL."
+                f"{self.message_type.__name__}.{self._key} {fault}, and it is the key. Nothing was written. "
+                "Publish the event with another key."
             )
         return text
 

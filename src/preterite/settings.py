@@ -19,6 +19,10 @@ import msgspec
 from preterite.drivers.private_folder import DEFAULT_FOLDER
 from preterite.errors import ConfigurationError
 
+ADMIN_VARIABLE = "PRETERITE_ADMIN_URL"
+"""The environment variable with the administrator's URL; on a command line its password is visible to other users."""
+LOG_VARIABLE = "PRETERITE_LOG_URL"
+"""The environment variable with the URL of the log."""
 _IS_URL = re.compile(r"PRETERITE_[A-Z0-9_]*_URL")
 
 
@@ -114,22 +118,29 @@ def log_variable(component: str) -> str:
     return f"PRETERITE_{_upper(component)}_LOG_URL"
 
 
+def shared_names(components: Iterable[str]) -> list[str]:
+    """What is wrong with components whose names share a variable, and with it a role of PostgreSQL. Pure."""
+    taken = {ADMIN_VARIABLE: "the administrator", LOG_VARIABLE: "the log", owner_variable("log"): "the log's owner"}
+    faults: list[str] = []
+    for name in dict.fromkeys(components):
+        for variable in (url_variable(name), owner_variable(name), log_variable(name)):
+            other = taken.setdefault(variable, repr(name))
+            if other != repr(name):
+                faults.append(f"{name!r} would share {variable} with {other}; give the component another name.")
+    return faults
+
+
 def worker_environment(component: str, environment: Mapping[str, str]) -> dict[str, str]:
     """The environment of a component's worker: of the URLs only its own, and the log's with its own rights. Pure."""
-    own = {url_variable(component), "PRETERITE_LOG_URL"}
+    own = {url_variable(component), LOG_VARIABLE}
     found = {name: value for name, value in environment.items() if name in own or not _IS_URL.fullmatch(name)}
     log = environment.get(log_variable(component))
-    return found if log is None else {**found, "PRETERITE_LOG_URL": log}
+    return found if log is None else {**found, LOG_VARIABLE: log}
 
 
 def log_url(system: str, given: str | None, environment: Mapping[str, str], project: ProjectSettings) -> str:
     """The URL of the log, by the order of precedence. Pure."""
-    return (
-        given
-        or environment.get("PRETERITE_LOG_URL")
-        or project.log
-        or f"sqlite:///{DEFAULT_FOLDER}/{system}/log.sqlite"
-    )
+    return given or environment.get(LOG_VARIABLE) or project.log or f"sqlite:///{DEFAULT_FOLDER}/{system}/log.sqlite"
 
 
 def _upper(name: str) -> str:

@@ -20,6 +20,7 @@ from preterite.log.contract import Kind
 from preterite.recoverability import Recoverability
 from preterite.saga import saga_faults
 from preterite.schedules import Schedule, schedule_fault
+from preterite.settings import shared_names
 from preterite.store.rows import SCHEDULED, TICK, HandlerRegistration, tick_name
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]*")
@@ -160,6 +161,7 @@ def _name_faults(system: str, components: Sequence[Component]) -> list[str]:
         for name in (*(h.name for h in component.handlers), *(p.wire_name for p in component.published.values()))
         if not name or not name.isprintable()
     ]
+    faults += shared_names(component.name for component in components)
     for name, count in Counter(component.name for component in components).items():
         if count > 1:
             faults.append(f"{count} components are called {name!r}; each needs a name of its own.")

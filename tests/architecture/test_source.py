@@ -199,19 +199,29 @@ def _public_methods(node: ast.ClassDef) -> list[ast.FunctionDef | ast.AsyncFunct
     ]
 
 
+PRINTS = re.compile(
+    r"print|pprint|pp|(logging\.)?getLogger|logging\.(debug|info|warning|error|exception|critical|log)|os\.write"
+    r"|(warnings\.)?warn|traceback\.print_\w+|sys\.(__)?std(out|err)(__)?\.write\w*|getpass|input"
+)
+"""Everything that Python has to write a text on a terminal or into a log."""
+
+
 def test_commands_print_through_one_module_and_loggers_are_made_in_one() -> None:
     """So that no text of others reaches a terminal or a log as it is."""
     found = {
         f"{name}: {ast.unparse(node.func)}"
         for name, tree in trees(SOURCES)
         for node in ast.walk(tree)
-        if isinstance(node, ast.Call) and ast.unparse(node.func) in ("print", "logging.getLogger", "getLogger")
+        if isinstance(node, ast.Call) and PRINTS.fullmatch(ast.unparse(node.func))
     }
     allowed = {
         "preterite/cli/output.py: print",
         "preterite/printing/logger.py: logging.getLogger",
         # The logger of the parser of SQL, to filter what it says.
         "preterite/checks/sql/sqlglot_reader.py: logging.getLogger",
+        # A worker's report, in JSON, to its supervisor; and the traceback of --debug, behind `printable_output`.
+        "preterite/cli/worker.py: os.write",
+        "preterite/cli/__init__.py: traceback.print_exc",
         "preterite/testing/simulation/running.py: print",
         "preterite/testing/simulation/__main__.py: print",
         "preterite/cli/simulate.py: print",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,16 @@ def test_a_check_names_a_test_or_says_why_there_is_none(number: str, holds: str,
     tree = ast.parse((ROOT / named[1]).read_text())
 
     assert named[2] in {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
+
+
+def test_the_rules_of_bandit_are_part_of_every_check() -> None:
+    """By ruff, which has them and needs no network; whole folders of the package are excused of none of them."""
+    lint = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["ruff"]["lint"]
+    excused = lint["per-file-ignores"]
+
+    assert "S" in lint["select"]
+    assert [path for path, rules in excused.items() if "S" in rules] == ["{tests,benchmarks,examples/*/tests}/**"]
+    assert [rule for rule in lint["ignore"] if re.fullmatch(r"S\d+", rule)] == ["S101"]
 
 
 def test_every_dependency_is_pinned_with_its_hash() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 from uuid import UUID
 
@@ -14,6 +15,7 @@ from support.small_shop import (
     Shop,
     bills,
     declare,
+    id_of,
     letters,
     publish,
     purchased,
@@ -21,7 +23,8 @@ from support.small_shop import (
     texts,
 )
 
-from preterite import Component, Event, System
+from preterite import Component, Event, Recoverability, System
+from preterite.contracts import NAME_BYTES_MAX
 from preterite.envelope import Envelope, to_bytes
 from preterite.errors import StoreUnavailable
 from preterite.log.contract import Log, Record, Stream
@@ -118,6 +121,70 @@ def test_a_record_whose_key_has_nul_is_a_dead_letter_and_the_rest_flows(opened: 
     assert [(one.record.body, one.failure and one.failure.error) for one in letters(opened, shop.finance)] == [
         (bad, "Undecodable")
     ] * 2
+
+
+@pytest.mark.parametrize(
+    ("kind", "key", "says"),
+    [
+        ("sales.Item\0Wrapped", "anna", "The name of its type contains NUL"),
+        ("x" * 100_000, "anna", "The name of its type has over 1,024 bytes"),
+        ("sales.ItemPurchased", "k" * 100_000, "sales.ItemPurchased: its key has over 1,024 bytes"),
+    ],
+    ids=["NUL", "a long name", "a long key"],
+)
+def test_a_name_that_no_index_holds_is_a_dead_letter_and_the_rest_flows(kind: str, key: str, says: str) -> None:
+    """Counting it, or parking under it, would fail at every round."""
+    shop = declare(fails=lambda purchase: purchase != id_of("good"))
+    bad = envelope(kind, msgspec.json.encode(purchased("bad")), key=key)
+    with started(shop.system) as opened:
+        from_elsewhere(opened, bad, envelope("sales.ItemPurchased", GOOD, key="ben", number=2))
+
+        assert bills(opened, shop.finance) == texts("good")
+        assert [(one.record.body, one.failure and one.failure.text) for one in letters(opened, shop.finance)] == [
+            (bad, says)
+        ]
+
+
+def test_the_longest_key_is_parked_like_any_other() -> None:
+    key = "".join(sha256(b"%d" % number).hexdigest() for number in range(16))
+    assert len(key) == NAME_BYTES_MAX
+    shop = declare(fails=lambda _purchase: True, recoverability=Recoverability(immediate_retries=0, delayed_retries=0))
+    with started(shop.system) as opened:
+        from_elsewhere(opened, envelope("sales.ItemPurchased", GOOD, key=key))
+
+        assert [letter.key for letter in letters(opened, shop.finance)] == [key]
+
+
+def test_an_event_of_another_component_in_ones_own_stream_is_a_dead_letter_and_nothing_else() -> None:
+    """What may append for Shipping speaks for Shipping only, live and in history, and holds up no event of Sales."""
+    shop = declare()
+
+    class ParcelPosted(Event, key="customer_id"):
+        purchase_id: UUID
+        customer_id: UUID
+
+    shipping = Component("shipping", publishes=[ParcelPosted])
+
+    @shop.finance.handles(ParcelPosted)
+    def note(event: ParcelPosted) -> None:
+        """Finance reads the streams of Shipping."""
+
+    with started(System("shop", [shop.sales, shop.finance, shipping])) as opened:
+        forged = envelope("sales.ItemPurchased", GOOD)
+        publisher = Stream("shipping", 0)
+        opened.log.append([Record(publisher, "event", opened.log.end(publisher).epoch, 1, UUID(int=1).bytes, forged)])
+        from_elsewhere(opened, envelope("sales.ItemPurchased", msgspec.json.encode(purchased("true")), number=2))
+        letter = letters(opened, shop.finance)[0]
+        with opened.connection(shop.finance) as connection:
+            redrive(opened.databases["finance"].store, connection, [letter.id], Operator("ops", "", 0.0))
+        from_elsewhere(opened, envelope("sales.ItemPurchased", msgspec.json.encode(purchased("next")), number=3))
+
+        assert bills(opened, shop.finance) == texts("true", "next")
+        assert [one.record.body for one in letters(opened, shop.finance)] == [forged]
+        assert letter.failure is not None
+        assert letter.failure.text == (
+            "sales.ItemPurchased: only sales publishes it, and it stands in a stream of shipping"
+        )
 
 
 def test_an_event_that_needs_newer_code_waits_with_its_followers_until_the_contracts_change(

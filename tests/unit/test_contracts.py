@@ -96,6 +96,15 @@ def test_a_key_with_nul_is_refused() -> None:
         Checked(KeyedByText).key_of(KeyedByText(name="a\0b"))
 
 
+@pytest.mark.parametrize(("character", "fits"), [("a", 1_024), ("é", 512), ("😀", 256)])
+def test_a_key_that_no_index_holds_is_refused(character: str, fits: int) -> None:
+    key = character * fits
+
+    assert Checked(KeyedByText).key_of(KeyedByText(name=key)) == key
+    with pytest.raises(InvalidEvent, match=r"^KeyedByText.name has over 1,024 bytes, and it is the key"):
+        Checked(KeyedByText).key_of(KeyedByText(name=key + character))
+
+
 def test_a_subclass_inherits_the_key_and_may_replace_it() -> None:
     class Inherits(ItemPurchased):
         at: datetime

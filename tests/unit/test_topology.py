@@ -100,6 +100,21 @@ def test_names_that_cannot_be_part_of_a_stream_or_a_variable(name: str) -> None:
     assert faults(Component(name))[0].startswith(f"{name!r} is no name for a component")
 
 
+@pytest.mark.parametrize(
+    ("names", "says"),
+    [
+        (["log"], "'log' would share PRETERITE_LOG_URL with the log"),
+        (["admin"], "'admin' would share PRETERITE_ADMIN_URL with the administrator"),
+        (["log_owner"], "'log_owner' would share PRETERITE_LOG_OWNER_URL with the log's owner"),
+        (["a-b", "a_b"], "'a_b' would share PRETERITE_A_B_URL with 'a-b'"),
+        (["sales", "sales_owner"], "'sales_owner' would share PRETERITE_SALES_OWNER_URL with 'sales'"),
+        (["sales_log", "sales"], "'sales' would share PRETERITE_SALES_LOG_URL with 'sales_log'"),
+    ],
+)
+def test_names_that_would_share_a_url_and_a_role(names: list[str], says: str) -> None:
+    assert faults(*map(Component, names))[0].startswith(says)
+
+
 def test_names_of_handlers_and_events_that_cannot_be_printed() -> None:
     class Nameless(Event, name="sales.\0"):
         customer_id: UUID

@@ -25,6 +25,7 @@ from preterite.clock import SystemClock
 from preterite.demo_clock import SharedClock
 from preterite.errors import PreteriteError
 from preterite.hosting.supervisor import Supervisor, worker_command
+from preterite.printing.text import printable
 from retail.databases import ADMIN_URL, create_tables, on_postgres, on_sqlite
 from retail.replay.calendar import first_of_month
 from retail.replay.lines import Line, Unreadable, WrongFile, read
@@ -61,7 +62,7 @@ def main() -> int:
         admin = options.admin if options.store == "postgres" else None
         return replay(options.lines, options.folder, resume=options.resume, late=options.late, admin=admin)
     except (WrongFile, PreteriteError) as error:
-        print(f"demo: {error}", file=sys.stderr)
+        print(f"demo: {printable(str(error))}", file=sys.stderr)
         return 3
     except KeyboardInterrupt:
         print("\ninterrupted; make demo RESUME=1 continues", file=sys.stderr)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import io
+import logging
 import re
 import shutil
 import string
@@ -15,17 +17,18 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 from support import tiers
-from web_shop import filled
+from web_shop import KEY, filled
 
-from retail.web.__main__ import opened
+from retail.web.__main__ import log_to, opened
 from retail.web.app import application
+from retail.web.back_office import SIGN_IN
 from retail.web.forms import FORM_ROUTES
 from retail.web.opening import urls_in
 from retail.web.pages import pages
 from retail.web.security import FORM_BYTES_MAX, TOKEN
 
 HOST = "127.0.0.1:8000"
-OWN_PATHS = ("/personas", "/office/clock", "/office/components", "/office/customer", "/office/drill")
+OWN_PATHS = ("/personas", SIGN_IN, "/office/clock", "/office/components", "/office/customer", "/office/drill")
 EXAMPLES = tiers.sample(40, 400)
 SLOWLY = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
@@ -42,10 +45,18 @@ class Visitor:
     """Sends requests to the application without a server, keeps its cookie, and reads its token."""
 
     def __init__(self, app: Any, loop: asyncio.AbstractEventLoop) -> None:
-        self._app = app
+        self.app = app
         self._loop = loop
         self.cookie = ""
         self.token = ""
+
+    def stranger(self) -> Visitor:
+        """Another visitor, who has not signed in."""
+        found = Visitor(self.app, self._loop)
+        token = re.search(rf'name="{TOKEN}" value="([^"]+)"', found.get("/personas").body.decode())
+        assert token is not None
+        found.token = token[1]
+        return found
 
     def get(self, path: str, query: str = "", headers: Sequence[tuple[str, str]] = (("host", HOST),)) -> Answer:
         return self.send("GET", path, query, b"", headers)
@@ -89,7 +100,7 @@ class Visitor:
             sent.append(message)
 
         try:
-            await self._app(scope, receive, send)
+            await self.app(scope, receive, send)
         except Exception:
             # Starlette answers an error and raises it again, for the server's log.
             if not sent:
@@ -107,10 +118,8 @@ def visitor(tmp_path_factory: pytest.TempPathFactory) -> Generator[Visitor]:
     assert urls_in(folder)
     loop = asyncio.new_event_loop()
     with opened(folder) as shop:
-        found = Visitor(application(shop, "of this test"), loop)
-        token = re.search(rf'name="{TOKEN}" value="([^"]+)"', found.get("/personas").body.decode())
-        assert token is not None
-        found.token = token[1]
+        found = Visitor(application(shop, "of this test", KEY), loop).stranger()
+        assert found.post(SIGN_IN, [("key", KEY)]).headers["location"] == "/office"
         yield found
     loop.close()
 
@@ -134,9 +143,9 @@ ODD = some.one_of(
     ),
     some.sampled_from(["0001-01-01", "2011-06-01T00:00+23:59", "\x00", "../..", "{id}", "%", "a" * 5_000, "\ud800"]),
 )
-WORDS = ["region", "attempt", "page", "text", "category", "withdrawn", "sort", "to", "back", "id", "product"]
+WORDS = ["key", "region", "attempt", "page", "text", "category", "withdrawn", "sort", "to", "back", "id", "product"]
 FIELDS = sorted({field for route in FORM_ROUTES for section in route.form.sections for field in section.fields})
-PATHS = [page.path for page in pages]
+PATHS = [*(page.path for page in pages), SIGN_IN]
 
 
 def in_place(path: str, text: str) -> str:
@@ -169,7 +178,9 @@ def test_no_odd_region_gets_a_500(visitor: Visitor, path: str, query: str) -> No
 @given(
     some.sampled_from([*(route.path for route in FORM_ROUTES), *OWN_PATHS]),
     UUIDS,
-    some.dictionaries(some.sampled_from([*FIELDS, "id", "to", "back", "customer", "component"]), ODD, max_size=5),
+    some.dictionaries(
+        some.sampled_from([*FIELDS, "id", "to", "back", "customer", "component", "key"]), ODD, max_size=5
+    ),
 )
 def test_no_form_gets_a_500(visitor: Visitor, path: str, text: str, fields: dict[str, str]) -> None:
     if path in ("/office/components", "/office/drill", "/office/clock"):
@@ -251,3 +262,95 @@ def test_an_error_of_the_shop_itself_has_the_policy_too(visitor: Visitor, monkey
     assert answer.status == 500
     assert [fault for fault in faults(answer) if fault != "status 500"] == []
     assert string.ascii_letters.encode() not in answer.body
+
+
+OFFICE_PATHS = sorted({path for path in (*PATHS, *OWN_PATHS, *(one.path for one in FORM_ROUTES)) if "office" in path})
+
+
+@pytest.mark.parametrize("path", OFFICE_PATHS)
+def test_nobody_enters_the_back_office_who_has_not_signed_in(visitor: Visitor, path: str) -> None:
+    stranger = visitor.stranger()
+    path = in_place(path, "0" * 32)
+    answers = {
+        "page": stranger.get(path),
+        "head": stranger.send("HEAD", path, "", b"", (("host", HOST),)),
+        "region": stranger.get(path, "region=main"),
+        "no region": stranger.get(path, "region="),
+        "form": stranger.post(path, [("id", "0" * 32), ("to", "stop"), ("component", "finance")]),
+    }
+
+    assert {name: answer.status for name, answer in answers.items()} == {
+        "page": 303,
+        "head": 303,
+        "region": 401,
+        "no region": 401,
+        "form": 303,
+    }
+    assert answers["page"].headers["location"] == f"{SIGN_IN}?to={path}"
+    assert answers["form"].headers["location"] == SIGN_IN
+    assert [fault for answer in answers.values() for fault in faults(answer)] == []
+
+
+@pytest.mark.parametrize(
+    "path", ["/office/", "//office", "/OFFICE", "/./office", "/static/../office", "/office;x", "office"]
+)
+def test_no_other_spelling_of_its_paths_leads_into_the_back_office(visitor: Visitor, path: str) -> None:
+    assert visitor.stranger().get(path).status in (303, 307, 400, 404)
+
+
+@SLOWLY
+@given(some.one_of(ODD, some.sampled_from([KEY[:-1], KEY.upper(), KEY + "x", KEY.replace("o", "о")])), ODD)
+def test_no_other_key_opens_the_back_office(visitor: Visitor, key: str, to: str) -> None:
+    stranger = visitor.stranger()
+    refused = stranger.post(SIGN_IN, [("key", key), ("to", to)])
+
+    assert (refused.status, refused.headers["location"]) == (303, SIGN_IN)
+    assert stranger.get("/office").status == 303
+
+
+@SLOWLY
+@given(
+    some.one_of(
+        ODD, some.sampled_from(["//evil.example", "/office//evil", "/office/../x", "/office\\evil", "/offices"])
+    )
+)
+def test_signing_in_leads_to_no_other_site(visitor: Visitor, to: str) -> None:
+    stranger = visitor.stranger()
+    entered = stranger.post(SIGN_IN, [("key", KEY), ("to", to)])
+
+    assert entered.headers["location"] == "/office"
+    assert stranger.get("/office").status == 200
+
+
+def test_signing_in_leads_to_the_page_that_was_asked_for(visitor: Visitor) -> None:
+    stranger = visitor.stranger()
+    asked = stranger.get("/office/terms").headers["location"]
+    form = stranger.get(SIGN_IN, asked.partition("?")[2]).body.decode()
+
+    assert 'name="to" value="/office/terms"' in form
+    assert stranger.post(SIGN_IN, [("key", KEY), ("to", "/office/terms")]).headers["location"] == "/office/terms"
+
+
+def test_an_unknown_address_of_the_back_office_is_not_found_by_those_who_have_signed_in(visitor: Visitor) -> None:
+    assert [visitor.get(path).status for path in ("/office/catalog/nonsense", "/office/nowhere")] == [404, 404]
+
+
+def test_a_form_for_signing_in_that_another_site_sends_is_refused(visitor: Visitor) -> None:
+    stranger = visitor.stranger()
+    stranger.token = "x"
+
+    assert stranger.post(SIGN_IN, [("key", KEY)]).status == 403
+    assert stranger.get("/office").status == 303
+
+
+def test_an_error_in_the_log_of_the_shop_commands_no_terminal() -> None:
+    printed = io.StringIO()
+    log = logging.Logger("uvicorn.error")
+    log.addHandler(log_to(printed))
+    try:
+        raise KeyError("\x1b]0;title\x07\x1b[2J\x9b31m\u202e postgresql://u:CanarySecret42@127.0.0.1/db")
+    except KeyError:
+        log.exception("Exception in ASGI application \x1b[31m")
+
+    assert "Exception in ASGI application" in printed.getvalue()
+    assert re.findall("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]|CanarySecret42", printed.getvalue()) == []

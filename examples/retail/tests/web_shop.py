@@ -20,6 +20,7 @@ from support import tiers
 
 from retail.web.__main__ import opened
 from retail.web.app import application
+from retail.web.connections import PromptProtocol
 from retail.web.opening import PERSONAS, prepare
 from retail.web.personas import Persona
 from retail.web.shop import Shop
@@ -28,6 +29,7 @@ EVERY = 12
 PATIENT_SECONDS = 10.0
 """How long optional parts may take in tests: a busy machine is no reason to show a fallback."""
 WAIT_MS = 20_000
+KEY = "of the back office"
 CHROMIUM = os.environ.get("PRETERITE_CHROMIUM", "/usr/bin/chromium")
 QUIET = [
     "--no-sandbox",
@@ -82,8 +84,10 @@ def served(folder: Path, *, optional_seconds: float = PATIENT_SECONDS) -> Genera
         shutil.copy(file, folder / file.name)
     assert (folder / PERSONAS).exists()
     with opened(folder, optional_seconds=optional_seconds) as shop:
-        app = application(shop, "of this test")
-        server = uvicorn.Server(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=1))
+        app = application(shop, "of this test", KEY)
+        server = uvicorn.Server(
+            uvicorn.Config(app, http=PromptProtocol, log_level="error", timeout_graceful_shutdown=1)
+        )
         # Of a socket that says that it is TCP's, small answers are not held back.
         listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         listening.bind(("127.0.0.1", 0))
@@ -118,10 +122,12 @@ def a_browser() -> Generator[Browser]:
 
 
 @contextmanager
-def a_visitor(browser: Browser, at: Served, **options: object) -> Generator[Page]:
-    """A browser window on the shop; whatever its console complains of fails the test, and so does an error."""
+def a_visitor(browser: Browser, at: Served, *, signed_in: bool = True, **options: object) -> Generator[Page]:
+    """A browser window on the shop, with its back office; what its console complains of fails the test."""
     context: BrowserContext = browser.new_context(base_url=at.address, **options)  # pyright: ignore[reportArgumentType]
     complaints: list[str] = []
+    if signed_in:
+        sign_in(context)
     page = context.new_page()
     page.set_default_timeout(WAIT_MS)
     page.on("console", lambda said: complaints.append(said.text) if said.type in ("error", "warning") else None)
@@ -132,6 +138,14 @@ def a_visitor(browser: Browser, at: Served, **options: object) -> Generator[Page
         context.close()
     # What the browser says of an answer with an error status is no complaint: it is what was asked for.
     assert [said for said in complaints if "the server responded with a status of" not in said] == []
+
+
+def sign_in(context: BrowserContext) -> None:
+    """Open the back office for the windows of this context."""
+    form = context.request.get("/sign-in").text()
+    token = form.partition('name="token" value="')[2].partition('"')[0]
+    answer = context.request.post("/sign-in", form={"token": token, "key": KEY, "to": "/office/terms"})
+    assert answer.url.endswith("/office/terms")
 
 
 def be(page: Page, persona: Persona) -> None:

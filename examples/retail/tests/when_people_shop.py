@@ -275,7 +275,7 @@ def test_a_form_of_another_site_or_without_its_token_changes_nothing(
     assert count(shop) == before
 
 
-@pytest.mark.parametrize("path", ["/nowhere", "/products/nonsense", "/purchases/nonsense", "/office/catalog/nonsense"])
+@pytest.mark.parametrize("path", ["/nowhere", "/products/nonsense", "/purchases/nonsense"])
 def test_an_unknown_address_shows_a_page_that_says_so(shop: Served, path: str) -> None:
     with pytest.raises(urllib.error.HTTPError) as refused:
         urllib.request.urlopen(shop.address + path, timeout=10)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+import traceback
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from typing import Any
@@ -40,12 +41,20 @@ def refusal(error: PreteriteError) -> None:
 
 @contextmanager
 def printable_output() -> Generator[None]:
-    """Let nothing through to stdout and stderr but printed characters and line feeds, and no secrets of URLs."""
+    """Let nothing through to stdout and stderr but printed characters and line feeds, and no secrets of URLs.
+
+    An exception that nothing has caught ends the process here with its traceback: Python would print it as it is.
+    """
     with (
         redirect_stdout(PrintableStream(sys.stdout, without_secrets)),
         redirect_stderr(PrintableStream(sys.stderr, without_secrets)),
     ):
-        yield
+        try:
+            yield
+        except Exception:
+            print_line("preterite: an unexpected error:", error=True)
+            print_block(indented(traceback.format_exc()), error=True)
+            raise SystemExit(1) from None
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]], *, right: Sequence[int] = ()) -> str:

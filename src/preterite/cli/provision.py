@@ -13,10 +13,8 @@ from preterite.cli.output import number_of, print_block, print_line, table
 from preterite.clock import SystemRandomness
 from preterite.drivers.private_folder import DEFAULT_FOLDER
 from preterite.log.contract import LogIdentity
-from preterite.settings import owner_variable, url_variable
+from preterite.settings import ADMIN_VARIABLE, owner_variable, url_variable
 
-ADMIN_VARIABLE = "PRETERITE_ADMIN_URL"
-"""The environment variable with the administrator's URL; on a command line its password is visible to other users."""
 HELP = """\
 Create a database with two roles for each component, and for the log: one role owns the tables and runs migrations, one
 reads and writes rows. No other role may connect. Then log in as every component and test that the server refuses access

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from preterite import envelope as envelopes
-from preterite.contracts import Message
+from preterite.contracts import Message, name_fault
 from preterite.envelope import Envelope
 from preterite.errors import Undecodable
 from preterite.handling.failure import ends_the_process, failure_of, storable, text_of
@@ -41,19 +41,12 @@ def decode(subscriptions: Subscriptions, record: Record) -> Delivery:
     except Undecodable as error:
         return Delivery(record, None, None, None, failure_of(error))
     subscription = subscriptions.find(record.kind, envelope.type)
-    if subscription is None and record.kind == "command":
-        return Delivery(
-            record,
-            envelope,
-            None,
-            None,
-            Failure("NoHandler", storable(f"nothing here handles {envelope.type}"), "", ""),
-        )
     if subscription is None:
-        return Delivery(record, envelope, None, None, None, unknown=envelope.type not in subscriptions.declared)
-    if "\0" in (envelope.subject or ""):
-        # No row with such a key can be stored in PostgreSQL; without a key it becomes a dead letter like all others.
-        return Delivery(record, None, None, None, failure_of(Undecodable(f"{envelope.type}: its key contains NUL")))
+        return _without_handler(subscriptions, record, envelope)
+    refused = _refused(subscription, record, envelope)
+    if refused is not None:
+        # Without a key: it blocks no event that its publisher has published.
+        return Delivery(record, None, None, None, failure_of(Undecodable(f"{envelope.type}: {refused}")))
     try:
         event = subscription.decoded(envelope)
     except BaseException as error:
@@ -68,6 +61,28 @@ def decode(subscriptions: Subscriptions, record: Record) -> Delivery:
             failure_of(Undecodable(f"{envelope.type} version {envelope.version}: {_said(error)}")),
         )
     return Delivery(record, envelope, subscription, event, None)
+
+
+def _without_handler(subscriptions: Subscriptions, record: Record, envelope: Envelope) -> Delivery:
+    """What nothing here handles: passed, and counted by its name where no component declares it; or set aside."""
+    if record.kind == "command":
+        missing = Failure("NoHandler", storable(f"nothing here handles {envelope.type}"), "", "")
+        return Delivery(record, envelope, None, None, missing)
+    unknown = envelope.type not in subscriptions.declared
+    fault = name_fault(envelope.type) if unknown else None
+    if fault is not None:
+        return Delivery(record, None, None, None, failure_of(Undecodable(f"The name of its type {fault}")))
+    return Delivery(record, envelope, None, None, None, unknown=unknown)
+
+
+def _refused(subscription: Subscription, record: Record, envelope: Envelope) -> str | None:
+    """Why a record is not taken for the event that it says it is, before anything of it is decoded."""
+    publisher = record.stream.publisher
+    if record.kind == "event" and publisher != subscription.publisher:
+        # A role that may append to one stream speaks for the component of that stream, and for no other.
+        return f"only {subscription.publisher} publishes it, and it stands in a stream of {publisher}"
+    fault = name_fault(envelope.subject or "")
+    return None if fault is None else f"its key {fault}"
 
 
 def _said(error: BaseException) -> str:

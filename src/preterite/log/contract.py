@@ -24,6 +24,10 @@ HOLES_MAX = 1_000
 """Runs of missing numbers that a log reports at a time."""
 RECORD_BYTES_MAX = 1024 * 1024
 """Size of a record in the log; a larger one is refused."""
+READ_BYTES_MAX = 32 * 1024 * 1024
+"""Bytes of records that a reader holds of one read, besides the last record of each stream."""
+NUMBER_DIGITS_MAX = 18
+"""Digits of a number that a head states; more are not read."""
 
 Kind = Literal["event", "void", "claim", "head", "command"]
 """A command is never in a log: it is a scheduled record of the component itself, handled like one of a stream."""
@@ -64,7 +68,7 @@ def head(stream: Stream, epoch: int, last: int, last_id: bytes, first: int) -> R
 
 def journal_start(head: Record) -> int:
     """The first number that the publisher can send again, as this head states; 0 where it states none."""
-    return int(head.body or b"0")
+    return int(head.body) if head.body.isdigit() and len(head.body) <= NUMBER_DIGITS_MAX else 0
 
 
 class StreamEnd(NamedTuple):

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from itertools import islice
 from uuid import UUID
 
 from preterite.clock import Clock
@@ -23,7 +24,7 @@ from preterite.log.contract import (
     Stream,
     StreamEnd,
 )
-from preterite.log.numbered import NumberedReader, Tail, prefixes, stream_by_stream
+from preterite.log.numbered import NumberedReader, Tail, prefixes, stream_by_stream, until_full
 
 
 @dataclass
@@ -221,13 +222,8 @@ class MemoryLog:
         with self._lock:
             return {stream: Tail(held.last_number, held.head) for stream, held in self._held.items()}
 
-    def _fetch(self, stream: Stream, after: int, limit: int) -> Sequence[Record]:
+    def _fetch(self, stream: Stream, after: int, limit: int, limit_bytes: int) -> Sequence[Record]:
         with self._lock:
             records = self._held[stream].records
-            found: list[Record] = []
-            for number in range(after + 1, self._held[stream].last_number + 1):
-                if number in records:
-                    found.append(records[number])
-                if len(found) == limit:
-                    break
-            return found
+            present = (n for n in range(after + 1, self._held[stream].last_number + 1) if n in records)
+            return until_full((records[number] for number in islice(present, limit)), limit_bytes)

@@ -7,11 +7,11 @@ read as soon as it is there, wherever it was appended. A record that is put back
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import NamedTuple
 
-from preterite.log.contract import Record, Stream, stream_of
+from preterite.log.contract import READ_BYTES_MAX, Record, Stream, stream_of
 
 AHEAD_READS_MAX = 20
 """Batches in a row that a reader requests ahead."""
@@ -57,21 +57,37 @@ def in_a_row(after: int, records: Sequence[Record]) -> int:
     return next((index for index, one in enumerate(records) if one.number != after + index + 1), len(records))
 
 
+def until_full(records: Iterable[Record], limit_bytes: int) -> list[Record]:
+    """The first of these records: up to the one with which they hold so many bytes."""
+    found: list[Record] = []
+    for record in records:
+        found.append(record)
+        limit_bytes -= len(record.body)
+        if limit_bytes <= 0:
+            break
+    return found
+
+
 def stream_by_stream(
-    tails: Callable[[], Mapping[Stream, Tail]], fetch: Callable[[Stream, int, int], Sequence[Record]]
+    tails: Callable[[], Mapping[Stream, Tail]], fetch: Callable[[Stream, int, int, int], Sequence[Record]]
 ) -> Look:
-    """Read all ends, then each stream that has more, where single reads cost nothing more."""
+    """Read all ends, then each stream that has more, where single reads cost nothing more.
+
+    `fetch` takes a stream, a number after which to begin, and how many records and bytes are enough.
+    """
 
     def read(places: Sequence[Place], limit: int) -> tuple[Mapping[Stream, Tail], Sequence[Record]]:
         ends = dict(tails())
         found: list[Record] = []
+        left = READ_BYTES_MAX
         for stream, after in places:
             if stream not in ends or ends[stream].last_number <= after:
                 continue
-            if len(found) >= limit:
+            if len(found) >= limit or left <= 0:
                 del ends[stream]
             else:
-                run = fetch(stream, after, limit - len(found))
+                run = fetch(stream, after, limit - len(found), left)
+                left -= sum(len(record.body) for record in run)
                 # What is beyond a gap is not taken; it must not keep other streams out.
                 found += run[: in_a_row(after, run) + 1]
         return ends, found

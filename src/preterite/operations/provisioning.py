@@ -36,8 +36,11 @@ NAME_CHARACTERS_MAX = 63
 """Length of a role's name in PostgreSQL."""
 MAINTAIN_VERSION = 17
 """From this version of PostgreSQL on the right to vacuum can be given away without the table."""
-KEPT_PARAMETERS = ("sslmode", "sslrootcert", "sslcrl", "ssl_min_protocol_version", "channel_binding", "gssencmode")
-"""Parameters of the administrator's URL that are kept in the components' URLs: how a connection is secured."""
+KEPT_PARAMETERS = (
+    *("sslmode", "sslrootcert", "sslcrl", "sslcrldir", "sslsni", "sslnegotiation", "ssl_min_protocol_version"),
+    *("ssl_max_protocol_version", "channel_binding", "require_auth", "gssencmode", "target_session_attrs"),
+)
+"""Parameters of the administrator's URL that are kept in the components': how a connection is secured, and to whom."""
 LOG = "log"
 
 
@@ -180,24 +183,34 @@ class Server:
         return self._admin.pgconn.encrypt_password(password.encode(), role.encode(), b"scram-sha-256").decode()
 
     def run(self, steps: Sequence[Statement]) -> None:
-        """Run these statements, each in its database."""
+        """Run these statements, each in its database; those of one database together, or none of them.
+
+        So no role has a right even for a moment that a later statement takes away.
+        """
         for database in dict.fromkeys(step.database for step in steps):
-            connection = self._admin if database is None else self.connect(database)
+            if database is None:
+                self._run(self._admin, [step for step in steps if step.database is None])
+                continue
+            connection = self.connect(database)
             try:
-                for step in steps:
-                    if step.database == database:
-                        postgres_server.run(connection, step.text)
+                with connection.transaction():
+                    self._run(connection, [step for step in steps if step.database == database])
             finally:
-                if connection is not self._admin:
-                    connection.close()
+                connection.close()
+
+    def _run(self, connection: postgres_guard.GuardedConnection, steps: Sequence[Statement]) -> None:
+        for step in steps:
+            postgres_server.run(connection, step.text)
 
     def url(self, role: str, password: str, database: str) -> str:
         """How this role reaches this database."""
-        host, port = str(self._parts.get("host", "localhost")), self._parts.get("port", 5432)
-        place = f"[{host}]" if ":" in host else quote(host, safe=",")
+        hosts = str(self._parts.get("host", "localhost")).split(",")
+        ports = str(self._parts.get("port", 5432)).split(",")
+        ports = ports * len(hosts) if len(ports) == 1 else ports
+        place = ",".join(f"{_in_url(host)}:{port or 5432}" for host, port in zip(hosts, ports, strict=True))
         secure = {name: str(self._parts[name]) for name in KEPT_PARAMETERS if name in self._parts}
         query = f"?{urlencode(secure)}" if secure else ""
-        return f"postgresql://{quote(role)}:{quote(password, safe='')}@{place}:{port}/{database}{query}"
+        return f"postgresql://{quote(role)}:{quote(password, safe='')}@{place}/{database}{query}"
 
     def close(self) -> None:
         """Leave the server."""
@@ -207,6 +220,10 @@ class Server:
         """A connection to one database, as the administrator."""
         conninfo = make_conninfo(self._place.conninfo, dbname=database)
         return postgres_server.connect(Place(conninfo, database))
+
+
+def _in_url(host: str) -> str:
+    return f"[{host}]" if ":" in host else quote(host, safe="")
 
 
 def new_password() -> str:

@@ -15,7 +15,8 @@ from support.command_line import Run
 
 from preterite import Component, Event, Justified, Recoverability, System
 
-HOSTILE = "\x1b]0;PWNED\x07\x1b[2J\x1b[31mred\x9b31m\u202eevil\r\nFORGED line\x7f\u2028FORGED too\x08z"
+SQL = "'; drop table n; --\" %s ? :x"
+HOSTILE = "\x1b]0;PWNED\x07\x1b[2J\x1b[31mred\x9b31m\u202eevil\r\nFORGED line\x7f\u2028FORGED too\x08z" + SQL
 
 
 class NoteTaken(Event, key="who"):
@@ -91,6 +92,39 @@ def test_no_command_prints_what_commands_a_terminal_or_forges_a_line(run: Run, h
         assert out + err, f"{command} printed nothing"
 
     assert wrong == []
+
+
+def test_no_text_of_others_becomes_a_part_of_a_statement(run: Run, hostile: Path) -> None:
+    for command in COMMANDS:
+        words = [
+            word.replace("HOSTILE", HOSTILE).replace("DOCUMENT", str(hostile / "document.json"))
+            for word in command.split()
+        ]
+        run(*words, *([] if words[0] == HOSTILE else ["-A", APP]))
+    connection = sqlite3.connect(hostile / "beta.sqlite")
+    kept = connection.execute("select key, state from preterite_parked where key like 'k%'").fetchall()
+    reasons = connection.execute("select reason from preterite_audit").fetchall()
+    connection.close()
+
+    assert kept == [(f"k{HOSTILE}", "dead")]
+    assert reasons == [(HOSTILE,)]
+
+
+@pytest.mark.parametrize("debug", [[], ["--debug"]])
+def test_an_error_that_nothing_has_caught_is_printed_in_the_same_way(
+    run: Run, monkeypatch: pytest.MonkeyPatch, debug: list[str]
+) -> None:
+    def breaks(*_arguments: object) -> None:
+        raise RuntimeError(f"{HOSTILE}\nFORGED postgresql://u:{CANARY}@127.0.0.1/db")
+
+    monkeypatch.setattr("preterite.cli.status.find", breaks)
+    code, out, err = run(*debug, "status", "-A", APP)
+
+    assert (code, out) == (1, "")
+    assert "RuntimeError" in err
+    assert CANARY not in err
+    assert [c for c in err.replace("\n", "") if unicodedata.category(c) in ("Cc", "Cf", "Zl", "Zp", "Cs")] == []
+    assert [line for line in err.splitlines() if re.match(r"\s*FORGED", line)] == []
 
 
 URL_COMMANDS = [

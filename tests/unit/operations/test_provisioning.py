@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from uuid import UUID, uuid4
 
 import psycopg
 import pytest
+from hypothesis import given
+from hypothesis import strategies as some
 from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
 from support import postgres
 
 from preterite.clock import SystemClock
@@ -17,7 +21,8 @@ from preterite.errors import ConfigurationError, StoreUnavailable, WrongLog
 from preterite.log.contract import RECORD_BYTES_MAX, ClockSetting, LogIdentity, Record, Stream
 from preterite.log.postgres.log import PostgresLog
 from preterite.operations import proof, provisioning
-from preterite.operations.provisioning import LogDeclaration, Premises, Present, Server
+from preterite.operations.provisioning import LogDeclaration, Premises, Present, Server, Statement
+from preterite.settings import log_variable, owner_variable, shared_names, url_variable
 
 NOTHING = Present(frozenset(), frozenset(), 15)
 COMPONENTS = ("sales", "finance", "shipping")
@@ -53,6 +58,19 @@ def test_a_name_too_long_for_a_role_is_refused() -> None:
         provisioning.premises_of("shop", ["s" * 60])
 
 
+@given(some.lists(some.from_regex(r"[a-z](_|-|a|log|owner|admin){0,3}", fullmatch=True), max_size=4, unique=True))
+def test_components_that_are_accepted_share_no_role_and_no_variable(names: list[str]) -> None:
+    if shared_names(names):
+        return
+    places = provisioning.premises_of("shop", names)
+    roles = [role for place in places for role in (place.owner, place.runner)]
+    variables = [of(name) for name in (*names, "log") for of in (url_variable, owner_variable)]
+    variables += ["PRETERITE_ADMIN_URL", *map(log_variable, names)]
+
+    assert len(set(roles)) == len(roles)
+    assert len(set(variables)) == len(variables)
+
+
 @pytest.fixture
 def system() -> Iterator[str]:
     """The name of a system whose databases and roles are removed at the end."""
@@ -84,7 +102,7 @@ def test_every_component_is_refused_everything_of_every_other(server: Server, sy
     refusals = proof.prove(server, places, passwords)
 
     assert [refusal for refusal in refusals if not refusal.refused] == []
-    assert {refusal.role for refusal in refusals} == {r for p in places[:3] for r in (p.owner, p.runner)}
+    assert {refusal.role for refusal in refusals} == {role for place in places for role in (place.owner, place.runner)}
     assert {"a foreign server", f"a foreign key to {system}_finance", f"a view of {system}_finance"} <= {
         refusal.tried for refusal in refusals
     }
@@ -106,6 +124,66 @@ def test_the_proof_finds_a_door_that_was_left_open(server: Server, system: str) 
 
     assert (f"{system}_sales", f"connect to {system}_finance") in allowed
     assert (f"{system}_finance", f"the rights of {system}_sales_owner") in allowed
+
+
+@pytest.mark.slow("PostgreSQL")
+def test_the_proof_finds_a_right_too_many_on_the_log_and_on_what_operators_did(server: Server, system: str) -> None:
+    places = provisioning.premises_of(system, COMPONENTS)
+    passwords = {role: provisioning.new_password() for place in places for role in (place.owner, place.runner)}
+    provisioning.provision(server, places, passwords, lambda _name: None, DECLARED)
+    runner = sql.Identifier(f"{system}_shipping")
+    with psycopg.connect(f"{postgres.ADMIN_URL.rpartition('/')[0]}/{system}_log", autocommit=True) as log:
+        for table in ("record", "stream", "access", "asked"):
+            log.execute(
+                sql.SQL("ALTER TABLE preterite_log.{} DISABLE ROW LEVEL SECURITY").format(sql.Identifier(table))
+            )
+        log.execute("ALTER TABLE preterite_log.stream DROP CONSTRAINT stream_epoch_check")
+        log.execute("ALTER TABLE preterite_log.record DROP CONSTRAINT record_body_check")
+        log.execute(sql.SQL("GRANT DELETE ON preterite_log.record TO {}").format(runner))
+    with psycopg.connect(f"{postgres.ADMIN_URL.rpartition('/')[0]}/{system}_shipping", autocommit=True) as own:
+        own.execute(sql.SQL("GRANT UPDATE, DELETE ON preterite.audit TO {}").format(runner))
+    refusals = proof.prove(server, places, passwords)
+    allowed = {one.tried for one in refusals if one.role == f"{system}_shipping" and not one.refused}
+
+    assert allowed == {
+        "an event of sales forged",
+        "an event of finance forged",
+        "a record of over 1 MiB",
+        "sales fenced",
+        "sales fenced for ever",
+        "finance fenced",
+        "finance fenced for ever",
+        "shipping fenced for ever",
+        "sales locked",
+        "finance locked",
+        "a stream of sales made",
+        "a stream of finance made",
+        "sales asked beyond its partitions",
+        "finance asked beyond its partitions",
+        "sales asked to send again",
+        "events of sales read",
+        "the rights of others read",
+        "the log deleted",
+        "the log's records locked",
+        "what operators did changed",
+        "what operators did deleted",
+    }
+
+
+@pytest.mark.slow("PostgreSQL")
+def test_the_runner_adds_to_what_operators_did_and_changes_nothing_of_it(server: Server, system: str) -> None:
+    places = provisioning.premises_of(system, COMPONENTS)
+    passwords = {role: provisioning.new_password() for place in places for role in (place.owner, place.runner)}
+    provisioning.provision(server, places, passwords, lambda _name: None, DECLARED)
+    sales = places[0]
+    with psycopg.connect(server.url(sales.runner, passwords[sales.runner], sales.database), autocommit=True) as runner:
+        columns = "at, operator, action, target, reason, before, after"
+        runner.execute(f"INSERT INTO preterite.audit ({columns}) VALUES (0, 'ops', 'discard', '1', 'twice', '', '')")
+        for change in ("UPDATE preterite.audit SET operator = 'x'", "DELETE FROM preterite.audit"):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                runner.execute(change)
+
+        assert runner.execute("SELECT operator, reason FROM preterite.audit").fetchall() == [("ops", "twice")]
 
 
 @pytest.mark.slow("PostgreSQL")
@@ -203,6 +281,40 @@ def test_a_component_neither_writes_nor_fences_the_streams_of_another_nor_reads_
 
 
 @pytest.mark.slow("PostgreSQL")
+def test_a_retention_is_refused_where_the_role_may_not_delete(log_urls: dict[str, str]) -> None:
+    """Else its relay would stop with the server's refusal when the first records have become old."""
+    with pytest.raises(ConfigurationError, match="may not delete from the log"):
+        PostgresLog(log_urls["sales"], DECLARED.identity, SystemClock(), timedelta(days=1))
+    everything = PostgresLog(log_urls["log"], DECLARED.identity, SystemClock(), timedelta(days=1))
+    everything.maintain()
+    everything.close()
+
+
+@pytest.mark.slow("PostgreSQL")
+def test_what_no_reader_expects_is_refused_by_the_log_itself_also_in_ones_own_streams(
+    log_urls: dict[str, str],
+) -> None:
+    """Such a head or time would end its readers, or keep its records for ever."""
+    head = "UPDATE preterite_log.stream SET head_epoch = {}, head_number = {}, head_id = {}, head_body = {}"
+    record = "INSERT INTO preterite_log.record SELECT id, 1, 'event', 1, '\\x00', {}, '' FROM preterite_log.stream"
+    with psycopg.connect(log_urls["sales"], autocommit=True) as sales:
+        for statement in [
+            head.format(2**63 - 1, 1, "'\\x00'", "''"),
+            head.format(1, 2**63 - 1, "'\\x00'", "''"),
+            head.format(1, "NULL", "'\\x00'", "''"),
+            head.format(1, 1, "'\\x00'", "'x'"),
+            head.format(1, 1, "'\\x00'", f"'{'9' * 19}'"),
+            record.format("'NaN'"),
+            record.format("'Infinity'"),
+            record.format("-1"),
+            "INSERT INTO preterite_log.asked VALUES ('sales', -1, 1)",
+            "INSERT INTO preterite_log.asked VALUES ('sales', 0, 0)",
+        ]:
+            with pytest.raises(psycopg.errors.CheckViolation):
+                sales.execute(statement.encode())
+
+
+@pytest.mark.slow("PostgreSQL")
 def test_a_record_beyond_the_limits_is_refused_by_the_log_itself(log_urls: dict[str, str]) -> None:
     with psycopg.connect(log_urls["sales"], autocommit=True) as sales:
         number = sales.execute("SELECT id FROM preterite_log.stream WHERE publisher = 'sales'").fetchall()[0][0]
@@ -218,6 +330,33 @@ def test_a_record_beyond_the_limits_is_refused_by_the_log_itself(log_urls: dict[
                 sales.execute(insert, row)
         with pytest.raises(psycopg.errors.CheckViolation):
             sales.execute("UPDATE preterite_log.stream SET epoch = %s", [2**63 - 1])
+
+
+@pytest.mark.slow("PostgreSQL")
+def test_the_statements_of_one_database_are_run_together_or_not_at_all(server: Server, system: str) -> None:
+    with psycopg.connect(postgres.ADMIN_URL, autocommit=True) as admin:
+        admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(f"{system}_sales")))
+    texts = ["CREATE TABLE public.first (id bigint)", "GRANT SELECT ON public.first TO nobody_at_all"]
+    with pytest.raises(psycopg.errors.UndefinedObject):
+        server.run([Statement(f"{system}_sales", text, text) for text in texts])
+    connection = server.connect(f"{system}_sales")
+    found = connection.execute("SELECT to_regclass('public.first')").fetchone()
+    connection.close()
+
+    assert found == (None,)
+
+
+@pytest.mark.slow("PostgreSQL")
+@pytest.mark.parametrize("query", ["", "?sslmode=prefer&target_session_attrs=read-write&require_auth=scram-sha-256"])
+@pytest.mark.parametrize("hosts", ["127.0.0.1:{0}", "127.0.0.1:{0},[::1]:1", "127.0.0.1:{0},localhost:{0}"])
+def test_urls_lead_to_the_same_hosts_in_the_same_way(hosts: str, query: str) -> None:
+    asked = postgres.ADMIN_URL.replace(f"{postgres.HOST}:{postgres.PORT}", hosts.format(postgres.PORT)) + query
+    server = Server(asked)
+    made = conninfo_to_dict(server.url("shop_sales", "a/b@c", "shop_sales"))
+    server.close()
+    expected = {**conninfo_to_dict(asked), "user": "shop_sales", "password": "a/b@c", "dbname": "shop_sales"}
+
+    assert made == expected
 
 
 @pytest.mark.slow("PostgreSQL")

@@ -7,13 +7,13 @@ from uuid import uuid4
 
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import strategies as some
 from msgspec.structs import replace
 
 from preterite.clock import SystemClock
-from preterite.log.contract import Cursor, Verdict, head
+from preterite.log.contract import Cursor, Record, Verdict, head
 from preterite.log.memory import MemoryLog
-from preterite.receiving.streams import Refused, StreamReader
+from preterite.receiving.streams import Refused, StreamPosition, StreamReader
 from preterite.testing.conformance.log_steps import OTHER, SALES, SYSTEM, event, events
 
 START = Cursor(0, b"", 0)
@@ -43,12 +43,12 @@ def test_a_stale_record_is_read_again_once_it_has_been_sent_again(log: MemoryLog
 
 @pytest.mark.rule(3)
 @given(
-    common=st.integers(0, 8),
-    read=st.integers(0, 8),
-    since=st.integers(0, 20),
-    batch=st.integers(1, 20),
-    others=st.integers(0, 3),
-    continues=st.booleans(),
+    common=some.integers(0, 8),
+    read=some.integers(0, 8),
+    since=some.integers(0, 20),
+    batch=some.integers(1, 20),
+    others=some.integers(0, 3),
+    continues=some.booleans(),
 )
 def test_nothing_of_another_history_is_taken_for_what_comes_next(
     common: int, read: int, since: int, batch: int, others: int, continues: bool
@@ -133,3 +133,25 @@ def test_a_late_reader_gets_all_that_follows_a_record_that_was_sent_again() -> N
     reader = StreamReader(log, {SALES: Cursor(log.first_number(SALES) - 1, b"", 0)})
 
     assert [record.number for record in reader.read(100)[0]] == [2, 3, 4, 5]
+
+
+NUMBERS = some.integers(0, 2**60)
+ANYTHING = some.builds(
+    Record,
+    some.just(SALES),
+    some.sampled_from(["event", "void", "head", "claim"]),
+    NUMBERS,
+    NUMBERS | some.integers(0, 3),
+    some.binary(max_size=64),
+    some.binary(max_size=20) | some.integers().map(lambda number: str(number).encode()) | some.just("²".encode()),
+)
+
+
+@given(some.lists(some.lists(ANYTHING, max_size=4), max_size=4))
+def test_nothing_that_a_publisher_writes_in_its_streams_ends_their_reader(runs: list[list[Record]]) -> None:
+    position = StreamPosition(START)
+    for run in runs:
+        taken, refused = position.take(run)
+
+        assert len(taken) + len(refused) <= len(run)
+        assert all(record in run for record in taken)

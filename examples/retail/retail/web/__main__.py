@@ -15,7 +15,7 @@ import sys
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import uvicorn
 
@@ -24,9 +24,13 @@ from preterite.clock import SystemRandomness
 from preterite.composition import Composer
 from preterite.demo_clock import SharedClock
 from preterite.errors import PreteriteError
+from preterite.printing.text import PrintableStream
+from preterite.printing.urls import without_secrets
 from retail.marketing.reports import most_popular
 from retail.system import marketing, system
 from retail.web.app import application
+from retail.web.back_office import new_key
+from retail.web.connections import PromptProtocol
 from retail.web.customer import ScriptedCustomer
 from retail.web.opening import PERSONAS, is_prepared, prepare, urls_in
 from retail.web.pages import forms, pages
@@ -50,7 +54,7 @@ def main() -> int:
     parser.add_argument("--folder", type=Path, default=FOLDER, help="where the databases are (.preterite/shop)")
     parser.add_argument("--new", action="store_true", help="delete the databases, and fill the shop again")
     options = parser.parse_args()
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    logging.basicConfig(level=logging.WARNING, handlers=[log_to(sys.stderr)])
     try:
         if options.new or not is_prepared(options.folder):
             (options.folder / PERSONAS).unlink(missing_ok=True)
@@ -58,11 +62,17 @@ def main() -> int:
         with opened(options.folder) as shop:
             shop.customer.switch(on=True)
             address = f"http://127.0.0.1:{options.port}/"
-            print(f"the shop is open at {address} (the tour: {address}tour; Ctrl+C stops it)", flush=True)
+            key = new_key()
+            print(f"the shop is open at {address} (the tour: {address}tour; Ctrl+C stops it)")
+            print(f"to sign in to its back office, open {address}sign-in?key={key}", flush=True)
             uvicorn.run(
-                application(shop, secrets.token_urlsafe(32)),
+                application(shop, secrets.token_urlsafe(32), key),
                 host="127.0.0.1",
                 port=options.port,
+                http=PromptProtocol,
+                ws="none",
+                # The server's log goes where the shop's goes: an error in it may quote a request.
+                log_config=None,
                 log_level="warning",
                 access_log=False,
                 timeout_graceful_shutdown=STOP_SECONDS,
@@ -73,6 +83,13 @@ def main() -> int:
     except KeyboardInterrupt:
         pass
     return 0
+
+
+def log_to(stream: TextIO) -> logging.Handler:
+    """What logs to this stream, without what commands a terminal and without the passwords of URLs."""
+    handler = logging.StreamHandler(PrintableStream(stream, without_secrets))
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+    return handler
 
 
 @contextmanager

@@ -23,6 +23,7 @@ from preterite.errors import UsageError
 from retail.identifiers import ProductId
 from retail.system import system
 from retail.web import pages
+from retail.web.back_office import SIGN_IN, Door, sign_in
 from retail.web.forms import FORM_ROUTES, action_endpoint, form_endpoint
 from retail.web.links import BACK_OFFICE
 from retail.web.security import HEADERS, Guard
@@ -31,6 +32,8 @@ from retail.web.timeline import timeline
 from retail.web.tour import STEPS
 
 STATIC = Path(__file__).parent / "static"
+SHOWN_MAX = 200
+"""Characters of an address's query that the form for signing in takes over."""
 Endpoint = Callable[[Request], Awaitable[Response]]
 MOVES: dict[str, Callable[[datetime], datetime]] = {
     "evening": lambda now: _next(now, time(22)),
@@ -40,10 +43,11 @@ MOVES: dict[str, Callable[[datetime], datetime]] = {
 }
 
 
-def application(shop: Shop, secret: str) -> Starlette:
-    """The web shop on an open system; `secret` signs the visitors' cookies."""
-    views = _Views(shop)
-    guards = [Middleware(Guard), Middleware(SessionMiddleware, secret_key=secret, same_site="strict", https_only=False)]
+def application(shop: Shop, secret: str, key: str) -> Starlette:
+    """The web shop on an open system; `secret` signs the visitors' cookies, `key` opens the back office."""
+    views = _Views(shop, key)
+    sessions = Middleware(SessionMiddleware, secret_key=secret, same_site="strict", https_only=False)
+    guards = [Middleware(Guard), sessions, Middleware(Door)]
     return Starlette(
         routes=[*views.read(), *views.posted(), Mount("/static", StaticFiles(directory=STATIC), name="static")],
         middleware=guards,
@@ -54,8 +58,9 @@ def application(shop: Shop, secret: str) -> Starlette:
 class _Views:
     """All endpoints of one shop."""
 
-    def __init__(self, shop: Shop) -> None:
+    def __init__(self, shop: Shop, key: str) -> None:
         self._shop = shop
+        self._key = key
         self._changes = Changes(shop.open)
         self._drill_began = 0.0
         asking = {
@@ -71,7 +76,8 @@ class _Views:
         routes = [Route(page.path, self._endpoint(page)) for page in pages.pages]
         # Paths without variables come before those with.
         routes.sort(key=lambda route: route.path.count("{"))
-        return [*routes, Route("/changes", self._endpoint_of(self._changes))]
+        sign_in = Route(SIGN_IN, self._endpoint_of(self._show_sign_in))
+        return [*routes, sign_in, Route("/changes", self._endpoint_of(self._changes))]
 
     def posted(self) -> list[Route]:
         """The routes of forms."""
@@ -81,6 +87,7 @@ class _Views:
         ]
         own = {
             "/personas": self._become,
+            SIGN_IN: self._sign_in,
             "/office/clock": self._move,
             "/office/components": self._switch,
             "/office/customer": self._switch_customer,
@@ -132,6 +139,20 @@ class _Views:
             request.session[CUSTOMER] = found.customer
             request.session[SAID] = f"You are now: {found.name}."
         return "/"
+
+    async def _show_sign_in(self, request: Request) -> Response:
+        """The form that opens the back office; the address that the shop prints fills it in."""
+        asked = {name: request.query_params.get(name, "")[:SHOWN_MAX] for name in ("to", "key")}
+        variables = {**self._shop.frame(request), **asked}
+        return HTMLResponse(self._shop.templates.get_template("sign-in.html").render(variables))
+
+    async def _sign_in(self, request: Request, fields: Mapping[str, str]) -> str:
+        """Open the back office for this visitor."""
+        place = sign_in(request, fields, self._key)
+        if place is None:
+            request.session[SAID] = "That is not the key of this shop; nothing was opened."
+            return SIGN_IN
+        return place
 
     async def _move(self, request: Request, fields: Mapping[str, str]) -> str:
         """Move the clock."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import random
 import threading
 from collections.abc import Sequence
@@ -14,6 +13,7 @@ from preterite import OpenSystem
 from preterite.clock import Randomness
 from preterite.demo_clock import SharedClock
 from preterite.errors import PreteriteError
+from preterite.printing.logger import logger
 from retail.sales.actions import CustomerBlocked, Wanted, purchase
 from retail.system import sales
 
@@ -21,7 +21,7 @@ EVERY_SECONDS = 3.0
 TAKES = timedelta(minutes=1)
 QUANTITIES = (1, 1, 1, 2, 3, 6, 12, 48)
 
-_logger = logging.getLogger("retail")
+_logger = logger("retail")
 
 
 class ScriptedCustomer:

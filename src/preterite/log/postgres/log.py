@@ -39,7 +39,7 @@ from preterite.log.numbered import prefixes, runs_of
 from preterite.log.postgres import keeping
 from preterite.log.postgres.appending import append_at_ends
 from preterite.log.postgres.reader import PostgresReading, translated
-from preterite.log.postgres.rights import Access, rights, set_access
+from preterite.log.postgres.rights import Access, refuse_retention, rights, set_access
 
 CHANNEL = "preterite_log"
 RETENTION_RECORDS = 5000
@@ -131,6 +131,8 @@ class PostgresLog:
             self.identity = self._identify(identity)
             with self._connected() as connection:
                 self.promise = f"{promise}; {rights(connection)}"
+                if retention is not None:
+                    refuse_retention(connection)
         except BaseException:
             self.close()
             raise

@@ -15,7 +15,7 @@ from preterite.drivers import postgres as postgres_server
 from preterite.drivers import postgres_place
 from preterite.drivers.postgres_place import first_line
 from preterite.errors import StoreUnavailable
-from preterite.log.contract import Kind, LogReader, Record, Stream
+from preterite.log.contract import READ_BYTES_MAX, Kind, LogReader, Record, Stream
 from preterite.log.numbered import NumberedReader, Place, Tail
 
 _LOOK = """
@@ -24,8 +24,11 @@ SELECT s.id, s.publisher, s.partition, s.last_number, s.head_epoch, s.head_numbe
 FROM unnest(%s::text[], %s::int[], %s::bigint[]) WITH ORDINALITY AS w (publisher, partition, after, place)
 JOIN preterite_log.stream s ON s.publisher = w.publisher AND s.partition = w.partition
 LEFT JOIN LATERAL (
-    SELECT * FROM preterite_log.record r WHERE r.stream = s.id AND r.number > w.after AND s.last_number > w.after
-    ORDER BY r.number LIMIT %s
+    SELECT * FROM (
+        SELECT r.*, sum(octet_length(body)) OVER (ORDER BY number ROWS UNBOUNDED PRECEDING) AS bytes
+        FROM preterite_log.record r WHERE r.stream = s.id AND r.number > w.after AND s.last_number > w.after
+        ORDER BY r.number LIMIT %s
+    ) AS r WHERE bytes - octet_length(body) < %s
 ) AS r ON true
 ORDER BY w.place, r.number
 """
@@ -33,7 +36,10 @@ _FETCH_AHEAD = b"""
 SELECT w.place, r.kind, r.epoch, r.number, r.event_id, r.body
 FROM unnest($1::int[], $2::bigint[]) WITH ORDINALITY AS w (stream, after, place)
 CROSS JOIN LATERAL (
-    SELECT * FROM preterite_log.record r WHERE r.stream = w.stream AND r.number > w.after ORDER BY r.number LIMIT $3
+    SELECT * FROM (
+        SELECT r.*, sum(octet_length(body)) OVER (ORDER BY number ROWS UNBOUNDED PRECEDING) AS bytes
+        FROM preterite_log.record r WHERE r.stream = w.stream AND r.number > w.after ORDER BY r.number LIMIT $3
+    ) AS r WHERE bytes - octet_length(body) < $4
 ) AS r
 ORDER BY w.place, r.number LIMIT $3
 """
@@ -58,7 +64,7 @@ class PostgresReading:
 
     def _read_all(self, places: Sequence[Place], limit: int) -> tuple[Mapping[Stream, Tail], Sequence[Record]]:
         streams, afters = [stream for stream, _ in places], [after for _, after in places]
-        values = (*_columns(streams), afters, max(limit // max(len(places), 1), 1))
+        values = (*_columns(streams), afters, max(limit // max(len(places), 1), 1), _share(places))
         tails: dict[Stream, Tail] = {}
         records: list[Record] = []
         with translated():
@@ -77,7 +83,7 @@ class PostgresReading:
         """Send the question; what is returned waits for the answer. Nothing else may be asked in between."""
         known = [(stream, after) for stream, after in places if stream in self._ids]
         ids, afters = (self._ids[stream] for stream, _ in known), (after for _, after in known)
-        values = [_array(ids), _array(afters), str(limit).encode()]
+        values = [_array(ids), _array(afters), b"%d" % limit, b"%d" % _share(places)]
         asked = self._connection.pgconn
         with translated():
             asked.send_query_params(_FETCH_AHEAD, values, result_format=pq.Format.BINARY)
@@ -94,6 +100,11 @@ class PostgresReading:
             return _records(known, rows)
 
         return answer
+
+
+def _share(places: Sequence[Place]) -> int:
+    """Bytes that are read of each stream, besides its last record."""
+    return READ_BYTES_MAX // max(len(places), 1)
 
 
 def _columns(streams: Sequence[Stream]) -> tuple[list[str], list[int]]:

@@ -11,6 +11,8 @@ from typing import Any
 
 from psycopg import sql
 
+from preterite.errors import ConfigurationError
+
 Access = Mapping[str, Mapping[str, bool]]
 """By role: the publishers whose streams it reads, and whether it appends to them."""
 COMPONENT_GRANTS = (
@@ -39,6 +41,7 @@ SELECT pg_has_role(current_user, relowner, 'USAGE'),
     ARRAY(SELECT publisher FROM preterite_log.access WHERE role = session_user AND may_append ORDER BY 1)
 FROM pg_class WHERE oid = to_regclass('preterite_log.stream')
 """
+_MAY_FORGET = "SELECT has_table_privilege('preterite_log.record', 'DELETE')"
 
 
 def rights(connection: Any) -> str:
@@ -47,6 +50,15 @@ def rights(connection: Any) -> str:
     if found is None or found[0]:
         return "one role may do everything on it"
     return f"this role may append for {', '.join(found[1]) or 'no component'}"
+
+
+def refuse_retention(connection: Any) -> None:
+    """Raise `ConfigurationError` if this connection may not delete from the log: it could not keep a retention."""
+    if not connection.execute(_MAY_FORGET).fetchone()[0]:
+        raise ConfigurationError(
+            "A retention is given, and the role of the log's URL may not delete from the log; nothing was opened. "
+            "Open one process with the URL of the log's own role, which may, and the others without a retention."
+        )
 
 
 def set_access(connection: Any, role: str, publishers: Mapping[str, bool]) -> None:

@@ -17,10 +17,11 @@ CREATE TABLE IF NOT EXISTS preterite_log.stream (  -- claims and heads are colum
     claim bytea NOT NULL DEFAULT '' CHECK (octet_length(claim) <= 64),
     last_number bigint NOT NULL DEFAULT 0 CHECK (last_number BETWEEN 0 AND 1152921504606846976),
     forgotten bigint NOT NULL DEFAULT 0,           -- the highest number that retention has dropped
-    head_epoch bigint,
-    head_number bigint,
+    head_epoch bigint CHECK (head_epoch BETWEEN 0 AND 1152921504606846976),
+    head_number bigint CHECK (head_number BETWEEN 0 AND 1152921504606846976),
     head_id bytea CHECK (octet_length(head_id) <= 64),
-    head_body bytea CHECK (octet_length(head_body) <= 64),
+    head_body bytea CHECK (encode(head_body, 'escape') ~ '^[0-9]{0,18}$'),
+    CHECK (num_nulls(head_epoch, head_number, head_id, head_body) IN (0, 4)),
     UNIQUE (publisher, partition)
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
 
@@ -30,15 +31,15 @@ CREATE TABLE IF NOT EXISTS preterite_log.record (  -- insert only, until retenti
     kind text NOT NULL CHECK (kind IN ('event', 'void')),
     epoch bigint NOT NULL CHECK (epoch BETWEEN 0 AND 1152921504606846976),
     event_id bytea NOT NULL CHECK (octet_length(event_id) <= 64),
-    appended_at double precision NOT NULL,
+    appended_at double precision NOT NULL CHECK (appended_at BETWEEN 0 AND 100000000000),  -- neither NaN nor infinity
     body bytea NOT NULL CHECK (octet_length(body) <= 1048576),  -- larger would cost its reader memory
     PRIMARY KEY (stream, number)
 ) WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
 
 CREATE TABLE IF NOT EXISTS preterite_log.asked (   -- numbers that a reader misses; its publisher sends them again
     publisher text NOT NULL,
-    partition integer NOT NULL,
-    number bigint NOT NULL,
+    partition integer NOT NULL CHECK (partition >= 0),
+    number bigint NOT NULL CHECK (number BETWEEN 1 AND 1152921504606846976),
     PRIMARY KEY (publisher, partition)
 );
 
@@ -84,6 +85,10 @@ REVOKE ALL ON FUNCTION preterite_log.readable(), preterite_log.appendable(), pre
 ALTER TABLE preterite_log.stream ENABLE ROW LEVEL SECURITY;
 ALTER TABLE preterite_log.record ENABLE ROW LEVEL SECURITY;
 ALTER TABLE preterite_log.asked ENABLE ROW LEVEL SECURITY;
+ALTER TABLE preterite_log.access ENABLE ROW LEVEL SECURITY;
+
+DROP POLICY IF EXISTS own ON preterite_log.access;
+CREATE POLICY own ON preterite_log.access FOR SELECT USING (role = session_user);
 
 DROP POLICY IF EXISTS reads ON preterite_log.stream;
 CREATE POLICY reads ON preterite_log.stream FOR SELECT
@@ -108,4 +113,7 @@ CREATE POLICY forgets ON preterite_log.record FOR DELETE USING (stream IN (SELEC
 
 DROP POLICY IF EXISTS requests ON preterite_log.asked;
 CREATE POLICY requests ON preterite_log.asked
-    USING (publisher IN (SELECT a.publisher FROM preterite_log.access a WHERE a.role = session_user));
+    USING (publisher IN (SELECT a.publisher FROM preterite_log.access a WHERE a.role = session_user))
+    WITH CHECK (
+        publisher IN (SELECT a.publisher FROM preterite_log.access a WHERE a.role = session_user)
+        AND partition < (SELECT partitions FROM preterite_log.identity));

@@ -10,7 +10,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID
@@ -31,7 +31,7 @@ from preterite.log.contract import (
     StreamEnd,
     no_log,
 )
-from preterite.log.numbered import NumberedReader, Tail, prefixes, stream_by_stream
+from preterite.log.numbered import NumberedReader, Tail, prefixes, stream_by_stream, until_full
 from preterite.log.sqlite import clock as sqlite_clock
 from preterite.log.sqlite import keeping
 from preterite.log.sqlite.clock import SqliteClock
@@ -210,10 +210,9 @@ class SqliteLog:
             with _translated():
                 return {stream: tail for stream, tail in map(_tail, connection.execute(_TAILS)) if stream in starts}
 
-        def fetch(stream: Stream, after: int, limit: int) -> Sequence[Record]:
-            with _translated():
-                rows = connection.execute(_FETCH, (*stream, after, limit)).fetchall()
-            return [Record(stream, *row) for row in rows]
+        def fetch(stream: Stream, after: int, limit: int, limit_bytes: int) -> Sequence[Record]:
+            with _translated(), closing(connection.execute(_FETCH, (*stream, after, limit))) as rows:
+                return until_full((Record(stream, *row) for row in rows), limit_bytes)
 
         def version() -> int:
             sqlite_file.require_same_file(connection)

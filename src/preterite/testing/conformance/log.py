@@ -12,6 +12,7 @@ from preterite.clock import SystemClock
 from preterite.errors import LogConflict, LogFenced, RecordRefused, WrongLog
 from preterite.log.contract import (
     MACHINE_TIME,
+    READ_BYTES_MAX,
     RECORD_BYTES_MAX,
     ClockSetting,
     Log,
@@ -134,6 +135,21 @@ class LogConformance(LossConformance):
         log.append([event(1), void, event(3)])
 
         assert read_all(log.reader({SALES: 0}))[1] == void
+
+    def test_a_read_holds_a_bounded_number_of_bytes_whatever_was_published(self, log: Log) -> None:
+        """One publisher of large events costs its readers no memory beyond it."""
+        large = b"x" * RECORD_BYTES_MAX
+        for stream in (SALES, OTHER):
+            for first in range(1, 41, 10):
+                log.append([event(number, stream=stream, body=large) for number in range(first, first + 10)])
+        reader = log.reader({SALES: 0, OTHER: 0})
+        reads = [reader.read(1_000)]
+        while reads[-1]:
+            reads.append(reader.read(1_000))
+
+        assert max(sum(len(record.body) for record in read) for read in reads) <= READ_BYTES_MAX + 2 * RECORD_BYTES_MAX
+        for stream in (SALES, OTHER):
+            assert numbers([one for read in reads for one in read if one.stream == stream]) == list(range(1, 41))
 
     def test_a_record_beyond_the_limit_is_refused_for_ever_and_nothing_of_its_batch_is_written(self, log: Log) -> None:
         with pytest.raises(RecordRefused) as refused:
