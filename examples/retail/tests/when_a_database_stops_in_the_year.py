@@ -75,7 +75,7 @@ class Stopped:
         self._is_away = False
 
 
-@pytest.mark.slow("a replay of weeks")
+@pytest.mark.slow("processes")
 @pytest.mark.parametrize("name", ["finance"])
 def test_a_database_that_stops_again_and_again_changes_no_total(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
