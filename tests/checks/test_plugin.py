@@ -78,6 +78,14 @@ def test_the_first_test_that_violates_a_boundary_fails_with_its_findings(pyteste
     result.stdout.fnmatch_lines(["*error[[]waits-while-handling[]] finance connects to the database of sales *"])
 
 
+def test_what_was_recorded_and_what_could_not_be_checked_is_counted(pytester: pytest.Pytester) -> None:
+    result = run(pytester)
+
+    result.stdout.re_match_lines(
+        [r"shop:system: \d+ statements of components recorded; 0 not understood, \d+ more in .*, 0 not recorded"]
+    )
+
+
 def test_a_violation_in_the_baseline_does_not_fail(pytester: pytest.Pytester) -> None:
     key = "cross-component-sql-at-runtime:finance:sales.purchase:read"
     result = run(pytester, f'[[violation]]\nkey = "{key}"\nreason = "as it was"\nsince = 2026-01-01\n')

@@ -35,13 +35,13 @@ class Listening(Recorder):
         super().__init__(System("shop", [SALES, FINANCE]), {})
         self.texts: list[str] = []
 
-    def ran(self, statement: str, connection: object = None) -> None:
+    def ran(self, statement: str, connection: object = None, dialect: object = None) -> None:
         self.texts.append(statement)
 
 
 @pytest.mark.parametrize("opened_before", [False, True])
 def test_statements_of_django_are_recorded(database: Any, opened_before: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    from preterite.checks import recording as module
+    from preterite.checks.recording import hooks as module
 
     database.close()
     if opened_before:

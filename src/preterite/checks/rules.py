@@ -271,6 +271,19 @@ _RULES = (
         REMEDIES["contract-strict"],
     ),
     Rule(
+        "statement-of-no-component", "run time", "note",
+        "Every statement on a component's tables runs in that component's code.",
+        "What shared modules, scripts and tests run belongs to no component, so that it cannot be checked. It is "
+        "counted, so that it is known how much was not.",
+        "Move code that runs statements into the component that owns the tables; ignore what only tests run.",
+    ),
+    Rule(
+        "statement-not-recorded", "run time", "error",
+        "Everything that runs is recorded.",
+        "What could not be recorded was not checked. It ran all the same: recording changes nothing.",
+        "Report it with the statement, or add it to the baseline with a reason.",
+    ),
+    Rule(
         "waits-while-handling", "run time", "error",
         "A component does not call another one while it handles an event.",
         "The call fails when the other component is unavailable, and the handler holds locks while it waits.",

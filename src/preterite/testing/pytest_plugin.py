@@ -84,6 +84,7 @@ class Boundaries:
         self._known: set[str] = set()
         self._started = 0
         self._is_selected = False
+        self._counts = ""
 
     def pytest_sessionstart(self) -> None:
         """Import the system and begin to record."""
@@ -119,10 +120,16 @@ class Boundaries:
         from preterite.checks.baseline import RECORDED_KEY, recorded_document
 
         findings = self._recorder.findings()
+        self._counts = self._recorder.counts()
         self._stack.close()
         cache: pytest.Cache | None = getattr(session.config, "cache", None)
         if cache is not None and self._started:
             cache.set(RECORDED_KEY, recorded_document(findings, self._is_whole(session)))
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Say how much was recorded, and how much could not be checked."""
+        if self._counts and self._started:
+            terminalreporter.write_line(f"{self._name}: {self._counts}")
 
     def _is_whole(self, session: pytest.Session) -> bool:
         """Whether every test of the project has run in this process."""

@@ -98,12 +98,12 @@ def _parsed(text: str, dialect: Dialect) -> Statement:
     try:
         with _without_warnings():
             tree = sqlglot.parse_one(with_values(text, dialect), read=dialect)
+        if not isinstance(tree, _STATEMENTS):
+            raise NotUnderstood("the parser does not analyse it")
     except Exception:
         if (found := _CREATE_TABLE.match(text)) is not None:
             return _created(found, text, dialect)
         raise
-    if not isinstance(tree, _STATEMENTS):
-        raise NotUnderstood("the parser does not analyse it")
     return _of_tree(tree, text, dialect)
 
 
@@ -159,7 +159,7 @@ def _of_tree(tree: exp.Expr, text: str, dialect: Dialect) -> Statement:
     for table in tree.find_all(exp.Table):
         if not isinstance(table.this, exp.Identifier) or _is_other_name(table):
             continue
-        if id(table) not in targets and _is_cte(table):
+        if id(table) not in targets and _is_cte(table, dialect):
             continue
         (writes if id(table) in targets else reads).add(_name(table, dialect))
         by_literal = by_literal or f"'{table.name}'" in text
@@ -198,7 +198,7 @@ def _targets(tree: exp.Expr) -> Iterator[exp.Table]:
                 yield target
 
 
-def _is_cte(table: exp.Table) -> bool:
+def _is_cte(table: exp.Table, dialect: Dialect) -> bool:
     """Whether the name is that of a common table expression that is visible here."""
     if table.db:
         return False
@@ -206,21 +206,28 @@ def _is_cte(table: exp.Table) -> bool:
     outer = table.parent
     while outer is not None:
         ctes = outer.args.get("with_") or outer.args.get("with")
-        if isinstance(ctes, exp.With) and ctes is not inner and _visible(ctes, inner, table.name):
+        if isinstance(ctes, exp.With) and ctes is not inner and _visible(ctes, inner, table.name, dialect):
             return True
-        if isinstance(outer, exp.With) and _visible(outer, inner, table.name):
+        if isinstance(outer, exp.With) and _visible(outer, inner, table.name, dialect):
             return True
         inner, outer = outer, outer.parent
     return False
 
 
-def _visible(ctes: exp.With, inside: exp.Expr, name: str) -> bool:
-    """Whether an expression has this name and stands before `inside`; a recursive one is visible in itself."""
+def _visible(ctes: exp.With, inside: exp.Expr, name: str, dialect: Dialect) -> bool:
+    """Whether an expression has this name and is visible inside another of them, or in what follows them.
+
+    In PostgreSQL it must stand before, or all must be recursive. In SQLite all see each other, and one that combines
+    queries sees itself.
+    """
+    is_recursive = bool(ctes.args.get("recursive"))
+    is_before = True
     for cte in ctes.expressions:
-        if cte is inside:
-            return bool(ctes.args.get("recursive")) and cte.alias.casefold() == name.casefold()
+        is_before = is_before and cte is not inside
         if cte.alias.casefold() == name.casefold():
-            return True
+            if cte is inside:
+                return is_recursive or (dialect == "sqlite" and isinstance(cte.this, exp.SetOperation))
+            return is_before or is_recursive or dialect == "sqlite"
     return False
 
 
