@@ -18,7 +18,7 @@ from preterite.checks.sql.tables import Dialect, NotUnderstood, TableAccess
 UNREAD_MAX, WRONG_MAX = 0.005, 0.001
 """Shares of queries and DML."""
 EXAMPLES = tiers.sample(60, 5_000)
-_BY_TEXT = re.compile(r"nextval|currval|setval|pg_get_serial_sequence", re.IGNORECASE)
+_BY_TEXT = re.compile(r"nextval|currval|setval|pg_get_serial_sequence|_to_xml|ts_stat", re.IGNORECASE)
 
 
 def access(text: str, dialect: Dialect, cached: StatementCache | None = None) -> TableAccess | None:

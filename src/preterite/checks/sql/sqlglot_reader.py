@@ -25,6 +25,13 @@ _CONTROL = re.compile(
     re.IGNORECASE,
 )
 _ATTACH = re.compile(r"\s*attach\s+(?:database\s+)?(?P<file>'(?:[^']|'')*'|\"[^\"]*\"|\S+)\s+as\b", re.IGNORECASE)
+_PARAMETER_SIGNS = "?:@$%"
+_VIRTUAL_TABLE = re.compile(
+    r"\s*create\s+virtual\s+table\s+(?:if\s+not\s+exists\s+)?(?P<name>(?:\"[^\"]*\"|[\w.])+)\s+using\s+\w+(?P<options>.*)",
+    re.IGNORECASE | re.DOTALL,
+)
+_CONTENT = re.compile(r"\bcontent\s*=\s*(?P<name>'[^']+'|\"[^\"]+\"|\w+)", re.IGNORECASE)
+"""The table whose rows a full-text index of SQLite reads."""
 _WHOLE_TABLE = re.compile(r"\s*(?:reindex|analyze)(?:\s+(?P<name>[\w.\"]+))?\s*;?\s*$", re.IGNORECASE)
 _TRIGGER = re.compile(
     r"\s*create\s+(?:temp\s+|temporary\s+)?trigger\s+(?:if\s+not\s+exists\s+)?(?P<trigger>\S+)\s.*?"
@@ -39,8 +46,7 @@ _REWRITTEN = (
 )
 """What SQLite accepts and sqlglot does not, and what means the same."""
 _CREATE_TABLE = re.compile(
-    r"\s*create\s+(?:temp\s+|temporary\s+|virtual\s+)?table\s+(?:if\s+not\s+exists\s+)?(?P<name>(?:\"[^\"]*\"|[\w.])+)\s*"
-    r"(?:\(|using\b)",
+    r"\s*create\s+(?:temp\s+|temporary\s+)?table\s+(?:if\s+not\s+exists\s+)?(?P<name>(?:\"[^\"]*\"|[\w.])+)\s*\(",
     re.IGNORECASE,
 )
 _WRITING = (
@@ -76,6 +82,8 @@ def read(text: str, dialect: Dialect) -> Statement | NotUnderstood:
 
 def _statement(text: str, dialect: Dialect) -> Statement:
     if found := _ATTACH.match(text):
+        if found["file"][0] in _PARAMETER_SIGNS:
+            raise NotUnderstood("a parameter decides which file it attaches")
         file = found["file"].strip("'\"").replace("''", "'")
         return Statement(TableAccess(attached=frozenset([file]), depends_on_literals=True))
     if not text or _CONTROL.match(text):
@@ -85,6 +93,8 @@ def _statement(text: str, dialect: Dialect) -> Statement:
         return Statement(TableAccess(writes=frozenset(_local(one, dialect) for one in named)))
     if found := _TRIGGER.match(text):
         return Statement(_trigger(found, dialect), "trigger", found["trigger"])
+    if found := _VIRTUAL_TABLE.match(text):
+        return _virtual(found, dialect)
     if found := _EXPLAIN.match(text):
         return Statement(_statement(text[found.end() :], dialect).access)
     for pattern, same in _REWRITTEN:
@@ -140,6 +150,14 @@ def _created(found: re.Match[str], text: str, dialect: Dialect) -> Statement:
         before = word
     access = TableAccess(frozenset(targets), frozenset([table]))
     return Statement(access, "table", str(table), tuple((table, one) for one in targets))
+
+
+def _virtual(found: re.Match[str], dialect: Dialect) -> Statement:
+    """A virtual table, and the table whose rows it indexes."""
+    table, content = _local(name_in_text(found["name"], dialect), dialect), _CONTENT.search(found["options"])
+    read = [] if content is None else [_local(name_in_text(content["name"].strip("'\""), dialect), dialect)]
+    access = TableAccess(frozenset(one for one in read if one.table), frozenset([table]))
+    return Statement(access, "table", str(table))
 
 
 def _trigger(found: re.Match[str], dialect: Dialect) -> TableAccess:
