@@ -15,7 +15,7 @@ from preterite.checks.sql.statements import StatementCache, table_access
 
 TABLES = ("a", "b", "c", "item")
 SCHEMA = "".join(f"create table {one} (id integer primary key, x, y text);" for one in TABLES)
-EXAMPLES = tiers.sample(150, 10_000)
+EXAMPLES = tiers.sample(150, 2_000)
 DEPTH = 3
 _READS, _WRITES = {sqlite3.SQLITE_READ}, {sqlite3.SQLITE_INSERT, sqlite3.SQLITE_UPDATE, sqlite3.SQLITE_DELETE}
 _CHANGES = {sqlite3.SQLITE_ALTER_TABLE: 1, sqlite3.SQLITE_DROP_TABLE: 0, sqlite3.SQLITE_CREATE_TABLE: 0}

@@ -23,6 +23,8 @@ class Rule:
     instead: str
     bad: str = ""
     good: str = ""
+    is_caused_elsewhere: bool = False
+    """Whether what has to change is not at the place of a finding, but where its key says; many places may show it."""
 
 
 _RULES = (
@@ -44,6 +46,7 @@ _RULES = (
         "owns it.",
         "from shop.tools import invoice_of  # shop.tools imports shop.finance.model",
         "a function over plain values",
+        is_caused_elsewhere=True,
     ),
     Rule(
         "names-internals", "code", "error",
