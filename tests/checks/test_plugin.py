@@ -148,6 +148,28 @@ def test_an_entry_is_stale_only_after_a_whole_run_of_the_tests(
     monkeypatch.delitem(sys.modules, "shop", raising=False)
 
 
+@pytest.mark.slow("processes of pytest-xdist")
+@pytest.mark.parametrize("is_whole", [True, False])
+def test_what_several_processes_recorded_is_one_recording(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, is_whole: bool
+) -> None:
+    run(pytester)
+    monkeypatch.delitem(sys.modules, "shop", raising=False)
+    check(pytester.path, monkeypatch, "--recorded", "--accept", "as it was")
+    entries = [*baseline.read(pytester.path / "baseline.toml"), Entry(STALE, "was removed", date(2026, 1, 1))]
+    baseline.write(pytester.path / "baseline.toml", entries)
+    if not is_whole:
+        tests = pytester.path / "test_shop.py"
+        tests.write_text(f"{TESTS}\ndef test_end():\n    import os\n    os._exit(3)\n")
+    result = pytester.runpytest_subprocess("-n", "2", "-p", "xdist")
+
+    check(pytester.path, monkeypatch, "--recorded", "--shrink")
+    assert accepted(pytester.path) >= KEYS
+    assert (STALE in accepted(pytester.path)) == (not is_whole)
+    result.stdout.re_match_lines([r"shop:system: [1-9]\d* statements of components recorded.*"])
+    monkeypatch.delitem(sys.modules, "shop", raising=False)
+
+
 def test_an_unknown_system_is_reported_in_one_sentence(pytester: pytest.Pytester) -> None:
     pytester.makeini("[pytest]\npreterite_boundaries = shop:sytem\n")
     pytester.makepyfile(shop=SHOP, test_shop=TESTS)

@@ -159,11 +159,16 @@ def recorded_document(found: Sequence[Finding], is_whole: bool) -> Any:
 def read_recorded(file: Path) -> tuple[list[Finding], bool]:
     """The recorded violations, and whether every test has run; raises `ConfigurationError` for an unreadable file."""
     try:
-        found = msgspec.json.decode(file.read_bytes(), type=_Recorded)
+        return read_document(msgspec.json.decode(file.read_bytes()))
     except (OSError, msgspec.MsgspecError) as error:
         raise ConfigurationError(
             f"{file} cannot be read: {error}. Run pytest with preterite_boundaries set, then this command again."
         ) from error
+
+
+def read_document(document: Any) -> tuple[list[Finding], bool]:
+    """What `recorded_document` has made."""
+    found = msgspec.convert(document, _Recorded)
     findings: list[Finding] = []
     for one in found.findings:
         first, *also = [Place(None if it.file is None else Path(it.file), it.line) for it in one.places] or [NOWHERE]

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
 
@@ -26,6 +27,21 @@ VALUES_MAX = 200
 
 _OWN_TABLE = "preterite"
 """What a statement on Preterite's own tables contains."""
+
+
+class Counts(NamedTuple):
+    """How many statements were recorded, and how many of what ran could not be checked."""
+
+    statements: int = 0
+    not_understood: int = 0
+    of_nobody: int = 0
+    not_recorded: int = 0
+
+    def __str__(self) -> str:
+        return (
+            f"{_number(self.statements)} of components recorded; {self.not_understood:,} not understood, "
+            f"{self.of_nobody:,} more in the code of no component, {self.not_recorded:,} not recorded"
+        )
 
 
 class Recorder:
@@ -60,13 +76,9 @@ class Recorder:
         """How many statements on components' tables ran in the code of no component."""
         return self._of_nobody.total()
 
-    def counts(self) -> str:
+    def counts(self) -> Counts:
         """How much was recorded, and how much of what ran could not be checked."""
-        missed = sum(self.faults.values())
-        return (
-            f"{_number(self.statements)} of components recorded; {self.not_understood:,} not understood, "
-            f"{self.of_nobody:,} more in the code of no component, {missed:,} not recorded"
-        )
+        return Counts(self.statements, self.not_understood, self.of_nobody, sum(self.faults.values()))
 
     def findings(self) -> list[Finding]:
         """All findings so far."""
