@@ -148,7 +148,7 @@ def test_an_entry_is_stale_only_after_a_whole_run_of_the_tests(
     monkeypatch.delitem(sys.modules, "shop", raising=False)
 
 
-@pytest.mark.slow("processes of pytest-xdist")
+@pytest.mark.slow("processes")
 @pytest.mark.parametrize("is_whole", [True, False])
 def test_what_several_processes_recorded_is_one_recording(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, is_whole: bool
