@@ -110,10 +110,10 @@ _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+\d?|\d+")
 def is_personal(field: str, kind: Any) -> bool:
     """Whether a field is personal data; what is true or false, an instant or an opaque identifier is not."""
     words = [word.casefold() for word in _WORD.findall(field)]
-    apart = [part for word in words for part in _DIGITS.split(word) if part]
+    split = [part for word in words for part in _DIGITS.split(word) if part]
     if kind in (bool, UUID) or (kind is datetime and not {"birth", "born", "dob", "birthday"}.intersection(words)):
         return False
-    return _is_name(words) or _has_phrase(words) or _has_phrase(apart)
+    return _is_name(words) or _has_phrase(words) or _has_phrase(split)
 
 
 def _has_phrase(words: list[str]) -> bool:
