@@ -20,14 +20,9 @@ _OWN = "preterite."
 _RECORDING = __name__.rpartition(".")[0]
 _TEMPLATES = "django.template.base"
 _REQUESTS = "django.core.handlers.base"
-_LIBRARIES = tuple(
-    dict.fromkeys(
-        [
-            *(sysconfig.get_paths()[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")),
-            *site.getsitepackages(),
-        ]
-    )
-)
+_PATHS = [sysconfig.get_paths()[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")]
+_NOT_OF_THE_PROJECT = (*dict.fromkeys([*_PATHS, *site.getsitepackages()]), "<")
+"""How the files of Python, of installed packages, and of code without a file begin."""
 _context = threading.local()
 
 
@@ -89,7 +84,7 @@ class Attribution:
                 continue
             if module.startswith(_OWN):
                 is_own = True
-            elif not file.startswith((*_LIBRARIES, "<")):
+            elif not file.startswith(_NOT_OF_THE_PROJECT):
                 outside = Place(Path(file), frame.f_lineno)
         if view is not None:
             return view
