@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 
 from preterite.checks.code.codebase import Codebase
+from preterite.checks.code.django_names import check_names, read_names
 from preterite.checks.code.modules import RELATION_CALLS, ModuleSource
 from preterite.checks.findings import Finding, Place
 from preterite.checks.partition import Ownership, Partition
@@ -21,12 +22,14 @@ def check_imports(partition: Partition, codebase: Codebase) -> Iterator[Finding]
     if codebase.graph is not None:
         yield from _imports(partition, codebase)
     mapped = _mapped_classes(partition, codebase)
+    of_django = read_names(partition, codebase.modules)
     functions = {module: source.functions for module, source in codebase.modules.items()}
     for module, source in codebase.modules.items():
         ownership = partition.of_module(module)
         if ownership is None:
             continue
         yield from _names(partition, ownership, source, codebase, mapped)
+        yield from check_names(of_django, ownership, source)
         yield from _calls(partition, ownership, source, functions)
     yield from _shared_state(partition, codebase)
 
