@@ -16,11 +16,12 @@ _LEXERS: Mapping[Dialect, str] = {
     r"""|(?<=\$)(?<![\w$]\$)(?:(?P<number_of>\d+)|(?P<body>(?P<tag>(?:[^\W\d]\w*)?)\$.*?\$(?P=tag)\$))"""
     rf"""|{_DRIVERS}|(?<=:)(?<![:\w]:)(?P<bound>[^\W\d]\w*)|(?<=\?)(?P<question>)|{_NUMBER})""",
     "sqlite": r"""['"`\[$@\#%:?/\-0-9](?:(?<=')(?P<text>[^']*(?:''[^']*)*+')"""
-    r"""|(?<=")(?P<name>[^"]*(?:""[^"]*)*+")|(?<=`)(?P<ticked>[^`]*(?:``[^`]*)*+`)|(?<=\[)(?P<bracketed>[^\]]*\])"""
+    r"""|(?<=")(?P<name>[^"]*(?:""[^"]*)*+")|(?<=`)(?P<ticked>[^`]*(?:``[^`]*)*+`)|(?<=\[)(?P<bracketed>[^\]]{0,128}\])"""
     r"""|(?<=-)(?P<line>-[^\n]*)|(?<=/)(?P<comment>\*.*?(?:\*/|\Z))"""
     rf"""|{_DRIVERS}|(?<=[:@$\#])(?<![\w$:@\#].)(?P<bound>\w+)|(?<=\?)(?P<question>\d*)|{_NUMBER})""",
 }
-"""Every token that is neither a word nor an operator; each begins with one of a few characters, which is fast."""
+"""Every token that is neither a word nor an operator; each begins with one of a few characters, which is fast. Names in
+brackets have at most 128 characters, so that brackets which are never closed are not looked for again and again."""
 _NAMES = ("name", "ticked", "bracketed")
 _COMMENTS = ("line", "comment")
 _PARAMETERS = ("named", "number_of", "bound", "question")
