@@ -211,6 +211,9 @@ def test_statements_that_differ_in_values_only_are_parsed_once(dialect: Dialect)
     ("first", "second", "dialect"),
     [
         ("select nextval('catalog.ids')", "select nextval('finance.ids')", "postgres"),
+        ("select nextval('catalog.ids')", "select nextval('')", "postgres"),
+        ("select nextval('catalog.ids'), ''", "select nextval(''), ''", "postgres"),
+        ("select table_to_xml('a', 1)", "select table_to_xml('', 1)", "postgres"),
         ("set search_path to 'catalog'", "set search_path to 'finance'", "postgres"),
         ("set role catalog", "set role finance", "postgres"),
         ("select set_config('role', 'catalog', false)", "select set_config('role', 'finance', false)", "postgres"),
