@@ -24,6 +24,8 @@ MARKS_MIN, LOOK_ALIKES_MIN = 40, 40
 TESTED_ELSEWHERE = {
     "cross-component-sql-at-runtime",
     "waits-while-handling",
+    "statement-of-no-component",
+    "statement-not-recorded",
     "excess-rights",
     "baseline-stale",
     "module-shared",

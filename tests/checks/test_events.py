@@ -43,6 +43,7 @@ PAST = [
     "PriceRose",
     "StockFell",
     "OrderHasBeenPaid",
+    "ItemOutOfStock",
 ]
 NOT_PAST = [
     "PurchaseItem",
@@ -71,6 +72,9 @@ NOT_PAST = [
     "OrderSetItem",
     "ParcelInTransit",
     "PaymentWrittenPre",
+    "NextScheduledPayment",
+    "OutOfStock",
+    "ItemNotOutOfStock",
 ]
 NAMES = Path(__file__).parent / "names"
 RIGHT_MIN = 0.995

@@ -65,6 +65,19 @@ def test_a_table_name_is_resolved_to_the_components_own_table_first_then_to_anot
     assert partition.owner(TableName("moon"), sales_owns) is None
 
 
+def test_a_sequence_that_was_made_for_a_column_belongs_to_its_table() -> None:
+    sales = declared("sales", "a", "create table bill_line (id serial); create table purchase (a_b int)")
+    finance = declared("finance", "b", "create table bill (id serial); create table note_seq (id int)")
+    partition = Partition(System("shop", [sales, finance]), {})
+    sales_owns, finance_owns = partition.ownership("sales"), partition.ownership("finance")
+
+    assert partition.owner(TableName("bill_id_seq"), sales_owns) is finance_owns
+    assert partition.owner(TableName("bill_line_id_seq"), finance_owns) is sales_owns
+    assert partition.owner(TableName("purchase_a_b_seq", "sales"), finance_owns) is sales_owns
+    assert partition.owner(TableName("note_seq"), sales_owns) is finance_owns
+    assert partition.owner(TableName("other_id_seq"), sales_owns) is None
+
+
 def test_two_components_with_the_same_metadata_own_every_table_twice() -> None:
     metadata = MetaData()
     Table("purchase", metadata, Column("id", Integer, primary_key=True))

@@ -78,6 +78,14 @@ def test_the_first_test_that_violates_a_boundary_fails_with_its_findings(pyteste
     result.stdout.fnmatch_lines(["*error[[]waits-while-handling[]] finance connects to the database of sales *"])
 
 
+def test_what_was_recorded_and_what_could_not_be_checked_is_counted(pytester: pytest.Pytester) -> None:
+    result = run(pytester)
+
+    result.stdout.re_match_lines(
+        [r"shop:system: \d+ statements of components recorded; 0 not understood, \d+ more in .*, 0 not recorded"]
+    )
+
+
 def test_a_violation_in_the_baseline_does_not_fail(pytester: pytest.Pytester) -> None:
     key = "cross-component-sql-at-runtime:finance:sales.purchase:read"
     result = run(pytester, f'[[violation]]\nkey = "{key}"\nreason = "as it was"\nsince = 2026-01-01\n')
@@ -137,6 +145,28 @@ def test_an_entry_is_stale_only_after_a_whole_run_of_the_tests(
     check(pytester.path, monkeypatch, "--recorded", "--shrink")
     assert (STALE in accepted(pytester.path)) == bool(selection)
     assert accepted(pytester.path) >= KEYS
+    monkeypatch.delitem(sys.modules, "shop", raising=False)
+
+
+@pytest.mark.slow("processes")
+@pytest.mark.parametrize("is_whole", [True, False])
+def test_what_several_processes_recorded_is_one_recording(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, is_whole: bool
+) -> None:
+    run(pytester)
+    monkeypatch.delitem(sys.modules, "shop", raising=False)
+    check(pytester.path, monkeypatch, "--recorded", "--accept", "as it was")
+    entries = [*baseline.read(pytester.path / "baseline.toml"), Entry(STALE, "was removed", date(2026, 1, 1))]
+    baseline.write(pytester.path / "baseline.toml", entries)
+    if not is_whole:
+        tests = pytester.path / "test_shop.py"
+        tests.write_text(f"{TESTS}\ndef test_end():\n    import os\n    os._exit(3)\n")
+    result = pytester.runpytest_subprocess("-n", "2", "-p", "xdist")
+
+    check(pytester.path, monkeypatch, "--recorded", "--shrink")
+    assert accepted(pytester.path) >= KEYS
+    assert (STALE in accepted(pytester.path)) == (not is_whole)
+    result.stdout.re_match_lines([r"shop:system: [1-9]\d* statements of components recorded.*"])
     monkeypatch.delitem(sys.modules, "shop", raising=False)
 
 

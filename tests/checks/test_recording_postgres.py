@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID, uuid4
 
 import psycopg
 import pytest
+from psycopg import sql
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 from support import postgres
@@ -87,3 +90,53 @@ def test_the_search_path_of_a_handler_decides_which_table_a_name_means(urls: dic
 
     assert "cross-component-sql-at-runtime:finance:sales.note:write" in found
     assert "cross-component-sql-at-runtime:finance:sales.note:read" not in found
+
+
+QUERY = "select * from " + "purchase"
+
+
+async def with_async(url: str, name: str) -> None:
+    async with await psycopg.AsyncConnection.connect(url) as connection:
+        async with connection.cursor(name) if name else connection.cursor() as cursor:
+            await cursor.execute(QUERY)  # pyright: ignore[reportArgumentType]
+
+
+def with_server(connection: Any) -> None:
+    with connection.cursor("c") as cursor:
+        cursor.execute(QUERY)
+
+
+def with_copy(connection: Any) -> None:
+    with connection.cursor().copy(f"copy ({QUERY}) to stdout") as copying:
+        list(copying)
+
+
+WAYS: dict[str, Callable[[Any], Any]] = {
+    "execute": lambda connection: connection.execute(QUERY),
+    "bytes": lambda connection: connection.execute(QUERY.encode()),
+    "composed": lambda connection: connection.execute(sql.SQL("select * from {}").format(sql.Identifier("purchase"))),
+    "executemany": lambda connection: connection.cursor().executemany(f"{QUERY} where id = %s", [("a",), ("b",)]),
+    "a server's cursor": with_server,
+    "a client's cursor": lambda connection: psycopg.ClientCursor(connection).execute(QUERY),
+    "a raw cursor": lambda connection: psycopg.RawCursor(connection).execute(f"{QUERY} where id = $1", ["a"]),
+    "stream": lambda connection: list(connection.cursor().stream(QUERY)),
+    "copy": with_copy,
+    "asyncio": lambda connection: asyncio.run(with_async(connection.info.dsn + " password=preterite", "")),
+    "asyncio, a server's cursor": lambda connection: asyncio.run(
+        with_async(connection.info.dsn + " password=preterite", "c")
+    ),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_every_way_to_run_a_statement_with_psycopg_is_recorded_once(way: str, urls: dict[str, str]) -> None:
+    sales, finance = sales_component(), Component("finance")
+    sales.module, finance.module = "elsewhere", __name__
+    with psycopg.connect(urls["finance"], autocommit=True) as connection:
+        connection.execute("create table purchase (id text)")
+    with recording(System("shop", [sales, finance]), urls) as recorder:
+        with psycopg.connect(urls["finance"]) as connection:
+            WAYS[way](connection)
+
+    assert [one.key for one in recorder.findings()] == ["cross-component-sql-at-runtime:finance:sales.purchase:read"]
+    assert recorder.statements == 1

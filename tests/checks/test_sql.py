@@ -27,6 +27,10 @@ CASES = (
     Case("SELECT * FROM purchase p JOIN finance.bill b ON b.p = p.id WHERE x = %s", "finance.bill purchase"),
     Case("with purchase as (select * from purchase) select * from purchase", "purchase"),
     Case("with a as (select 1), b as (select * from a) select * from b join c on true", "c"),
+    Case("with x as (select * from a), a as (select * from b) select * from x, a", "a b", "", "postgres"),
+    Case("with x as (select * from a), a as (select * from b) select * from x, a", "b", "", "sqlite"),
+    Case("with n (i) as (select 1 union all select i + 1 from n) select * from n", "", "", "sqlite"),
+    Case("with recursive x as (select * from a), a as (select * from b) select * from x, a", "b"),
     Case("WITH RECURSIVE t AS (SELECT 1 UNION ALL SELECT * FROM t) SELECT * FROM t"),
     Case("select * from a where exists (with b as (select 1) select * from b join c on true)", "a c"),
     Case("select * from (with x as (select 1) select * from x) y join x on true", "x"),
@@ -99,6 +103,15 @@ CASES = (
     Case("select nextval('x'::regclass), setval('s.y', 3)", "s.y x", "", "postgres"),
     Case("select setval(pg_get_serial_sequence('\"Item\"', 'id'), 1)", "Item", "", "postgres"),
     Case("create table t (id int default nextval('public.t_id'::regclass))", "public.t_id", "t", "postgres"),
+    Case("select query_to_xml('select * from finance.bill', true, false, '')", "finance.bill", "", "postgres"),
+    Case("select table_to_xml('finance.bill', true, false, '')", "finance.bill", "", "postgres"),
+    Case("select * from ts_stat($$select v from bill$$)", "bill", "", "postgres"),
+    Case("select * from dblink('dbname=x', 'select id from bill') as t (id int)", "bill", "", "postgres"),
+    Case("create sequence s owned by sales.bill.id", "sales.bill", "s", "postgres"),
+    Case("alter sequence s owned by none", "", "s", "postgres"),
+    Case("create virtual table v using fts5 (x, content='bill')", "bill", "v", "sqlite"),
+    Case("create virtual table v using fts5(x, content = 'bill', content_rowid=id)", "bill", "v", "sqlite"),
+    Case("create virtual table v using fts5(x, content='')", "", "v", "sqlite"),
     Case("reindex table bill", "", "bill", "postgres"),
     Case("reindex bill", "", "bill", "sqlite"),
     Case("vacuum analyze bill", "", "bill", "postgres"),
@@ -131,6 +144,10 @@ NOT_UNDERSTOOD = (
     "select 1\0; delete from purchase",
     "create function f() returns int language sql as 'selct'",
     "select * from",
+    "select nextval(%s)",
+    "select setval('a.' || %(name)s, 3)",
+    "select query_to_xml(%s, true, false, '')",
+    "select * from dblink('dbname=x', %s) as t (id int)",
 )
 
 
@@ -142,6 +159,12 @@ def test_a_statement_reads_and_writes_these_tables(case: Case, dialect: Dialect)
     found = table_access(case.text, dialect)
 
     assert (sorted(map(str, found.reads)), sorted(map(str, found.writes))) == (case.reads.split(), case.writes.split())
+
+
+@pytest.mark.parametrize("text", ["attach ? as f", "attach database :file as f", "ATTACH ?1 AS f", "attach $f as f"])
+def test_a_file_that_a_parameter_names_is_not_understood(text: str) -> None:
+    with pytest.raises(NotUnderstood, match="parameter"):
+        table_access(text, "sqlite")
 
 
 @pytest.mark.parametrize("text", NOT_UNDERSTOOD)
@@ -169,6 +192,7 @@ def test_files_and_roles_are_returned() -> None:
     assert table_access("attach database 'finance.sqlite' as f", "sqlite").attached == {"finance.sqlite"}
     assert table_access("set role finance", "postgres").role == "finance"
     assert table_access("set session authorization 'finance'", "postgres").role == "finance"
+    assert table_access("select set_config('role', 'finance', true)", "postgres").role == "finance"
 
 
 @pytest.mark.parametrize("dialect", ["sqlite", "postgres"])
@@ -187,8 +211,14 @@ def test_statements_that_differ_in_values_only_are_parsed_once(dialect: Dialect)
     ("first", "second", "dialect"),
     [
         ("select nextval('catalog.ids')", "select nextval('finance.ids')", "postgres"),
+        ("select nextval('catalog.ids')", "select nextval('')", "postgres"),
+        ("select nextval('catalog.ids'), ''", "select nextval(''), ''", "postgres"),
+        ("select table_to_xml('a', 1)", "select table_to_xml('', 1)", "postgres"),
         ("set search_path to 'catalog'", "set search_path to 'finance'", "postgres"),
         ("set role catalog", "set role finance", "postgres"),
+        ("select set_config('role', 'catalog', false)", "select set_config('role', 'finance', false)", "postgres"),
+        ("select query_to_xml('select 1 from a')", "select query_to_xml('select 1 from b')", "postgres"),
+        ("select table_to_xml('a', true, true, '')", "select table_to_xml('b', true, true, '')", "postgres"),
         ("explain select '--', id from a", "explain select '--', id from b", "postgres"),
         ("create function f() returns int language sql as $$ select id from a $$",
          "create function f() returns int language sql as $$ select id from b $$", "postgres"),

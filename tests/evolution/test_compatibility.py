@@ -6,8 +6,9 @@ import enum
 import json
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, cast
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import hypothesis
 import msgspec
@@ -16,10 +17,13 @@ from hypothesis import strategies as st
 from msgspec import Meta
 from support.tiers import sample
 
-from preterite import Event
-from preterite.contracts import MessageMeta
+from preterite import Component, Event, System
+from preterite.codecs import read_json, write_xml
+from preterite.contracts import Checked, MessageMeta
 from preterite.evolution.compatibility import REMEDIES, compare, find_problems
+from preterite.evolution.lock import Lock, load, save
 from preterite.evolution.shapes import Field, Shape, Type, arguments_of, kind_of, read, shape_of
+from preterite.testing import started
 
 OLD_READERS, STORED = "old readers", "stored events"
 EXAMPLES = sample(10, 60)
@@ -35,6 +39,50 @@ class MoreSizes(enum.Enum):
     S = "s"
     M = "m"
     L = "l"
+
+
+class OpenSize(enum.Enum):
+    S = "s"
+    M = "m"
+    OTHER = "other"
+
+    @classmethod
+    def _missing_(cls, value: object) -> OpenSize:
+        return cls.OTHER
+
+
+class OpenMoreSizes(enum.Enum):
+    S = "s"
+    M = "m"
+    L = "l"
+    OTHER = "other"
+
+    @classmethod
+    def _missing_(cls, value: object) -> OpenMoreSizes:
+        return cls.OTHER
+
+
+class SizeInAnyCase(enum.Enum):
+    S = "s"
+    M = "m"
+
+    @classmethod
+    def _missing_(cls, value: object) -> SizeInAnyCase:
+        return {"S": cls.S, "M": cls.M}[str(value)]
+
+
+class Rank(enum.IntEnum):
+    LOW = 1
+    HIGH = 2
+
+
+class OpenRank(enum.IntEnum):
+    LOW = 1
+    OTHER = 0
+
+    @classmethod
+    def _missing_(cls, value: object) -> OpenRank:
+        return cls.OTHER
 
 
 class Money(msgspec.Struct):
@@ -123,6 +171,18 @@ CHANGES = (
     Change("an enumeration shrinks", MoreSizes, Size, (STORED,)),
     Change("an enumeration becomes a string", Size, str, (OLD_READERS,)),
     Change("a string becomes an enumeration", str, Size, (STORED,)),
+    Change("an open enumeration grows", OpenSize, OpenMoreSizes),
+    Change("an open enumeration shrinks", OpenMoreSizes, OpenSize),
+    Change("an enumeration becomes open", Size, OpenSize, (OLD_READERS,)),
+    Change("an enumeration is no longer open", OpenSize, MoreSizes, (STORED,)),
+    Change("an enumeration that is read in any case grows", SizeInAnyCase, MoreSizes, (OLD_READERS,)),
+    Change("an open enumeration may be null", OpenSize, OpenMoreSizes | None, (OLD_READERS,)),
+    Change("open enumerations in a list grow", list[OpenSize], list[OpenMoreSizes]),
+    Change("an open enumeration becomes a string", OpenSize, str),
+    Change("a uuid becomes an open enumeration", UUID, OpenSize, (OLD_READERS,)),
+    Change("an enumeration of numbers becomes open", Rank, OpenRank, (OLD_READERS,)),
+    Change("an open enumeration of numbers becomes one of strings", OpenRank, OpenSize, BOTH),
+    Change("an int becomes an open enumeration", int, OpenRank),
     Change("literals grow", Literal["a"], Literal["a", "b"], (OLD_READERS,)),
     Change("literals become an enumeration of the same", Literal["s", "m"], Size),
     Change("literals become numbers", Literal["a"], Literal[1], BOTH),
@@ -205,7 +265,7 @@ def values(one: Type) -> st.SearchStrategy[Any]:
         return documents(Shape("", 1, None, {name: read(field) for name, field in held.items()}))
     if word == "one of":
         return st.one_of([values(part) for part in held])
-    assert word == "enum", word
+    assert word in ("enum", "open enum"), word
     return st.sampled_from(held)
 
 
@@ -281,3 +341,100 @@ def test_shapes_contain_names_on_the_wire() -> None:
     shape = shape_of(Done, "sales")
 
     assert (shape.key, dict(shape.fields)) == ("customerIdentifier", {"customerIdentifier": Field("uuid")})
+
+
+def notes(old: Any, new: Any) -> list[str]:
+    verdict = compare(shape_of(event(old), "sales"), shape_of(event(new), "sales"))
+    assert verdict.is_compatible
+    return list(verdict.notes)
+
+
+class Box(msgspec.Struct):
+    size: str = "s"
+    pence: int = 0
+
+
+class OtherBox(msgspec.Struct):
+    size: str = "m"
+    pence: int = 0
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "note"),
+    [
+        ((int, 1), (int, 2), "The default of x was 1 and is now 2:"),
+        ((Size, Size.S), (Size, Size.M), 'The default of x was "s" and is now "m":'),
+        ((int | None, None), (int | None, 0), "The default of x was null and is now 0:"),
+        (Box, OtherBox, 'The default of x.size was "s" and is now "m":'),
+        (list[Box | None], list[OtherBox | None], 'The default of x.size was "s" and is now "m":'),
+        (OpenSize, OpenMoreSizes, "'l' of x was added; old readers read it as their default"),
+        (OpenMoreSizes, OpenSize, "'l' of x was removed; it is read as the default"),
+    ],
+)
+def test_what_stays_readable_and_means_something_else_is_noted(old: Any, new: Any, note: str) -> None:
+    (found,) = notes(old, new)
+
+    assert found.startswith(note)
+    assert notes(old, old) == []
+
+
+@pytest.mark.parametrize("field", [(int, 1), (Size, Size.S), Box, (list[int], []), (UUID | None, None), OpenSize])
+def test_a_shape_in_the_file_is_the_shape(field: Any, tmp_path: Path) -> None:
+    shape = shape_of(event(field), "sales")
+    kept = Lock("shop", {shape.name: {1: (shape,)}})
+    save(tmp_path / "contracts.lock", kept)
+
+    assert load(tmp_path / "contracts.lock") == kept
+
+
+def test_a_default_that_an_older_file_does_not_know_is_not_noted() -> None:
+    shape = shape_of(event((int, 1)), "sales")
+    older = shape._replace(fields={**shape.fields, "x": Field("int", True)})
+
+    assert compare(older, shape).notes == ()
+
+
+def test_a_field_that_was_renamed_may_keep_its_name_on_the_wire() -> None:
+    class Done(Event, key="id"):
+        id: UUID
+        y: int
+
+    old, new = shape_of(event(int), "sales"), shape_of(Done, "sales")
+    (removed,) = [one for affected, one in compare(old, new).problems if affected == OLD_READERS]
+
+    assert removed.message.endswith("keep the old one on the wire: y = msgspec.field(name='x').")
+
+
+def test_a_field_that_becomes_optional_names_who_leaves_it_out() -> None:
+    old, new = shape_of(event(int), "sales"), shape_of(event((int, 1)), "sales")
+    ((_, problem),) = compare(old, new).problems
+
+    written: Any = event((int, 1))
+    done = written(id=UUID(int=1))
+    assert "JSON in the log contains every field, XML (write_xml) leaves out" in problem.message
+    assert b'"x":1' in Checked(written).encode(done)
+    assert b"<x>" not in write_xml([done])
+
+
+class Bought(Event, key="buyer", name="sales.Bought"):
+    buyer: UUID = msgspec.field(name="customer_id")
+    size: OpenSize = OpenSize.S
+
+
+def test_a_renamed_field_and_an_unknown_value_are_read_from_the_log_and_from_documents() -> None:
+    sales, seen = Component("sales", publishes=[Bought]), list[Bought]()
+
+    @sales.handles(Bought)
+    def note(event: Bought) -> None:
+        seen.append(event)
+
+    one = Bought(buyer=UUID(int=1))
+    document = b'{"type": "sales.Bought", "data": {"customer_id": "%s", "size": "huge"}}' % str(one.buyer).encode()
+    (read,) = read_json(document, {"sales.Bought": Bought}, uuid4)
+    with started(System("shop", [sales])) as shop:
+        with shop.connection(sales) as connection, sales.unit_of_work(connection) as unit_of_work:
+            unit_of_work.publish(one)
+            unit_of_work.publish(read)  # pyright: ignore[reportArgumentType]
+        shop.settle()
+
+    assert seen == [one, Bought(buyer=one.buyer, size=OpenSize.OTHER)]

@@ -35,6 +35,7 @@ FOLDERS = {
 }
 SLOW_FILES = {
     "tests/checks/test_recording_postgres.py": POSTGRES,
+    "tests/checks/test_sql_dump.py": POSTGRES,
     "tests/checks/test_rights.py": POSTGRES,
     "tests/composition/test_composer_postgres.py": POSTGRES,
     "tests/crash/test_crash_points.py": CRASH,

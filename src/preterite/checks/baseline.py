@@ -17,7 +17,7 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 
-from preterite.checks.findings import Finding, Place
+from preterite.checks.findings import NOWHERE, Finding, Place
 from preterite.checks.rules import RULES
 from preterite.errors import ConfigurationError
 
@@ -121,14 +121,18 @@ def entries_for(found: Iterable[Finding], reason: str, today: date, known: Seque
     return [Entry(key, reason, today) for key in keys]
 
 
+class _RecordedPlace(msgspec.Struct):
+    file: str | None
+    line: int | None
+
+
 class _RecordedFinding(msgspec.Struct):
     rule: str
     component: str
     object: str
     operation: str
     message: str
-    file: str | None = None
-    line: int | None = None
+    places: list[_RecordedPlace]
 
 
 class _Recorded(msgspec.Struct):
@@ -145,8 +149,7 @@ def recorded_document(found: Sequence[Finding], is_whole: bool) -> Any:
             one.object,
             one.operation,
             one.message,
-            None if one.place.file is None else str(one.place.file),
-            one.place.line,
+            [_RecordedPlace(None if place.file is None else str(place.file), place.line) for place in one.places],
         )
         for one in found
     ]
@@ -156,21 +159,21 @@ def recorded_document(found: Sequence[Finding], is_whole: bool) -> Any:
 def read_recorded(file: Path) -> tuple[list[Finding], bool]:
     """The recorded violations, and whether every test has run; raises `ConfigurationError` for an unreadable file."""
     try:
-        found = msgspec.json.decode(file.read_bytes(), type=_Recorded)
+        return read_document(msgspec.json.decode(file.read_bytes()))
     except (OSError, msgspec.MsgspecError) as error:
         raise ConfigurationError(
             f"{file} cannot be read: {error}. Run pytest with preterite_boundaries set, then this command again."
         ) from error
-    findings = [
-        Finding(
-            one.rule,
-            one.component,
-            one.object,
-            one.operation,
-            one.message,
-            Place(None if one.file is None else Path(one.file), one.line),
-        )
-        for one in found.findings
-        if one.rule in RULES
-    ]
+
+
+def read_document(document: Any) -> tuple[list[Finding], bool]:
+    """What `recorded_document` has made."""
+    found = msgspec.convert(document, _Recorded)
+    findings: list[Finding] = []
+    for one in found.findings:
+        first, *also = [Place(None if it.file is None else Path(it.file), it.line) for it in one.places] or [NOWHERE]
+        if one.rule in RULES:
+            findings.append(
+                Finding(one.rule, one.component, one.object, one.operation, one.message, first, tuple(also))
+            )
     return findings, found.is_whole

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -42,6 +42,13 @@ class Finding:
     operation: str
     message: str
     place: Place = NOWHERE
+    also: tuple[Place, ...] = ()
+    """Further places with the same cause."""
+
+    @property
+    def places(self) -> tuple[Place, ...]:
+        """All its places, the first one first."""
+        return (self.place, *self.also)
 
     @property
     def key(self) -> str:
@@ -55,12 +62,21 @@ class Finding:
 
 
 def in_order(found: Iterable[Finding]) -> list[Finding]:
-    """Sorted by place and rule, without duplicates."""
-    unique = {(one.key, one.place, one.message): one for one in found}
-    return sorted(
-        unique.values(),
-        key=lambda one: (str(one.place.file or ""), one.place.line or 0, one.rule, one.object, one.message),
-    )
+    """Sorted by place and rule, without duplicates; what is caused elsewhere is one finding, with all its places."""
+    causes: dict[object, list[Finding]] = {}
+    for one in sorted(found, key=_order):
+        is_one = one.definition.is_caused_elsewhere
+        causes.setdefault(one.key if is_one else (one.key, one.place, one.message), []).append(one)
+    return [_merged(some) for some in causes.values()]
+
+
+def _order(one: Finding) -> tuple[str, int, str, str, str]:
+    return str(one.place.file or ""), one.place.line or 0, one.rule, one.object, one.message
+
+
+def _merged(same: Sequence[Finding]) -> Finding:
+    places = dict.fromkeys(place for one in same for place in one.places)
+    return replace(same[0], also=tuple(place for place in places if place not in (same[0].place, NOWHERE)))
 
 
 def place_of(what: Any, field: str = "") -> Place:

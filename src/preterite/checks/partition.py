@@ -16,6 +16,8 @@ from preterite.system import System
 OWN_SCHEMAS = ("preterite", "preterite_log", "pg_catalog", "information_schema", "pg_temp", "temp")
 DEFAULT_SCHEMA = "public"
 """The schema of tables on PostgreSQL that are declared without one."""
+SEQUENCE = "_seq"
+"""How the name ends of a sequence that PostgreSQL has made for a column."""
 OWN_PREFIXES = ("preterite_", "sqlite_", "pg_")
 
 
@@ -92,7 +94,18 @@ class Partition:
                 found = self._owner(TableName(name.table, schema), by)
                 if found is not None:
                     return found
-        return self._owner(name, by)
+        return self._owner(name, by) or self._owner_of_sequence(name, by)
+
+    def _owner_of_sequence(self, name: TableName, by: Ownership) -> Ownership | None:
+        """The owner of a sequence that PostgreSQL has made for a column, called `table_column_seq`."""
+        if not name.table.endswith(SEQUENCE):
+            return None
+        words = name.table.removesuffix(SEQUENCE).split("_")
+        for size in range(len(words) - 1, 0, -1):
+            owner = self._owner(TableName("_".join(words[:size]), name.schema), by)
+            if owner is not None:
+                return owner
+        return None
 
     def _owner(self, name: TableName, by: Ownership) -> Ownership | None:
         if by.owns(name):

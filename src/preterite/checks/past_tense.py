@@ -62,6 +62,8 @@ UNREAL = frozenset("be being have undo redo".split())
 """Words before a past form after which it states nothing that has happened: WillBeShipped, UndoWrittenOff."""
 AUXILIARIES = frozenset("already are been finally fully got has is just newly now partially was were yet".split())
 """Words that may stand between a negation and what it negates, and before every past form."""
+DETERMINERS = frozenset("all another any current each every first last latest new next previous some".split())
+"""Words that are no subject: NextScheduledPayment."""
 ADJECTIVES = frozenset(
     """
     advanced associated combined dedicated desired detailed distributed estimated expected fixed limited nested planned
@@ -139,6 +141,8 @@ def _words(name: str) -> list[str]:
 def _is_past(words: list[str]) -> bool:
     if not words or words[-1] in HOOKS or tuple(words[-2:]) in ONGOING:
         return False
+    if words[-3:-1] == ["out", "of"] and _has_subject(words[:-3]):
+        return not _is_unreal(words[:-3])
     return any(
         is_participle(word)
         and _has_subject(words[:place])
@@ -156,7 +160,7 @@ def is_participle(word: str) -> bool:
 
 
 def _has_subject(before: list[str]) -> bool:
-    return any(word not in NEGATIONS | MODALS | UNREAL | AUXILIARIES for word in before)
+    return any(word not in NEGATIONS | MODALS | UNREAL | AUXILIARIES | DETERMINERS for word in before)
 
 
 def _is_unreal(before: list[str]) -> bool:

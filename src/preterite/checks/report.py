@@ -9,11 +9,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from preterite.checks.findings import Finding
+from preterite.checks.findings import Finding, Place
 from preterite.checks.rules import RULES, Rule
 
 WIDTH = 100
 """Columns of a printed finding."""
+PLACES_MAX = 5
+"""How many further places of a finding are printed; JSON and SARIF have all."""
 _SARIF_SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 _GITHUB = {"error": "error", "warning": "warning", "note": "notice"}
 
@@ -26,6 +28,8 @@ def full(found: Sequence[Finding], root: Path) -> str:
         place = one.place.link(root)
         parts.append(f"{f'{place}: ' if place else ''}{one.definition.severity}[{one.rule}] {one.message}")
         parts.append(f"    {one.key}")
+        if one.also:
+            parts.append(f"    also at {_listed(one, root)}")
         if one.rule not in explained_rules:
             explained_rules.add(one.rule)
             parts.append(_indented(f"Why: {one.definition.why}"))
@@ -35,9 +39,10 @@ def full(found: Sequence[Finding], root: Path) -> str:
 
 
 def concise(found: Sequence[Finding], root: Path) -> str:
-    """One line for each finding."""
+    """One line for each finding, with its first place."""
     return "\n".join(
-        f"{one.place.link(root) or '-'}: {one.definition.severity}[{one.rule}] {one.message}" for one in found
+        f"{one.place.link(root) or '-'}: {one.definition.severity}[{one.rule}] {one.message}{_more(one)}"
+        for one in found
     )
 
 
@@ -59,10 +64,9 @@ def sarif(found: Sequence[Finding], root: Path) -> str:
             "partialFingerprints": {"key": one.key},
         }
         if one.place.file is not None:
-            where: dict[str, Any] = {"artifactLocation": {"uri": one.place.relative_to(root)}}
-            if one.place.line is not None:
-                where["region"] = {"startLine": one.place.line}
-            result["locations"] = [{"physicalLocation": where}]
+            result["locations"] = [_location(one.place, root)]
+        if one.also:
+            result["relatedLocations"] = [_location(place, root) for place in one.also]
         results.append(result)
     driver = {"name": "preterite check", "rules": [_sarif_rule(RULES[rule]) for rule in rules]}
     run = {"tool": {"driver": driver}, "results": results}
@@ -76,7 +80,8 @@ def github(found: Sequence[Finding], root: Path) -> str:
         where = "" if one.place.file is None else f" file={one.place.relative_to(root)}"
         line = "" if one.place.line is None else f",line={one.place.line}"
         title = f"{',' if where else ' '}title={one.rule}"
-        lines.append(f"::{_GITHUB[one.definition.severity]}{where}{line}{title}::{_escaped(one.message)}")
+        message = _escaped(f"{one.message}{_more(one)}")
+        lines.append(f"::{_GITHUB[one.definition.severity]}{where}{line}{title}::{message}")
     return "\n".join(lines)
 
 
@@ -123,7 +128,27 @@ def _document(one: Finding, root: Path) -> dict[str, Any]:
         "message": one.message,
         "file": one.place.relative_to(root) or None,
         "line": one.place.line,
+        "also": [{"file": place.relative_to(root) or None, "line": place.line} for place in one.also],
     }
+
+
+def _location(place: Place, root: Path) -> dict[str, Any]:
+    where: dict[str, Any] = {"artifactLocation": {"uri": place.relative_to(root)}}
+    if place.line is not None:
+        where["region"] = {"startLine": place.line}
+    return {"physicalLocation": where}
+
+
+def _more(one: Finding) -> str:
+    """How many further places a finding has."""
+    return f" (and {len(one.also)} more place{'s' if len(one.also) != 1 else ''})" if one.also else ""
+
+
+def _listed(one: Finding, root: Path) -> str:
+    """The further places of a finding."""
+    shown = [place.link(root) for place in one.also[:PLACES_MAX]]
+    left = len(one.also) - len(shown)
+    return ", ".join([*shown, *([f"and {left} more"] if left else [])])
 
 
 def _sarif_rule(rule: Rule) -> dict[str, Any]:

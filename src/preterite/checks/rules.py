@@ -23,6 +23,8 @@ class Rule:
     instead: str
     bad: str = ""
     good: str = ""
+    is_caused_elsewhere: bool = False
+    """Whether what has to change is not at the place of a finding, but where its key says; many places may show it."""
 
 
 _RULES = (
@@ -44,6 +46,7 @@ _RULES = (
         "owns it.",
         "from shop.tools import invoice_of  # shop.tools imports shop.finance.model",
         "a function over plain values",
+        is_caused_elsewhere=True,
     ),
     Rule(
         "names-internals", "code", "error",
@@ -269,6 +272,19 @@ _RULES = (
         "Readers ignore unknown fields.",
         "Otherwise no field could be added.",
         REMEDIES["contract-strict"],
+    ),
+    Rule(
+        "statement-of-no-component", "run time", "note",
+        "Every statement on a component's tables runs in that component's code.",
+        "What shared modules, scripts and tests run belongs to no component, so that it cannot be checked. It is "
+        "counted, so that it is known how much was not.",
+        "Move code that runs statements into the component that owns the tables; ignore what only tests run.",
+    ),
+    Rule(
+        "statement-not-recorded", "run time", "error",
+        "Everything that runs is recorded.",
+        "What could not be recorded was not checked. It ran all the same: recording changes nothing.",
+        "Report it with the statement, or add it to the baseline with a reason.",
     ),
     Rule(
         "waits-while-handling", "run time", "error",

@@ -20,7 +20,8 @@ REMEDIES: Mapping[Rule, str] = {
     "contract-field-required": "Give the field a default, so that it may be missing in stored events.",
     "contract-field-removed": "Keep the field as long as programs read it, or publish a new event without it.",
     "contract-type": "Add a field of the new type beside the old one, or a new version with upcasts.",
-    "contract-values": "Deploy readers that know the value before it is written, or add a new field for it.",
+    "contract-values": "Give the enumeration a default for values that it does not know, and deploy its readers before "
+    "a value is written; or add a new field for it.",
     "contract-limits": "Change the limits in a new version, with upcasts in its subscribers.",
     "contract-key": "Publish a new event with the other key.",
     "contract-removed": "Keep the declaration until no log contains the event: preterite contracts lock --retire NAME.",
@@ -61,7 +62,11 @@ def _fields(reader: Mapping[str, Field], writer: Mapping[str, Field], under: str
                 yield Problem("contract-field-required", where, f"{where} is required and is not written.")
             continue
         if written.optional and not wanted.optional:
-            yield Problem("contract-field-required", where, f"{where} is required and may be missing.")
+            message = (
+                f"{where} is required and may be missing: JSON in the log contains every field, XML (write_xml) leaves "
+                "out what has its default, and so do structs with omit_defaults."
+            )
+            yield Problem("contract-field-required", where, message)
         yield from _types(wanted.type, written.type, where)
 
 
@@ -82,6 +87,13 @@ def _types(reader: Type, writer: Type, where: str) -> Iterator[Problem]:
             ]
             yield from same[0] if same else [_mismatch(reader, writer, where)]
         return
+    if writes == "open enum":
+        yield from _types(reader, {"enum": arguments_of(writer)}, where)
+        return
+    if reads == "open enum":
+        if not _written_kinds(writer) <= _kinds(arguments_of(reader)):
+            yield _mismatch(reader, writer, where)
+        return
     if writes == "enum" and reads != "enum":
         yield from _from_values(reader, arguments_of(writer), where)
         return
@@ -89,6 +101,19 @@ def _types(reader: Type, writer: Type, where: str) -> Iterator[Problem]:
         yield _mismatch(reader, writer, where)
         return
     yield from _within(reader, writer, where)
+
+
+def _kinds(values: Sequence[Any]) -> set[str]:
+    """Whether the values of an enumeration are numbers, strings or both."""
+    return {"int" if isinstance(value, int) else "str" for value in values}
+
+
+def _written_kinds(writer: Type) -> set[str]:
+    """As what values of a type are written, if an enumeration could read them."""
+    word = kind_of(writer)
+    if word == "enum":
+        return _kinds(arguments_of(writer))
+    return {"str"} if word in STRINGS else {word}
 
 
 def _is_accepted(reads: str, writes: str) -> bool:
@@ -186,8 +211,7 @@ def _is_kept(limit: str, value: Any, given: Mapping[str, Any]) -> bool:
 
 def _from_values(reader: Type, values: Sequence[Any], where: str) -> Iterator[Problem]:
     """Whether the values of an enumeration are accepted by a type that is not one."""
-    kinds = {"int" if isinstance(value, int) else "str" for value in values}
-    for kind in sorted(kinds):
+    for kind in sorted(_kinds(values)):
         if kind_of(reader) != kind and not (kind == "int" and "int" in NUMBERS.get(kind_of(reader), ())):
             yield _mismatch(reader, {"enum": list(values)}, where)
             return
@@ -227,12 +251,20 @@ def compare(old: Shape, new: Shape | None) -> Verdict:
         problems.append(("all readers", Problem("contract-key", new.key or "", message)))
     for name, field in old.fields.items():
         if name not in new.fields and not field.optional:
-            message = f"{name} was removed, and readers of {old.name} require it."
+            message = f"{name} was removed, and readers of {old.name} require it.{_renamed(name, old, new)}"
             problems.append(("old readers", Problem("contract-field-removed", name, message)))
     removed = {one.field for _, one in problems}
     problems.extend(("old readers", one) for one in find_problems(old, new) if one.field not in removed)
     problems.extend(("stored events", one) for one in find_problems(new, old))
     return Verdict(old, new, tuple(problems), tuple(_notes(old, new)))
+
+
+def _renamed(name: str, old: Shape, new: Shape) -> str:
+    """How to keep the name on the wire, if one field of the same type was added."""
+    added = [one for one, field in new.fields.items() if one not in old.fields and field.type == old.fields[name].type]
+    if len(added) != 1:
+        return ""
+    return f" If {added[0]} is its new name, keep the old one on the wire: {added[0]} = msgspec.field(name={name!r})."
 
 
 def _notes(old: Shape, new: Shape) -> Iterator[str]:
@@ -241,3 +273,45 @@ def _notes(old: Shape, new: Shape) -> Iterator[str]:
     for name in old.fields.keys() - new.fields.keys():
         if old.fields[name].optional:
             yield f"{name} was removed; readers use its default."
+    yield from _notes_inside(old.fields, new.fields, "")
+
+
+def _notes_inside(old: Mapping[str, Field], new: Mapping[str, Field], under: str) -> Iterator[str]:
+    """What is compatible and means something else: other defaults, and values that are read as the default."""
+    for name in sorted(old.keys() & new.keys()):
+        before, after, where = old[name], new[name], f"{under}{name}"
+        if before.default != after.default and None not in (before.default, after.default):
+            yield (
+                f"The default of {where} was {before.default} and is now {after.default}: where it is missing, old and "
+                "new readers see different values, also in stored events."
+            )
+        for inner in zip(_parts(before.type), _parts(after.type), strict=False):
+            yield from _notes_of_types(*inner, where)
+
+
+def _parts(one: Type) -> Iterator[Type]:
+    """A type, and those of which it is made: of items, keys, values and alternatives."""
+    word, held = kind_of(one), arguments_of(one)
+    yield one
+    if word in ("list", "set"):
+        yield from _parts(_item(held))
+    elif word in ("one of", "tuple"):
+        for part in held:
+            yield from _parts(part)
+    elif word == "dict":
+        yield from _parts(held["value"])
+
+
+def _notes_of_types(before: Type, after: Type, where: str) -> Iterator[str]:
+    if kind_of(after) == "open enum" and kind_of(before) in ("enum", "open enum"):
+        for value in arguments_of(before):
+            if value not in arguments_of(after):
+                yield f"{value!r} of {where} was removed; it is read as the default for unknown values."
+    if kind_of(before) == "open enum" and kind_of(after) in ("enum", "open enum"):
+        for value in arguments_of(after):
+            if value not in arguments_of(before):
+                yield f"{value!r} of {where} was added; old readers read it as their default for unknown values."
+    structs = ("struct", "strict struct")
+    if kind_of(before) in structs and kind_of(after) in structs:
+        old, new = ({name: read(one) for name, one in arguments_of(it).items()} for it in (before, after))
+        yield from _notes_inside(old, new, f"{where}.")

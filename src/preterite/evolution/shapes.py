@@ -1,11 +1,13 @@
 """The shape of an event on the wire: names, types, and which fields are optional. Plain data that fits in a file.
 
-A type is a word (`"uuid"`) or a word with arguments (`{"list": "uuid"}`, `{"int": {"ge": 1}}`, `{"enum": ["a"]}`).
+A type is a word (`"uuid"`) or a word with arguments (`{"list": "uuid"}`, `{"int": {"ge": 1}}`, `{"enum": ["a"]}`). An
+`open enum` has a default for values that it does not know.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from enum import Enum
 from typing import Any, NamedTuple, cast
 
 import msgspec
@@ -33,6 +35,7 @@ LIMITED: Mapping[type[types.Type], tuple[str, tuple[str, ...]]] = {
     types.DateTimeType: ("datetime", ("tz",)),
     types.TimeType: ("time", ("tz",)),
 }
+_UNKNOWN = "a value that no enumeration has"
 ARRAYS: Mapping[type[types.Type], str] = {
     types.ListType: "list",
     types.VarTupleType: "list",
@@ -46,6 +49,8 @@ class Field(NamedTuple):
 
     type: Type
     optional: bool = False
+    default: str | None = None
+    """The default as JSON; None if there is none, or if it is not known."""
 
 
 class Shape(NamedTuple):
@@ -68,7 +73,14 @@ def shape_of(event: type[Event], component: str) -> Shape:
 
 
 def _fields(info: types.StructType) -> dict[str, Field]:
-    return {field.encode_name: Field(_type(field.type), not field.required) for field in info.fields}
+    return {field.encode_name: Field(_type(field.type), not field.required, _default(field)) for field in info.fields}
+
+
+def _default(field: types.Field) -> str | None:
+    value = field.default_factory() if field.default_factory is not msgspec.NODEFAULT else field.default
+    if value is msgspec.NODEFAULT or value is msgspec.UNSET:
+        return None
+    return msgspec.json.encode(value, order="deterministic").decode()
 
 
 def _type(info: types.Type) -> Type:
@@ -85,7 +97,8 @@ def _type(info: types.Type) -> Type:
         case types.UnionType():
             return {"one of": sorted((_type(one) for one in info.types), key=str)}
         case types.EnumType():
-            return {"enum": sorted((member.value for member in info.cls), key=str)}
+            values = sorted((member.value for member in info.cls), key=str)
+            return {"open enum" if _is_open(info.cls, values) else "enum": values}
         case types.LiteralType():
             return {"enum": sorted(info.values, key=str)}
         case types.TupleType():
@@ -99,6 +112,15 @@ def _type(info: types.Type) -> Type:
             raise UsageError(f"A field of type {type(info).__name__} cannot be part of a contract.")
 
 
+def _is_open(kind: type[Enum], values: Sequence[Any]) -> bool:
+    """Whether an enumeration has a member for values that it does not know: `_missing_` returns it."""
+    unknown = _UNKNOWN if isinstance(values[0], str) else max(abs(value) for value in values) + 1
+    try:
+        return kind(unknown) in kind
+    except Exception:  # Whatever the application's `_missing_` raises for a value that it does not know.
+        return False
+
+
 def _array(word: str, info: Any) -> Type:
     limits = {limit: getattr(info, limit) for limit in ("min_length", "max_length") if getattr(info, limit) is not None}
     item = _type(info.item_type)
@@ -106,15 +128,20 @@ def _array(word: str, info: Any) -> Type:
 
 
 def written(field: Field) -> Any:
-    """A field as it is stored in the file: its type, marked if it is optional."""
-    return {"optional": field.type} if field.optional else field.type
+    """A field as it is stored in the file: its type, marked if it is optional, and its default."""
+    if not field.optional:
+        return field.type
+    default = {} if field.default is None else {"default": msgspec.json.decode(field.default)}
+    return {"optional": field.type, **default}
 
 
 def read(text: Any) -> Field:
     """The field that is stored in the file."""
-    if isinstance(text, dict) and list(cast(dict[str, Any], text)) == ["optional"]:
-        return Field(cast(dict[str, Any], text)["optional"], True)
-    return Field(text)
+    if not isinstance(text, dict) or "optional" not in text:
+        return Field(text)
+    held = cast(dict[str, Any], text)
+    default = msgspec.json.encode(held["default"], order="deterministic").decode() if "default" in held else None
+    return Field(held["optional"], True, default)
 
 
 def kind_of(one: Type) -> str:
@@ -132,6 +159,8 @@ def type_text(one: Type) -> str:
     if isinstance(one, str):
         return one
     word, held = kind_of(one), arguments_of(one)
+    if word == "open enum":
+        return f"{' or '.join(map(repr, held))} or another value"
     if word in ("one of", "enum"):
         return " or ".join(type_text(part) if word == "one of" else repr(part) for part in held)
     if word in ("struct", "strict struct"):

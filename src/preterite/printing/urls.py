@@ -67,12 +67,12 @@ def read(url: str) -> Parts | None:
     login, _, hosts = split.netloc.rpartition("@")
     if hosts and not _HOSTS.fullmatch(hosts):
         return None
-    return Parts(_name(login.partition(":")[0]), hosts, _name(split.path.removeprefix("/")))
+    return Parts(name(unquote(login.partition(":")[0])), hosts, name(unquote(split.path.removeprefix("/"))))
 
 
-def _name(quoted: str) -> str:
-    name = unquote(quoted)
-    return name if not name or _NAME.fullmatch(name) else "…"
+def name(text: str) -> str:
+    """The name of a user or a database, or `…` if it may be something else."""
+    return text if not text or _NAME.fullmatch(text) else "…"
 
 
 def without_secrets(text: str) -> str:

@@ -84,6 +84,11 @@ class Boundaries:
         self._known: set[str] = set()
         self._started = 0
         self._is_selected = False
+        self._collected = 0
+        self._findings: list[Any] = []
+        """What was recorded, here and in the processes of pytest-xdist."""
+        self._counts: list[list[int]] = []
+        self._has_lost_worker = False
 
     def pytest_sessionstart(self) -> None:
         """Import the system and begin to record."""
@@ -114,20 +119,52 @@ class Boundaries:
         """Count the tests that run in this process."""
         self._started += 1
 
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any, error: object) -> None:
+        """Take over what a process of pytest-xdist has recorded; without it, not everything was."""
+        from preterite.checks.baseline import read_document
+
+        output = getattr(node, "workeroutput", {}).get(BOUNDARIES)
+        if error is not None or output is None:
+            self._has_lost_worker = True
+            return
+        document, counts, collected, is_selected = output
+        self._findings += read_document(document)[0]
+        self._counts.append(counts)
+        self._collected = max(self._collected, collected)
+        self._is_selected = self._is_selected or is_selected
+
+    @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """End the recording, and keep what it found for `preterite check --recorded`."""
         from preterite.checks.baseline import RECORDED_KEY, recorded_document
+        from preterite.checks.findings import in_order
 
-        findings = self._recorder.findings()
+        findings = in_order([*self._recorder.findings(), *self._findings])
+        self._counts.append(list(self._recorder.counts()))
+        self._collected = max(self._collected, session.testscollected)
         self._stack.close()
+        document = recorded_document(findings, self._is_whole(session))
+        output: Any = getattr(session.config, "workeroutput", None)
         cache: pytest.Cache | None = getattr(session.config, "cache", None)
-        if cache is not None and self._started:
-            cache.set(RECORDED_KEY, recorded_document(findings, self._is_whole(session)))
+        if output is not None:
+            output[BOUNDARIES] = document, self._counts[0], self._collected, self._is_selected
+        elif cache is not None and self._started:
+            cache.set(RECORDED_KEY, document)
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Say how much was recorded, and how much could not be checked."""
+        from preterite.checks.recording import Counts
+
+        if self._started:
+            counts = Counts(*map(sum, zip(*self._counts, strict=True)))
+            terminalreporter.write_line(f"{self._name}: {counts}")
 
     def _is_whole(self, session: pytest.Session) -> bool:
-        """Whether every test of the project has run in this process."""
+        """Whether every test of the project has run, here or in the processes of pytest-xdist."""
         is_named = session.config.args_source is pytest.Config.ArgsSource.ARGS
-        return not self._is_selected and not is_named and self._started == session.testscollected
+        is_part = self._is_selected or self._has_lost_worker or is_named
+        return not is_part and self._started == self._collected
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, object, object]:

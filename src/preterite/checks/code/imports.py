@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 
 from preterite.checks.code.codebase import Codebase
+from preterite.checks.code.django_names import check_names, read_names
 from preterite.checks.code.modules import RELATION_CALLS, ModuleSource
 from preterite.checks.findings import Finding, Place
 from preterite.checks.partition import Ownership, Partition
@@ -21,18 +22,21 @@ def check_imports(partition: Partition, codebase: Codebase) -> Iterator[Finding]
     if codebase.graph is not None:
         yield from _imports(partition, codebase)
     mapped = _mapped_classes(partition, codebase)
+    of_django = read_names(partition, codebase.modules)
     functions = {module: source.functions for module, source in codebase.modules.items()}
     for module, source in codebase.modules.items():
         ownership = partition.of_module(module)
         if ownership is None:
             continue
         yield from _names(partition, ownership, source, codebase, mapped)
+        yield from check_names(of_django, ownership, source)
         yield from _calls(partition, ownership, source, functions)
     yield from _shared_state(partition, codebase)
 
 
 def _imports(partition: Partition, codebase: Codebase) -> Iterator[Finding]:
     """Imports of internals, direct and through modules that belong to no component."""
+    reached: dict[str, list[tuple[str, ...]]] = {}
     for importer in sorted(codebase.graph.modules):
         ownership = partition.of_module(importer)
         if ownership is None:
@@ -46,16 +50,26 @@ def _imports(partition: Partition, codebase: Codebase) -> Iterator[Finding]:
                 message = f"{ownership.name} imports {imported}, which is internal to {other.name}."
                 yield Finding("imports-internals", ownership.name, imported, "import", message, place)
                 continue
-            for chain in _chains(partition, codebase, imported, ownership):
-                reached = partition.of_module(chain[-1])
-                assert reached is not None, "a chain ends inside a component"
-                through = " → ".join(chain[:-1])
-                message = f"{ownership.name} imports {through}, which imports {chain[-1]}, internal to {reached.name}."
-                yield Finding("imports-indirectly", ownership.name, chain[-1], f"through {imported}", message, place)
+            if imported not in reached:
+                reached[imported] = list(_chains(partition, codebase, imported))
+            yield from _indirect(partition, ownership, reached[imported], place)
 
 
-def _chains(partition: Partition, codebase: Codebase, start: str, by: Ownership) -> Iterator[tuple[str, ...]]:
-    """The shortest chain of imports from a shared module to each internal module that it reaches.
+def _indirect(
+    partition: Partition, ownership: Ownership, chains: Iterable[tuple[str, ...]], place: Place
+) -> Iterator[Finding]:
+    """A finding for each chain to another component; its cause is the last import of the chain."""
+    for chain in chains:
+        owner = partition.of_module(chain[-1])
+        if owner is None or owner is ownership:
+            continue
+        through = " → ".join(chain[:-1])
+        message = f"{ownership.name} imports {through}, which imports {chain[-1]}, internal to {owner.name}."
+        yield Finding("imports-indirectly", ownership.name, chain[-1], f"through {chain[-2]}", message, place)
+
+
+def _chains(partition: Partition, codebase: Codebase, start: str) -> Iterator[tuple[str, ...]]:
+    """The shortest chain of imports from a shared module over each import by which it reaches a component's internals.
 
     Only modules that belong to no component are followed.
     """
@@ -66,12 +80,12 @@ def _chains(partition: Partition, codebase: Codebase, start: str, by: Ownership)
         for imported in sorted(codebase.graph.find_modules_directly_imported_by(module)):
             if imported in chains or partition.is_contract(imported):
                 continue
-            chains[imported] = (*chains[module], imported)
-            other = partition.of_module(imported)
-            if other is None:
+            chain = (*chains[module], imported)
+            if partition.of_module(imported) is not None:
+                yield chain
+            else:
+                chains[imported] = chain
                 waiting.append(imported)
-            elif other is not by:
-                yield chains[imported]
 
 
 def _place_of_import(codebase: Codebase, importer: str, imported: str) -> Place:

@@ -29,6 +29,8 @@ SQL_CALLS = frozenset(
 RELATION_CALLS = frozenset(
     {"relationship", "ForeignKey", "OneToOneField", "ManyToManyField", "get_model", "get_class", "backref"}
 )
+DEPENDENCIES = "dependencies"
+"""The name under which migrations of Django list the apps whose migrations they need."""
 TABLE_CALLS = frozenset({"Table", "table"})
 MUTABLE_CALLS = frozenset({"dict", "list", "set", "defaultdict", "deque", "Counter", "OrderedDict"})
 STATEFUL_CALLS = frozenset(
@@ -103,6 +105,10 @@ class ModuleSource:
     """Module-level functions, and the names that each of them uses."""
     mapped: set[str] = field(default_factory=set[str])
     """Classes that are mapped to tables."""
+    models: dict[str, str | None] = field(default_factory=dict[str, str | None])
+    """Models of Django, each with the label of its app, if it names one."""
+    app_label: str | None = None
+    """The label of the app of Django that this module configures, if it names one."""
     imported: list[ImportedName] = field(default_factory=list[ImportedName])
     state: dict[str, int] = field(default_factory=dict[str, int])
     """Module-level names that hold something mutable, an engine, a session or a connection; and their lines."""
@@ -154,11 +160,21 @@ class _Visitor(ast.NodeVisitor):
             for one in node.body
         ):
             self.source.mapped.add(node.name)
+        self._define_for_django(node)
         for part in [*node.decorator_list, *node.bases, *(one.value for one in node.keywords)]:
             self.visit(part)
         self._depth += 1
         self._body(node.body)
         self._depth -= 1
+
+    def _define_for_django(self, node: ast.ClassDef) -> None:
+        """Record a model of Django, or the configuration of an app."""
+        bases = [_last_name(one) or "" for one in node.bases]
+        if any(one == "AppConfig" for one in bases):
+            self.source.app_label = _text_of(node, "label") or self.source.app_label
+        elif any(one.endswith("Model") and one != "BaseModel" for one in bases):
+            meta = next((one for one in node.body if isinstance(one, ast.ClassDef) and one.name == "Meta"), None)
+            self.source.models[node.name] = None if meta is None else _text_of(meta, "app_label")
 
     def visit_Import(self, node: ast.Import) -> None:
         for one in node.names:
@@ -180,6 +196,9 @@ class _Visitor(ast.NodeVisitor):
         if isinstance(node.func, ast.Attribute) and node.func.attr in MUTATIONS:
             self._change(node.func.value)
         self.visit(node.func)
+        if called == "get_model" and len(node.args) == 2 and all(isinstance(one, ast.Constant) for one in node.args):
+            app, model = (str(one.value) for one in node.args if isinstance(one, ast.Constant))
+            self.source.strings.append(StringLiteral(f"{app}.{model}", node.lineno, called, True))
         for argument in node.args:
             if isinstance(argument, ast.Name) and called in SQL_CALLS and argument.id in self._constants:
                 constant = self._constants[argument.id]
@@ -195,7 +214,16 @@ class _Visitor(ast.NodeVisitor):
                 self._change(target.value)
             if isinstance(target, ast.Attribute):
                 self._change_attribute(target)
+            if isinstance(target, ast.Name) and target.id in (DEPENDENCIES, "run_before"):
+                self._depend(node.value)
         self.generic_visit(node)
+
+    def _depend(self, node: ast.expr) -> None:
+        """Record the apps in the dependencies of a migration of Django: the first of each pair."""
+        for pair in node.elts if isinstance(node, ast.List | ast.Tuple) else ():
+            first = pair.elts[0] if isinstance(pair, ast.Tuple) and pair.elts else None
+            if isinstance(first, ast.Constant) and isinstance(first.value, str):
+                self.source.strings.append(StringLiteral(first.value, first.lineno, DEPENDENCIES, True))
 
     def visit_AugAssign(self, node: ast.AugAssign) -> None:
         target = node.target.value if isinstance(node.target, ast.Subscript) else node.target
@@ -299,6 +327,19 @@ def _joined(node: ast.JoinedStr, call: str | None) -> StringLiteral:
     """An f-string with the word `placeholder` in place of each value."""
     parts = [part.value if isinstance(part, ast.Constant) else "placeholder" for part in node.values]
     return StringLiteral("".join(str(part) for part in parts), node.lineno, call, False)
+
+
+def _text_of(node: ast.ClassDef, name: str) -> str | None:
+    """The text that the body of a class assigns to a name."""
+    assigned = {
+        target.id: one.value.value
+        for one in node.body
+        if isinstance(one, ast.Assign) and isinstance(one.value, ast.Constant)
+        for target in one.targets
+        if isinstance(target, ast.Name)
+    }
+    found = assigned.get(name)
+    return found if isinstance(found, str) else None
 
 
 def _last_name(node: ast.AST) -> str | None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from itertools import combinations
+from itertools import combinations, zip_longest
 from pathlib import Path
+from urllib.parse import quote
 
 from preterite.checks.findings import Finding
 from preterite.checks.partition import Partition
@@ -99,13 +100,30 @@ def role_of(url: str) -> str | None:
 
 def server_of(url: str) -> str:
     """The server of a PostgreSQL URL; raises `ConfigurationError` if the URL can be read in two ways."""
-    hosts: list[str] = []
+    places: list[str] = []
     for place in _read(url).hosts.split(","):
         host, port = place, ""
         if _HAS_PORT.search(place):
             host, _, port = place.rpartition(":")
-        hosts.append(f"{'127.0.0.1' if host in _LOCAL else host}:{port or POSTGRES_PORT}")
-    return f"postgresql://{','.join(hosts)}"
+        places.append(_address(host, port))
+    return f"postgresql://{','.join(places)}"
+
+
+def database_at(hosts: str, ports: str, database: str) -> str:
+    """The database at these hosts and ports, as libpq takes them: what `database_of` makes of a URL that names it."""
+    some = hosts.split(",")
+    given = ports.split(",") if "," in ports else [ports] * len(some)
+    places = [_address(_in_url(host), port) for host, port in zip_longest(some, given[: len(some)], fillvalue="")]
+    return f"postgresql://{','.join(places)}/{urls.name(database)}"
+
+
+def _address(host: str, port: str) -> str:
+    return f"{'127.0.0.1' if host in _LOCAL else host}:{port or POSTGRES_PORT}"
+
+
+def _in_url(host: str) -> str:
+    """A host as it is written in a URL: addresses with colons in brackets, paths of sockets with escapes."""
+    return f"[{host}]" if ":" in host else quote(host, safe="")
 
 
 def _is_postgres(url: str) -> bool:

@@ -16,11 +16,12 @@ _LEXERS: Mapping[Dialect, str] = {
     r"""|(?<=\$)(?<![\w$]\$)(?:(?P<number_of>\d+)|(?P<body>(?P<tag>(?:[^\W\d]\w*)?)\$.*?\$(?P=tag)\$))"""
     rf"""|{_DRIVERS}|(?<=:)(?<![:\w]:)(?P<bound>[^\W\d]\w*)|(?<=\?)(?P<question>)|{_NUMBER})""",
     "sqlite": r"""['"`\[$@\#%:?/\-0-9](?:(?<=')(?P<text>[^']*(?:''[^']*)*+')"""
-    r"""|(?<=")(?P<name>[^"]*(?:""[^"]*)*+")|(?<=`)(?P<ticked>[^`]*(?:``[^`]*)*+`)|(?<=\[)(?P<bracketed>[^\]]*\])"""
+    r"""|(?<=")(?P<name>[^"]*(?:""[^"]*)*+")|(?<=`)(?P<ticked>[^`]*(?:``[^`]*)*+`)|(?<=\[)(?P<bracketed>[^\]]{0,128}\])"""
     r"""|(?<=-)(?P<line>-[^\n]*)|(?<=/)(?P<comment>\*.*?(?:\*/|\Z))"""
     rf"""|{_DRIVERS}|(?<=[:@$\#])(?<![\w$:@\#].)(?P<bound>\w+)|(?<=\?)(?P<question>\d*)|{_NUMBER})""",
 }
-"""Every token that is neither a word nor an operator; each begins with one of a few characters, which is fast."""
+"""Every token that is neither a word nor an operator; each begins with one of a few characters, which is fast. Names in
+brackets have at most 128 characters, so that brackets which are never closed are not looked for again and again."""
 _NAMES = ("name", "ticked", "bracketed")
 _COMMENTS = ("line", "comment")
 _PARAMETERS = ("named", "number_of", "bound", "question")
@@ -30,6 +31,8 @@ _WORDS = {one: re.compile(rf"{lexer}|(?P<bracket>[()])|(?P<word>\w+)", re.DOTALL
 _VALUES = {"parameter": "?", "text": "''", "code": "$$$$", "whole": "1", "number": "1.5"}
 """What stands for a value in a fingerprint, by its kind. A database that parses a damaged statement may take a text for
 a name, and a number for none, so values of different kinds never share a fingerprint."""
+_BITS_BEFORE = re.compile(r"(?<!\w)[xXbB]\Z")
+_HEXADECIMAL = re.compile(r"'[01]*'|'(?:[0-9a-fA-F]{2})*'")
 _WHOLE_DIGITS_MAX = 9
 """Whole numbers of so many digits fit in 32 bits everywhere; longer ones are parsed as other numbers are."""
 _VALUE = r"(?:\?|''|\$\$\$\$|1\.5|1)"
@@ -75,6 +78,9 @@ def _shaped(found: re.Match[str]) -> str:
         # Spaces and lists inside a name are part of it.
         is_plain = text.split() == [text] and "(" not in text
         return text if is_plain else f'"{text.encode("utf-8", "surrogatepass").hex()}"'
+    if kind == "text" and _BITS_BEFORE.search(found.string, max(found.start() - 2, 0), found.start()):
+        # A parser may refuse digits of bits that are none.
+        return "''" if _HEXADECIMAL.fullmatch(text) else text
     return _VALUES[_kind_of_value(kind, text)]
 
 

@@ -21,6 +21,7 @@ from preterite.checks.sql.postgres_nodes import (
     strings,
     text_of,
 )
+from preterite.checks.sql.postgres_texts import NAMING, RUNNING, named_by, run_by
 from preterite.checks.sql.tables import (
     Kind,
     NotAccepted,
@@ -28,7 +29,6 @@ from preterite.checks.sql.tables import (
     Statement,
     TableAccess,
     TableName,
-    name_in_text,
     named,
     path_in_text,
 )
@@ -68,8 +68,8 @@ _SKIPPED: Mapping[str, tuple[str, ...]] = {
     "TypeName": ("names",),
 }
 """Fields that name aliases, types and indexes."""
-_BY_LITERAL = frozenset({"nextval", "currval", "setval", "pg_get_serial_sequence"})
-"""Functions whose first argument is a text that names a sequence or table."""
+_ROLES = ("role", "session_authorization")
+"""Settings that decide whose rights a connection has."""
 Scope = frozenset[str]
 
 
@@ -290,26 +290,60 @@ def _constrained(node: Any, scope: Scope, walk: _Walk) -> bool:
     return True
 
 
+def _owned(node: Any, scope: Scope, walk: _Walk) -> bool:
+    """A sequence, which may belong to the column of a table."""
+    for one in node.options:
+        if one.def_elem.defname == "owned_by":
+            names = strings(one.def_elem.arg.list.items)
+            walk.reads.update([named(names[:-1])] if len(names) > 1 else [])
+    return True
+
+
 def _set(node: Any, scope: Scope, walk: _Walk) -> bool:
     values = [text_of(message_of(one)) for one in node.args]
     if node.name == "search_path":
         walk.search_path, walk.by_literal = tuple(values), True
-    elif node.name in ("role", "session_authorization") and values:
+    elif node.name in _ROLES and values:
         walk.role, walk.by_literal = values[0], True
     return False
 
 
 def _called(node: Any, scope: Scope, walk: _Walk) -> bool:
-    """A function whose argument is the name of a sequence, or the search path."""
+    """A function whose argument names a relation, is a statement, or sets the search path or the role."""
     called = strings(node.funcname)[-1]
-    if called in _BY_LITERAL and node.args:
-        name = name_in_text(constant(node.args[0]), "postgres")
+    if called in NAMING:
         walk.by_literal = True
-        if name.table:
-            walk.reads.add(name)
-    elif called == "set_config" and len(node.args) > 1 and constant(node.args[0]) == "search_path":
-        walk.search_path, walk.by_literal = tuple(path_in_text(constant(node.args[1]))), True
+        name = named_by(called, node.args)
+        walk.reads.update([] if name is None else [name])
+    elif called in RUNNING:
+        walk.by_literal = True
+        _run(run_by(called, node.args), called, walk)
+    elif called == "set_config" and len(node.args) > 1:
+        setting, value = constant(node.args[0]), constant(node.args[1])
+        if setting == "search_path":
+            walk.search_path, walk.by_literal = tuple(path_in_text(value)), True
+        elif setting in _ROLES:
+            walk.role, walk.by_literal = value, True
     return True
+
+
+def _run(texts: Sequence[str], by: str, walk: _Walk) -> None:
+    """What is accessed by the one of these texts that is a statement: others may be addresses or options."""
+    if walk.depth >= DEPTH_MAX:
+        raise NotUnderstood("statements are nested too deeply")
+    for text in (attempt for one in texts for attempt in _attempts(one)):
+        try:
+            body = _parse(text)
+        except ImportError:
+            raise
+        except Exception:
+            continue
+        for raw in body.stmts:
+            found = _statement(raw.stmt, walk.depth + 1).access
+            walk.reads |= found.reads
+            walk.writes |= found.writes
+        return
+    raise NotUnderstood(f"none of the texts that {by} gets is a statement")
 
 
 def _routine(node: Any, scope: Scope, walk: _Walk) -> bool:
@@ -320,17 +354,8 @@ def _routine(node: Any, scope: Scope, walk: _Walk) -> bool:
     language = text_of(message_of(options["language"])).casefold() if "language" in options else ""
     if language != "sql" or "as" not in options:
         raise NotUnderstood("a function in a language other than SQL is not analysed")
-    if walk.depth >= DEPTH_MAX:
-        raise NotUnderstood("functions are nested too deeply")
     walk.by_literal = True
-    try:
-        body = _parse(strings(options["as"].list.items)[0])
-    except Exception as error:
-        raise NotUnderstood(f"the body of a function cannot be read: {error}") from error
-    for raw in body.stmts:
-        found = _statement(raw.stmt, walk.depth + 1).access
-        walk.reads |= found.reads
-        walk.writes |= found.writes
+    _run(strings(options["as"].list.items)[:1], "the function", walk)
     return False
 
 
@@ -357,6 +382,8 @@ _SPECIAL: Mapping[str, Callable[[Any, Scope, _Walk], bool]] = {
     "CopyStmt": _copied,
     "Constraint": _constrained,
     "VariableSetStmt": _set,
+    "CreateSeqStmt": _owned,
+    "AlterSeqStmt": _owned,
     "FuncCall": _called,
     "CreateFunctionStmt": _routine,
     "DoStmt": _opaque,

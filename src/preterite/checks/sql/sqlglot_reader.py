@@ -25,6 +25,13 @@ _CONTROL = re.compile(
     re.IGNORECASE,
 )
 _ATTACH = re.compile(r"\s*attach\s+(?:database\s+)?(?P<file>'(?:[^']|'')*'|\"[^\"]*\"|\S+)\s+as\b", re.IGNORECASE)
+_PARAMETER_SIGNS = "?:@$%"
+_VIRTUAL_TABLE = re.compile(
+    r"\s*create\s+virtual\s+table\s+(?:if\s+not\s+exists\s+)?(?P<name>(?:\"[^\"]*\"|[\w.])+)\s+using\s+\w+(?P<options>.*)",
+    re.IGNORECASE | re.DOTALL,
+)
+_CONTENT = re.compile(r"\bcontent\s*=\s*(?P<name>'[^']+'|\"[^\"]+\"|\w+)", re.IGNORECASE)
+"""The table whose rows a full-text index of SQLite reads."""
 _WHOLE_TABLE = re.compile(r"\s*(?:reindex|analyze)(?:\s+(?P<name>[\w.\"]+))?\s*;?\s*$", re.IGNORECASE)
 _TRIGGER = re.compile(
     r"\s*create\s+(?:temp\s+|temporary\s+)?trigger\s+(?:if\s+not\s+exists\s+)?(?P<trigger>\S+)\s.*?"
@@ -39,8 +46,7 @@ _REWRITTEN = (
 )
 """What SQLite accepts and sqlglot does not, and what means the same."""
 _CREATE_TABLE = re.compile(
-    r"\s*create\s+(?:temp\s+|temporary\s+|virtual\s+)?table\s+(?:if\s+not\s+exists\s+)?(?P<name>(?:\"[^\"]*\"|[\w.])+)\s*"
-    r"(?:\(|using\b)",
+    r"\s*create\s+(?:temp\s+|temporary\s+)?table\s+(?:if\s+not\s+exists\s+)?(?P<name>(?:\"[^\"]*\"|[\w.])+)\s*\(",
     re.IGNORECASE,
 )
 _WRITING = (
@@ -76,6 +82,8 @@ def read(text: str, dialect: Dialect) -> Statement | NotUnderstood:
 
 def _statement(text: str, dialect: Dialect) -> Statement:
     if found := _ATTACH.match(text):
+        if found["file"][0] in _PARAMETER_SIGNS:
+            raise NotUnderstood("a parameter decides which file it attaches")
         file = found["file"].strip("'\"").replace("''", "'")
         return Statement(TableAccess(attached=frozenset([file]), depends_on_literals=True))
     if not text or _CONTROL.match(text):
@@ -85,6 +93,8 @@ def _statement(text: str, dialect: Dialect) -> Statement:
         return Statement(TableAccess(writes=frozenset(_local(one, dialect) for one in named)))
     if found := _TRIGGER.match(text):
         return Statement(_trigger(found, dialect), "trigger", found["trigger"])
+    if found := _VIRTUAL_TABLE.match(text):
+        return _virtual(found, dialect)
     if found := _EXPLAIN.match(text):
         return Statement(_statement(text[found.end() :], dialect).access)
     for pattern, same in _REWRITTEN:
@@ -98,12 +108,12 @@ def _parsed(text: str, dialect: Dialect) -> Statement:
     try:
         with _without_warnings():
             tree = sqlglot.parse_one(with_values(text, dialect), read=dialect)
+        if not isinstance(tree, _STATEMENTS):
+            raise NotUnderstood("the parser does not analyse it")
     except Exception:
         if (found := _CREATE_TABLE.match(text)) is not None:
             return _created(found, text, dialect)
         raise
-    if not isinstance(tree, _STATEMENTS):
-        raise NotUnderstood("the parser does not analyse it")
     return _of_tree(tree, text, dialect)
 
 
@@ -142,6 +152,14 @@ def _created(found: re.Match[str], text: str, dialect: Dialect) -> Statement:
     return Statement(access, "table", str(table), tuple((table, one) for one in targets))
 
 
+def _virtual(found: re.Match[str], dialect: Dialect) -> Statement:
+    """A virtual table, and the table whose rows it indexes."""
+    table, content = _local(name_in_text(found["name"], dialect), dialect), _CONTENT.search(found["options"])
+    read = [] if content is None else [_local(name_in_text(content["name"].strip("'\""), dialect), dialect)]
+    access = TableAccess(frozenset(one for one in read if one.table), frozenset([table]))
+    return Statement(access, "table", str(table))
+
+
 def _trigger(found: re.Match[str], dialect: Dialect) -> TableAccess:
     """A trigger accesses its table and what its body accesses."""
     result = TableAccess(writes=frozenset([_local(name_in_text(found["table"], dialect), dialect)]))
@@ -159,7 +177,7 @@ def _of_tree(tree: exp.Expr, text: str, dialect: Dialect) -> Statement:
     for table in tree.find_all(exp.Table):
         if not isinstance(table.this, exp.Identifier) or _is_other_name(table):
             continue
-        if id(table) not in targets and _is_cte(table):
+        if id(table) not in targets and _is_cte(table, dialect):
             continue
         (writes if id(table) in targets else reads).add(_name(table, dialect))
         by_literal = by_literal or f"'{table.name}'" in text
@@ -198,7 +216,7 @@ def _targets(tree: exp.Expr) -> Iterator[exp.Table]:
                 yield target
 
 
-def _is_cte(table: exp.Table) -> bool:
+def _is_cte(table: exp.Table, dialect: Dialect) -> bool:
     """Whether the name is that of a common table expression that is visible here."""
     if table.db:
         return False
@@ -206,21 +224,28 @@ def _is_cte(table: exp.Table) -> bool:
     outer = table.parent
     while outer is not None:
         ctes = outer.args.get("with_") or outer.args.get("with")
-        if isinstance(ctes, exp.With) and ctes is not inner and _visible(ctes, inner, table.name):
+        if isinstance(ctes, exp.With) and ctes is not inner and _visible(ctes, inner, table.name, dialect):
             return True
-        if isinstance(outer, exp.With) and _visible(outer, inner, table.name):
+        if isinstance(outer, exp.With) and _visible(outer, inner, table.name, dialect):
             return True
         inner, outer = outer, outer.parent
     return False
 
 
-def _visible(ctes: exp.With, inside: exp.Expr, name: str) -> bool:
-    """Whether an expression has this name and stands before `inside`; a recursive one is visible in itself."""
+def _visible(ctes: exp.With, inside: exp.Expr, name: str, dialect: Dialect) -> bool:
+    """Whether an expression has this name and is visible inside another of them, or in what follows them.
+
+    In PostgreSQL it must stand before, or all must be recursive. In SQLite all see each other, and one that combines
+    queries sees itself.
+    """
+    is_recursive = bool(ctes.args.get("recursive"))
+    is_before = True
     for cte in ctes.expressions:
-        if cte is inside:
-            return bool(ctes.args.get("recursive")) and cte.alias.casefold() == name.casefold()
+        is_before = is_before and cte is not inside
         if cte.alias.casefold() == name.casefold():
-            return True
+            if cte is inside:
+                return is_recursive or (dialect == "sqlite" and isinstance(cte.this, exp.SetOperation))
+            return is_before or is_recursive or dialect == "sqlite"
     return False
 
 

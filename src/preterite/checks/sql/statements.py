@@ -20,6 +20,9 @@ TEXT_MAX = 1_000_000
 """Characters of a statement that is analysed; longer ones are not understood."""
 _BY_TEXT = NotUnderstood("statements of this shape are cached by their text")
 
+_TEXT = "\0"
+"""What begins the key of a text, so that it is no shape: a statement may be its own shape."""
+
 
 class StatementCache:
     """Statements by their fingerprint, so that each is parsed once; by their text, if a literal names a table."""
@@ -35,12 +38,12 @@ class StatementCache:
         shape = fingerprint(text, self.dialect)
         found = self._get(shape)
         if found is _BY_TEXT:
-            found = self._get(text)
+            found = self._get(_TEXT + text)
         if found is None:
             found = self._parse(text)
-            if isinstance(found, TableAccess) and found.depends_on_literals and shape != text:
+            if isinstance(found, TableAccess) and found.depends_on_literals:
                 self._keep(shape, _BY_TEXT)
-                self._keep(text, found)
+                self._keep(_TEXT + text, found)
             else:
                 self._keep(shape, found)
         if isinstance(found, NotUnderstood):

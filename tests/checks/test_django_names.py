@@ -1,0 +1,86 @@
+"""Django's names of models and apps are resolved to the components that own them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from preterite import Component, System
+from preterite.checks import check
+
+CODE = {
+    "__init__": "",
+    "sales/__init__": "from preterite import Component\nsales = Component('sales')\n",
+    "sales/models": """\
+from django.db import models
+from django.apps import apps
+class Purchase(models.Model):
+    customer = models.ForeignKey("Customer", models.CASCADE)  # its own
+    own = models.ForeignKey("sales.Customer", models.CASCADE)
+    user = models.ForeignKey("auth.User", models.CASCADE)  # of no component
+    bill = models.ForeignKey("finance.Bill", models.CASCADE)  # found
+    line = models.OneToOneField(to="money.billline", on_delete=models.CASCADE)  # found
+    notes = models.ManyToManyField("notes_app.Note", through="finance.Bill")  # found 2
+class Customer(models.Model):
+    finance = models.CharField("finance.Bill", max_length=9)  # only a text
+def bill():
+    return apps.get_model("finance", "Bill")  # found
+def line():
+    return apps.get_model("money.BillLine")  # found
+def own():
+    return apps.get_model("sales", "Purchase")
+""",
+    "sales/migrations/__init__": "",
+    "sales/migrations/0001_initial": """\
+from django.db import migrations, models
+class Migration(migrations.Migration):
+    dependencies = [
+        ("sales", "0000_x"),
+        ("auth", "0012_x"),
+        ("finance", "0001_initial"),  # found
+    ]
+    run_before = [("money", "0002_x")]  # found
+    operations = [migrations.AddField("purchase", "bill", models.ForeignKey(to="finance.bill"))]  # found
+""",
+    "finance/__init__": "from preterite import Component\nfinance = Component('finance')\n",
+    "finance/models": "from django.db import models\nclass Bill(models.Model):\n    pass\n",
+    "finance/lines/__init__": "",
+    "finance/lines/apps": "from django.apps import AppConfig\nclass Lines(AppConfig):\n    label = 'money'\n",
+    "finance/lines/models/__init__": "",
+    "finance/lines/models/line": "from shop.base import TimedModel\nclass BillLine(TimedModel):\n    pass\n",
+    "finance/odd": "from django.db import models\nclass Note(models.Model):\n"
+    "    class Meta:\n        app_label = 'notes_app'\n",
+}
+
+
+@pytest.fixture
+def system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[System]:
+    for name, text in CODE.items():
+        file = tmp_path / "django_shop" / f"{name}.py"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    made: list[Component] = []
+    for name in ("sales", "finance"):
+        __import__(f"django_shop.{name}")
+        made.append(getattr(sys.modules[f"django_shop.{name}"], name))
+    yield System("shop", made)
+    for name in [name for name in sys.modules if name.partition(".")[0] == "django_shop"]:
+        del sys.modules[name]
+
+
+def test_every_line_that_names_another_components_model_or_app_is_found_and_no_other(system: System) -> None:
+    marked = sorted(
+        (name.rpartition("/")[2], number)
+        for name, text in CODE.items()
+        for number, line in enumerate(text.splitlines(), 1)
+        for _ in range(int(line.rpartition("# found")[2] or 1) if "# found" in line else 0)
+    )
+    found = [one for one in check(system, {}) if one.rule == "names-internals"]
+
+    assert sorted((one.place.file.stem, one.place.line) for one in found if one.place.file) == marked
+    assert "sales names the model money.billline, which belongs to finance." in {one.message for one in found}
+    assert "sales depends on the migrations of money, which belongs to finance." in {one.message for one in found}
