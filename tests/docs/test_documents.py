@@ -52,6 +52,17 @@ def test_the_example_of_the_readme_runs_on_sqlite(tmp_path: Path) -> None:
     assert len(program.splitlines()) <= 60
 
 
+def test_the_next_commands_of_the_readme_import_its_example(tmp_path: Path) -> None:
+    run_shop(tmp_path, examples(ROOT / "README.md"), {})
+    preterite = Path(sys.executable).parent / "preterite"
+    command = [preterite, "-A", "shop:system", "describe"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stderr
+    assert "sales.ItemPurchased" in done.stdout
+    assert not done.stdout.startswith("1 bill")
+
+
 @pytest.mark.slow("PostgreSQL")
 def test_the_example_of_the_readme_runs_unchanged_on_postgresql(tmp_path: Path) -> None:
     with postgres.databases() as make:
