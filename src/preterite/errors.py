@@ -11,6 +11,7 @@
     │   ├── HandlerEndedTransaction    a handler called commit, rollback or begin
     │   └── SystemRefused              the declaration contradicts itself; all faults listed
     ├── ConfigurationError             a setting, URL or project cannot be read
+    │   └── ExtraMissing               a package that comes with an extra is not installed
     ├── Undecodable                    bytes that are not the message they claim to be
     ├── HandlerFailed                  a handler raised; carries event and handler
     ├── OutsideCallRefused             a rehearsed handler reached outside of its database
@@ -43,6 +44,7 @@ __all__ = [
     "ConfigurationError",
     "ConnectionLost",
     "EventTooLarge",
+    "ExtraMissing",
     "Fenced",
     "FileReplaced",
     "ForeignEvent",
@@ -148,6 +150,13 @@ class SystemRefused(UsageError):
 
 class ConfigurationError(PreteriteError):
     """A setting, a URL or the project cannot be read."""
+
+
+class ExtraMissing(ConfigurationError, ImportError):
+    """A package that comes with an extra is not installed; nothing was done."""
+
+    def __init__(self, what: str, package: str, extra: str) -> None:
+        super().__init__(f"{what} needs {package}, which is not installed: pip install 'preterite[{extra}]'.")
 
 
 class Undecodable(PreteriteError):

@@ -33,6 +33,7 @@ from preterite.cli import (
 )
 from preterite.cli.application import Refused, add_app
 from preterite.cli.output import print_block, printable_output, refusal
+from preterite.drivers.extras import missing
 from preterite.errors import (
     ConfigurationError,
     LogError,
@@ -120,6 +121,12 @@ def _main(arguments: Sequence[str] | None) -> int:
             traceback.print_exc()
         refusal(error)
         return exit_code_of(error)
+    except ImportError as error:
+        found = missing("This command", error)
+        if found is None:
+            raise
+        refusal(found)
+        return exit_code_of(found)
 
 
 def exit_code_of(error: PreteriteError) -> int:

@@ -21,7 +21,8 @@ from preterite import store as stores
 from preterite.clock import SystemClock
 from preterite.component import Component
 from preterite.demo_clock import SharedClock
-from preterite.errors import ConfigurationError, NotMigrated, UsageError
+from preterite.drivers.extras import missing
+from preterite.errors import ConfigurationError, ExtraMissing, NotMigrated, UsageError
 from preterite.log.contract import ANY_SYSTEM, Log, LogIdentity
 from preterite.store.contract import Database, translating_errors
 from preterite.store.rows import DbConnection
@@ -151,7 +152,10 @@ def import_module(module_name: str, name: str) -> ModuleType:
             raise ConfigurationError(
                 f"There is no module {error.name!r} to import for {name!r}, seen from here."
             ) from error
-        raise ConfigurationError(f"{module_name} cannot be imported: {error}.") from error
+        found = missing(module_name, error)
+        raise found or ConfigurationError(f"{module_name} cannot be imported: {error}.") from error
+    except ExtraMissing:
+        raise
     except Exception as error:
         # Whatever the user's own module does wrong is the user's to see: in one sentence, or whole with --debug.
         raise ConfigurationError(f"{module_name} cannot be imported: {type(error).__name__}: {error}.") from error

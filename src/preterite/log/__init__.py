@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from preterite.clock import Clock
+from preterite.drivers.extras import needing
 from preterite.errors import ConfigurationError
 from preterite.log.contract import Log, LogIdentity, no_log
 from preterite.printing.urls import EXAMPLE, shown
@@ -20,7 +21,8 @@ def connect(url: str, identity: LogIdentity, clock: Clock, retention: timedelta 
 
         return SqliteLog(url, identity, clock, retention)
     if kind in ("postgresql", "postgres"):
-        from preterite.log.postgres.log import PostgresLog
+        with needing(f"The log {shown(url)}"):
+            from preterite.log.postgres.log import PostgresLog
 
         return PostgresLog(url, identity, clock, retention)
     if kind == "memory":

@@ -32,6 +32,7 @@ from preterite.checks.sql.tables import (
     named,
     path_in_text,
 )
+from preterite.drivers.extras import needing
 
 DEPTH_MAX = 20
 """How deep the bodies of functions may be nested in each other."""
@@ -95,7 +96,8 @@ def read(text: str) -> list[tuple[str, Statement | NotUnderstood]]:
 
 def _parse(text: str) -> Any:
     """The tree of a text; the parser reads a file when it is imported."""
-    import postgast
+    with needing("preterite check"):
+        import postgast
 
     return postgast.parse(text)
 
