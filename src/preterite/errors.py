@@ -20,6 +20,7 @@
     ├── StoreError                     a component's database
     │   ├── WrongDatabase              the database of another component or system
     │   ├── NotMigrated                tables of an older version of Preterite
+    │   ├── TablesMissing              the component's own tables are missing, or cannot be created
     │   ├── NotDurable                 settings under which a commit may be lost
     │   └── StoreUnavailable           locked, full, read-only or unreachable
     │       ├── ConnectionLost         the connection of a batch ended
@@ -65,6 +66,7 @@ __all__ = [
     "StoreError",
     "StoreUnavailable",
     "SystemRefused",
+    "TablesMissing",
     "TransactionConflict",
     "Undecodable",
     "UnitOfWorkBroken",
@@ -209,6 +211,10 @@ class NotMigrated(StoreError):
             f"The database of {component!r} has tables of an older version of Preterite; nothing was written. "
             "Run preterite migrate up, or preterite run."
         )
+
+
+class TablesMissing(StoreError):
+    """A component's own tables are missing in its database, or cannot be created; nothing was handled."""
 
 
 class NotDurable(StoreError):

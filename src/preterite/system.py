@@ -91,9 +91,9 @@ class System:
 
         `databases` and `log` are URLs; what is left out comes from the environment, [tool.preterite], or files
         in `.preterite/<system>/`. `only` names the components that are run here. `create_tables` makes the
-        components' own tables where they are missing: for demos and tests. The log keeps everything unless
-        `retention` is given. Raises `SystemRefused` with all faults together, or what makes a database or the log
-        unusable.
+        components' own tables where they are missing: for demos and tests; as the role that
+        `PRETERITE_<COMPONENT>_OWNER_URL` names, where that is set. The log keeps everything unless `retention` is
+        given. Raises `SystemRefused` with all faults together, or what makes a database or the log unusable.
 
         A database that is out of reach keeps no other component from opening: what uses its component raises
         `StoreUnavailable`, and opens it once that is possible. While the log is out of reach, events wait in outboxes.
@@ -150,9 +150,10 @@ def open_as(
     all_urls = settings.database_urls(system.name, all_names, databases, os.environ, project)
     urls = {name: all_urls[name] for name in dict.fromkeys(names)}
     log_url = settings.log_url(system.name, log, os.environ, project)
+    owners = {name: url for name, url in settings.owner_urls(urls, os.environ).items() if name not in databases}
     connect = partial(_connect, system, urls, log_url, clock, randomness, retention)
     with closed_on_failure() as closers:
-        runtime = connect(create_tables=create_tables)
+        runtime = connect(create_tables=create_tables, owners=owners)
         closers.extend(runtime.closers())
         return kind(runtime, connect)
 
@@ -166,6 +167,7 @@ def _connect(
     retention: timedelta | None,
     *,
     create_tables: bool = False,
+    owners: Mapping[str, str] | None = None,
 ) -> Runtime:
     """Connect databases and log, verify all, and bring the databases up to date. If that fails, nothing stays open."""
     with closed_on_failure() as closers:
@@ -183,7 +185,9 @@ def _connect(
         closers.append(opened_log.close)
         ticking = clock or (SharedClock(opened_log) if system.demo else SystemClock())
         kept = (connected, opened_log, ticking, randomness)
-        return Runtime(system.name, system.components, topology, *kept, create_tables=create_tables)
+        owning = {name: stores.connect(url) for name, url in (owners or {}).items()} if create_tables else {}
+        closers.extend(database.close for database in owning.values())
+        return Runtime(system.name, system.components, topology, *kept, create_tables=create_tables, owners=owning)
 
 
 def _shared_database_faults(urls: Mapping[str, str]) -> list[str]:
