@@ -19,9 +19,10 @@ ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted(
     [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/**/*.md"), *ROOT.glob("benchmarks/*.md")]
 )
-# The tutorial is a project of several files; test_tutorial.py runs it.
+# These are projects of several files; test_tutorial.py and test_migrations.py run them.
+PROJECTS = {"tutorial.md", "migrate-your-tables.md"}
 WITH_EXAMPLES = [
-    path for path in DOCUMENTS if "```python" in path.read_text(encoding="utf-8") and path.name != "tutorial.md"
+    path for path in DOCUMENTS if "```python" in path.read_text(encoding="utf-8") and path.name not in PROJECTS
 ]
 
 
