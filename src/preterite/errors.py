@@ -11,7 +11,8 @@
     │   ├── HandlerEndedTransaction    a handler called commit, rollback or begin
     │   └── SystemRefused              the declaration contradicts itself; all faults listed
     ├── ConfigurationError             a setting, URL or project cannot be read
-    │   └── ExtraMissing               a package that comes with an extra is not installed
+    │   ├── ExtraMissing               a package that comes with an extra is not installed
+    │   └── UnknownName                there is nothing of this name; those that there are, listed
     ├── Undecodable                    bytes that are not the message they claim to be
     ├── HandlerFailed                  a handler raised; carries event and handler
     ├── OutsideCallRefused             a rehearsed handler reached outside of its database
@@ -72,6 +73,7 @@ __all__ = [
     "UnitOfWorkBroken",
     "UnitOfWorkNested",
     "UnitOfWorkSealed",
+    "UnknownName",
     "UsageError",
     "WrongDatabase",
     "WrongLog",
@@ -159,6 +161,14 @@ class ExtraMissing(ConfigurationError, ImportError):
 
     def __init__(self, what: str, package: str, extra: str) -> None:
         super().__init__(f"{what} needs {package}, which is not installed: pip install 'preterite[{extra}]'.")
+
+
+class UnknownName(ConfigurationError, KeyError):
+    """There is nothing of this name; the message lists the names that there are."""
+
+    def __str__(self) -> str:
+        # A KeyError would show its message as a key, in quotes.
+        return Exception.__str__(self)
 
 
 class Undecodable(PreteriteError):

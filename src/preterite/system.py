@@ -15,11 +15,12 @@ from preterite import store as stores
 from preterite.clock import Clock, Randomness, SystemClock, SystemRandomness
 from preterite.component import Component, ParameterKind
 from preterite.demo_clock import SharedClock
-from preterite.errors import ConfigurationError, SystemRefused, UsageError
+from preterite.errors import SystemRefused, UsageError
 from preterite.hosting.runtime import Runtime, closed_on_failure
 from preterite.log.contract import LogIdentity
 from preterite.log.deferred import open_or_defer
 from preterite.open_system import OpenSystem
+from preterite.printing.by_name import unknown_name
 from preterite.recoverability import Recoverability
 from preterite.store.contract import Database
 from preterite.topology import Topology, verify
@@ -55,11 +56,10 @@ class System:
         self.partitions = partitions
 
     def component(self, name: str) -> Component:
-        """The component of this name; raises `ConfigurationError` with the names there are."""
+        """The component of this name; raises `UnknownName` with the names there are."""
         found = next((component for component in self.components if component.name == name), None)
         if found is None:
-            known = ", ".join(component.name for component in self.components)
-            raise ConfigurationError(f"System {self.name!r} has no component {name!r}; it has {known}.")
+            raise unknown_name("component", name, [component.name for component in self.components])
         return found
 
     def verify(self, databases: Mapping[str, Database] | None = None) -> Topology:
@@ -145,7 +145,7 @@ def open_as(
 ) -> Opened:
     """What `System.open` does; returns a system of the given kind. If that fails, nothing stays open."""
     project = settings.read_project(Path.cwd())
-    names = [c.name if isinstance(c, Component) else system.component(c).name for c in only]
+    names = [system.component(one.name if isinstance(one, Component) else one).name for one in only]
     all_names = [component.name for component in system.components]
     all_urls = settings.database_urls(system.name, all_names, databases, os.environ, project)
     urls = {name: all_urls[name] for name in dict.fromkeys(names)}

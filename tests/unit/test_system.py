@@ -79,7 +79,10 @@ def test_only_what_is_named_is_opened(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_a_component_that_does_not_exist_is_said_with_those_that_do() -> None:
-    with pytest.raises(ConfigurationError, match="has no component 'finanse'; it has sales, finance"):
+    with pytest.raises(
+        ConfigurationError,
+        match=r"There is no component 'finanse' here; known: sales, finance\. Did you mean 'finance'",
+    ):
         declare().system.open(only=["finanse"])
 
 

@@ -148,8 +148,12 @@ def _work_in(folder: str) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
+    codes = "".join(f"\n  {code:<4} {meaning}" for code, meaning in EXIT_CODES.items())
     parser = _Parser(
-        prog="preterite", description=ABOUT, formatter_class=argparse.RawDescriptionHelpFormatter, add_help=True
+        prog="preterite",
+        description=ABOUT,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=f"exit codes:{codes}",
     )
     parser.add_argument("--version", action="version", version=f"preterite {metadata.version('preterite')}")
     parser.add_argument("-C", "--project", metavar="DIR", help="change to this directory first; default: stay")

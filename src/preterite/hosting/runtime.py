@@ -15,6 +15,7 @@ from preterite.hosting import own_tables
 from preterite.hosting.openings import Openings
 from preterite.log.contract import Log
 from preterite.operations.startup import prepare
+from preterite.printing.by_name import ByName
 from preterite.printing.logger import logger
 from preterite.publishing.relay import Relay
 from preterite.publishing.sessions import Sessions
@@ -83,9 +84,10 @@ class Runtime:
         owners: Mapping[str, Database] | None = None,
     ) -> None:
         self.name = name
-        self.components = {component.name: component for component in components if component.name in databases}
+        run_here = {component.name: component for component in components if component.name in databases}
+        self.components: Mapping[str, Component] = ByName("component", run_here)
         self.topology = topology
-        self.databases = dict(databases)
+        self.databases: Mapping[str, Database] = ByName("component", databases)
         self.log = log
         self.clock = clock
         self.randomness = randomness
