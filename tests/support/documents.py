@@ -1,4 +1,4 @@
-"""A page with files and commands, as a reader follows it: writes each file, types each command, in their order."""
+"""Pages as a reader follows them: files are written, commands typed, and what they print is as the page shows it."""
 
 from __future__ import annotations
 
@@ -15,6 +15,29 @@ from support.processes import PATIENCE_SECONDS, until
 
 BLOCK = re.compile(r"```(\w*)\n(.*?)```", re.DOTALL)
 OK, DEGRADED = 0, 1
+GROUP = r"\bg[0-9a-f]{6}\b"
+VARYING = {
+    r"\b\d+ [smhd]\b": "AGE",
+    r"\bin \d+\.\d s\b": "in SECONDS",
+    GROUP: "GROUP",
+    r"\.py:\d+": ".py:LINE",
+    r"\b[\w.-]+:\d+ ": "HOST:PROCESS ",
+    r"(running .* )\d+$": r"\1HANDLED",
+    r" +": " ",
+}
+
+
+def masked(line: str) -> str:
+    for pattern, word in VARYING.items():
+        line = re.sub(pattern, word, line)
+    return line.strip()
+
+
+def agree(shown: list[str], real: list[str]) -> bool:
+    """Whether these are the same lines, where `…` stands for any, but for empty ones at the end."""
+    shown, real = ("\n".join(lines).rstrip("\n").split("\n") for lines in (shown, real))
+    pattern = "".join(r"(.*\n)*" if line == "…" else re.escape(f"{line}\n") for line in map(masked, shown))
+    return re.fullmatch(pattern, "".join(f"{masked(line)}\n" for line in real)) is not None
 
 
 class Reader:
