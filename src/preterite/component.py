@@ -19,8 +19,7 @@ from preterite.contracts import (
     Event,
     Message,
     Tick,
-    require_expression,
-    require_message_type,
+    declares,
     wire_name,
 )
 from preterite.envelope import Envelope
@@ -141,6 +140,7 @@ class Component:
         }
         self.in_use: set[int] = set()
 
+    @declares("(ItemPurchased)")
     def handles(
         self,
         message_type: type[Event] | type[Command],
@@ -160,9 +160,6 @@ class Component:
         `recoverability` replaces the component's own. With `on_replay="skip"` no replay or rehearsal brings it history,
         as is right for a handler that only calls other systems.
         """
-        if on_replay not in get_args(OnReplay):
-            raise UsageError(f'on_replay={on_replay!r} is not known; write "run" or "skip". Nothing was declared.')
-        require_message_type(message_type, f"{self.name}.handles")
 
         def declare(function: Function) -> Function:
             self._declare(
@@ -180,6 +177,7 @@ class Component:
 
         return declare
 
+    @declares("(OldItemPurchased, to=ItemPurchased)")
     def upcasts(self, old: type[Event], *, to: type[Event]) -> Callable[[Upcasting], Upcasting]:
         """Read what was written in an older version of an event through the decorated function.
 
@@ -193,6 +191,7 @@ class Component:
 
         return declare
 
+    @declares()
     def saga(self, saga: SagaType) -> SagaType:
         """Let the functions of a saga run in this component, each under the name SAGA.FUNCTION."""
         self.sagas.append(saga)
@@ -202,6 +201,7 @@ class Component:
             )
         return saga
 
+    @declares("('0 6 * * *')")
     def cron(
         self, expression: str, *, timezone: str = "UTC", name: str | None = None, renamed_from: str | None = None
     ) -> Callable[[Function], Function]:
@@ -210,7 +210,6 @@ class Component:
         Its first parameter is the `Tick`. Each moment is handled once, in order; those missed while the component did
         not run come late, each with the time it was meant for. Needs the extra `preterite[calendar]`.
         """
-        require_expression(expression, f"{self.name}.cron")
 
         def declare(function: Function) -> Function:
             schedule = Schedule(expression, timezone)
@@ -221,10 +220,12 @@ class Component:
 
         return declare
 
+    @declares("()")
     def monthly(self, *, timezone: str = "UTC") -> Callable[[Function], Function]:
         """Run the decorated function at the start of every month, as `cron` does."""
         return self.cron(MONTHLY, timezone=timezone)
 
+    @declares("()")
     def daily(self, *, timezone: str = "UTC") -> Callable[[Function], Function]:
         """Run the decorated function at the start of every day, as `cron` does."""
         return self.cron(DAILY, timezone=timezone)
@@ -278,23 +279,17 @@ def _name_of(function: Callable[..., Any]) -> str:
 
 def call_of(handler: Handler, connection_type: type) -> Call:
     """Read from its annotations how a handler wants to be called; raises TypeError with the fault in one sentence."""
-    signature = inspect.signature(handler.function)
-    filled: dict[str, Any] = getattr(handler.function, "keywords", {}) if _is_partial(handler.function) else {}
-    parameters = [one for one in signature.parameters.values() if one.name not in filled]
-    parameters = parameters[0 if handler.saga is None else 1 :]
+    takes = _takes(connection_type)
+    parameters = _parameters(handler, takes)
+    # The event may be a class inside a function, whose names are visible only there.
+    local = {handler.message_type.__name__: handler.message_type}
     try:
-        # The event may be a class inside a function, whose names are visible only there.
-        hints = get_type_hints(handler.definition, localns={handler.message_type.__name__: handler.message_type})
-    except NameError as error:
-        raise TypeError(f"an annotation cannot be read ({error}); import what it names at run time") from None
-    if not parameters:
-        raise TypeError("it takes no message; its first parameter is the event or command")
-    first = hints.get(parameters[0].name, handler.message_type)
-    batch = get_origin(first) is not None and issubclass(get_origin(first), Sequence)
-    if (get_args(first)[0] if batch else first) is not handler.message_type:
-        raise TypeError(f"its first parameter is not a {handler.message_type.__name__} nor a Sequence of it")
-    if any(parameter.kind is inspect.Parameter.KEYWORD_ONLY for parameter in parameters):
-        raise TypeError("it takes parameters by keyword only; write them without the *")
+        hints = get_type_hints(handler.definition, localns=local)
+    except Exception as error:
+        raise TypeError(
+            f"an annotation cannot be read ({error}); import what it names at run time; a handler takes {takes}"
+        ) from None
+    batch = _is_batch(hints.get(parameters[0].name, handler.message_type), handler.message_type)
     if inspect.isgeneratorfunction(handler.definition) or inspect.isasyncgenfunction(handler.definition):
         raise TypeError("it yields, so nothing would run it to its end; a handler returns")
     others = tuple(_given(parameter.name, hints.get(parameter.name), connection_type) for parameter in parameters[1:])
@@ -303,6 +298,44 @@ def call_of(handler: Handler, connection_type: type) -> Call:
     if batch and (handler.saga is not None or issubclass(handler.message_type, Command)):
         raise TypeError("sagas and commands are handled one by one, not as a Sequence")
     return Call((ParameterKind.EVENT, *others), batch)
+
+
+def _parameters(handler: Handler, takes: str) -> list[inspect.Parameter]:
+    """What is to be passed, by position."""
+    try:
+        signature = inspect.signature(handler.function)
+    except (TypeError, ValueError):
+        raise TypeError("its parameters cannot be read; write a function of your own that calls it") from None
+    filled: dict[str, Any] = getattr(handler.function, "keywords", {}) if _is_partial(handler.function) else {}
+    parameters = [one for one in signature.parameters.values() if one.name not in filled]
+    parameters = parameters[0 if handler.saga is None else 1 :]
+    if not parameters:
+        raise TypeError("it takes no message; its first parameter is the event or command")
+    if any(parameter.kind is inspect.Parameter.KEYWORD_ONLY for parameter in parameters):
+        raise TypeError("it takes parameters by keyword only; write them without the *")
+    for one in parameters:
+        if one.kind in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD):
+            raise TypeError(
+                f"it takes {one}, which does not say what it gets; name its parameters one by one: the message, then "
+                f"any of {takes}"
+            )
+    return parameters
+
+
+def _is_batch(annotation: Any, message_type: type[Message]) -> bool:
+    """Whether the first parameter takes a Sequence; raises TypeError if it is not made for this message."""
+    origin = get_origin(annotation) or annotation
+    batch = isinstance(origin, type) and issubclass(origin, Sequence)
+    parts = get_args(annotation) or (None,)
+    if (parts[0] if batch else annotation) is not message_type:
+        raise TypeError(f"its first parameter is not a {message_type.__name__} nor a Sequence of it")
+    return batch
+
+
+def _takes(connection_type: type) -> str:
+    """What a handler's parameters may be on this kind of database."""
+    driver = next(base for base in connection_type.__mro__ if not base.__module__.startswith("preterite"))
+    return f"UnitOfWork, Envelope, ReplayStatus, Session, AsyncSession and {driver.__module__}.{driver.__qualname__}"
 
 
 def _given(name: str, annotation: Any, connection_type: type) -> ParameterKind:
@@ -318,8 +351,7 @@ def _given(name: str, annotation: Any, connection_type: type) -> ParameterKind:
         return ParameterKind.ASYNC_SESSION
     if isinstance(annotation, type) and issubclass(connection_type, annotation) and annotation is not object:
         return ParameterKind.CONNECTION
-    drivers = next(base for base in connection_type.__mro__ if not base.__module__.startswith("preterite"))
-    takes = f"UnitOfWork, Envelope, ReplayStatus, Session, AsyncSession and {drivers.__module__}.{drivers.__qualname__}"
+    takes = _takes(connection_type)
     if annotation is None:
         raise TypeError(
             f"its parameter {name!r} has no annotation, which decides what it gets; write one, as in "

@@ -11,21 +11,34 @@ A command is a component's message to its own future; it never leaves the compon
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import Enum
-from functools import lru_cache
+from functools import lru_cache, wraps
 from hashlib import sha256
 from math import isfinite
-from typing import Annotated, Any, ClassVar, cast, dataclass_transform, get_args, get_origin, get_type_hints
+from typing import (
+    Annotated,
+    Any,
+    ClassVar,
+    ParamSpec,
+    TypeVar,
+    cast,
+    dataclass_transform,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 from uuid import UUID
 
 import msgspec
 
 from preterite.errors import EventTooLarge, InvalidEvent, UsageError
+from preterite.printing.arguments import arguments_fault, shown
 
 EVENT_BYTES_MAX = 256 * 1024
 """Size of an event or command as JSON."""
@@ -37,6 +50,8 @@ NAME_BYTES_MAX = 1_024
 """Bytes of a key, or of the name of a type: both stand in indexes, whose rows PostgreSQL bounds."""
 PARTITIONS_CACHED = 8192
 """Keys whose partition is remembered."""
+Parameters = ParamSpec("Parameters")
+Returned = TypeVar("Returned")
 _MINUTE = timedelta(minutes=1)
 _BRACKET_OR_STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"|[\[\]{}]', re.DOTALL)
 _PLAIN_TYPES = (str, int, bool, float, bytes, UUID, Decimal, datetime)
@@ -108,23 +123,45 @@ class Tick(Command):
     at: datetime
 
 
-def require_message_type(given: Any, decorator: str) -> None:
-    """Raise `UsageError` where a decorator was given no event or command, as where its parentheses were left out."""
-    if not (isinstance(given, type) and issubclass(given, Message)):
-        raise _without_parentheses(given, decorator, "an event or a command", "ItemPurchased")
+def declares(example: str = "") -> Callable[[Callable[Parameters, Returned]], Callable[Parameters, Returned]]:
+    """Make a decorator of the API refuse, in one sentence, arguments that are missing or not as its annotations say.
+
+    `example` is what stands behind its name, as in `("(ItemPurchased)")`; nothing where it takes no parentheses.
+    """
+
+    def checking(decorator: Callable[Parameters, Returned]) -> Callable[Parameters, Returned]:
+        signature = inspect.signature(decorator)
+        is_method = next(iter(signature.parameters), "") == "self"
+
+        @wraps(decorator)
+        def checked(*given: Parameters.args, **named: Parameters.kwargs) -> Returned:
+            fault = arguments_fault(decorator, signature, given, named)
+            owner = f"{getattr(given[0], 'name', type(given[0]).__name__.lower())}." if is_method else ""
+            name = owner + decorator.__name__
+            if fault is None and not example:
+                return decorator(*given, **named)
+            if len(given) == is_method + 1 and not named and inspect.isfunction(given[-1]) and example:
+                fault = "it has no parentheses"
+            if fault is not None:
+                raise _no_declaration(name, fault, example)
+            declare: Any = decorator(*given, **named)
+
+            @wraps(declare)
+            def above(function: Any) -> Any:
+                if not callable(function) or isinstance(function, type):
+                    raise _no_declaration(name, f"it stands above {shown(function)}, which is no function", example)
+                return declare(function)
+
+            return cast(Any, above)
+
+        return checked
+
+    return checking
 
 
-def require_expression(given: Any, decorator: str) -> None:
-    """Raise `UsageError` where a decorator was given no cron expression, as where its parentheses were left out."""
-    if not isinstance(given, str):
-        raise _without_parentheses(given, decorator, "a cron expression", "'0 6 * * *'")
-
-
-def _without_parentheses(given: Any, decorator: str, takes: str, example: str) -> UsageError:
-    return UsageError(
-        f"@{decorator} takes {takes} in parentheses, as in @{decorator}({example}), and was given "
-        f"{getattr(given, '__qualname__', repr(given))!r}; nothing was declared."
-    )
+def _no_declaration(name: str, fault: str, example: str) -> UsageError:
+    form = f"@{name}{example}" if example else f"@{name} above a class, without parentheses"
+    return UsageError(f"@{name} cannot be used so: {fault}. Write it as in {form}; nothing was declared.")
 
 
 def wire_name(message_type: type[Message], component: str) -> str:

@@ -11,6 +11,8 @@
     │   ├── HandlerEndedTransaction    a handler called commit, rollback or begin
     │   └── SystemRefused              the declaration contradicts itself; all faults listed
     ├── ConfigurationError             a setting, URL or project cannot be read
+    │   ├── ExtraMissing               a package that comes with an extra is not installed
+    │   └── UnknownName                there is nothing of this name; those that there are, listed
     ├── Undecodable                    bytes that are not the message they claim to be
     ├── HandlerFailed                  a handler raised; carries event and handler
     ├── OutsideCallRefused             a rehearsed handler reached outside of its database
@@ -19,6 +21,7 @@
     ├── StoreError                     a component's database
     │   ├── WrongDatabase              the database of another component or system
     │   ├── NotMigrated                tables of an older version of Preterite
+    │   ├── TablesMissing              the component's own tables are missing, or cannot be created
     │   ├── NotDurable                 settings under which a commit may be lost
     │   └── StoreUnavailable           locked, full, read-only or unreachable
     │       ├── ConnectionLost         the connection of a batch ended
@@ -43,6 +46,7 @@ __all__ = [
     "ConfigurationError",
     "ConnectionLost",
     "EventTooLarge",
+    "ExtraMissing",
     "Fenced",
     "FileReplaced",
     "ForeignEvent",
@@ -63,11 +67,13 @@ __all__ = [
     "StoreError",
     "StoreUnavailable",
     "SystemRefused",
+    "TablesMissing",
     "TransactionConflict",
     "Undecodable",
     "UnitOfWorkBroken",
     "UnitOfWorkNested",
     "UnitOfWorkSealed",
+    "UnknownName",
     "UsageError",
     "WrongDatabase",
     "WrongLog",
@@ -150,6 +156,21 @@ class ConfigurationError(PreteriteError):
     """A setting, a URL or the project cannot be read."""
 
 
+class ExtraMissing(ConfigurationError, ImportError):
+    """A package that comes with an extra is not installed; nothing was done."""
+
+    def __init__(self, what: str, package: str, extra: str) -> None:
+        super().__init__(f"{what} needs {package}, which is not installed: pip install 'preterite[{extra}]'.")
+
+
+class UnknownName(ConfigurationError, KeyError):
+    """There is nothing of this name; the message lists the names that there are."""
+
+    def __str__(self) -> str:
+        # A KeyError would show its message as a key, in quotes.
+        return Exception.__str__(self)
+
+
 class Undecodable(PreteriteError):
     """Bytes are not the message that they claim to be; they were kept unchanged."""
 
@@ -200,6 +221,10 @@ class NotMigrated(StoreError):
             f"The database of {component!r} has tables of an older version of Preterite; nothing was written. "
             "Run preterite migrate up, or preterite run."
         )
+
+
+class TablesMissing(StoreError):
+    """A component's own tables are missing in its database, or cannot be created; nothing was handled."""
 
 
 class NotDurable(StoreError):

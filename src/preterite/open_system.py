@@ -24,6 +24,7 @@ from preterite.log.contract import Log, Stream
 from preterite.loop import Progress
 from preterite.operations.status import ComponentStatus
 from preterite.operations.status_reader import StatusReader
+from preterite.printing.by_name import ByName
 from preterite.publishing.relay import Relay
 from preterite.publishing.sessions import SessionOpener
 from preterite.receiving.receiver import Receiver
@@ -164,7 +165,7 @@ class OpenSystem:
         """The status of every component."""
         _ = self.runtime  # of this process
         with self._one_reads:
-            return self._status_reader.status()
+            return ByName("component", self._status_reader.status())
 
     def close(self) -> None:
         """Give up leases, connections and the log; what is not handled yet is handled after the next opening.
@@ -291,6 +292,8 @@ class OpenSystem:
         return None
 
     def _wire_name(self, event_type: type[Event]) -> tuple[str, str]:
+        if not isinstance(cast(object, event_type), type):
+            raise UsageError(f"{event_type!r} is no event; pass its class, as in published(ItemPurchased).")
         for wire_name, (publisher, declared) in self.topology.events.items():
             if declared is event_type:
                 return wire_name, publisher

@@ -27,7 +27,7 @@ from typing import Any, ClassVar, Literal, TypeVar, cast, dataclass_transform
 
 import msgspec
 
-from preterite.contracts import Command, Event, Message, require_message_type
+from preterite.contracts import Command, Event, Message, declares
 from preterite.errors import UsageError
 
 Missing = Literal["park", "ignore"]
@@ -97,15 +97,16 @@ class Saga(msgspec.Struct, metaclass=SagaMeta):
         return state
 
 
+@declares("(ItemPurchased)")
 def started_by(message_type: type[Event] | type[Command], *, by: str | None = None) -> Callable[[Function], Function]:
     """Run the decorated function for this event, or command of its own component, in a new instance if there is none.
 
     `by` names the message's field that finds the instance; where left out it is called as in the saga.
     """
-    require_message_type(message_type, "started_by")
     return _mark(Reaction("starts", message_type, by))
 
 
+@declares("(ItemPurchased)")
 def joined_by(
     message_type: type[Event] | type[Command], *, by: str | None = None, missing: Missing = "park"
 ) -> Callable[[Function], Function]:
@@ -114,13 +115,12 @@ def joined_by(
     Where there is none the message is parked with that reason, and runs once there is one; with `missing="ignore"` it
     is skipped and counted.
     """
-    require_message_type(message_type, "joined_by")
     return _mark(Reaction("joins", message_type, by, missing))
 
 
+@declares("(PackPurchase)")
 def timeout(command_type: type[Command]) -> Callable[[Function], Function]:
     """Run the decorated function when this command, which the instance scheduled, is due."""
-    require_message_type(command_type, "timeout")
     return _mark(Reaction("times out", command_type))
 
 

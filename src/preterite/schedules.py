@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 
+from preterite.drivers.extras import missing
+
 MONTHLY = "0 0 1 * *"
 DAILY = "0 0 * * *"
 _FIELDS = 5
@@ -32,7 +34,7 @@ class Schedule:
         try:
             from cronsim import CronSimError
         except ImportError as error:
-            raise ValueError("calendars need the extra: pip install preterite[calendar]") from error
+            raise ValueError(str(missing("a calendar", error)).removesuffix(".")) from error
         zone = self._zone()
         try:
             return self._next_fixed(at, zone) if zone is UTC or self._is_fixed else self._next_on_the_clock(at, zone)

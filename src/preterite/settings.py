@@ -113,6 +113,12 @@ def owner_variable(component: str) -> str:
     return f"PRETERITE_{_upper(component)}_OWNER_URL"
 
 
+def owner_urls(components: Iterable[str], environment: Mapping[str, str]) -> dict[str, str]:
+    """The URLs for the owners of the components' tables, where the environment has them. Pure."""
+    found = {name: environment.get(owner_variable(name)) for name in components}
+    return {name: url for name, url in found.items() if url}
+
+
 def log_variable(component: str) -> str:
     """The environment variable with the log's URL for one component's worker: with rights to its own streams only."""
     return f"PRETERITE_{_upper(component)}_LOG_URL"

@@ -17,11 +17,12 @@ from preterite import store as stores
 from preterite.clock import Clock, Randomness, SystemClock, SystemRandomness
 from preterite.component import Component, ParameterKind
 from preterite.demo_clock import SharedClock
-from preterite.errors import ConfigurationError, StoreUnavailable, SystemRefused, UsageError
+from preterite.errors import StoreUnavailable, SystemRefused, UsageError
 from preterite.hosting.runtime import Runtime, closed_on_failure
 from preterite.log.contract import Log, LogIdentity, NoLog
 from preterite.log.deferred import open_or_defer
 from preterite.open_system import OpenSystem
+from preterite.printing.by_name import unknown_name
 from preterite.printing.urls import shown
 from preterite.recoverability import Recoverability
 from preterite.store.contract import Database
@@ -58,11 +59,10 @@ class System:
         self.partitions = partitions
 
     def component(self, name: str) -> Component:
-        """The component of this name; raises `ConfigurationError` with the names there are."""
+        """The component of this name; raises `UnknownName` with the names there are."""
         found = next((component for component in self.components if component.name == name), None)
         if found is None:
-            known = ", ".join(component.name for component in self.components)
-            raise ConfigurationError(f"System {self.name!r} has no component {name!r}; it has {known}.")
+            raise unknown_name("component", name, [component.name for component in self.components])
         return found
 
     def verify(self, databases: Mapping[str, Database] | None = None) -> Topology:
@@ -94,9 +94,9 @@ class System:
 
         `databases` and `log` are URLs; what is left out comes from the environment, [tool.preterite], or files
         in `.preterite/<system>/`. `only` names the components that are run here. `create_tables` makes the
-        components' own tables where they are missing: for demos and tests. The log keeps everything unless
-        `retention` is given. Raises `SystemRefused` with all faults together, or what makes a database or the log
-        unusable.
+        components' own tables where they are missing: for demos and tests; as the role that
+        `PRETERITE_<COMPONENT>_OWNER_URL` names, where that is set. The log keeps everything unless `retention` is
+        given. Raises `SystemRefused` with all faults together, or what makes a database or the log unusable.
 
         A database that is out of reach keeps no other component from opening: what uses its component raises
         `StoreUnavailable`, and opens it once that is possible. While the log is out of reach, events wait in outboxes.
@@ -148,14 +148,15 @@ def open_as(
 ) -> Opened:
     """What `System.open` does; returns a system of the given kind. If that fails, nothing stays open."""
     project = settings.read_project(Path.cwd())
-    names = [c.name if isinstance(c, Component) else system.component(c).name for c in only]
+    names = [system.component(one.name if isinstance(one, Component) else one).name for one in only]
     all_names = [component.name for component in system.components]
     all_urls = settings.database_urls(system.name, all_names, databases, os.environ, project)
     urls = {name: all_urls[name] for name in dict.fromkeys(names)}
     log_url = settings.log_url(system.name, log, os.environ, project)
+    owners = {name: url for name, url in settings.owner_urls(urls, os.environ).items() if name not in databases}
     connect = partial(_connect, system, urls, log_url, clock, randomness, retention)
     with closed_on_failure() as closers:
-        runtime = connect(create_tables=create_tables)
+        runtime = connect(create_tables=create_tables, owners=owners)
         closers.extend(runtime.closers())
         return kind(runtime, connect)
 
@@ -169,6 +170,7 @@ def _connect(
     retention: timedelta | None,
     *,
     create_tables: bool = False,
+    owners: Mapping[str, str] | None = None,
 ) -> Runtime:
     """Connect databases and log, verify all, and bring the databases up to date. If that fails, nothing stays open."""
     with closed_on_failure() as closers:
@@ -186,7 +188,9 @@ def _connect(
         closers.append(opened_log.close)
         ticking = clock or (SharedClock(opened_log) if system.demo else SystemClock())
         kept = (connected, opened_log, ticking, randomness)
-        return Runtime(system.name, system.components, topology, *kept, create_tables=create_tables)
+        owning = {name: stores.connect(url) for name, url in (owners or {}).items()} if create_tables else {}
+        closers.extend(database.close for database in owning.values())
+        return Runtime(system.name, system.components, topology, *kept, create_tables=create_tables, owners=owning)
 
 
 def _connect_log(

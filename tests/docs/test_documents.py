@@ -19,9 +19,10 @@ ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted(
     [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/**/*.md"), *ROOT.glob("benchmarks/*.md")]
 )
-# The tutorial is a project of several files; test_tutorial.py runs it.
+# These are projects of several files; test_tutorial.py and test_migrations.py run them.
+PROJECTS = {"tutorial.md", "migrate-your-tables.md"}
 WITH_EXAMPLES = [
-    path for path in DOCUMENTS if "```python" in path.read_text(encoding="utf-8") and path.name != "tutorial.md"
+    path for path in DOCUMENTS if "```python" in path.read_text(encoding="utf-8") and path.name not in PROJECTS
 ]
 
 
@@ -50,6 +51,17 @@ def test_the_example_of_the_readme_runs_on_sqlite(tmp_path: Path) -> None:
 
     assert run_shop(tmp_path, program, {}) == "1 bill\n"
     assert len(program.splitlines()) <= 60
+
+
+def test_the_next_commands_of_the_readme_import_its_example(tmp_path: Path) -> None:
+    run_shop(tmp_path, examples(ROOT / "README.md"), {})
+    preterite = Path(sys.executable).parent / "preterite"
+    command = [preterite, "-A", "shop:system", "describe"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stderr
+    assert "sales.ItemPurchased" in done.stdout
+    assert not done.stdout.startswith("1 bill")
 
 
 @pytest.mark.slow("PostgreSQL")

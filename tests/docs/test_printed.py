@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from support import pricing
 from support.command_line import runner
+from support.documents import GROUP, agree
 from support.processes import until
 
 from preterite import OpenSystem, System
@@ -24,16 +25,6 @@ from preterite.hosting.host import Host
 
 PAGES = Path(__file__).parents[2] / "docs" / "how-to"
 BLOCK = re.compile(r"```\w*\n(\$ preterite .*?)```", re.DOTALL)
-GROUP = r"\bg[0-9a-f]{6}\b"
-VARYING = {
-    r"\b\d+ [smhd]\b": "AGE",
-    r"\bin \d+\.\d s\b": "in SECONDS",
-    GROUP: "GROUP",
-    r"\.py:\d+": ".py:LINE",
-    r"\b[\w.-]+:\d+ ": "HOST:PROCESS ",
-    r"(running .* )\d+$": r"\1HANDLED",
-    r" +": " ",
-}
 BEGINNING = datetime(2013, 7, 30, 12, tzinfo=UTC)
 
 Actions = Mapping[str, Callable[[], None]]
@@ -46,19 +37,6 @@ def printed(page: str) -> Iterator[tuple[str, list[str]]]:
         for part in block.removeprefix("$ ").split("\n$ "):
             command, *lines = part.rstrip("\n").split("\n")
             yield command, lines
-
-
-def masked(line: str) -> str:
-    for pattern, word in VARYING.items():
-        line = re.sub(pattern, word, line)
-    return line.strip()
-
-
-def agree(shown: list[str], real: list[str]) -> bool:
-    """Whether these are the same lines, where `…` stands for any, but for empty ones at the end."""
-    shown, real = ("\n".join(lines).rstrip("\n").split("\n") for lines in (shown, real))
-    pattern = "".join(r"(.*\n)*" if line == "…" else re.escape(f"{line}\n") for line in map(masked, shown))
-    return re.fullmatch(pattern, "".join(f"{masked(line)}\n" for line in real)) is not None
 
 
 @contextmanager
@@ -149,7 +127,10 @@ SCENES = {
     "schedule-commands.md": demo,
 }
 
-WITHOUT_SCENE = {"use-postgresql.md": "what it shows needs several hosts and an administrator's URL"}
+WITHOUT_SCENE = {
+    "use-postgresql.md": "test_postgres_page.py follows it, but for what needs several hosts",
+    "migrate-your-tables.md": "it shows nothing that is printed; test_migrations.py does what it says",
+}
 
 
 def test_every_page_that_shows_a_terminal_has_a_scene() -> None:

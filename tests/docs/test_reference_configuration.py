@@ -38,7 +38,7 @@ VARIABLES = {
         "`sqlite:///.preterite/SYSTEM/COMPONENT.sqlite`",
     ),
     owner_variable("<component>"): (
-        "The URL with which `preterite migrate` reaches the database as the owner of its tables.",
+        "The URL for the owner of the tables: `preterite migrate` and `--create-tables` use it.",
         "the component's URL",
     ),
     "PRETERITE_<COMPONENT>_LOG_URL": (
@@ -46,6 +46,7 @@ VARIABLES = {
         "`PRETERITE_LOG_URL`",
     ),
     "PRETERITE_ADMIN_URL": ("The PostgreSQL server, for `preterite provision`.", "none"),
+    "PRETERITE_TEST_URL": ("The PostgreSQL server on which tests run that use `preterite.testing`.", "SQLite files"),
     "PRETERITE_LOG_URL": ("The URL of the log.", "`sqlite:///.preterite/SYSTEM/log.sqlite`"),
 }
 

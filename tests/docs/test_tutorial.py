@@ -2,76 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import re
-import shlex
-import signal
-import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.processes import PATIENCE_SECONDS, until
+from support.documents import Reader, steps
 
 PAGE = Path(__file__).parents[2] / "docs" / "tutorial.md"
-BLOCK = re.compile(r"```(\w*)\n(.*?)```", re.DOTALL)
-OK, DEGRADED = 0, 1
-
-
-class Reader:
-    """A reader in a new folder: writes each file, types each command, and remembers what was printed."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.ran: list[str] = []
-        self.printed: list[str] = []
-        self.running: subprocess.Popen[bytes] | None = None
-        here = str(Path(sys.executable).parent)
-        self._environment = {name: value for name, value in os.environ.items() if not name.startswith("PRETERITE_")}
-        self._environment["PATH"] = f"{here}{os.pathsep}{self._environment['PATH']}"
-
-    def write(self, text: str) -> None:
-        first, _, rest = text.partition("\n")
-        path = self.folder / first.removeprefix("# ")
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(rest, encoding="utf-8")
-
-    def type(self, command: str) -> None:
-        if command == "preterite run":
-            self.running = subprocess.Popen(shlex.split(command), cwd=self.folder, env=self._environment)
-            self.wait(OK)
-            return
-        if command == "preterite status" and self.running is not None:
-            self.wait(OK if "redrive" in self.ran[-1] else DEGRADED)
-        code, out = self.run(command)
-        assert command == "preterite status" or code == OK, f"{command}: {out}"
-        self.ran.append(command)
-        self.printed.append(out)
-
-    def run(self, command: str) -> tuple[int, str]:
-        done = subprocess.run(
-            shlex.split(command), cwd=self.folder, env=self._environment, capture_output=True, text=True, check=False
-        )
-        return done.returncode, done.stdout + done.stderr
-
-    def wait(self, code: int) -> None:
-        until(lambda: self.run("preterite status")[0] == code, f"preterite status ends with {code}")
-
-    def stop(self) -> None:
-        if self.running is not None:
-            self.running.send_signal(signal.SIGINT)
-            self.running.wait(PATIENCE_SECONDS)
-            self.running = None
-
-
-def steps(page: str) -> Iterator[tuple[str, str]]:
-    """Each file and command, in their order."""
-    for kind, text in BLOCK.findall(page):
-        if kind in ("python", "toml"):
-            yield "write", text
-        else:
-            yield from (("type", line.removeprefix("$ ")) for line in text.splitlines())
 
 
 @pytest.mark.slow("processes")

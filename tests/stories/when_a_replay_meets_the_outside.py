@@ -112,7 +112,7 @@ def test_a_replay_to_a_handler_that_skips_them_is_refused(office: Office) -> Non
 
 
 def test_a_word_for_replays_that_is_not_known_is_refused(office: Office) -> None:
-    with pytest.raises(UsageError, match='write "run" or "skip"'):
+    with pytest.raises(UsageError, match="on_replay takes 'run' or 'skip', not 'never'"):
         office.post.handles(CustomerMoved, on_replay="never")  # pyright: ignore[reportArgumentType] - a user's mistake
 
 

@@ -14,8 +14,11 @@ from sqlalchemy import Column, Engine, Integer, MetaData, Table
 from support.small_shop import ItemBilled, ItemPurchased, declare, publish, purchased, texts
 
 from preterite import Component, Event, OpenSystem, System
+from preterite.clock import SystemClock, SystemRandomness
 from preterite.drivers.sqlite_guard import GuardedConnection
 from preterite.errors import ConfigurationError, LogAhead, UsageError, WrongDatabase, WrongLog
+from preterite.log import connect
+from preterite.log.contract import LogIdentity
 from preterite.log.sqlite.log import SqliteLog
 from preterite.publishing.relay import Relay
 from preterite.receiving.receiver import Receiver
@@ -79,7 +82,10 @@ def test_only_what_is_named_is_opened(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_a_component_that_does_not_exist_is_said_with_those_that_do() -> None:
-    with pytest.raises(ConfigurationError, match="has no component 'finanse'; it has sales, finance"):
+    with pytest.raises(
+        ConfigurationError,
+        match=r"There is no component 'finanse' here; known: sales, finance\. Did you mean 'finance'",
+    ):
         declare().system.open(only=["finanse"])
 
 
@@ -112,8 +118,11 @@ def test_a_database_with_the_log_of_another_life_is_refused(tmp_path: Path) -> N
     files = {name: f"sqlite:///{tmp_path}/{name}.sqlite" for name in ("sales", "finance")}
     shop.system.open(databases=files, log=f"sqlite:///{tmp_path}/log.sqlite").close()
 
+    new = f"sqlite:///{tmp_path}/new.sqlite"
+    connect(new, LogIdentity("shop", SystemRandomness().uuid(), shop.system.partitions), SystemClock()).close()
+
     with pytest.raises(WrongDatabase, match="Check the component's URL, and the log's"):
-        shop.system.open(databases=files, log=f"sqlite:///{tmp_path}/new.sqlite")
+        shop.system.open(databases=files, log=new)
 
 
 @pytest.mark.rule(3)

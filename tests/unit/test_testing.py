@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import os
+import re
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from uuid import UUID
 
+import psycopg
 import pytest
+from support import postgres
 from support.small_shop import ItemPurchased, bills, declare, publish, purchased, texts
 
 from preterite import Recoverability
+from preterite.errors import ConfigurationError
 from preterite.testing import MovableClock, SeededRandomness, instant, started
+from preterite.testing.databases import VARIABLE
 from preterite.testing.pytest_plugin import StartSystem
 
 NOON = datetime(2011, 3, 1, 12, tzinfo=UTC)
@@ -91,3 +99,74 @@ def test_the_fixture_starts_systems_that_end_with_the_test(start_system: StartSy
 
     assert opened.clock.now() == NOON
     assert len(opened.published(ItemPurchased)) == 1
+
+
+TESTS_OF_A_USER = """
+from uuid import UUID, uuid4
+import psycopg, pytest
+from sqlalchemy import text
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+from preterite import Component, Event, System
+
+class Base(DeclarativeBase): ...
+
+class Bill(Base):
+    __tablename__ = "bill"
+    purchase_id: Mapped[UUID] = mapped_column(primary_key=True)
+
+class ItemPurchased(Event, key="purchase_id"):
+    purchase_id: UUID
+
+class ItemBilled(Event, key="purchase_id"):
+    purchase_id: UUID
+
+sales = Component("sales", publishes=[ItemPurchased])
+finance = Component("finance", publishes=[ItemBilled], tables=Base.metadata)
+shipping = Component("shipping")
+
+@finance.handles(ItemPurchased)
+def bill(event: ItemPurchased, session: Session) -> None:
+    session.add(Bill(purchase_id=event.purchase_id))
+
+@shipping.handles(ItemPurchased)
+def ship(event: ItemPurchased, connection: psycopg.Connection) -> None:
+    connection.execute("create temporary table shipped (id int)")
+
+system = System("shop", [sales, finance, shipping])
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_given(given, number):
+    scenario = given(system, ItemPurchased(purchase_id=uuid4())).when().then()
+    with scenario.shop.session(finance) as session:
+        assert session.query(Bill).count() == 1
+        print("database", session.execute(text("select current_database()")).scalar())
+
+def test_started(start_system):
+    with start_system(system).connection(finance) as connection:
+        assert connection.execute("select count(*) from bill").fetchone() == (0,)
+"""
+
+
+@pytest.mark.slow("PostgreSQL")
+def test_handlers_are_tested_on_postgresql_where_a_server_is_named(tmp_path: Path) -> None:
+    postgres.require()
+    (tmp_path / "test_shop.py").write_text(TESTS_OF_A_USER)
+    command = [sys.executable, "-m", "pytest", "-q", "-s", "-p", "no:randomly", "-p", "no:xdist", "test_shop.py"]
+    environment = {**os.environ, VARIABLE: postgres.ADMIN_URL}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    used = set(re.findall("database (.*)", done.stdout))
+    with psycopg.connect(postgres.ADMIN_URL) as admin:
+        left = {name for (name,) in admin.execute("select datname from pg_database").fetchall()}
+
+    assert "3 passed" in done.stdout, done.stdout
+    assert len(used) in (1, 2)
+    assert used & left == set()
+
+
+def test_another_url_than_a_servers_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(VARIABLE, "sqlite:///shop.sqlite")
+    with pytest.raises(
+        ConfigurationError, match=r"^PRETERITE_TEST_URL is sqlite:///shop\.sqlite; tests run on a Postgre"
+    ):
+        with started(declare().system):
+            pass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import AsyncIterator, Iterator, Sequence
 from enum import Enum
@@ -14,10 +15,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 from support.small_shop import ItemBilled, ItemPurchased, ItemReturned
 
-from preterite import Component, Envelope, Event, System, UnitOfWork, joined_by, started_by, timeout
+from preterite import Component, Envelope, Event, System, UnitOfWork
 from preterite.component import Handler, call_of
 from preterite.drivers import postgres_guard, sqlite_guard
-from preterite.errors import SystemRefused, UsageError
+from preterite.errors import SystemRefused
 
 
 def faults(*components: Component, partitions: int = 8) -> list[str]:
@@ -254,16 +255,51 @@ def test_every_way_to_write_a_handler_is_accepted() -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    "decorator",
-    [Component("finance").handles, Component("finance").cron, started_by, joined_by, timeout],
-    ids=lambda decorator: decorator.__name__,
-)
-def test_a_decorator_without_its_parentheses_is_refused_in_one_sentence(decorator: Any) -> None:
-    with pytest.raises(UsageError, match=r"in parentheses, as in @[\w.]+\(.+given .*bill'; nothing was declared\.$"):
+UNREADABLE = {
+    "a name that is not imported at run time": "Missing",
+    "a name that the module does not have": "datetime.missing",
+    "text that is no annotation": "not a type!",
+    "a value": "1",
+    "another component's table": "dict[str, int]",
+    "an alternative": "Session | None",
+    "a bare Sequence": "Sequence",
+    "a bare list": "list",
+}
 
-        @decorator
-        def bill(event: ItemPurchased) -> None: ...
+
+@pytest.mark.parametrize("annotation", UNREADABLE.values(), ids=list(UNREADABLE))
+@pytest.mark.parametrize("parameter", ["event", "session"])
+def test_an_annotation_that_cannot_be_used_is_said_in_one_sentence(annotation: str, parameter: str) -> None:
+    def bill(event: ItemPurchased, session: Session) -> None: ...
+
+    bill.__annotations__[parameter] = annotation
+
+    assert re.fullmatch(
+        r"finance\.bill cannot be called: (nothing can fill its parameter 'session'; a handler takes UnitOfWork, .*"
+        r"|its first parameter is not a ItemPurchased nor a Sequence of it"
+        r"|an annotation cannot be read .*; import what it names at run time; a handler takes UnitOfWork, .*)\.",
+        fault_of(bill),
+    )
+
+
+@pytest.mark.parametrize("annotation", ["Session", "Envelope", "UnitOfWork", "Sequence[ItemPurchased]"])
+def test_annotations_as_strings_are_read_as_such(annotation: str) -> None:
+    def bill(event: ItemPurchased, session: Session) -> None: ...
+
+    bill.__annotations__["event" if "Sequence" in annotation else "session"] = annotation
+
+    assert call_of(Handler("bill", ItemPurchased, bill), sqlite_guard.GuardedConnection)
+
+
+def test_a_handler_that_takes_whatever_comes() -> None:
+    def bill(*events: ItemPurchased) -> None: ...
+    def bill_all(event: ItemPurchased, **others: Session) -> None: ...
+
+    assert "it takes *events: 'ItemPurchased', which does not say what it gets" in fault_of(bill)
+    assert "it takes **others: 'Session', which does not say what it gets; name its parameters one by one: the " in (
+        fault_of(bill_all)
+    )
+    assert "its parameters cannot be read" in fault_of(max)
 
 
 @pytest.mark.parametrize(

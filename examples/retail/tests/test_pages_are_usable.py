@@ -18,6 +18,7 @@ from web_shop import OVERDUE, Served, a_visitor, be, served
 from when_an_owner_is_away import address_of
 
 from preterite.composition import Page
+from retail.web.links import ROWS
 from retail.web.pages import pages
 
 SCREENSHOTS = Path(os.environ.get("PRETERITE_SCREENSHOTS", ".preterite/screenshots"))
@@ -141,3 +142,68 @@ def test_focus_and_what_was_typed_stay_while_the_page_follows_what_happens(open_
         open_shop.shop.customer.purchase_one()
         expect(window.locator("[data-event]").first).not_to_have_text(first)
         expect(button).to_be_focused()
+
+
+ROWS_OF_LINKS = (
+    "one => [...new Set([...one.querySelectorAll('a')].map(link => link.getBoundingClientRect().top))].length"
+)
+LINES = """() => [...document.querySelectorAll('.event th')].map(one => {
+    const words = document.createRange(); words.selectNodeContents(one); return words.getClientRects().length })"""
+
+
+def test_on_a_phone_each_navigation_is_one_row_and_a_name_is_not_broken(open_shop: Served, phone: Window) -> None:
+    phone.set_viewport_size(PHONE)  # pyright: ignore[reportArgumentType]
+    for path in ("/", "/office"):
+        phone.goto(path)
+        assert [phone.evaluate(ROWS_OF_LINKS, nav) for nav in phone.query_selector_all("header nav")] == [1] * (
+            1 + (path != "/")
+        )
+    be(phone, open_shop.persona(0))
+    phone.goto("/timeline")
+    lines = phone.evaluate(LINES)
+    assert lines
+    assert set(lines) == {1}
+
+
+def test_on_a_phone_products_are_a_list(phone: Window) -> None:
+    phone.set_viewport_size(PHONE)  # pyright: ignore[reportArgumentType]
+    phone.goto("/products")
+    heights = phone.evaluate("[...document.querySelectorAll('.card')].map(one => one.getBoundingClientRect().height)")
+    assert len(heights) > 12
+    assert max(heights) < 120
+
+
+def test_everything_begins_at_one_left_edge(open_shop: Served, browser: Browser) -> None:
+    edges = "['.brand', 'main h1', 'footer p'].map(one => document.querySelector(one).getBoundingClientRect().left)"
+    with a_visitor(browser, open_shop, viewport={"width": 1280, "height": 850}) as window:
+        for path in ("/", "/products", "/office"):
+            window.goto(path)
+            assert len(set(window.evaluate(edges))) == 1
+
+
+def test_what_is_missing_is_no_box_in_a_box(open_shop: Served, browser: Browser) -> None:
+    inside = "one => getComputedStyle(one).backgroundColor"
+    with a_visitor(browser, open_shop) as window:
+        window.goto("/")
+        product = window.locator("main a[href^='/products/']").first.get_attribute("href")
+        open_shop.stop("shipping")
+        try:
+            window.goto(product or "")
+            notice = window.locator("#buy .notice")
+            expect(notice).to_be_visible()
+            assert notice.evaluate(inside) == "rgba(0, 0, 0, 0)"
+        finally:
+            open_shop.start("shipping")
+
+
+def test_long_lists_have_pages(open_shop: Served, browser: Browser) -> None:
+    with a_visitor(browser, open_shop) as window:
+        for path in ("/office/invoices", "/office/packing", "/office/sales", "/office/terms", "/office/months"):
+            window.goto(path)
+            rows = window.evaluate("[...document.querySelectorAll('.rows')].map(one => one.tBodies[0].rows.length)")
+            assert max(rows) <= ROWS
+        window.goto("/office/invoices")
+        first = window.locator("table.rows").last.inner_text()
+        window.get_by_role("link", name="Next in payments").click()
+        expect(window.locator("nav[aria-label='Pages of payments']")).to_contain_text("page 2 of")
+        assert window.locator("table.rows").last.inner_text() != first

@@ -28,6 +28,7 @@ from retail.finance.back_office import closing, new_agreement, new_price, new_ti
 from retail.sales.actions import Wanted, purchase
 from retail.system import catalog, finance, sales
 from retail.web import pages
+from retail.web.links import ROWS, Paged, paged
 from retail.web.mail import invoice_mail
 
 PATIENT_SECONDS = 10.0
@@ -216,3 +217,20 @@ def test_what_was_made_elsewhere_is_as_it_was_published() -> None:
     for one in listed:
         assert hashlib.sha256((folder / one["file"]).read_bytes()).hexdigest() == one["sha256"]
         assert (folder / one["licence_file"]).read_text(encoding="utf-8").startswith("Zero-Clause BSD")
+
+
+@pytest.mark.parametrize(
+    ("asked", "page"),
+    [("", 1), ("2", 2), ("3", 3), ("4", 3), ("0", 1), ("-1", 1), ("two", 1), ("²", 1), ("9" * 5000, 1)],
+)
+def test_whatever_is_asked_for_is_a_page_of_the_list(asked: str, page: int) -> None:
+    found = paged(range(ROWS * 2 + 1), {"list": asked, "other": "5"}, "list")
+
+    assert (found.page, found.pages) == (page, 3)
+    assert found.rows == list(range(ROWS * 2 + 1))[(page - 1) * ROWS : page * ROWS]
+    assert [bool(found.before), bool(found.next)] == [page > 1, page < 3]
+    assert all("other=5" in address for address in (found.before, found.next) if address)
+
+
+def test_an_empty_list_is_one_page() -> None:
+    assert paged([], {}, "list") == Paged([], 1, 1, "", "")

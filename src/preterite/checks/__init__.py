@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from preterite.checks.code.codebase import read_codebase
-from preterite.checks.code.imports import check_imports
-from preterite.checks.contracts import check_contracts
-from preterite.checks.events import check_events
-from preterite.checks.findings import Finding, in_order
-from preterite.checks.partition import Partition
-from preterite.checks.sql.access import check_table_access
-from preterite.checks.sql.databases import check_databases
+from preterite.drivers.extras import needing
 from preterite.system import System
+
+with needing("preterite check"):
+    from preterite.checks.code.codebase import read_codebase
+    from preterite.checks.code.imports import check_imports
+    from preterite.checks.contracts import check_contracts
+    from preterite.checks.events import check_events
+    from preterite.checks.findings import Finding, in_order
+    from preterite.checks.partition import Partition
+    from preterite.checks.sql.access import check_table_access
+    from preterite.checks.sql.databases import check_databases
 
 __all__ = ["Finding", "check"]
 

@@ -33,6 +33,7 @@ from preterite.cli import (
 )
 from preterite.cli.application import Refused, add_app
 from preterite.cli.output import print_block, printable_output, refusal
+from preterite.drivers.extras import missing
 from preterite.errors import (
     ConfigurationError,
     LogError,
@@ -120,6 +121,12 @@ def _main(arguments: Sequence[str] | None) -> int:
             traceback.print_exc()
         refusal(error)
         return exit_code_of(error)
+    except ImportError as error:
+        found = missing("This command", error)
+        if found is None:
+            raise
+        refusal(found)
+        return exit_code_of(found)
 
 
 def exit_code_of(error: PreteriteError) -> int:
@@ -141,8 +148,12 @@ def _work_in(folder: str) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
+    codes = "".join(f"\n  {code:<4} {meaning}" for code, meaning in EXIT_CODES.items())
     parser = _Parser(
-        prog="preterite", description=ABOUT, formatter_class=argparse.RawDescriptionHelpFormatter, add_help=True
+        prog="preterite",
+        description=ABOUT,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=f"exit codes:{codes}",
     )
     parser.add_argument("--version", action="version", version=f"preterite {metadata.version('preterite')}")
     parser.add_argument("-C", "--project", metavar="DIR", help="change to this directory first; default: stay")

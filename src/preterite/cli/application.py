@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import importlib
 import os
 import sys
@@ -21,8 +20,10 @@ from preterite import store as stores
 from preterite.clock import SystemClock
 from preterite.component import Component
 from preterite.demo_clock import SharedClock
-from preterite.errors import ConfigurationError, NotMigrated, UsageError
+from preterite.drivers.extras import missing
+from preterite.errors import ConfigurationError, ExtraMissing, NotMigrated, UsageError
 from preterite.log.contract import ANY_SYSTEM, Log, LogIdentity
+from preterite.printing.by_name import unknown_name
 from preterite.store.contract import Database, translating_errors
 from preterite.store.rows import DbConnection
 from preterite.system import System
@@ -43,9 +44,7 @@ class Application:
         """The component of this name; the error lists the components and suggests the closest name."""
         known = [component.name for component in self.system.components]
         if name not in known:
-            close = difflib.get_close_matches(name, known, 1)
-            meant = f" Did you mean {close[0]!r}?" if close else ""
-            raise Refused(f"System {self.system.name!r} has no component {name!r}; it has {', '.join(known)}.{meant}")
+            raise Refused(str(unknown_name("component", name, known)))
         return self.system.component(name)
 
     def urls(self) -> dict[str, str]:
@@ -102,7 +101,7 @@ def add_command(commands: Any, name: str, purpose: str, description: str) -> arg
     """Declare a command or one of its subcommands; its help is printed as it is written."""
     raw = argparse.RawDescriptionHelpFormatter
     parser: argparse.ArgumentParser = commands.add_parser(
-        name, help=purpose, description=description, formatter_class=raw
+        name, help=purpose, description=description, formatter_class=raw, epilog="exit codes: preterite --help"
     )
     add_app(parser, default=argparse.SUPPRESS)
     return parser
@@ -155,7 +154,10 @@ def import_module(module_name: str, name: str) -> ModuleType:
             raise ConfigurationError(
                 f"There is no module {error.name!r} to import for {name!r}, seen from here."
             ) from error
-        raise ConfigurationError(f"{module_name} cannot be imported: {error}.") from error
+        found = missing(module_name, error)
+        raise found or ConfigurationError(f"{module_name} cannot be imported: {error}.") from error
+    except ExtraMissing:
+        raise
     except Exception as error:
         # Whatever the user's own module does wrong is the user's to see: in one sentence, or whole with --debug.
         raise ConfigurationError(f"{module_name} cannot be imported: {type(error).__name__}: {error}.") from error

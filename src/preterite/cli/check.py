@@ -10,7 +10,6 @@ from typing import Any
 from preterite.cli.application import Application, Refused, add_command, find
 from preterite.cli.output import number_of, print_block, print_line
 from preterite.clock import SystemClock
-from preterite.errors import UsageError
 from preterite.evolution import lock
 
 HELP = """\
@@ -154,9 +153,7 @@ def _accept(file: Path, reason: str, found: list[Any], known: Sequence[Any]) -> 
 
 
 def checks() -> Any:
-    """The package of checks; raises `UsageError` if its dependencies are not installed."""
-    try:
-        from preterite import checks as found
-    except ModuleNotFoundError as error:
-        raise UsageError(f"preterite check needs {error.name}: pip install 'preterite[check]'.") from error
+    """The package of checks; raises `ExtraMissing` if its dependencies are not installed."""
+    from preterite import checks as found
+
     return found

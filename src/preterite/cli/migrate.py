@@ -9,7 +9,7 @@ from typing import Any
 from preterite import store as stores
 from preterite.cli.application import Application, add_command, find
 from preterite.cli.output import print_block, print_line, table
-from preterite.settings import owner_variable
+from preterite.settings import owner_urls
 from preterite.store.contract import Database, translating_errors
 
 HELP = """\
@@ -61,7 +61,7 @@ def migrate(options: argparse.Namespace) -> int:
 
 def _databases(application: Application) -> dict[str, Database]:
     urls = application.urls()
-    return {name: stores.connect(os.environ.get(owner_variable(name)) or url) for name, url in urls.items()}
+    return {name: stores.connect(url) for name, url in (urls | owner_urls(urls, os.environ)).items()}
 
 
 def _version(database: Database) -> tuple[int, Any]:

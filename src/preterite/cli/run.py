@@ -10,6 +10,7 @@ from typing import Any
 from preterite.cli.application import Application, add_command, find
 from preterite.cli.output import print_block, print_line, table
 from preterite.clock import SystemClock
+from preterite.errors import TablesMissing
 from preterite.hosting.supervisor import Supervisor, worker_command
 from preterite.printing.urls import shown
 
@@ -37,7 +38,10 @@ def add_to(commands: Any) -> None:
         "--only", nargs="+", metavar="COMPONENT", default=[], help="run only these components; default: all"
     )
     parser.add_argument(
-        CREATE_TABLES, action="store_true", help="create the components' own tables where they are missing"
+        CREATE_TABLES,
+        action="store_true",
+        help="create the components' own tables where they are missing, as the role of PRETERITE_COMPONENT_OWNER_URL "
+        "where that is set",
     )
     parser.add_argument(
         "--workers", type=_number, default=1, metavar="N", help="processes for each component; default: 1"
@@ -63,7 +67,10 @@ def run(options: argparse.Namespace) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     opened = application.system.open(only=names, create_tables=options.create_tables)
     later = set(opened.runtime.faults) if options.create_tables else set[str]()
+    missing = opened.runtime.missing_tables
     opened.close()
+    if missing:
+        raise TablesMissing(f"{next(iter(missing.values()))} Nothing was started.")
     _announce(application, names)
     limits = {component.name: component.time_limit_seconds for component in components}
     command = worker_command(application.name, options.threads, later)

@@ -7,11 +7,9 @@ import importlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from preterite.cli.application import Refused, add_command, find, load
-from preterite.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from preterite.testing.simulation import Outcome, Scenario
@@ -91,13 +89,11 @@ def add_to(commands: Any) -> None:
 
 def simulate(options: argparse.Namespace) -> int:
     """Run the worlds; 1 if any of them violates a promise."""
-    if find_spec("greenlet") is None:
-        raise ConfigurationError("Simulated worlds need greenlet; install preterite[simulation].")
+    from preterite.testing.simulation.running import explain, run, silence
+
     application = find(options)
     world = _World(application.name, options.use, options.check, options.times)
     world.scenario()  # what is wrong with the names is said before anything runs
-    from preterite.testing.simulation.running import explain, run, silence
-
     with silence():
         if options.seed is not None:
             return explain(world(options.seed))

@@ -21,6 +21,7 @@ from preterite.composition.scheduling import Outcome, Source
 from preterite.composition.slots import ComposedPage, Slot, State
 from preterite.errors import ConfigurationError, UsageError
 from preterite.open_system import OpenSystem
+from preterite.printing.by_name import ByName
 from preterite.printing.logger import logger
 
 OPTIONAL_SECONDS = 0.25
@@ -54,7 +55,7 @@ class Composer:
         required_seconds: float = REQUIRED_SECONDS,
         inline: bool = False,
     ) -> None:
-        self.plans: Mapping[str, Plan] = plans(pages, forms)
+        self.plans: Mapping[str, Plan] = ByName("page", plans(pages, forms))
         self._system = system
         components = {part.component.name: part.component for page in pages for part in page.parts}
         pools = {name: _pool(system, component) for name, component in components.items()}
@@ -90,6 +91,8 @@ class Composer:
         the page is composed; by default the present by the system's clock. A part that fails raises nothing: its slot
         has the state.
         """
+        if not isinstance(cast(object, page), Page):
+            raise UsageError(f"{page!r} is no page; pass the Page itself. Known: {', '.join(self.plans)}.")
         plan = self.plans[page.name]
         if set(identifiers) != set(page.takes):
             raise UsageError(f"Page {page.name!r} takes {', '.join(page.takes) or 'nothing'}, not {set(identifiers)}.")
@@ -106,7 +109,9 @@ class Composer:
                 outcomes = await execution.outcomes()
             finally:
                 self._places.release()
-        slots = {step.part.slot: _slot(step.part, outcomes.get(step.part.slot, _REFUSED)) for step in steps}
+        slots = ByName(
+            "slot", {step.part.slot: _slot(step.part, outcomes.get(step.part.slot, _REFUSED)) for step in steps}
+        )
         calls = sum(slot.state not in (State.NOT_CALLED, State.STOPPED) for slot in slots.values())
         return ComposedPage(page.name, slots, request.as_of, calls, (clock.monotonic() - began) * 1000)
 

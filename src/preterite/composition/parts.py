@@ -15,6 +15,7 @@ from uuid import UUID
 
 from preterite.component import Component
 from preterite.composition.forms import Section, place_of
+from preterite.contracts import declares
 from preterite.errors import UsageError
 from preterite.publishing.transaction import names_connection, names_session
 
@@ -114,6 +115,7 @@ class Parts:
     parts: list[Part] = field(default_factory=list[Part])
     sections: list[Section] = field(default_factory=list[Section])
 
+    @declares("(fallback='no price')")
     def part(
         self,
         *,
@@ -153,6 +155,7 @@ class Parts:
 
         return declare
 
+    @declares("('price', read=read_price, fallback='no price')")
     def section(
         self, *fields: str, read: Callable[[Mapping[str, str], PageRequest], Any], fallback: str
     ) -> Callable[[Callable[..., None]], Section]:

@@ -13,6 +13,7 @@ from typing import Any
 
 from preterite.component import Component
 from preterite.composition.parts import Injected, Part
+from preterite.drivers.extras import needing
 from preterite.open_system import OpenSystem
 
 CALLS_AT_A_TIME = 4
@@ -88,7 +89,8 @@ class ComponentPool:
         return found
 
     def _call_with_session(self, part: Part, arguments: Mapping[str, Any], name: str, connection: Any) -> Any:
-        from sqlalchemy.orm import Session
+        with needing(f"Part {part.full_name}, which takes a Session,"):
+            from sqlalchemy.orm import Session
 
         with Session(connection) as session:
             return part.function(**arguments, **{name: session})

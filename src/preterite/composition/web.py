@@ -18,18 +18,20 @@ from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
 
-from jinja2 import Environment, meta, nodes
-from markupsafe import Markup
-from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response, StreamingResponse
-from starlette.types import Receive, Scope, Send
-
 from preterite.composition.composer import Composer
 from preterite.composition.pages import Page
 from preterite.composition.parts import Kind
 from preterite.composition.slots import ComposedPage, Slot, State
+from preterite.drivers.extras import needing
 from preterite.errors import LogError, StoreUnavailable
 from preterite.open_system import OpenSystem
+
+with needing("preterite.composition.web", "web"):
+    from jinja2 import Environment, meta, nodes
+    from markupsafe import Markup
+    from starlette.requests import Request
+    from starlette.responses import HTMLResponse, Response, StreamingResponse
+    from starlette.types import Receive, Scope, Send
 
 __all__ = [
     "Addresses",

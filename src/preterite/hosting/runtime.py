@@ -11,9 +11,11 @@ from preterite.clock import Clock, Randomness
 from preterite.component import Component
 from preterite.errors import StoreUnavailable, WrongDatabase
 from preterite.handling.failure import FailureLog
+from preterite.hosting import own_tables
 from preterite.hosting.openings import Openings
 from preterite.log.contract import Log
 from preterite.operations.startup import prepare
+from preterite.printing.by_name import ByName
 from preterite.printing.logger import logger
 from preterite.publishing.relay import Relay
 from preterite.publishing.sessions import Sessions
@@ -79,11 +81,13 @@ class Runtime:
         randomness: Randomness,
         *,
         create_tables: bool = False,
+        owners: Mapping[str, Database] | None = None,
     ) -> None:
         self.name = name
-        self.components = {component.name: component for component in components if component.name in databases}
+        run_here = {component.name: component for component in components if component.name in databases}
+        self.components: Mapping[str, Component] = ByName("component", run_here)
         self.topology = topology
-        self.databases = dict(databases)
+        self.databases: Mapping[str, Database] = ByName("component", databases)
         self.log = log
         self.clock = clock
         self.randomness = randomness
@@ -91,6 +95,9 @@ class Runtime:
         self.sessions = Sessions(self.databases, self.context, self.require)
         self._failures = {name: FailureLog(name, clock) for name in self.components}
         self._creates_tables = create_tables
+        self._owners = owners or {}
+        self.missing_tables: dict[str, str] = {}
+        """By component that is open: what is said of its own tables that are missing."""
         self._openings = Openings(self._open, clock)
         self._log_promises()
         with closed_on_failure() as closers:
@@ -194,8 +201,8 @@ class Runtime:
         with translating_errors(database.store, name):
             wanted = self._wanted_identity(name, database)
             identity = prepare(database, wanted, self.topology.subscriptions[name], self.clock)
-            if self._creates_tables and component.tables is not None:
-                self._create_tables(component)
+            if component.tables is not None:
+                self._create_tables(component) if self._creates_tables else self._report_missing(component)
         return identity
 
     def _wanted_identity(self, name: str, database: Database) -> StoreIdentity:
@@ -223,10 +230,16 @@ class Runtime:
         return identity
 
     def _create_tables(self, component: Component) -> None:
-        if isinstance(component.tables, str):
-            self.databases[component.name].create_tables(component.tables)
-        else:
-            component.tables.create_all(self.sessions.engine(component.name))
+        owner = self._owners.get(component.name)
+        database = owner or self.databases[component.name]
+        own_tables.create(component, database, self.context(component.name), as_owner=owner is not None)
+
+    def _report_missing(self, component: Component) -> None:
+        database = self.databases[component.name]
+        names = own_tables.missing(component, database)
+        if names:
+            self.missing_tables[component.name] = own_tables.are_missing(component.name, database.url, names)
+            _logger.error("%s", self.missing_tables[component.name])
 
 
 @contextmanager

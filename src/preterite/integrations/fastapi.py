@@ -18,13 +18,15 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from fastapi import Depends, FastAPI, Request
-
 from preterite.component import Component
+from preterite.drivers.extras import needing
 from preterite.errors import UsageError
 from preterite.open_system import OpenSystem
 from preterite.publishing.unit_of_work import UnitOfWork
 from preterite.system import System
+
+with needing("preterite.integrations.fastapi", "fastapi"):
+    from fastapi import Depends, FastAPI, Request
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession

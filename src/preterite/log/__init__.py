@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from preterite.clock import Clock
+from preterite.drivers.extras import needing
 from preterite.errors import ConfigurationError
 from preterite.log.contract import ANY_SYSTEM, Log, LogIdentity, no_log
 from preterite.printing.urls import EXAMPLE, shown
@@ -21,7 +22,8 @@ def connect(url: str, identity: LogIdentity, clock: Clock, retention: timedelta 
 
         return SqliteLog(url, identity, clock, retention)
     if kind in ("postgresql", "postgres"):
-        from preterite.log.postgres.log import PostgresLog
+        with needing(f"The log {shown(url)}"):
+            from preterite.log.postgres.log import PostgresLog
 
         return PostgresLog(url, identity, clock, retention)
     if kind == "memory":

@@ -30,6 +30,26 @@ from preterite.log.postgres import rights as log_rights
 from preterite.log.postgres.log import make_log
 from preterite.settings import log_variable, owner_variable, url_variable
 
+__all__ = [
+    "LogDeclaration",
+    "Premises",
+    "Present",
+    "Server",
+    "Statement",
+    "access",
+    "closed_to_others",
+    "declared_log",
+    "grants",
+    "log_grants",
+    "make_tables",
+    "new_password",
+    "owners_file",
+    "premises_of",
+    "provision",
+    "statements",
+    "write_urls",
+]
+
 PASSWORD_BYTES = 24
 """Random bytes of a generated password."""
 NAME_CHARACTERS_MAX = 63

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from preterite.drivers.extras import needing
 from preterite.errors import UsageError
 from preterite.publishing.transaction import SESSION_CONTEXT, SessionContext
 from preterite.store.contract import Database
@@ -93,7 +94,8 @@ class SessionOpener:
         self._context = context
 
     def __enter__(self) -> Session:
-        from sqlalchemy.orm import Session
+        with needing("A session"):
+            from sqlalchemy.orm import Session
 
         self._sessions.require(self._component)
         self._session = Session(self._sessions.engine(self._component), info={SESSION_CONTEXT: self._context})
@@ -105,7 +107,8 @@ class SessionOpener:
         self._session.close()
 
     async def __aenter__(self) -> AsyncSession:
-        from sqlalchemy.ext.asyncio import AsyncSession
+        with needing("A session for asyncio"):
+            from sqlalchemy.ext.asyncio import AsyncSession
 
         # Opening waits for the database where it was out of reach before.
         await asyncio.to_thread(self._sessions.require, self._component)

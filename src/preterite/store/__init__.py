@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from preterite.drivers.extras import needing
 from preterite.errors import ConfigurationError
 from preterite.printing.urls import EXAMPLE, shown
 from preterite.store.contract import Database, Store
@@ -19,7 +20,8 @@ def connect(url: str) -> Database:
 
         return SqliteDatabase(url)
     if kind in ("postgresql", "postgres"):
-        from preterite.store.postgres.store import PostgresDatabase
+        with needing(f"The database {shown(url)}"):
+            from preterite.store.postgres.store import PostgresDatabase
 
         return PostgresDatabase(url)
     raise ConfigurationError(f"{shown(url)} names no kind of database known here; known: sqlite:///path, {EXAMPLE}.")

@@ -41,6 +41,10 @@ class Dialect(Protocol):
     def lacks_tables(self, error: BaseException) -> bool:
         """Whether the database has no tables of Preterite."""
 
+    @abstractmethod
+    def table_names(self, connection: DbConnection) -> frozenset[str]:
+        """The names of all tables and views that are not the database's own, without their schemas."""
+
     # connections and transactions
 
     @abstractmethod

@@ -1,4 +1,4 @@
-"""A whole system in a test: real SQLite databases, the in-memory log, no threads, a clock that the test moves.
+"""A whole system in a test: real databases, the in-memory log, no threads, a clock that the test moves.
 
 with started(system, at="2011-03-01T10:00Z") as shop:
     with shop.session(sales) as session:
@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import cast
 from uuid import UUID
 
-from preterite.component import Component
 from preterite.open_system import OpenSystem
 from preterite.system import System, open_as
 from preterite.testing.clock import MovableClock, instant
+from preterite.testing.databases import empty_databases
 
 __all__ = ["MovableClock", "SeededRandomness", "StartedSystem", "instant", "started"]
 
@@ -66,15 +66,21 @@ def started(
 ) -> Generator[StartedSystem]:
     """Open a system for one test, in a folder that goes with it, with the components' own tables made.
 
-    `at` is the time of its clock. `databases` and `log` are URLs of empty databases, where it is not to be files and
-    memory. `settle()` raises a handler's own exception unless `failures="park"`.
+    `at` is the time of its clock. Databases are files; where the environment has `PRETERITE_TEST_URL`, they are made on
+    that PostgreSQL server. `databases` and `log` are URLs of other empty databases; the log is in memory without.
+    `settle()` raises a handler's own exception unless `failures="park"`.
     """
     clock = MovableClock(instant(at))
-    with tempfile.TemporaryDirectory(prefix="preterite-") as folder:
+    given = dict(databases or {})
+    names = [component.name for component in system.components if component.name not in given]
+    with (
+        tempfile.TemporaryDirectory(prefix="preterite-") as folder,
+        empty_databases(names, Path(folder)) as made,
+    ):
         shop = open_as(
             StartedSystem,
             system,
-            databases={**{one.name: _url(folder, one) for one in system.components}, **(databases or {})},
+            databases={**made, **given},
             log=log,
             only=system.components,
             create_tables=True,
@@ -86,7 +92,3 @@ def started(
             yield shop
         finally:
             shop.close()
-
-
-def _url(folder: str, component: Component) -> str:
-    return f"sqlite:///{Path(folder) / component.name}.sqlite"

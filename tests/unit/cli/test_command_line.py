@@ -17,7 +17,7 @@ from support.process_shop import finance
 from support.processes import RunningShop
 
 from preterite import errors
-from preterite.cli import exit_code_of
+from preterite.cli import EXIT_CODES, exit_code_of
 from preterite.cli.output import ago, table
 
 APP = "support.process_shop:system"
@@ -46,6 +46,16 @@ def test_without_a_command_it_says_what_it_is_and_what_to_try(run: Run) -> None:
     assert all(
         word in out for word in ("preterite run", "preterite status", "preterite dead-letters list", "[tool.preterite]")
     )
+
+
+def test_help_lists_the_exit_codes(run: Run) -> None:
+    _, out, _ = run("--help")
+    _, of_a_command, _ = run("dead-letters", "redrive", "--help")
+
+    assert out.partition("exit codes:\n")[2].splitlines() == [
+        f"  {code:<4} {text}" for code, text in EXIT_CODES.items()
+    ]
+    assert of_a_command.endswith("exit codes: preterite --help\n")
 
 
 @pytest.mark.parametrize(
@@ -238,7 +248,7 @@ def test_all_dead_letters_at_once(run: Run, shop: RunningShop) -> None:
         (("publish", "-A", APP, "sales", "nowhere.xml"), "nowhere.xml cannot be read: No such file or directory"),
         (
             ("run", "-A", APP, "--only", "marketing"),
-            "System 'shop' has no component 'marketing'; it has sales, finance",
+            "There is no component 'marketing' here; known: sales, finance",
         ),
         (("retire", "-A", APP, "finance", "bill"), "finance.bill is still declared in the program"),
         (("retire", "-A", APP, "finance", "mail"), "finance has no active handler 'mail'; it has bill."),

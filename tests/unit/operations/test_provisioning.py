@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 from uuid import UUID, uuid4
 
 import psycopg
@@ -14,10 +15,12 @@ from hypothesis import given
 from hypothesis import strategies as some
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
+from sqlalchemy import Column, Integer, MetaData, Table
 from support import postgres
 
+from preterite import Component, System
 from preterite.clock import SystemClock
-from preterite.errors import ConfigurationError, StoreUnavailable, WrongLog
+from preterite.errors import ConfigurationError, StoreUnavailable, TablesMissing, WrongLog
 from preterite.log.contract import RECORD_BYTES_MAX, ClockSetting, LogIdentity, Record, Stream
 from preterite.log.postgres.log import PostgresLog
 from preterite.operations import proof, provisioning
@@ -25,6 +28,8 @@ from preterite.operations.provisioning import LogDeclaration, Premises, Present,
 from preterite.settings import log_variable, owner_variable, shared_names, url_variable
 
 NOTHING = Present(frozenset(), frozenset(), 15)
+METADATA = MetaData()
+Table("bill", METADATA, Column("id", Integer))
 COMPONENTS = ("sales", "finance", "shipping")
 DECLARED = LogDeclaration(LogIdentity("shop", UUID(int=7), 2), {"finance": ["sales"], "shipping": ["finance"]})
 
@@ -201,6 +206,34 @@ def test_the_runner_reads_and_writes_rows_and_makes_no_tables(server: Server, sy
             runner.execute("CREATE TABLE another (id bigint)")
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             runner.execute("DELETE FROM preterite.migration")
+
+
+@pytest.mark.slow("PostgreSQL")
+@pytest.mark.parametrize("tables", ["create table bill (id integer)", METADATA], ids=["text", "metadata"])
+def test_the_components_own_tables_are_created_as_their_owner(
+    server: Server, system: str, tables: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = provisioning.premises_of(system, ["sales"])[0]
+    passwords = {role: provisioning.new_password() for role in (place.owner, place.runner)}
+    provisioning.provision(server, [place], passwords, lambda _name: None, DECLARED)
+    monkeypatch.setenv("PRETERITE_SALES_URL", server.url(place.runner, passwords[place.runner], place.database))
+    monkeypatch.setenv("PRETERITE_LOG_URL", f"sqlite:///{tmp_path}/log.sqlite")
+    sales = Component("sales", tables=tables)
+
+    with pytest.raises(TablesMissing) as refused:
+        System(system, [sales]).open(create_tables=True)
+    monkeypatch.setenv("PRETERITE_SALES_OWNER_URL", server.url(place.owner, passwords[place.owner], place.database))
+    with System(system, [sales]).open(create_tables=True) as opened, opened.connection(sales) as connection:
+        connection.execute("insert into bill values (1)")
+        found = connection.execute("select id from bill").fetchall()
+
+    assert re.fullmatch(
+        r"The tables of 'sales' cannot be created in postgresql://\S+: permission denied for schema public\. None was "
+        r"created\. Create them by your migrations, or set PRETERITE_SALES_OWNER_URL to the URL of the role that may "
+        r"create them\.",
+        str(refused.value),
+    )
+    assert found == [(1,)]
 
 
 @pytest.fixture

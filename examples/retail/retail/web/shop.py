@@ -19,7 +19,7 @@ from retail.catalog.actions import CATEGORIES, OTHER
 from retail.identifiers import CustomerId
 from retail.web.customer import ScriptedCustomer
 from retail.web.formatting import FILTERS
-from retail.web.links import links_of_office, links_of_shop
+from retail.web.links import links_of_office, links_of_shop, paged
 from retail.web.personas import Personas
 from retail.web.running import Running
 from retail.web.security import token_of
@@ -49,6 +49,7 @@ def environment() -> Environment:
         "live": live,
         "links_of_shop": links_of_shop,
         "links_of_office": links_of_office,
+        "paged": paged,
         "category_names": sorted({*CATEGORIES.values(), OTHER}),
     }
     globals_of["ui"] = made.get_template("ui.html").module

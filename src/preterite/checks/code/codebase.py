@@ -13,6 +13,7 @@ from typing import Any
 from preterite.checks.code.modules import ModuleSource, files, read
 from preterite.checks.findings import place_of
 from preterite.checks.partition import Ownership, Partition
+from preterite.drivers.extras import needing
 
 
 @dataclass
@@ -26,7 +27,8 @@ class Codebase:
 
 def read_codebase(partition: Partition) -> Codebase:
     """Read every module of the top-level packages that contain components."""
-    import grimp
+    with needing("preterite check"):
+        import grimp
 
     roots = sorted({(one.package or "").partition(".")[0] for one in partition.ownerships if one.package} - {""})
     modules: dict[str, ModuleSource] = {}

@@ -32,6 +32,7 @@ from preterite.checks.sql.tables import (
     named,
     path_in_text,
 )
+from preterite.drivers.extras import needing
 
 DEPTH_MAX = 20
 """How deep the bodies of functions may be nested in each other."""
@@ -95,7 +96,8 @@ def read(text: str) -> list[tuple[str, Statement | NotUnderstood]]:
 
 def _parse(text: str) -> Any:
     """The tree of a text; the parser reads a file when it is imported."""
-    import postgast
+    with needing("preterite check"):
+        import postgast
 
     return postgast.parse(text)
 
@@ -336,7 +338,7 @@ def _run(texts: Sequence[str], by: str, walk: _Walk) -> None:
             body = _parse(text)
         except ImportError:
             raise
-        except Exception:
+        except Exception:  # noqa: S112 - what is no statement is an address or an option
             continue
         for raw in body.stmts:
             found = _statement(raw.stmt, walk.depth + 1).access

@@ -14,6 +14,7 @@ from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import DisconnectionError
 
 from preterite.drivers import postgres as postgres_server
+from preterite.drivers.extras import require
 from preterite.drivers.postgres_place import Place
 from preterite.drivers.transaction_watch import forget_watch
 
@@ -45,6 +46,7 @@ def engine(place: Place, context: Any, beginning: str) -> Engine:
 
 def async_engine(place: Place, context: Any, beginning: str) -> AsyncEngine:
     """The same for asyncio sessions."""
+    require("A session for asyncio", "greenlet")
     from sqlalchemy.ext.asyncio import create_async_engine
 
     async def connect() -> Any:

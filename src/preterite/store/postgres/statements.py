@@ -17,6 +17,10 @@ SELECT 1 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('v', 'm') AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'preterite')
 UNION ALL SELECT 1 FROM pg_trigger WHERE NOT tgisinternal LIMIT 1
 """
+    TABLE_NAMES = """
+    SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND n.nspname NOT IN ('pg_catalog', 'information_schema')
+    """
     HAS_TABLES = "SELECT 1 WHERE to_regclass('preterite.migration') IS NOT NULL"
     LOCK_MIGRATIONS = "SELECT pg_advisory_xact_lock(hashtext('preterite.migration'))"
     TERMINATE_SESSIONS = """

@@ -185,6 +185,10 @@ class PostgresStore(Store):
     def lacks_tables(self, error: BaseException) -> bool:
         return isinstance(error, UndefinedTable | InvalidSchemaName)
 
+    def table_names(self, connection: DbConnection) -> frozenset[str]:
+        found = self.plain_cursor(connection).execute(self.own.TABLE_NAMES).fetchall()
+        return frozenset(name for (name,) in found)
+
     def prepare(self, connection: DbConnection) -> None:
         # Every transaction sets for itself that its commit waits for the disk: `begin` and `identity`.
         pass

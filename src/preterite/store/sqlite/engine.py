@@ -15,6 +15,7 @@ from sqlalchemy import event
 from sqlalchemy.engine import Connection, Engine
 
 from preterite.drivers import sqlite as sqlite_file
+from preterite.drivers.extras import require
 from preterite.drivers.sqlite_guard import GuardedConnection
 from preterite.drivers.transaction_watch import forget_watch
 
@@ -44,6 +45,7 @@ def async_engine(path: Path, context: Any, require_file: Callable[[], None]) -> 
 
     `require_file` raises where the file is gone.
     """
+    require("A session for asyncio", "greenlet", "aiosqlite")
     import aiosqlite
     from sqlalchemy.ext.asyncio import create_async_engine
 

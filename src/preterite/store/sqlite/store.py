@@ -159,6 +159,10 @@ class SqliteStore(Store):
     def lacks_tables(self, error: BaseException) -> bool:
         return "no such table" in str(error)
 
+    def table_names(self, connection: DbConnection) -> frozenset[str]:
+        found = self.plain_cursor(connection).execute("SELECT name FROM sqlite_master WHERE type IN ('table', 'view')")
+        return frozenset(name for (name,) in found.fetchall())
+
     def prepare(self, connection: DbConnection) -> None:
         sqlite_file.prepare(connection)
 

@@ -118,6 +118,12 @@ class StoreConformance(
         for table in ("one", "two", "three"):
             assert connection.cursor().execute(f"SELECT count(*) FROM {table}").fetchone()[0] == 0
 
+    def test_the_names_of_its_tables_are_told(self, database: Database, connection: Any) -> None:
+        before = database.store.table_names(connection)
+        database.create_tables("create table one (a text); create view two as select a from one")
+
+        assert database.store.table_names(connection) - before == {"one", "two"}
+
     # handlers do not end the transaction (protocol rule 9)
 
     @pytest.mark.parametrize("how", ["commit", "rollback"])

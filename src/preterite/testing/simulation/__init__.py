@@ -4,8 +4,11 @@
 with the core. The same seed gives the same history.
 """
 
-from preterite.testing.simulation.machine.marks import MARKS, unreached
-from preterite.testing.simulation.scenario import Scenario, used
-from preterite.testing.simulation.worlds import Outcome, shortest, simulate
+from preterite.drivers.extras import needing
+
+with needing("preterite simulate", "simulation"):
+    from preterite.testing.simulation.machine.marks import MARKS, unreached
+    from preterite.testing.simulation.scenario import Scenario, used
+    from preterite.testing.simulation.worlds import Outcome, shortest, simulate
 
 __all__ = ["MARKS", "Outcome", "Scenario", "shortest", "simulate", "unreached", "used"]

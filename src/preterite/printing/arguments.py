@@ -1,0 +1,63 @@
+"""Arguments that a call cannot take, said in words."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from types import UnionType
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+SHOWN_MAX = 80
+"""Characters that are shown of a wrong argument."""
+
+
+def arguments_fault(
+    function: Callable[..., Any], signature: inspect.Signature, given: tuple[Any, ...], named: Mapping[str, Any]
+) -> str | None:
+    """What is wrong with the arguments of a call, or nothing: by the parameters' names and annotated types."""
+    try:
+        bound = signature.bind(*given, **named).arguments
+    except TypeError as error:
+        return str(error)
+    hints = get_type_hints(function)
+    for name, value in bound.items():
+        values = value if signature.parameters[name].kind is inspect.Parameter.VAR_POSITIONAL else [value]
+        wrong = [one for one in values if name in hints and not _fits(one, hints[name])]
+        if wrong:
+            return f"{name} takes {_written(hints[name])}, not {shown(wrong[0])}"
+    return None
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether a value is of an annotated type, as far as it can be seen from outside."""
+    kind, parts = get_origin(hint) or hint, get_args(hint)
+    if isinstance(hint, TypeVar):
+        return _fits(value, hint.__bound__)
+    if kind in (Union, UnionType):
+        return any(_fits(value, one) for one in parts)
+    if kind is Literal:
+        return value in parts
+    if kind is type:
+        return isinstance(value, type) and issubclass(value, parts[0])
+    if kind is Any or not isinstance(kind, type):
+        return True
+    return isinstance(value, kind) and (kind is str or not isinstance(value, str))
+
+
+def _written(hint: Any) -> str:
+    """A type as a reader writes it."""
+    parts = get_args(hint)
+    if isinstance(hint, TypeVar):
+        return _written(hint.__bound__)
+    if get_origin(hint) in (Union, UnionType):
+        return " or ".join(map(_written, parts))
+    if get_origin(hint) is Literal:
+        return " or ".join(map(repr, parts))
+    if get_origin(hint) is type:
+        return f"a class of {parts[0].__name__}"
+    return getattr(hint, "__name__", str(hint)).replace("NoneType", "None")
+
+
+def shown(value: Any) -> str:
+    """A value as a reader knows it: by its name, or by the beginning of its representation."""
+    return str(getattr(value, "__qualname__", repr(value)[:SHOWN_MAX]))
