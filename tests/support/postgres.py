@@ -82,6 +82,7 @@ class _Pool:
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND pid <> pg_backend_pid()",
             [name],
         )
+        self._admin.execute(sql.SQL("ALTER DATABASE {} RESET ALL").format(sql.Identifier(name)))
         with psycopg.connect(url_of(name), autocommit=True) as connection:
             drop_schemas(connection)
             connection.execute("CREATE SCHEMA public")

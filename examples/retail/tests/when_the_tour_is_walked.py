@@ -109,8 +109,8 @@ def _do_not_pay(page: Page, path: str) -> None:
     move_clock(page, "Past the due date")
     page.goto(path)
     expect(page.get_by_text("You cannot purchase.")).to_be_visible()
-    page.get_by_role("button", name="Buy").click()
-    expect(page.locator("#quantity-says")).to_contain_text("You can purchase again once it is paid")
+    expect(page.get_by_role("button", name="Buy")).to_be_disabled()
+    expect(page.locator("#buy-says")).to_contain_text("You can buy again once your overdue invoices are paid")
 
 
 def _pay(page: Page, path: str) -> None:

@@ -59,8 +59,8 @@ STEPS = (
         "Do not pay",
         "/office",
         "To operations",
-        "Move the clock past the due date, and try to buy something.",
-        "Finance has published one event: this customer has an overdue invoice. Sales has consumed it, and refuses the "
+        "Move the clock past the due date, and open a product: you cannot buy it.",
+        "Finance has published one event: this customer has an overdue invoice. Sales has consumed it, and refuses a "
         "purchase without asking another component.",
     ),
     Step(
