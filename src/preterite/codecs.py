@@ -72,7 +72,10 @@ def read_xml(document: bytes, event_types: Mapping[str, type[Event]], make_key: 
 
 
 def write_xml(events: Sequence[Event]) -> bytes:
-    """One document with these events: UTC times without zone, fields that have their default left out."""
+    """One document with these events: UTC times without zone, fields that have their default left out.
+
+    Raises `InvalidEvent` for what is no single text: a list, a struct, or None where that is not the default.
+    """
     lines = ['<?xml version="1.0"?>', "<messages>"]
     for event in events:
         name = type(event).__name__.lower()
@@ -89,13 +92,23 @@ def _elements(event: Event) -> list[tuple[str, str]]:
         value = getattr(event, field)
         if value == defaults[field]:
             continue
-        if isinstance(value, datetime):
-            value = value.astimezone(UTC).replace(tzinfo=None).isoformat()
-        text = str(value)
-        if _NOT_ALLOWED_IN_XML.search(text):
-            raise InvalidEvent(f"{type(event).__name__}.{field} holds a control character, which XML cannot carry.")
-        elements.append((_folded(written), escape(text)))
+        elements.append((_folded(written), escape(_text_of(f"{type(event).__name__}.{field}", value))))
     return elements
+
+
+def _text_of(field: str, value: object) -> str:
+    """A field's value as one text that reads back as the same value; raises `InvalidEvent` if there is none."""
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).replace(tzinfo=None).isoformat()
+    plain = msgspec.to_builtins(value)
+    if isinstance(plain, bool):
+        return str(plain).lower()
+    if not isinstance(plain, (str, int, float)):
+        raise InvalidEvent(f"{field} holds {type(value).__name__}, and a field of this XML is one text. Write JSON.")
+    text = str(plain)
+    if _NOT_ALLOWED_IN_XML.search(text):
+        raise InvalidEvent(f"{field} holds a control character, which XML cannot carry.")
+    return text
 
 
 def _event(event_type: type[Event], fields: dict[str, Any], make_key: Callable[[], UUID], *, strict: bool) -> Event:

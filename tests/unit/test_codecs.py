@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
-from typing import Annotated, Any
+from enum import Enum, IntEnum
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import msgspec
@@ -137,6 +138,59 @@ def test_a_document_that_is_not_what_it_claims_is_refused_whole(document: bytes,
         read(document)
     assert says in str(refused.value)
     assert "Nothing was published" in str(refused.value)
+
+
+class Size(Enum):
+    SMALL = "s"
+    LARGE = "large & <wide>"
+
+
+class Grade(IntEnum):
+    GOOD = 1
+    BAD = -2
+
+
+class Everything(Event):
+    size: Size
+    grade: Grade
+    fragile: bool
+    weight: Decimal
+    ratio: float
+    on: date
+    took: timedelta
+    code: bytes
+    count: int
+    kind: Literal["a", "b"]
+    note: str | None
+    others: tuple[int, ...] = ()
+
+
+WHOLE = some.builds(
+    Everything,
+    size=some.sampled_from(Size),
+    grade=some.sampled_from(Grade),
+    fragile=some.booleans(),
+    weight=some.decimals(allow_nan=False, allow_infinity=False, min_value=-1000, max_value=1000, places=3),
+    ratio=some.floats(allow_nan=False, allow_infinity=False),
+    on=some.dates(),
+    took=some.timedeltas(min_value=timedelta(0), max_value=timedelta(days=1000)),
+    code=some.binary(max_size=20),
+    count=some.integers(-(2**63), 2**63 - 1),
+    kind=some.sampled_from(["a", "b"]),
+    note=some.one_of(some.none(), some.sampled_from(["none", "x"])),
+    others=some.sampled_from([(), (1, 2)]),
+)
+
+
+@given(WHOLE)
+def test_a_field_of_every_kind_reads_back_or_is_refused(event: Everything) -> None:
+    try:
+        document = write_xml([event])
+    except InvalidEvent:
+        assert event.note is None or event.others
+        return
+
+    assert read_xml(document, {"everything": Everything}, lambda: MADE) == [event]
 
 
 def test_a_control_character_cannot_travel_as_xml() -> None:
