@@ -148,10 +148,16 @@ def sign_in(context: BrowserContext) -> None:
     assert answer.url.endswith("/office/terms")
 
 
+def press(page: Page, button: str) -> None:
+    """Press a button of a form, and wait for the page that answers: what is opened before it would be interrupted."""
+    with page.expect_navigation():
+        page.get_by_role("button", name=button).click()
+
+
 def be(page: Page, persona: Persona) -> None:
     """Act as this persona."""
     page.goto("/personas")
-    page.get_by_role("button", name=persona.name).click()
+    press(page, persona.name)
     page.wait_for_url("**/")
 
 
@@ -159,7 +165,7 @@ def buy(page: Page, path: str, quantity: int = 1) -> None:
     """Buy a product."""
     page.goto(path)
     page.get_by_label("How many").fill(str(quantity))
-    page.get_by_role("button", name="Buy").click()
+    press(page, "Buy")
 
 
 def open_invoice(page: Page, month: str) -> None:
@@ -173,5 +179,4 @@ def open_invoice(page: Page, month: str) -> None:
 def move_clock(page: Page, button: str) -> None:
     """Move the clock on the operations page."""
     page.goto("/office")
-    page.get_by_role("button", name=button).click()
-    page.wait_for_url("**/office")
+    press(page, button)

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
-from web_shop import AGREEMENT, BULK, NEW, OVERDUE, Served, a_visitor, be, buy, move_clock, open_invoice
+from web_shop import AGREEMENT, BULK, NEW, OVERDUE, Served, a_visitor, be, buy, move_clock, open_invoice, press
 
 from retail.finance.contracts import InvoiceOverdue
 from retail.sales.contracts import ItemPurchased
@@ -42,7 +42,7 @@ def test_a_purchase_is_consumed_billed_sent_and_invoiced_at_the_price_of_its_mom
 
     page.goto(f"/office/prices/{path.rpartition('/')[2]}")
     page.get_by_label("Price in pounds").fill("99.99")
-    page.get_by_role("button", name="Save the price").click()
+    press(page, "Save the price")
     page.goto(path)
     expect(page.locator("#offer .price")).to_have_text("£99.99")
 
@@ -202,7 +202,7 @@ def test_an_invoice_is_printed_without_what_belongs_to_the_screen(page: Page) ->
 def test_a_withdrawn_product_stays_but_is_not_sold(page: Page) -> None:
     path = first_popular(page)
     page.goto(path.replace("/products/", "/office/catalog/"))
-    page.get_by_role("button", name="Withdraw").click()
+    press(page, "Withdraw")
     page.goto(path)
     expect(page.get_by_text("Withdrawn on 2 May 2011")).to_be_visible()
     expect(page.get_by_role("button", name="Buy")).to_have_count(0)

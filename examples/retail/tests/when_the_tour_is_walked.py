@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from playwright.sync_api import Page, expect
-from web_shop import Served, buy, move_clock, open_invoice
+from web_shop import Served, buy, move_clock, open_invoice, press
 
 from retail.web.tour import STEPS
 
@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[3]
 def switch(page: Page, component: str, button: str) -> None:
     """Stop or start a component on the operations page."""
     page.goto("/office")
-    page.get_by_role("button", name=f"{button} {component}").click()
+    press(page, f"{button} {component}")
     expect(page.get_by_role("button", name=f"{'Start' if button == 'Stop' else 'Stop'} {component}")).to_be_visible()
 
 
@@ -57,7 +57,7 @@ def _raise_its_price(page: Page, path: str) -> None:
     billed = page.locator("#list tbody tr").first.locator("td").nth(3).inner_text()
     page.goto(path.replace("/products/", "/office/prices/"))
     page.get_by_label("Price in pounds").fill("77.00")
-    page.get_by_role("button", name="Save the price").click()
+    press(page, "Save the price")
     page.goto(path)
     expect(page.locator("#offer .price")).to_have_text("£77.00")
     page.goto("/purchases")
@@ -68,7 +68,7 @@ def _stop_finance_and_buy_again(page: Page, path: str) -> None:
     switch(page, "Finance", "Stop")
     page.goto(path)
     expect(page.locator("#offer .notice").first).to_contain_text("Prices are unavailable.")
-    page.get_by_role("button", name="Buy").click()
+    press(page, "Buy")
     expect(page.locator("[data-subscriber=finance]")).to_have_attribute("data-state", "pending")
     bought = page.url
     switch(page, "Finance", "Start")
@@ -82,7 +82,7 @@ def _sell_what_has_no_price(page: Page) -> None:
     page.get_by_label("Name").fill("A THING WITHOUT A PRICE")
     page.get_by_label("Price in pounds").fill("5.00")
     page.get_by_label("From").fill("2011-05-03")
-    page.get_by_role("button", name="List the product").click()
+    press(page, "List the product")
     expect(page.get_by_role("heading", name="A Thing Without A Price")).to_be_visible()
     product = page.url.rpartition("/")[2]
     buy(page, f"/products/{product}")
@@ -90,7 +90,7 @@ def _sell_what_has_no_price(page: Page) -> None:
     bought = page.url
     page.goto(f"/office/prices/{product}")
     page.get_by_label("Price in pounds").fill("4.00")
-    page.get_by_role("button", name="Save the price").click()
+    press(page, "Save the price")
     expect(page.locator("#history")).to_contain_text("£4.00")
     move_clock(page, "To the next morning")
     page.goto(bought)
