@@ -192,8 +192,10 @@ def system(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[str]:
     """`process_shop`'s system, whose databases and roles are removed at the end."""
     postgres.require()
     monkeypatch.chdir(tmp_path)
-    yield "shop"
     with psycopg.connect(postgres.ADMIN_URL, autocommit=True) as admin:
+        # Roles belong to the whole server: another process of this test run may be making the same ones.
+        admin.execute("SELECT pg_advisory_lock(hashtext('roles of shop'))")
+        yield "shop"
         places = premises_of("shop", ("sales", "finance", "shipping"))
         for place in places:
             admin.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(place.database)))
