@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,7 @@ from preterite import store as stores
 from preterite.clock import SystemClock, SystemRandomness
 from preterite.errors import LogError, StoreUnavailable, UsageError, WrongDatabase
 from preterite.log import connect
-from preterite.log.contract import LogIdentity, Stream
+from preterite.log.contract import Log, LogIdentity, Stream
 from preterite.operations import recovery
 from preterite.operations.dead_letters import Operator
 from preterite.operations.recovery import Kept
@@ -78,21 +78,19 @@ class Office:
             with psycopg.connect(url, autocommit=True) as connection:
                 drop_schemas(connection)
 
-    def other_log(self) -> None:
-        """A log that has nothing to do with these databases is at the place of theirs."""
+    def other_log(self) -> Log:
+        """A log that has nothing to do with these databases, where theirs should be."""
         identity = LogIdentity("shop", SystemRandomness().uuid(), self.shop.system.partitions)
-        connect(log_place(self.folder), identity, SystemClock()).close()
+        return connect(log_place(self.folder), identity, SystemClock())
 
-    def new_log(self) -> list[recovery.Kept]:
+    def new_log(self, make: Callable[[], Log] | None = None) -> list[recovery.Kept]:
         """What `preterite recover new-log` does."""
         with ExitStack() as stack:
             databases: dict[str, tuple[Store, DbConnection]] = {}
             for name, url in self.urls.items():
                 database = stores.connect(url)
                 databases[name] = (database.store, stack.enter_context(closing(database.connect())))
-            return recovery.new_log(
-                databases, lambda identity: connect(log_place(self.folder), identity, SystemClock()), OPS
-            )
+            return recovery.new_log(databases, make or self.other_log, OPS)
 
 
 @pytest.fixture
@@ -186,7 +184,7 @@ def test_nothing_is_published_twice_by_a_publisher_that_was_restored_as_well(off
 def test_a_log_that_was_made_meanwhile_takes_the_lost_ones_place_if_it_is_empty(office: Office) -> None:
     office.sell("a")
     office.lose_log()
-    office.other_log()
+    office.other_log().close()
     with pytest.raises(WrongDatabase):
         office.open()
 
@@ -194,6 +192,25 @@ def test_a_log_that_was_made_meanwhile_takes_the_lost_ones_place_if_it_is_empty(
     office.sell("b")
 
     assert office.billed() == texts("a", "b")
+
+
+def test_workers_that_meet_the_new_log_before_it_has_taken_its_place_write_nothing(office: Office) -> None:
+    office.sell("a", "b")
+    office.prune_journal()
+    office.sell("c")
+    office.lose_log()
+
+    def made_and_met() -> Log:
+        made = office.other_log()
+        with pytest.raises(WrongDatabase):
+            office.sell("d")
+        return made
+
+    kept = office.new_log(made_and_met)
+    office.sell("e")
+
+    assert Kept(Stream("sales", 0), range(3, 4)) in kept
+    assert office.billed() == texts("a", "b", "c", "e")
 
 
 def test_a_log_that_is_in_use_is_left_alone(office: Office) -> None:

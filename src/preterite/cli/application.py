@@ -17,7 +17,7 @@ from typing import Any
 from preterite import log as logs
 from preterite import settings
 from preterite import store as stores
-from preterite.clock import SystemClock
+from preterite.clock import SystemClock, SystemRandomness
 from preterite.component import Component
 from preterite.demo_clock import SharedClock
 from preterite.drivers.extras import missing
@@ -77,8 +77,9 @@ class Application:
         finally:
             log.close()
 
-    def new_log(self, identity: LogIdentity) -> Log:
-        """The log; made under this identity if there is none."""
+    def new_log(self) -> Log:
+        """The log; made under an id of its own if there is none."""
+        identity = LogIdentity(self.system.name, SystemRandomness().uuid(), self.system.partitions)
         return logs.connect(self.log_url(), identity, SystemClock())
 
     @contextmanager

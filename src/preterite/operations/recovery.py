@@ -205,13 +205,14 @@ def fill(store: Store, connection: DbConnection, log: Log, publisher: str, opera
 
 
 def new_log(
-    databases: Mapping[str, tuple[Store, DbConnection]], make: Callable[[LogIdentity], Log], operator: Operator
+    databases: Mapping[str, tuple[Store, DbConnection]], make: Callable[[], Log], operator: Operator
 ) -> list[Kept]:
     """Let a new log take the place of one that was lost whole; return what the publishers' journals will send to it.
 
     `databases` are those of all components that were ever started. What no journal holds is gone, as if retention had
-    dropped it. `make` opens the log, made under the identity it is given if there is none. Raises `UsageError`, and
-    changes nothing, if the components' databases do not belong to one log, or if that log or another one is there.
+    dropped it. `make` opens the log, made under an id of its own if there is none: workers that meet it are refused
+    until it has taken the lost one's place, in one transaction. Raises `UsageError`, and changes nothing, if the
+    components' databases do not belong to one log, or if that log or another one is there and in use.
     """
     identities = {name: store.identity(connection) for name, (store, connection) in databases.items()}
     found = {(one.system, one.system_id, one.partitions) for one in identities.values() if one is not None}
@@ -222,7 +223,7 @@ def new_log(
             "nothing was changed."
         )
     identity = LogIdentity(*found.pop())
-    log = make(identity)
+    log = make()
     try:
         kept = [one for name, (store, connection) in databases.items() for one in _kept(store, connection, name)]
         dropped = {one.stream: one.numbers.start - 1 for one in kept}
@@ -244,8 +245,9 @@ def _kept(store: Store, connection: DbConnection, name: str) -> Iterator[Kept]:
 
 def _continue(log: Log, identity: LogIdentity, dropped: Mapping[Stream, int]) -> None:
     if any(end.number or end.epoch for end in log.ends(list(dropped)).values()):
-        there = "that log" if log.identity.system_id == identity.system_id else f"the log {log.identity.system_id}"
-        raise UsageError(f"There is {there}, and it is in use; nothing was changed. See: preterite recover plan.")
+        raise UsageError(
+            f"The log {log.identity.system_id} is there and in use; nothing was changed. See: preterite recover plan."
+        )
     if not log.continue_lost(identity.system_id, dropped):
         raise UsageError(
             f"The log {log.identity.system_id} is there and holds events; these databases belong to "
