@@ -78,9 +78,10 @@ class Application:
             log.close()
 
     def new_log(self) -> Log:
-        """The log; made under an id of its own if there is none."""
+        """The log, as the role that owns it if its URL is set; made under an id of its own if there is none."""
         identity = LogIdentity(self.system.name, SystemRandomness().uuid(), self.system.partitions)
-        return logs.connect(self.log_url(), identity, SystemClock())
+        url = settings.owner_urls(["log"], os.environ).get("log") or self.log_url()
+        return logs.connect(url, identity, SystemClock())
 
     @contextmanager
     def opened(self, component: str) -> Generator[tuple[Database, DbConnection]]:

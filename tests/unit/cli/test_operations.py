@@ -16,10 +16,12 @@ from support.backups import Backup
 from support.command_line import Run
 from support.processes import RunningShop
 
+from preterite.errors import WrongDatabase
 from preterite.log.contract import Stream
 from preterite.operations.provisioning import premises_of
 
 APP = "support.process_shop:system"
+FILES = ("shop.env", "shop.owners.env")
 
 
 def change(url: str, *statements: str) -> None:
@@ -230,6 +232,31 @@ def test_provision_prints_makes_proves_and_changes_nothing_the_second_time(
         *(f"PRETERITE_{name}_LOG_URL" for name in ("SALES", "FINANCE", "SHIPPING")),
     }
     assert "--new-passwords" in why
+
+
+@pytest.mark.slow("PostgreSQL")
+def test_a_new_log_on_a_server_with_roles_is_made_by_its_owner_alone(
+    run: Run, system: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run("provision", "-A", APP, "--admin", postgres.ADMIN_URL)
+    folder = tmp_path / ".preterite"
+    urls, owners = (dict(line.split("=", 1) for line in (folder / name).read_text().splitlines()) for name in FILES)
+    for name, url in urls.items():
+        monkeypatch.setenv(name, url.strip("'"))
+    run("migrate", "up", "-A", APP)
+    process_shop.system.open(only=["sales"]).close()
+    with psycopg.connect(postgres.ADMIN_URL, autocommit=True) as admin:
+        admin.execute("DROP DATABASE shop_log WITH (FORCE)")
+    run("provision", "-A", APP, "--admin", postgres.ADMIN_URL)
+    with pytest.raises(WrongDatabase):
+        process_shop.system.open(only=["sales"])
+    refused, _, why = run("recover", "new-log", "-A", APP)
+    monkeypatch.setenv("PRETERITE_LOG_OWNER_URL", owners["PRETERITE_LOG_OWNER_URL"].strip("'"))
+    made, _, said = run("recover", "new-log", "-A", APP)
+
+    assert (refused, made) == (3, 0), said
+    assert "Only the owner of the log may do this" in why
+    process_shop.system.open(only=["sales"]).close()
 
 
 @pytest.mark.slow("PostgreSQL")

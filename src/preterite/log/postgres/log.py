@@ -39,7 +39,7 @@ from preterite.log.numbered import prefixes, runs_of
 from preterite.log.postgres import keeping
 from preterite.log.postgres.appending import append_at_ends
 from preterite.log.postgres.reader import PostgresReading, translated
-from preterite.log.postgres.rights import Access, refuse_retention, rights, set_access
+from preterite.log.postgres.rights import Access, owners_only, refuse_retention, rights, set_access
 
 CHANNEL = "preterite_log"
 RETENTION_RECORDS = 5000
@@ -196,8 +196,9 @@ class PostgresLog:
         self._notify()
 
     def continue_lost(self, system_id: UUID, dropped: Mapping[Stream, int]) -> bool:
-        with self._writing() as cursor:
-            self._lock_streams(cursor, list(dropped))
+        with owners_only(), self._writing() as cursor:
+            if dropped:
+                self._lock_streams(cursor, list(dropped))
             continued = keeping.continue_lost(cursor, system_id, dropped)
         if continued:
             self.identity = replace(self.identity, system_id=system_id)

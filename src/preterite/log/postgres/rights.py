@@ -6,11 +6,14 @@ What a role may do is granted here; which rows it may do it to is decided by the
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
+import psycopg
 from psycopg import sql
 
+from preterite.drivers.postgres_place import first_line
 from preterite.errors import ConfigurationError
 
 Access = Mapping[str, Mapping[str, bool]]
@@ -75,3 +78,15 @@ def granted(role: str, *, is_system: bool) -> list[str]:
         sql.SQL(text).format(role=name).as_string(None)  # pyright: ignore[reportArgumentType] - constants of this module
         for text in (SYSTEM_GRANTS if is_system else COMPONENT_GRANTS)
     ]
+
+
+@contextmanager
+def owners_only() -> Generator[None]:
+    """Say in a sentence that another role than the log's owner was refused."""
+    try:
+        yield
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise ConfigurationError(
+            f"Only the owner of the log may do this ({first_line(error)}); nothing was changed. Set "
+            "PRETERITE_LOG_OWNER_URL, as preterite provision writes it."
+        ) from error

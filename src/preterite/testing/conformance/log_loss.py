@@ -209,6 +209,12 @@ class LossConformance:
         assert numbers(read_all(log.reader({SALES: 6}))) == [7]
         assert log.holes(SALES, log.first_number(SALES) - 1, 7) == []
 
+    def test_an_empty_log_takes_the_place_of_a_lost_one_to_which_nothing_was_published(self, log: Log) -> None:
+        assert log.continue_lost(UUID(int=5), {})
+
+        assert log.identity.system_id == UUID(int=5)
+        assert log.append([event(1)]) == {SALES: 1}
+
     def test_a_log_that_holds_something_takes_no_other_ones_place(self, log: Log) -> None:
         before = log.identity
         log.append(events(1, 2))
