@@ -10,10 +10,20 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 from support.any_store import Connection, started
 from support.connection_misuse import MISUSES, SAMPLE, close_kept
-from support.small_shop import ItemPurchased, bills, declare, id_of, insert_bill, letters, publish, purchased, texts
+from support.small_shop import (
+    ItemPurchased,
+    bills,
+    declare,
+    handle_all,
+    id_of,
+    insert_bill,
+    letters,
+    publish,
+    purchased,
+    texts,
+)
 
 from preterite import Recoverability
-from preterite.hosting.host import Host
 
 NEIGHBOURS = [f"neighbour {number}" for number in range(20)]
 NAMES = [*NEIGHBOURS[:7], "culprit", *NEIGHBOURS[7:]]
@@ -54,11 +64,7 @@ def test_what_one_handler_does_to_its_connection_holds_up_no_other_event(how: st
 
     with started(shop.system) as opened:
         publish(opened, shop.sales, *(purchased(name, name) for name in NAMES))
-        if by_host:
-            with Host(opened.runtime):
-                opened.wait_settled()
-        else:
-            opened.settle(failures="park")
+        handle_all(opened, by_host=by_host)
         billed = bills(opened, shop.finance)
         dead = letters(opened, shop.finance)
         problems = opened.status()["finance"].problems

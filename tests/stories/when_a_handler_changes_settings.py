@@ -9,9 +9,18 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 from support.any_store import IS_SQLITE, Connection, started
 from support.connection_settings import SETTINGS, is_set
-from support.small_shop import ItemPurchased, bills, declare, id_of, insert_bill, letters, publish, purchased, texts
-
-from preterite.hosting.host import Host
+from support.small_shop import (
+    ItemPurchased,
+    bills,
+    declare,
+    handle_all,
+    id_of,
+    insert_bill,
+    letters,
+    publish,
+    purchased,
+    texts,
+)
 
 NAMES = [f"purchase {number}" for number in range(20)]
 SETTERS = {id_of(name) for name in NAMES[::7]}
@@ -48,11 +57,7 @@ def test_what_a_handler_sets_is_not_set_for_the_next_event(how: str, kind: str, 
 
     with started(shop.system) as opened:
         publish(opened, shop.sales, *(purchased(name, name) for name in NAMES))
-        if by_host:
-            with Host(opened.runtime):
-                opened.wait_settled()
-        else:
-            opened.settle()
+        handle_all(opened, by_host=by_host)
         billed = bills(opened, shop.finance)
         dead = letters(opened, shop.finance)
 

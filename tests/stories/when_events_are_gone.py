@@ -13,7 +13,7 @@ import pytest
 from support import lossy_logs
 from support.any_store import Connection, log_place, places, sql
 from support.processes import until
-from support.small_shop import ItemPurchased, Shop, bills, declare, letters, publish, purchased, texts
+from support.small_shop import ItemPurchased, Shop, bills, declare, letters, prune_journal, publish, purchased, texts
 
 from preterite import Component, OpenSystem, System
 from preterite.errors import LogError, StoreUnavailable, UsageError
@@ -55,10 +55,7 @@ class Place:
     def prune_journal(self) -> None:
         """What Sales has published until now is too old to be sent again."""
         with self.open("sales") as opened:
-            relay = opened.runtime.relay("sales")
-            relay.journal_seconds = -1.0
-            relay.step()
-            relay.close()
+            prune_journal(opened, "sales")
 
     def retain_nothing(self, *numbers: int) -> None:
         """The retention of these records has ended."""

@@ -12,7 +12,7 @@ import pytest
 from support.any_store import IS_SQLITE, log_place, places
 from support.backups import Backup
 from support.postgres import drop_schemas
-from support.small_shop import Shop, bills, declare, letters, publish, purchased, texts
+from support.small_shop import Shop, bills, declare, letters, prune_journal, publish, purchased, texts
 
 from preterite import OpenSystem, System
 from preterite import store as stores
@@ -63,10 +63,7 @@ class Office:
 
     def prune_journal(self) -> None:
         with self.open("sales") as opened:
-            relay = opened.runtime.relay("sales")
-            relay.journal_seconds = -1.0
-            relay.step()
-            relay.close()
+            prune_journal(opened, "sales")
 
     def lose_log(self) -> None:
         url = log_place(self.folder)

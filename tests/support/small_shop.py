@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from uuid import UUID, uuid5
 
 from preterite import Component, Event, OpenSystem, Recoverability, System, UnitOfWork
+from preterite.hosting.host import Host
 from preterite.operations.dead_letters import dead_letters
 from preterite.store.rows import Parked
 from support.any_store import Connection, sql
@@ -100,6 +101,23 @@ def publish(opened: OpenSystem, sales: Component, *events: Event) -> None:
             if isinstance(event, ItemPurchased):
                 connection.execute(sql("insert into purchase values (?)"), [str(event.purchase_id)])
             unit_of_work.publish(event)
+
+
+def handle_all(opened: OpenSystem, *, by_host: bool) -> None:
+    """Have everything handled, by the threads of a host or by `settle`."""
+    if by_host:
+        with Host(opened.runtime):
+            opened.wait_settled()
+    else:
+        opened.settle(failures="park")
+
+
+def prune_journal(opened: OpenSystem, component: str) -> None:
+    """What the component has published until now is too old to be sent again."""
+    relay = opened.runtime.relay(component)
+    relay.journal_seconds = -1.0
+    relay.step()
+    relay.close()
 
 
 def bills(opened: OpenSystem, finance: Component) -> list[str]:
