@@ -1,4 +1,7 @@
-"""Promise 6 at length: a hundred thousand timeouts in a simulated year, while processes are killed again and again."""
+"""Promise 6 at length: timeouts of a simulated year, while processes are killed again and again.
+
+`CASES=100000` in the environment makes it a hundred thousand timeouts and fifty kills on SQLite.
+"""
 
 from __future__ import annotations
 
@@ -22,9 +25,9 @@ from preterite import OpenSystem
 from preterite.demo_clock import SharedClock
 
 # Fewer where a server does the work: a kill and a stop of the clock take their time.
-CASES = 100_000 if IS_SQLITE else 10_000
-MOMENTS = 500 if IS_SQLITE else 100
-KILLS = 50 if IS_SQLITE else 10
+CASES = int(os.environ.get("CASES", "20_000" if IS_SQLITE else "5_000"))
+MOMENTS = CASES // (200 if IS_SQLITE else 100)
+KILLS = MOMENTS // 10
 SEED = 20_110_101
 START = datetime(2011, 1, 1, tzinfo=UTC)
 SPREAD = timedelta(seconds=5)

@@ -54,6 +54,13 @@ SLOW_FILES = {
     "examples/retail/tests/when_the_tour_is_walked.py": BROWSER,
     "examples/retail/tests/when_the_year_is_replayed.py": YEAR,
 }
+LONGEST = (
+    "tests/stories/when_a_year_passes.py",
+    "tests/unit/handling/test_session_programs.py",
+    "examples/retail/tests/when_the_year_is_replayed.py",
+    "tests/unit/publishing/test_units_that_user_code_ends.py",
+)
+"""Files whose single tests take minutes. They begin first, so that no processor waits for one of them at the end."""
 _ALL = "PRETERITE_TEST_ALL"
 _running: list[str] = []
 
