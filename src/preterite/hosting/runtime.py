@@ -130,6 +130,7 @@ class Runtime:
             self.randomness,
             lambda: self._wake_subscribers(component),
             owner,
+            self._failures[component].report,
         )
 
     def receiver(self, component: str, owner: str | None = None) -> Receiver:
