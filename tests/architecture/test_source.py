@@ -47,6 +47,7 @@ MAY_ASK = {"preterite/clock.py"}
 STARTS_THREADS = {"threading.Thread", "Thread", "ThreadPoolExecutor"}
 MAY_START_THREADS = {
     "preterite/hosting/host.py",
+    "preterite/hosting/openings.py",
     "preterite/composition/context.py",
     "preterite/testing/conformance/log.py",
 }
