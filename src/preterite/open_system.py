@@ -135,12 +135,15 @@ class OpenSystem:
     def wait_settled(self, meanwhile: Callable[[], None] | None = None) -> None:
         """The same, but does no work itself: a host here, or other processes, run the components.
 
-        `meanwhile` is called each time that the status is read.
+        `meanwhile` is called each time that the status is read. Raises at once what has ended a host here for good, as
+        `FileReplaced` does.
         """
 
         def wait_only() -> bool:
             if meanwhile is not None:
                 meanwhile()
+            if self.runtime.ended:
+                raise self.runtime.ended[0]
             return False
 
         self._settle(wait_only)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from preterite.printing.raised import is_a
+
 BUDGET_FRACTION = 0.1
 """Retries that each handled event earns while other events wait."""
 BUDGET_RETRIES_MAX = 10.0
@@ -68,7 +70,7 @@ class Recoverability:
         so that what failed together does not return together.
         An event that ended the process is never run again at once.
         """
-        if isinstance(error, self.unrecoverable):
+        if error is not None and is_a(error, self.unrecoverable):
             return DeadLetter()
         if process_died and attempts >= self.process_deaths_max:
             return DeadLetter()

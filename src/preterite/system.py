@@ -145,8 +145,12 @@ def open_as(
     clock: Clock | None,
     randomness: Randomness,
     retention: timedelta | None = None,
+    opening_seconds: float | None = None,
 ) -> Opened:
-    """What `System.open` does; returns a system of the given kind. If that fails, nothing stays open."""
+    """What `System.open` does; returns a system of the given kind. If that fails, nothing stays open.
+
+    `opening_seconds` as for `Runtime`.
+    """
     project = settings.read_project(Path.cwd())
     names = [system.component(one.name if isinstance(one, Component) else one).name for one in only]
     all_names = [component.name for component in system.components]
@@ -156,7 +160,7 @@ def open_as(
     owners = {name: url for name, url in settings.owner_urls(urls, os.environ).items() if name not in databases}
     connect = partial(_connect, system, urls, log_url, clock, randomness, retention)
     with closed_on_failure() as closers:
-        runtime = connect(create_tables=create_tables, owners=owners)
+        runtime = connect(create_tables=create_tables, owners=owners, opening_seconds=opening_seconds)
         closers.extend(runtime.closers())
         return kind(runtime, connect)
 
@@ -171,6 +175,7 @@ def _connect(
     *,
     create_tables: bool = False,
     owners: Mapping[str, str] | None = None,
+    opening_seconds: float | None = None,
 ) -> Runtime:
     """Connect databases and log, verify all, and bring the databases up to date. If that fails, nothing stays open."""
     with closed_on_failure() as closers:
@@ -190,7 +195,15 @@ def _connect(
         kept = (connected, opened_log, ticking, randomness)
         owning = {name: stores.connect(url) for name, url in (owners or {}).items()} if create_tables else {}
         closers.extend(database.close for database in owning.values())
-        return Runtime(system.name, system.components, topology, *kept, create_tables=create_tables, owners=owning)
+        return Runtime(
+            system.name,
+            system.components,
+            topology,
+            *kept,
+            create_tables=create_tables,
+            owners=owning,
+            opening_seconds=opening_seconds,
+        )
 
 
 def _connect_log(

@@ -47,6 +47,7 @@ MAY_ASK = {"preterite/clock.py"}
 STARTS_THREADS = {"threading.Thread", "Thread", "ThreadPoolExecutor"}
 MAY_START_THREADS = {
     "preterite/hosting/host.py",
+    "preterite/hosting/openings.py",
     "preterite/composition/context.py",
     "preterite/testing/conformance/log.py",
 }
@@ -266,6 +267,7 @@ def test_the_root_and_every_folder_can_be_taken_in_at_a_glance() -> None:
 
 # Tested through what uses them, or by a suite that every implementation passes.
 TESTED_ELSEWHERE = {
+    "publishing/forgotten": "tests/stories/when_something_is_restored.py",
     "__init__": "tests/architecture/test_public_api.py",
     "__main__": "tests/unit/cli/test_command_line.py",
     "errors": "tests/unit/cli/test_command_line.py",

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 from support import postgres
@@ -18,8 +20,10 @@ from preterite import OpenSystem
 from preterite.clock import SystemClock, SystemRandomness
 from preterite.errors import StoreUnavailable, WrongDatabase
 from preterite.hosting.host import Host
+from preterite.hosting.openings import Openings
 from preterite.log import connect
 from preterite.log.contract import LogIdentity
+from preterite.store.rows import StoreIdentity
 
 NAMES = ("sales", "finance")
 pytestmark = sqlite_only
@@ -173,6 +177,29 @@ def test_a_log_of_another_system_that_comes_later_is_refused_before_anything_is_
     until(is_refused, "the new log is refused")
     assert opened.status()["sales"].outbox == 1
     opened.close()
+
+
+def test_databases_that_are_opened_side_by_side_wait_for_none_that_does_not_answer(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    both, never = threading.Barrier(2), threading.Event()
+    identity = StoreIdentity("", UUID(int=1), "shop", UUID(int=2), 1)
+
+    def open_one(name: str) -> StoreIdentity:
+        if name == "silent":
+            never.wait()
+        both.wait()
+        return identity
+
+    openings = Openings(open_one, SystemClock())
+    openings.open_side_by_side(["silent", "sales", "finance"], 2.0)
+    never.set()
+    both.abort()
+
+    assert set(openings.identities) == {"sales", "finance"}
+    assert list(openings.faults) == ["silent"]
+    assert "Component 'silent' is not open" in caplog.text
+    assert "It has not answered within" in caplog.text
 
 
 @pytest.fixture

@@ -51,6 +51,26 @@ def test_a_failure_is_a_warning_when_its_group_is_new_and_an_error_when_it_is_a_
     assert all("dead letter, after 2 attempts" in text for text in errors)
 
 
+def test_logging_that_raises_fails_no_work_and_its_lines_go_to_standard_error(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def refuse(_record: logging.LogRecord) -> bool:
+        raise ZeroDivisionError
+
+    shop = declare(fails=lambda purchase: purchase == id_of("a"), recoverability=NEVER_AGAIN)
+    logging.getLogger("preterite").addFilter(refuse)
+    try:
+        with started(shop.system) as opened:
+            publish(opened, shop.sales, purchased("a", "anna"), purchased("b", "ben"))
+            opened.settle(failures="park")
+            assert len(letters(opened, shop.finance)) == 1
+            assert opened.status()["finance"].is_quiet
+    finally:
+        logging.getLogger("preterite").removeFilter(refuse)
+
+    assert "(the application's logging raised ZeroDivisionError)" in capsys.readouterr().err
+
+
 def test_an_event_that_is_a_dead_letter_at_once_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     shop = declare(fails=lambda _purchase: True, recoverability=NEVER_AGAIN)
     with started(shop.system) as opened:

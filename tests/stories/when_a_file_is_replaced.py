@@ -93,6 +93,19 @@ def test_the_loops_end_where_a_file_is_replaced_and_so_does_what_serves_them(
         opened.log.ends([])
 
 
+def test_waiting_for_a_host_that_a_replaced_file_has_ended_ends_with_that_reason(
+    opened: OpenSystem, shop: Shop, tmp_path: Path
+) -> None:
+    with Host(opened.runtime):
+        publish(opened, shop.sales, purchased("a"))
+        opened.wait_settled()
+        replace(tmp_path / "finance.sqlite")
+        publish(opened, shop.sales, purchased("b"))
+        until(lambda: bool(opened.runtime.ended), "the host has noticed")
+        with pytest.raises(FileReplaced, match="This process has to be started again"):
+            opened.wait_settled()
+
+
 @pytest.mark.parametrize("how", [move_away, replace])
 def test_a_unit_of_work_on_a_connection_to_a_file_that_is_gone_is_refused(
     opened: OpenSystem, shop: Shop, tmp_path: Path, how: object

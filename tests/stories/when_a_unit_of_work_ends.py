@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from collections.abc import Iterator, Sequence
+from contextlib import AsyncExitStack
 from datetime import datetime
 from pathlib import Path
 
@@ -14,7 +16,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import Session
-from support.any_store import own_connection, own_url, sql, started
+from support.any_store import own_connection, own_url, sql, sqlite_only, started
 from support.small_shop import AT, ItemBilled, ItemPurchased, declare, id_of, publish, purchased, texts
 
 from preterite import Component, Event, OpenSystem, System, UnitOfWork
@@ -23,6 +25,7 @@ from preterite.errors import (
     EventTooLarge,
     ForeignEvent,
     InvalidEvent,
+    StoreUnavailable,
     UnitOfWorkNested,
     UnitOfWorkSealed,
     UsageError,
@@ -51,6 +54,34 @@ def rows(shop: OpenSystem) -> list[str]:
     """What Sales has in its own table, in order."""
     with shop.connection(SALES) as connection:
         return [row[0] for row in connection.execute(sql("select id from purchase order by rowid"))]
+
+
+@sqlite_only
+@pytest.mark.parametrize("by", ["connection", "session", "asyncio"])
+async def test_a_unit_of_work_on_a_locked_database_does_not_begin_and_says_so(
+    shop: StartedSystem, by: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("preterite.drivers.sqlite.BUSY_TIMEOUT_MS", 20)
+    says = "'sales' is not available: database is locked. .* nothing was written, and nothing is published"
+    locking = own_connection(shop.databases["sales"])
+    locking.execute("begin immediate")
+    async with AsyncExitStack() as stack:
+        if by == "asyncio":
+            given = await stack.enter_async_context(shop.session(SALES))
+        else:
+            opening = shop.session(SALES) if by == "session" else shop.connection(SALES)
+            given = stack.enter_context(opening)
+        with pytest.raises(StoreUnavailable, match=says):
+            async with SALES.unit_of_work(given) as unit_of_work:
+                unit_of_work.publish(purchased("a"))
+        locking.rollback()
+        async with SALES.unit_of_work(given) as unit_of_work:
+            unit_of_work.publish(purchased("b"))
+        if by == "asyncio":
+            await shop.runtime.sessions.close_async()
+    locking.close()
+
+    assert await asyncio.to_thread(announced, shop) == texts("b")
 
 
 def test_what_commits_on_a_bare_connection_is_published(shop: StartedSystem) -> None:

@@ -117,6 +117,21 @@ def test_a_subscriber_that_was_away_for_too_long_is_stalled_and_stops_nobody(pla
 
 
 @pytest.mark.rule(5)
+def test_an_end_of_the_log_that_is_lost_and_that_no_journal_holds_is_logged(
+    place: Place, caplog: pytest.LogCaptureFixture
+) -> None:
+    place.sell("a", "b", "c")
+    place.prune_journal()
+    place.lose(2, 3)
+    with place.open("sales") as opened:
+        opened.runtime.relay("sales").step()
+
+    says = "the log has lost sales/0 from number 2 to 3, and the journal begins at 4. Nothing can send them again"
+    assert says in caplog.text
+    assert "preterite recover fill sales" in caplog.text
+
+
+@pytest.mark.rule(5)
 def test_an_operator_accepts_the_loss_on_record_and_the_subscriber_goes_on_while_it_runs(place: Place) -> None:
     shipping_was_away_for_too_long(place)
     with place.open() as opened:

@@ -175,7 +175,9 @@ def test_what_is_published_again_while_a_restored_publisher_goes_on_is_not_appen
 
 
 @pytest.mark.rule(14)
-def test_another_event_under_a_forgotten_identifier_is_a_visible_conflict(office: Office) -> None:
+def test_another_event_under_a_forgotten_identifier_is_a_visible_conflict(
+    office: Office, caplog: pytest.LogCaptureFixture
+) -> None:
     with office.open() as opened:
         publish(opened, office.shop.sales, purchased("a"))
     office.backup.save(office.urls["sales"])
@@ -192,6 +194,7 @@ def test_another_event_under_a_forgotten_identifier_is_a_visible_conflict(office
 
     assert letter.failure is not None
     assert letter.failure.error == "PublishedOtherwise"
+    assert "PublishedOtherwise: before this database was restored, another event was published as" in caplog.text
     assert office.billed() == texts("a")
 
 

@@ -136,7 +136,7 @@ class RunningShop:
     def close(self) -> None:
         for process in (self.process, *self._others):
             if process is not None:
-                _end_group(process)
+                end_group(process)
         self._errors.close()
         self.opened.close()
 
@@ -165,7 +165,7 @@ def _is_free(url: str) -> bool:
     return True
 
 
-def _end_group(process: subprocess.Popen[bytes]) -> None:
+def end_group(process: subprocess.Popen[bytes]) -> None:
     """A process and its workers, at once; returns when none is left that could write to databases used again."""
 
     def is_gone() -> bool:

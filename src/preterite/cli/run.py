@@ -9,10 +9,12 @@ from typing import Any
 
 from preterite.cli.application import Application, add_command, find
 from preterite.cli.output import print_block, print_line, table
-from preterite.clock import SystemClock
+from preterite.clock import SystemClock, SystemRandomness
 from preterite.errors import TablesMissing
 from preterite.hosting.supervisor import Supervisor, worker_command
+from preterite.open_system import OpenSystem
 from preterite.printing.urls import shown
+from preterite.system import open_as
 
 HELP = """\
 Run the components, each in its own process, until SIGTERM or Ctrl-C. Then each process finishes its current batch and
@@ -27,6 +29,8 @@ It may run on any number of hosts: all processes of a component share its partit
 take over its partitions within seconds. preterite status --workers shows which process has which.
 """
 CREATE_TABLES = "--create-tables"
+OPENING_SECONDS = 3.0
+"""How long `run` waits for databases, all of which it opens at once; what has not answered is left to its worker."""
 WORKERS_MAX = 64
 """Workers of one component that `run` starts."""
 
@@ -65,7 +69,7 @@ def run(options: argparse.Namespace) -> int:
     components = [application.component(name) for name in options.only] or application.system.components
     names = [component.name for component in components]
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
-    opened = application.system.open(only=names, create_tables=options.create_tables)
+    opened = _opened(application, names, create_tables=options.create_tables)
     later = set(opened.runtime.faults) if options.create_tables else set[str]()
     missing = opened.runtime.missing_tables
     opened.close()
@@ -88,6 +92,20 @@ def run(options: argparse.Namespace) -> int:
     if not orderly:
         return 6
     return 130 if signal.SIGINT in received else 0
+
+
+def _opened(application: Application, names: list[str], *, create_tables: bool) -> OpenSystem:
+    return open_as(
+        OpenSystem,
+        application.system,
+        databases={},
+        log=None,
+        only=names,
+        create_tables=create_tables,
+        clock=None,
+        randomness=SystemRandomness(),
+        opening_seconds=OPENING_SECONDS,
+    )
 
 
 def _number(word: str) -> int:

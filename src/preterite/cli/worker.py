@@ -23,6 +23,9 @@ from preterite.hosting.host import Host
 from preterite.open_system import OpenSystem
 from preterite.printing.logger import logger
 
+FAULTS_MAX = 5
+"""Faults of a worker in a row, none of them a database's or the log's, after which a new process takes its place."""
+
 
 def main(arguments: Sequence[str]) -> int:
     """Run one component until SIGTERM, or until the pipe breaks."""
@@ -40,7 +43,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def serve(system: OpenSystem, pipe: int, threads: int) -> int:
     """Run an open system's components and report on the pipe."""
-    host = Host(system.runtime, threads)
+    host = Host(system.runtime, threads, FAULTS_MAX)
     signal.signal(signal.SIGTERM, lambda _number, _frame: host.stop_soon())
     # Ctrl-C reaches every process of a terminal; when a worker stops is the supervisor's decision.
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -30,6 +30,7 @@ from preterite.drivers.postgres_guard import (
 )
 from preterite.drivers.postgres_place import Place, first_line, unreachable
 from preterite.errors import NotDurable, StoreUnavailable
+from preterite.printing.raised import is_a, original_of
 
 CONNECT_SECONDS = 5
 """How long a connection to PostgreSQL may take."""
@@ -180,19 +181,19 @@ def commit_batch(connection: GuardedConnection) -> bool:
 
 def is_unavailable(error: BaseException) -> bool:
     """Whether the server or the network failed, not the statement."""
-    original = getattr(error, "orig", None) or error
-    if not isinstance(original, psycopg.Error):
+    original = original_of(error)
+    if not is_a(original, psycopg.Error):
         return False
     code = original.sqlstate
-    if code is None:
-        return isinstance(original, (psycopg.OperationalError, psycopg.InterfaceError))
+    if not isinstance(code, str):
+        return is_a(original, (psycopg.OperationalError, psycopg.InterfaceError))
     return code in _UNAVAILABLE_CODES or (code[:2] in _UNAVAILABLE_CLASSES and code not in _NOT_UNAVAILABLE_CODES)
 
 
 def is_conflict(error: BaseException) -> bool:
     """Whether this transaction was rolled back because of a conflict with another; it may be run again."""
-    original = getattr(error, "orig", None) or error
-    return isinstance(original, psycopg.Error) and original.sqlstate in _CONFLICT_CODES
+    original = original_of(error)
+    return is_a(original, psycopg.Error) and original.sqlstate in _CONFLICT_CODES
 
 
 def promise(connection: GuardedConnection) -> str:

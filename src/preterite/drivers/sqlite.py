@@ -24,6 +24,7 @@ from preterite.errors import (
     StoreUnavailable,
     WrongDatabase,
 )
+from preterite.printing.raised import is_a, original_of
 from preterite.printing.urls import shown
 
 BUSY_TIMEOUT_MS = 10_000
@@ -60,9 +61,11 @@ def has_wal_reset_bug(version: tuple[int, int, int] = sqlite3.sqlite_version_inf
 
 def is_unavailable(error: BaseException) -> bool:
     """Whether a lock, the disk or the file failed, not the statement."""
-    original = getattr(error, "orig", None) or error
+    original = original_of(error)
+    if not is_a(original, sqlite3.OperationalError):
+        return False
     code = getattr(original, "sqlite_errorcode", None)
-    return isinstance(original, sqlite3.OperationalError) and code is not None and (code & 0xFF) in _GONE_AWAY
+    return isinstance(code, int) and (code & 0xFF) in _GONE_AWAY
 
 
 def path_of(url: str) -> Path:

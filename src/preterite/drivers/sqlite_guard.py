@@ -14,6 +14,7 @@ from preterite.drivers.transaction_watch import TransactionWatch
 from preterite.errors import FileReplaced, HandlerEndedTransaction, StoreUnavailable
 
 _TRANSACTION = sqlite3.SQLITE_TRANSACTION
+_RAISED_BY = "preterite_raised_by"
 _READING_PRAGMAS = frozenset(
     {
         "data_version",
@@ -71,23 +72,42 @@ class OpenedFile(NamedTuple):
             )
 
 
+def was_raised_by(connection: Any, error: BaseException) -> bool:
+    """Whether a statement on this connection has raised it; true where that is not known."""
+    guard = getattr(connection, "preterite_guard", None)
+    return guard is None or getattr(error, _RAISED_BY, None) == id(guard)
+
+
+def _sign(error: sqlite3.Error, connection: sqlite3.Connection) -> None:
+    """Mark which connection has raised it; by a number, because a reference would keep both alive."""
+    setattr(error, _RAISED_BY, id(connection))
+
+
 class GuardedCursor(sqlite3.Cursor):
-    """A cursor that reports what it runs to the watch of its connection."""
+    """A cursor that reports what it runs to the watch of its connection, and signs what it raises."""
 
     def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
         watch: TransactionWatch | None = getattr(self.connection, "watch", None)
-        if watch is None:
-            return super().execute(sql, parameters)
-        watch.before_statement(sql, in_transaction=self.connection.in_transaction)
-        super().execute(sql, parameters)
-        watch.after_statement()
+        if watch is not None:
+            watch.before_statement(sql, in_transaction=self.connection.in_transaction)
+        try:
+            super().execute(sql, parameters)
+        except sqlite3.Error as error:
+            _sign(error, self.connection)
+            raise
+        if watch is not None:
+            watch.after_statement()
         return self
 
     def executemany(self, sql: str, parameters: Any, /) -> sqlite3.Cursor:
         watch: TransactionWatch | None = getattr(self.connection, "watch", None)
         if watch is not None:
             watch.before_statement(sql, in_transaction=self.connection.in_transaction)
-        return super().executemany(sql, parameters)
+        try:
+            return super().executemany(sql, parameters)
+        except sqlite3.Error as error:
+            _sign(error, self.connection)
+            raise
 
     def executescript(self, sql_script: str, /) -> sqlite3.Cursor:
         watch: TransactionWatch | None = getattr(self.connection, "watch", None)
@@ -136,14 +156,22 @@ class GuardedConnection(sqlite3.Connection):
     # sqlite3's own shortcuts make cursors past the method above.
 
     def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
-        if self.watch is None:
+        if self.watch is not None:
+            return self.cursor().execute(sql, parameters)
+        try:
             return super().execute(sql, parameters)
-        return self.cursor().execute(sql, parameters)
+        except sqlite3.Error as error:
+            _sign(error, self)
+            raise
 
     def executemany(self, sql: str, parameters: Any, /) -> sqlite3.Cursor:
-        return (
-            super().executemany(sql, parameters) if self.watch is None else self.cursor().executemany(sql, parameters)
-        )
+        if self.watch is not None:
+            return self.cursor().executemany(sql, parameters)
+        try:
+            return super().executemany(sql, parameters)
+        except sqlite3.Error as error:
+            _sign(error, self)
+            raise
 
     @contextmanager
     def guarding(self) -> Generator[None]:

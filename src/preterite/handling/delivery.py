@@ -8,8 +8,9 @@ from preterite import envelope as envelopes
 from preterite.contracts import Message, name_fault
 from preterite.envelope import Envelope
 from preterite.errors import Undecodable
-from preterite.handling.failure import ends_the_process, failure_of, storable, text_of
+from preterite.handling.failure import ends_the_process, failure_of, name_of, storable, text_of
 from preterite.log.contract import Record
+from preterite.printing.raised import is_a
 from preterite.store.rows import Failure
 from preterite.topology import Subscription, Subscriptions
 
@@ -86,5 +87,5 @@ def _refused(subscription: Subscription, record: Record, envelope: Envelope) -> 
 
 
 def _said(error: BaseException) -> str:
-    known = isinstance(error, (msgspec.DecodeError, UnicodeDecodeError))
-    return str(error) if known else f"its upcast raised {type(error).__name__}: {text_of(error)}"
+    known = is_a(error, (msgspec.DecodeError, UnicodeDecodeError))
+    return str(error) if known else f"its upcast raised {name_of(error)}: {text_of(error)}"

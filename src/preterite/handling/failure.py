@@ -11,6 +11,7 @@ from uuid import UUID
 from preterite.clock import Clock
 from preterite.printing.limit import LineLimit
 from preterite.printing.logger import logger
+from preterite.printing.raised import is_a
 from preterite.store.rows import Failure, Fingerprint, Parked
 
 TEXT_CHARACTERS_MAX = 2_000
@@ -38,7 +39,7 @@ _logger = logger()
 
 def ends_the_process(error: BaseException) -> bool:
     """Whether this is Ctrl-C in the thread that gets it; everything else that a handler raises is its failure."""
-    return isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread()
+    return is_a(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread()
 
 
 def failure_of(error: BaseException) -> Failure:
@@ -46,17 +47,21 @@ def failure_of(error: BaseException) -> Failure:
 
     Never raises, whatever the exception does when it is printed, and returns texts that every database stores.
     """
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if not _is_own(frame.filename) and not is_of_a_library(frame.filename)]
-    place = f"{Path(own[-1].filename).name}:{own[-1].lineno}" if own else ""
+    place = _attempted(lambda: _place_of(error), "")
     text = text_of(error)
     trace = _attempted(lambda: "".join(traceback.format_exception(error)), "(the traceback cannot be printed)")
     return Failure(
-        storable(type(error).__name__[:NAME_CHARACTERS_MAX]),
+        storable(name_of(error)[:NAME_CHARACTERS_MAX]),
         storable(text[:TEXT_CHARACTERS_MAX]),
         storable(place),
         storable(trace[-TRACE_CHARACTERS_MAX:]),
     )
+
+
+def _place_of(error: BaseException) -> str:
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if not _is_own(frame.filename) and not is_of_a_library(frame.filename)]
+    return f"{Path(own[-1].filename).name}:{own[-1].lineno}" if own else ""
 
 
 def _is_own(file: str) -> bool:
@@ -74,6 +79,11 @@ def text_of(error: BaseException) -> str:
     return _attempted(lambda: str(error), "(the exception's text cannot be read)")
 
 
+def name_of(error: BaseException) -> str:
+    """The name of an exception's class; never raises."""
+    return _attempted(lambda: type(error).__name__, "(the exception's name cannot be read)")
+
+
 def storable(text: str) -> str:
     r"""The text with NUL and lone surrogates escaped (`\x00`, `\udcff`), which not every database stores."""
     return text.replace("\0", "\\x00").encode("utf-8", "backslashreplace").decode("utf-8")
@@ -82,7 +92,8 @@ def storable(text: str) -> str:
 def _attempted(read: Callable[[], str], otherwise: str) -> str:
     """What a user's exception says, if it does: its methods may raise, and recurse without end."""
     try:
-        return read()
+        # Joined: of a subclass of str only the characters are taken.
+        return "".join([read()])
     except BaseException as error:
         if ends_the_process(error):
             raise

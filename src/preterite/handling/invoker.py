@@ -24,6 +24,7 @@ from preterite.handling.failure import ends_the_process, text_of
 from preterite.handling.outcome import run_to_its_end
 from preterite.handling.sagas import SagaInstance, SagaPersister
 from preterite.handling.transaction import Batch
+from preterite.printing.raised import is_a
 from preterite.publishing.pending import PendingMessages
 from preterite.publishing.transaction import Transaction
 from preterite.publishing.unit_of_work import Cause, UnitOfWork
@@ -113,7 +114,7 @@ class HandlerInvoker:
                 raise ConnectionLost(
                     f"The connection to the database of {self._component.name!r} ended while {bound.name} ran: {error}."
                 ) from error
-            if self._store.is_unavailable(error) and self._may_be_own():
+            if self._store.is_unavailable(error) and self._may_be_own(batch, error):
                 raise StoreUnavailable(
                     f"The database of {self._component.name!r} is not available: {error}."
                 ) from error
@@ -203,12 +204,14 @@ class HandlerInvoker:
         """A batch was committed: the component's own database is available."""
         self._unavailable_times = 0
 
-    def _may_be_own(self) -> bool:
+    def _may_be_own(self, batch: Batch, error: BaseException) -> bool:
         """Whether the component's own database is unavailable, rather than another one that the handler uses.
 
-        The error does not say. The database is asked; where it cannot be, the error counts a few times in a row,
+        Where the error does not say, the database is asked; where it cannot be, the error counts a few times in a row,
         whatever handler and event it comes from.
         """
+        if not self._store.may_have_raised(batch.transaction.connection, error):
+            return False
         self._unavailable_times += 1
         return self._unavailable_times <= UNAVAILABLE_TIMES_MAX and not self._database.answers()
 
@@ -260,7 +263,7 @@ class HandlerInvoker:
 
     def _explained(self, batch: Batch, error: BaseException) -> BaseException:
         """SQLite says only 'not authorized' to what SQL of a handler must not do; say it in words."""
-        if isinstance(error, HandlerEndedTransaction) or "not authorized" not in text_of(error):
+        if is_a(error, HandlerEndedTransaction) or "not authorized" not in text_of(error):
             return error
         return HandlerEndedTransaction(
             f"A handler tried to begin, commit or roll back, or to change a setting by PRAGMA ({error}); "

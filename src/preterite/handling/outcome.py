@@ -5,14 +5,49 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator
 from concurrent.futures import Future
+from contextlib import suppress
 from functools import partial
 from inspect import isawaitable, isroutine
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from preterite.errors import HandlerFailed
 from preterite.handling.failure import is_of_a_library
 
+Result = TypeVar("Result")
 _UNDONE = (Generator, AsyncGenerator, Future, partial)
+
+
+class HandlerLoop:
+    """The event loop of one worker's `async def` handlers. Used by one thread."""
+
+    def __init__(self) -> None:
+        self._runner = asyncio.Runner()
+
+    def run(self, coroutine: Coroutine[Any, Any, Result]) -> Result:
+        """Run it to its end; what a handler that stops the loop has left open is cancelled, and then closed."""
+        started: list[asyncio.Task[Any]] = []
+
+        async def noted() -> Result:
+            started.append(cast("asyncio.Task[Any]", asyncio.current_task()))
+            return await coroutine
+
+        try:
+            return self._runner.run(noted())
+        finally:
+            for task in started:
+                self._end(task)
+
+    def close(self) -> None:
+        """Close the loop."""
+        self._runner.close()
+
+    def _end(self, task: asyncio.Task[Any]) -> None:
+        """Cancel it if it has not ended; each time that it stops the loop again, it goes on from there."""
+        loop = self._runner.get_loop()
+        while not task.done():
+            task.cancel()
+            with suppress(RuntimeError, asyncio.CancelledError):
+                loop.run_until_complete(asyncio.gather(task, return_exceptions=True))
 
 
 def run_to_its_end(handler: str, outcome: object, run: Callable[[Coroutine[Any, Any, None]], object]) -> None:
@@ -20,10 +55,15 @@ def run_to_its_end(handler: str, outcome: object, run: Callable[[Coroutine[Any, 
 
     Raises `HandlerFailed` where it is a generator, a function or a future, whose work would not be done or waited for.
     """
-    kind = type(outcome).__name__
     if isawaitable(outcome):
         run(_awaited(handler, outcome))
-    elif isinstance(outcome, _UNDONE) or isroutine(outcome):
+    else:
+        _refuse_undone(handler, outcome)
+
+
+def _refuse_undone(handler: str, outcome: object) -> None:
+    kind = type(outcome).__name__
+    if isinstance(outcome, _UNDONE) or isroutine(outcome):
         what = f"a {kind} that it returned, which is never run or waited for"
         raise HandlerFailed(handler, f"{what}; do it in the handler")
 
@@ -36,7 +76,10 @@ async def _awaited(handler: str, outcome: Awaitable[Any]) -> None:
     before = asyncio.all_tasks()
     left: list[asyncio.Task[Any]] = []
     try:
-        await outcome
+        result = await outcome
+        while isawaitable(result):
+            result = await result
+        _refuse_undone(handler, result)
     finally:
         left += [task for task in asyncio.all_tasks() - before if not _is_of_a_library(task)]
         for task in left:

@@ -6,7 +6,6 @@ loop of this worker's own; everything else is plain code.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Coroutine, Generator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from functools import cached_property
@@ -16,6 +15,7 @@ from preterite.component import ParameterKind
 from preterite.drivers.settings import SettingsChanged
 from preterite.drivers.transaction_watch import TransactionWatch
 from preterite.errors import HandlerEndedTransaction, UnitOfWorkBroken
+from preterite.handling.outcome import HandlerLoop
 from preterite.publishing.adapted import AdaptedConnection
 from preterite.publishing.pending import PendingMessages
 from preterite.publishing.transaction import (
@@ -241,7 +241,7 @@ class ConnectionRunner:
         self._store = database.store
         self._connection = self._connected()
         self._isolated = isolated
-        self._loop = asyncio.Runner()
+        self._loop = HandlerLoop()
 
     def _connected(self) -> Any:
         connection = self._database.connect()
@@ -281,7 +281,7 @@ class SessionRunner:
         self._engine = database.engine(context, batch=isolated)
         write_what_waits_first(self._engine)
         self._context = context
-        self._loop = asyncio.Runner()
+        self._loop = HandlerLoop()
 
     def transact(self, act: Callable[[Batch], Result]) -> Result:
         with self._engine.connect() as connection:
@@ -308,7 +308,7 @@ class AsyncSessionRunner:
         self._engine = database.async_engine(context, batch=isolated)
         write_what_waits_first(self._engine.sync_engine)
         self._context = context
-        self._loop = asyncio.Runner()
+        self._loop = HandlerLoop()
 
     def transact(self, act: Callable[[Batch], Result]) -> Result:
         return self._loop.run(self._transact(act))

@@ -1,8 +1,8 @@
 """The host: runs the loops of a system's components in threads, wakes them, and goes on after what fails.
 
-Threads live here and nowhere else. Each component has one relay and, if it handles anything, one receiver or several,
-which share its partitions; a watcher notices what other processes have committed. A wake-up is a hint: without any,
-every loop looks again after `IDLE_SECONDS`.
+Threads live here and, while databases are opened, in `openings.py`. Each component has one relay and, if it handles
+anything, one receiver or several, which share its partitions; a watcher notices what other processes have committed.
+A wake-up is a hint: without any, every loop looks again after `IDLE_SECONDS`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from functools import partial
 from types import TracebackType
 
 from preterite.clock import Backoff
-from preterite.errors import FileReplaced, LogError, StoreError, StoreUnavailable, SystemRefused
+from preterite.errors import FileReplaced, LogError, PreteriteError, StoreError, StoreUnavailable, SystemRefused
 from preterite.handling.failure import text_of
 from preterite.handling.invoker import Running
 from preterite.hosting.changes import ChangeWatcher
@@ -48,12 +48,14 @@ class Host:
 
     Used by one thread. What a loop raises is logged and the loop goes on: after growing waits where a
     database or the log is out of reach, with new connections after anything else. Where a SQLite file was replaced, the
-    loop ends, and `serve` with it. `receivers` share the partitions of each component.
+    loop ends, and `serve` with it. `receivers` share the partitions of each component. With `faults_max` a loop ends
+    after so many other faults in a row, as is right where another process takes its place.
     """
 
-    def __init__(self, runtime: Runtime, receivers: int = 1) -> None:
+    def __init__(self, runtime: Runtime, receivers: int = 1, faults_max: int | None = None) -> None:
         self._runtime = runtime
         self._receivers_each = receivers
+        self._faults_max = faults_max
         self._stopping = threading.Event()
         self._threads: list[LoopThread] = []
         self._receivers: dict[str, Receiver] = {}
@@ -148,7 +150,10 @@ class Host:
         idle_seconds: float | None = None,
     ) -> None:
         idle = IDLE_SECONDS if idle_seconds is None else idle_seconds
-        self._threads.append(LoopThread(name, make, self._stopping, wake or threading.Event(), on_progress, idle))
+        self._threads.append(
+            LoopThread(name, make, self._stopping, wake or threading.Event(), on_progress, idle, self._faults_max)
+        )
+        self._threads[-1].on_end = self._runtime.ended.append
 
 
 class LoopThread(threading.Thread):
@@ -162,6 +167,7 @@ class LoopThread(threading.Thread):
         wake: threading.Event,
         on_progress: Callable[[Progress], None] | None,
         idle_seconds: float,
+        faults_max: int | None = None,
     ) -> None:
         super().__init__(name=name, daemon=True)
         self.wake = wake
@@ -171,6 +177,11 @@ class LoopThread(threading.Thread):
         self._max_idle_seconds = idle_seconds
         self._loop: Loop | None = None
         self._trouble: str | None = None
+        self.on_end: Callable[[PreteriteError], None] = lambda error: None
+        """Called with what ends the loop for good."""
+        self._faults_max = faults_max
+        self._faults = 0
+        """Faults in a row that no database or log explains."""
         self._backoff = Backoff(BACKOFF_SECONDS_MIN, BACKOFF_SECONDS_MAX)
 
     def run(self) -> None:
@@ -186,6 +197,7 @@ class LoopThread(threading.Thread):
             except FileReplaced as error:
                 # Only a new start opens the other file; a thread that ends ends its worker.
                 self._note(str(error))
+                self.on_end(error)
                 break
             except (StoreError, LogError, SystemRefused) as error:
                 self._note(str(error))
@@ -197,9 +209,14 @@ class LoopThread(threading.Thread):
                 _logger.exception("%s failed; it starts again with new connections", self.name)
                 self._note(text_of(error))
                 self._close()
+                self._faults += 1
+                if self._faults == self._faults_max:
+                    _logger.error("%s failed %d times in a row and ends", self.name, self._faults)
+                    break
                 self._stopping.wait(self._backoff.next())
             else:
                 self._note(None)
+                self._faults = 0
                 if progress.busy and self.on_progress is not None:
                     self.on_progress(progress)
                 if idle_seconds:

@@ -9,10 +9,10 @@ from typing import NamedTuple
 
 from preterite.clock import Clock, Randomness
 from preterite.component import Component
-from preterite.errors import StoreUnavailable, WrongDatabase
+from preterite.errors import PreteriteError, StoreUnavailable, WrongDatabase
 from preterite.handling.failure import FailureLog
 from preterite.hosting import own_tables
-from preterite.hosting.openings import Openings
+from preterite.hosting.openings import Openings, side_by_side
 from preterite.log.contract import Log
 from preterite.operations.startup import prepare
 from preterite.printing.by_name import ByName
@@ -68,7 +68,10 @@ class WakeUps:
 
 
 class Runtime:
-    """The databases, log and clock of an open system, and what makes and wakes the loops of its components."""
+    """The databases, log and clock of an open system, and what makes and wakes the loops of its components.
+
+    With `opening_seconds` the databases are opened side by side, and what has not answered by then is out of reach.
+    """
 
     def __init__(
         self,
@@ -82,6 +85,7 @@ class Runtime:
         *,
         create_tables: bool = False,
         owners: Mapping[str, Database] | None = None,
+        opening_seconds: float | None = None,
     ) -> None:
         self.name = name
         run_here = {component.name: component for component in components if component.name in databases}
@@ -98,11 +102,16 @@ class Runtime:
         self._owners = owners or {}
         self.missing_tables: dict[str, str] = {}
         """By component that is open: what is said of its own tables that are missing."""
+        self.ended: list[PreteriteError] = []
+        """Why loops of a host in this process have ended for good."""
         self._openings = Openings(self._open, clock)
-        self._log_promises()
+        self._log_promises(opening_seconds)
         with closed_on_failure() as closers:
             closers.append(self.sessions.close)
-            self._openings.open(self.components)
+            if opening_seconds is None:
+                self._openings.open(self.components)
+            else:
+                self._openings.open_side_by_side(self.components, opening_seconds)
 
     @property
     def faults(self) -> Mapping[str, str]:
@@ -130,6 +139,7 @@ class Runtime:
             self.randomness,
             lambda: self._wake_subscribers(component),
             owner,
+            self._failures[component].report,
         )
 
     def receiver(self, component: str, owner: str | None = None) -> Receiver:
@@ -179,7 +189,7 @@ class Runtime:
             if publisher in subscriptions.publishers:
                 self.wake_ups.appended(name)
 
-    def _log_promises(self) -> None:
+    def _log_promises(self, opening_seconds: float | None) -> None:
         """Log what the databases and the log guarantee; raises, before anything is written, where one loses commits.
 
         What is out of reach guarantees nothing yet.
@@ -189,9 +199,12 @@ class Runtime:
             holders[self.log.promise] = ["log"]
         except StoreUnavailable as error:
             _logger.error("The log is out of reach, and is tried again: %s Events wait in the outboxes.", error)
-        for name in self.components:
+        promises: Mapping[str, Callable[[], str]] = {name: self.databases[name].promise for name in self.components}
+        if opening_seconds is not None:
+            promises = side_by_side(lambda name: self.databases[name].promise(), self.components, opening_seconds)
+        for name, promise_of in promises.items():
             with suppress(StoreUnavailable):
-                holders.setdefault(self.databases[name].promise(), []).append(name)
+                holders.setdefault(promise_of(), []).append(name)
         for promise, names in holders.items():
             _logger.info("%s: %s", ", ".join(names), promise)
 

@@ -24,7 +24,10 @@ __all__ = [
 State = Literal["never started", "off", "running", "unreachable"]
 Verdict = Literal["OK", "DEGRADED", "DOWN"]
 NO_PROGRESS_SECONDS = 15.0
-"""How long what waits may wait without progress until the status is DEGRADED; takeovers after a crash take less."""
+"""How long what waits may wait without progress until the status is DEGRADED; takeovers after a crash take less.
+
+Where handlers of a running component take it, its `time_limit_seconds`, if that is longer.
+"""
 NOTHING = Counts(0, 0, 0, 0, 0, 0, 0, 0, 0, None, None, 0, 0, 0)
 
 
@@ -39,13 +42,25 @@ class Backlog(NamedTuple):
     idle_seconds: float | None = None
     """How long ago anything was taken from this place."""
 
+    handler_seconds_max: float = 0.0
+    """How long a handler may be at work on what was taken from this place last; 0 if no handler takes from it."""
+
+    @property
+    def handling_seconds(self) -> float | None:
+        """For how long a handler has been at work, though longer than usual; nothing if that is beyond its limit."""
+        waiting = self._waiting_seconds
+        return None if waiting is None or waiting >= self.handler_seconds_max else waiting
+
     @property
     def no_progress_seconds(self) -> float | None:
         """For how long nothing was taken although something waited; nothing if that is no longer than usual."""
+        waiting = self._waiting_seconds
+        return None if waiting is None or waiting < self.handler_seconds_max else waiting
+
+    @property
+    def _waiting_seconds(self) -> float | None:
         known = [seconds for seconds in (self.oldest_seconds, self.idle_seconds) if seconds is not None]
-        if self.events == 0 or not known or min(known) < NO_PROGRESS_SECONDS:
-            return None
-        return min(known)
+        return None if self.events == 0 or not known or min(known) < NO_PROGRESS_SECONDS else min(known)
 
 
 @dataclass(frozen=True)
@@ -95,12 +110,24 @@ class ComponentStatus:
         return max((seconds for seconds in found if seconds is not None), default=None)
 
     @property
+    def handling_seconds(self) -> float | None:
+        """For how long a handler has been at work within its time limit, if longer than usual."""
+        found = [one.handling_seconds for one in self.backlogs]
+        return max((seconds for seconds in found if seconds is not None), default=None)
+
+    @property
     def notices(self) -> list[str]:
         """What an operator may want to know and need not act on."""
+        found = [
+            f"{self.component} has been handling for {one.handling_seconds:.0f} s (its time limit is "
+            f"{one.handler_seconds_max:.0f} s), and {_waits(one)}"
+            for one in self.backlogs
+            if one.handling_seconds is not None
+        ]
         if self.counts.skipped == 0:
-            return []
+            return found
         records = "1 record" if self.counts.skipped == 1 else f"{self.counts.skipped:,} records"
-        return [f"{self.component} skipped {records}: of undeclared types, or lost"]
+        return [*found, f"{self.component} skipped {records}: of undeclared types, or lost"]
 
     @property
     def problems(self) -> list[str]:
@@ -127,11 +154,12 @@ class ComponentStatus:
         """What waits although nothing runs, or without progress."""
         found: list[str] = []
         for one in self.backlogs:
-            waits = f"{_events(one.events)} {'waits' if one.events == 1 else 'wait'} {one.where}"
             if one.no_progress_seconds is not None:
-                found.append(f"{self.component}: no progress for {one.no_progress_seconds:.0f} s although {waits}")
+                found.append(
+                    f"{self.component}: no progress for {one.no_progress_seconds:.0f} s although {_waits(one)}"
+                )
             elif one.events and self.state != "running":
-                found.append(f"{self.component} does not run, and {waits}")
+                found.append(f"{self.component} does not run, and {_waits(one)}")
         return found
 
 
@@ -145,6 +173,10 @@ def verdict(statuses: Iterable[ComponentStatus]) -> Verdict:
     if not any(status.state == "running" for status in found) or any(one.log_fault is not None for one in found):
         return "DOWN"
     return "OK" if all(status.state == "running" and not status.problems for status in found) else "DEGRADED"
+
+
+def _waits(one: Backlog) -> str:
+    return f"{_events(one.events)} {'waits' if one.events == 1 else 'wait'} {one.where}"
 
 
 def _events(count: int) -> str:

@@ -173,8 +173,12 @@ class StatusReader:
         ages = store.ages(connection, now)
         lagging = _lagging(cursors, ends or {}, subscriptions.publishers)
         self._lagging[name] = {stream: number for stream, (number, _) in lagging.items()}
-        lag = Backlog(IN_LOG, _sum_of(lagging), None, ages.moved)
+        # A handler that is at work holds up what it handles; and its relay, where one transaction writes at a time.
+        handling = subscriptions.component.time_limit_seconds if holders and subscriptions.registrations else 0.0
+        lag = Backlog(IN_LOG, _sum_of(lagging), None, ages.moved, handling)
+        due = Backlog(DUE, counts.due, ages.due, ages.handled, handling)
         outbox = self._outbox(name, connection, counts.unnumbered, numbered, ends, ages)
+        outbox = outbox._replace(handler_seconds_max=0.0 if store.writes_at_once else handling)
         return ComponentStatus(
             component=name,
             state="running" if holders else "off",
@@ -186,7 +190,7 @@ class StatusReader:
             stalled={stream: state.stall for stream, state in cursors.items() if state.stall is not None},
             workers={lease: host_and_process(owner) for lease, owner in holders.items()},
             lacking=_lacking(store.handlers(connection)[1], subscriptions.registrations),
-            backlogs=(outbox, lag, Backlog(DUE, counts.due, ages.due, ages.handled)),
+            backlogs=(outbox, lag, due),
         )
 
     def _outbox(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from contextlib import suppress
 from types import TracebackType
 from typing import Any
 
@@ -16,7 +17,8 @@ _Raised = tuple[type[BaseException], BaseException, TracebackType | None] | tupl
 class PrintableLogger(logging.LoggerAdapter[logging.Logger]):
     """A logger of this package: each argument of a message is made printable and cut to a bound.
 
-    The lines of a traceback are indented, so that no exception can forge a message.
+    The lines of a traceback are indented, so that no exception can forge a message. Never raises what the application's
+    own logging does.
     """
 
     def log(self, level: int, msg: object, *args: object, **kwargs: Any) -> None:
@@ -29,7 +31,18 @@ class PrintableLogger(logging.LoggerAdapter[logging.Logger]):
         record = self.logger.makeRecord(self.logger.name, level, at[0], at[1], str(msg), arguments, raised, at[2])
         if raised is not None:
             record.exc_text = _indented(logging.Formatter().formatException(raised))
-        self.logger.handle(record)
+        try:
+            self.logger.handle(record)
+        except Exception as error:
+            _log_past(record, error)
+
+
+def _log_past(record: logging.LogRecord, error: Exception) -> None:
+    """Print what the application's own filter or handler of logs has refused by raising: no work fails of that."""
+    record.msg = f"{record.msg} (the application's logging raised {type(error).__name__})"
+    if logging.lastResort is not None:
+        with suppress(Exception):
+            logging.lastResort.handle(record)
 
 
 def logger(name: str = "preterite") -> PrintableLogger:

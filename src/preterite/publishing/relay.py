@@ -12,24 +12,23 @@ forbidden: ids are taken before commit, and become visible out of order.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from itertools import groupby
 from operator import itemgetter
-from uuid import UUID
 
-from preterite import envelope as envelopes
 from preterite.clock import Clock, Randomness
 from preterite.errors import Fenced, LogAhead, LogConflict, LogError, LogFenced, RecordRefused, StoreUnavailable
 from preterite.leases import Leases, new_owner
 from preterite.log.contract import Log, Record, Stream, StreamEnd, head
 from preterite.loop import Progress
 from preterite.printing.logger import logger
+from preterite.publishing.forgotten import published_otherwise
 from preterite.publishing.log_ahead import log_ahead_fault
 from preterite.publishing.transaction import SessionContext
 from preterite.store.contract import Database, translating_errors
-from preterite.store.rows import RELAY, Failure, Lease, Parked, StreamNumbers, Suppressed
+from preterite.store.rows import RELAY, Lease, Parked, StreamNumbers
 
 NUMBER_EVENTS = 2000
 """Outbox rows that the relay numbers in one transaction."""
@@ -68,6 +67,7 @@ class Relay:
         randomness: Randomness,
         on_append: Callable[[], None],
         owner: str | None = None,
+        report: Callable[[Sequence[Parked]], None] = lambda rows: None,
     ) -> None:
         self.component = component
         self._database = database
@@ -76,6 +76,7 @@ class Relay:
         self._clock = clock
         self._randomness = randomness
         self._on_append = on_append
+        self._report = report
         self.journal_seconds = JOURNAL_SECONDS
         """How long a record stays in the journal."""
         self._connection = database.connect()
@@ -162,6 +163,8 @@ class Relay:
             stream.partition: max(after[stream], min(numbers[stream.partition].confirmed, end.number))
             for stream, end in ends.items()
         }
+        for stream, end in found.items():
+            self._held(stream, end.number)
         with self._transaction():
             self._store.confirm(self._connection, lease, confirmed)
             self._store.set_relay_halt(self._connection, None)
@@ -192,8 +195,9 @@ class Relay:
             numbered = self._store.number_alone(self._connection, lease, now, NUMBER_EVENTS)
         elif self._store.has_outbox(self._connection):
             with self._fenced(lease):
-                self._suppress(lease)
+                aside = self._suppress(lease)
                 numbered = self._store.number(self._connection, lease, now, NUMBER_EVENTS)
+            self._report(aside)
         else:
             numbered = ()
         fresh: Fresh = {}
@@ -207,27 +211,15 @@ class Relay:
         self._epoch = epoch
         return fresh, len(numbered) < NUMBER_EVENTS
 
-    def _suppress(self, lease: Lease) -> None:
+    def _suppress(self, lease: Lease) -> list[Parked]:
         """Leave out what was published before this database was restored; another event under its id is set aside."""
         taken = self._store.take_forgotten(self._connection, lease)
-        for one in taken:
-            again, before = envelopes.from_bytes(one.row.envelope), envelopes.from_bytes(one.published)
-            if (again.type, bytes(again.data)) != (before.type, bytes(before.data)):
-                self._store.park(self._connection, [self._conflicting(one, again.type)])
-
-    def _conflicting(self, one: Suppressed, type_name: str) -> Parked:
-        stream = self._stream(one.row.partition)
-        reason = f"before this database was restored, another event was published as {UUID(bytes=one.row.event_id)}"
-        return Parked(
-            handler="",
-            lane="",
-            record=Record(stream, "event", self._epoch, -one.outbox_id, one.row.event_id, one.row.envelope),
-            key=None,
-            type=type_name,
-            state="dead",
-            failure=Failure("PublishedOtherwise", reason, "", ""),
-            failed_at=self._clock.now().timestamp(),
-        )
+        now = self._clock.now().timestamp()
+        found = [published_otherwise(one, self._stream(one.row.partition), self._epoch, now) for one in taken]
+        aside = [row for row in found if row is not None]
+        if aside:
+            self._store.park(self._connection, aside)
+        return aside
 
     def _send(self, lease: Lease, fresh: Fresh) -> int:
         """Append everything that is journaled and not confirmed, in bounded chunks; return how many were confirmed."""
@@ -270,7 +262,7 @@ class Relay:
         for stream, end in confirmed.items():
             row = self._streams[stream.partition]
             # Lower than before where the log has lost its end: everything from there that can goes again.
-            number = max(end, self._start(stream) - 1)
+            number = self._held(stream, end)
             progress += abs(number - row.confirmed)
             self._streams[stream.partition] = row._replace(confirmed=number)
         if progress:
@@ -291,7 +283,7 @@ class Relay:
         if now - self._head_at >= HEAD_SECONDS:
             self._head_at = now
             ends = self._log.ends([self._stream(partition) for partition in self._streams])
-            self._heal(lease, {stream: max(end.number + 1, self._start(stream)) for stream, end in ends.items()})
+            self._heal(lease, {stream: self._held(stream, end.number) + 1 for stream, end in ends.items()})
             self._append_heads()
         if now - self._healed_at >= HEAL_SECONDS:
             self._healed_at = now
@@ -351,6 +343,14 @@ class Relay:
                 lowered = True
         if lowered:
             self._save(lease)
+
+    def _held(self, stream: Stream, end: int) -> int:
+        """Up to which number nothing has to be sent again: where the log ends, or the journal's beginning, if later."""
+        start = self._start(stream)
+        if end < start - 1:
+            lost = f"the log has lost {stream} from number {end + 1} to {start - 1}, and the journal begins at {start}"
+            _logger.error("%s. Nothing can send them again: preterite recover fill %s", lost, self.component)
+        return max(end, start - 1)
 
     def _start(self, stream: Stream) -> int:
         return self._journal_starts[stream.partition]

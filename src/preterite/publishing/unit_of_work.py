@@ -10,7 +10,8 @@ last before the commit. After the end the unit is sealed: a late publish raises.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from types import TracebackType
@@ -22,7 +23,15 @@ import msgspec
 from preterite import envelope as envelopes
 from preterite.contracts import Checked, Command, Event, partition_of
 from preterite.envelope import Envelope
-from preterite.errors import ForeignEvent, UnitOfWorkNested, UnitOfWorkSealed, UsageError, WrongDatabase
+from preterite.errors import (
+    ForeignEvent,
+    StoreUnavailable,
+    UnitOfWorkNested,
+    UnitOfWorkSealed,
+    UsageError,
+    WrongDatabase,
+)
+from preterite.printing.raised import original_of
 from preterite.publishing.pending import PendingMessages
 from preterite.publishing.transaction import (
     SessionTransaction,
@@ -32,6 +41,7 @@ from preterite.publishing.transaction import (
     transaction_on,
     unwrapped,
 )
+from preterite.store import is_unavailable
 from preterite.store.rows import OutboxRow, ScheduledRow, StoreIdentity
 
 if TYPE_CHECKING:
@@ -264,7 +274,8 @@ class UnitOfWorkContext:
 
     def __enter__(self) -> UnitOfWork:
         self._refuse_nesting()
-        return self._open(transaction_on(self._given))
+        with self._beginning():
+            return self._open(transaction_on(self._given))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -273,10 +284,11 @@ class UnitOfWorkContext:
 
     async def __aenter__(self) -> UnitOfWork:
         self._refuse_nesting()
-        if not is_async_session(self._given):
-            return self._open(transaction_on(self._given))
-        session = cast("AsyncSession", self._given)
-        return await session.run_sync(lambda plain: self._open(SessionTransaction(plain, refused=True)))
+        with self._beginning():
+            if not is_async_session(self._given):
+                return self._open(transaction_on(self._given))
+            session = cast("AsyncSession", self._given)
+            return await session.run_sync(lambda plain: self._open(SessionTransaction(plain, refused=True)))
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -297,6 +309,19 @@ class UnitOfWorkContext:
         ending.result()
         if cancelled is not None:
             raise cancelled
+
+    @contextmanager
+    def _beginning(self) -> Generator[None]:
+        """Raise `StoreUnavailable` where the database keeps the unit of work from beginning."""
+        try:
+            yield
+        except Exception as error:
+            if not is_unavailable(error):
+                raise
+            raise StoreUnavailable(
+                f"The database of {self._component!r} is not available: {original_of(error)}. The unit of work has not "
+                "begun: nothing was written, and nothing is published. Begin another one later."
+            ) from error
 
     def _refuse_nesting(self) -> None:
         self._given = unwrapped(self._given)

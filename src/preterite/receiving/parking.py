@@ -26,6 +26,7 @@ from preterite.handling.failure import died_while_handling, ends_the_process, fa
 from preterite.handling.invoker import HandlerInvoker, HandlerRaised
 from preterite.handling.transaction import Batch, TransactionRunner
 from preterite.leases import Tenure
+from preterite.printing.raised import is_a
 from preterite.recoverability import DeadLetter, Decision, Recoverability, RetryBudget, RetryLater
 from preterite.store.contract import Store
 from preterite.store.rows import (
@@ -150,12 +151,12 @@ class Parking:
         except BaseException as error:
             if ends_the_process(error):
                 raise
-            if isinstance(error, ConnectionLost):
+            if is_a(error, ConnectionLost):
                 # As where a process has ended: this row was the only one that ran.
                 decision = self._policy(row).decide(started.attempts, self._randomness.fraction(), process_died=True)
                 self._unsettled.append((self._decided(started, died_while_handling(), decision), started.attempts))
                 raise
-            if isinstance(error, (Fenced, StoreUnavailable)) and not isinstance(error, TransactionConflict):
+            if is_a(error, (Fenced, StoreUnavailable)) and not is_a(error, TransactionConflict):
                 self._unsettled.append((row, started.attempts))
                 raise
             cause = error.error if isinstance(error, HandlerRaised) else error
@@ -185,7 +186,7 @@ class Parking:
         return published
 
     def _after_failure(self, row: Parked, error: BaseException) -> Parked:
-        if isinstance(error, _Unreadable):
+        if type(error) is _Unreadable:
             # It waits for newer code, which tries it again at its start; running it again before is of no use.
             waiting: ParkedState = "undecodable" if row.handler else "dead"
             return replace(row, state=waiting, running=False, failure=error.fault, failed_at=self._now())

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from preterite.drivers.extras import needing
+from preterite.drivers.sqlite import is_unavailable as sqlite_is_unavailable
 from preterite.errors import ConfigurationError
 from preterite.printing.urls import EXAMPLE, shown
 from preterite.store.contract import Database, Store
 
-__all__ = ["connect", "store_of"]
+__all__ = ["connect", "is_unavailable", "store_of"]
 
 
 def connect(url: str) -> Database:
@@ -25,6 +27,12 @@ def connect(url: str) -> Database:
 
         return PostgresDatabase(url)
     raise ConfigurationError(f"{shown(url)} names no kind of database known here; known: sqlite:///path, {EXAMPLE}.")
+
+
+def is_unavailable(error: BaseException) -> bool:
+    """Whether a database, of whatever kind, is locked, full, read-only or unreachable, and no statement is at fault."""
+    postgres = sys.modules.get("preterite.drivers.postgres")
+    return sqlite_is_unavailable(error) or (postgres is not None and postgres.is_unavailable(error))
 
 
 def store_of(connection: Any) -> Store:

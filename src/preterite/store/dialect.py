@@ -34,6 +34,10 @@ class Dialect(Protocol):
         """Whether the database is locked, full, read-only or unreachable: not a fault of the caller."""
 
     @abstractmethod
+    def may_have_raised(self, connection: DbConnection, error: BaseException) -> bool:
+        """Whether this connection may have raised it, and not one to another database."""
+
+    @abstractmethod
     def is_conflict(self, error: BaseException) -> bool:
         """Whether two transactions conflicted: this one wrote nothing, and may be run again."""
 

@@ -9,13 +9,80 @@ from concurrent.futures import Future
 from typing import Any
 
 import pytest
-from support.small_shop import ItemPurchased, Shop, declare, letters, publish, purchased
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+from support.any_store import Connection
+from support.small_shop import (
+    ItemPurchased,
+    Shop,
+    bills,
+    declare,
+    id_of,
+    insert_bill,
+    letters,
+    publish,
+    purchased,
+    texts,
+)
 
 from preterite import Component, Recoverability
 from preterite.errors import UsageError
 from preterite.testing import started
 
+INSERT = text("insert into bill (purchase, customer) values (:purchase, '')")
 ONCE = Recoverability(immediate_retries=0, delayed_retries=0)
+
+
+async def stop_the_loop() -> None:
+    asyncio.get_running_loop().stop()
+    await asyncio.sleep(0)
+
+
+async def return_a_future() -> Any:
+    return Future[None]()
+
+
+@pytest.mark.parametrize("begin", [stop_the_loop, return_a_future])
+@pytest.mark.parametrize("takes", ["connection", "asyncio"])
+def test_an_event_whose_work_is_not_done_on_the_loop_is_a_dead_letter_and_holds_up_no_other(
+    takes: str, begin: Callable[[], Awaitable[Any]]
+) -> None:
+    shop = declare(bills=False, recoverability=ONCE)
+
+    if takes == "asyncio":
+
+        @shop.finance.handles(ItemPurchased)
+        async def bill(event: ItemPurchased, session: AsyncSession) -> Any:
+            await session.execute(INSERT, {"purchase": str(event.purchase_id)})
+            return await begin() if event.purchase_id == id_of("b") else None
+
+    else:
+
+        @shop.finance.handles(ItemPurchased)
+        async def bill_plainly(event: ItemPurchased, connection: Connection) -> Any:
+            insert_bill(connection, event)
+            return await begin() if event.purchase_id == id_of("b") else None
+
+    with started(shop.system) as opened:
+        publish(opened, shop.sales, *(purchased(name, name) for name in "abc"))
+        opened.settle(failures="park")
+        assert sorted(bills(opened, shop.finance)) == sorted(texts("a", "c"))
+        assert len(letters(opened, shop.finance)) == 1
+
+
+def test_what_an_async_handler_returns_is_awaited_to_its_end() -> None:
+    done: list[str] = []
+    shop = declare(bills=False, recoverability=ONCE)
+
+    @shop.finance.handles(ItemPurchased)
+    async def bill(event: ItemPurchased) -> Any:
+        return work(done)
+
+    with started(shop.system) as opened:
+        publish(opened, shop.sales, purchased("a"))
+        opened.settle()
+
+    assert done == ["done"]
 
 
 async def work(done: list[str]) -> None:

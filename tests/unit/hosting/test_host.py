@@ -16,7 +16,7 @@ from preterite.errors import StoreUnavailable
 from preterite.hosting import changes, host
 from preterite.hosting.host import Host, LoopThread
 from preterite.hosting.runtime import WakeUps
-from preterite.loop import Progress
+from preterite.loop import Loop, Progress
 
 
 @pytest.fixture
@@ -55,6 +55,21 @@ def test_a_commit_in_this_process_wakes_the_loops_without_waiting_for_a_poll(
             opened.wait_settled()
 
         assert bills(opened, shop.finance) == texts("a", "b", "c")
+
+
+def test_a_host_whose_process_is_replaced_ends_after_many_faults_in_a_row(opened: OpenSystem) -> None:
+    running = Host(opened.runtime, faults_max=2)
+    made: list[str] = []
+
+    def fail(*_arguments: object) -> Loop:
+        made.append("made")
+        raise RecursionError
+
+    opened.runtime.relay = fail  # pyright: ignore[reportAttributeAccessIssue] - as where the process is broken
+    running.start()
+
+    assert running.serve(lambda: True)
+    assert len(made) >= 2
 
 
 def test_polling_alone_is_enough(opened: OpenSystem, shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -65,6 +65,21 @@ def test_no_progress_is_that_something_waits_for_long_and_nothing_was_taken_for_
     assert (verdict([RUNNING, status]) == "OK") == (seconds is None)
 
 
+def test_a_handler_at_work_within_its_time_limit_is_shown_and_no_problem() -> None:
+    waiting = Backlog("in the log", 3, 2 * LONG, LONG, handler_seconds_max=LONG + 0.5)
+    status = replace(RUNNING, backlogs=(waiting,))
+
+    assert (status.handling_seconds, status.no_progress_seconds, verdict([status])) == (LONG, None, "OK")
+    assert status.notices == ["sales has been handling for 16 s (its time limit is 16 s), and 3 events wait in the log"]
+
+
+def test_beyond_the_time_limit_of_its_handlers_nothing_is_at_work() -> None:
+    status = replace(RUNNING, backlogs=(Backlog("in the log", 3, 2 * LONG, LONG, handler_seconds_max=LONG),))
+
+    assert (status.handling_seconds, status.no_progress_seconds, verdict([status])) == (None, LONG, "DEGRADED")
+    assert status.notices == []
+
+
 def test_what_waits_is_told_with_how_much_and_for_how_long() -> None:
     status = replace(RUNNING, backlogs=(Backlog("in its outbox", 1, 3.0), Backlog("in the log", 1200, LONG, 90.0)))
 

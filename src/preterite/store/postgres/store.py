@@ -21,6 +21,7 @@ from preterite.drivers import postgres as postgres_server
 from preterite.drivers import postgres_guard
 from preterite.drivers.postgres_place import first_line, place_of
 from preterite.errors import NotMigrated, StoreUnavailable, UsageError
+from preterite.printing.raised import is_a
 from preterite.store.contract import Database, Store, TableChange
 from preterite.store.postgres.outbox_floor import Floor, raised
 from preterite.store.postgres.statements import PostgresStatements
@@ -179,11 +180,15 @@ class PostgresStore(Store):
     def is_unavailable(self, error: BaseException) -> bool:
         return postgres_server.is_unavailable(error)
 
+    def may_have_raised(self, connection: DbConnection, error: BaseException) -> bool:
+        # An error does not say it; whether this server can be reached is asked instead.
+        return True
+
     def is_conflict(self, error: BaseException) -> bool:
         return postgres_server.is_conflict(error)
 
     def lacks_tables(self, error: BaseException) -> bool:
-        return isinstance(error, UndefinedTable | InvalidSchemaName)
+        return is_a(error, (UndefinedTable, InvalidSchemaName))
 
     def table_names(self, connection: DbConnection) -> frozenset[str]:
         found = self.plain_cursor(connection).execute(self.own.TABLE_NAMES).fetchall()

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from preterite.drivers import sqlite as sqlite_file
-from preterite.drivers.sqlite_guard import GuardedConnection
+from preterite.drivers.sqlite_guard import GuardedConnection, was_raised_by
 from preterite.errors import StoreUnavailable
+from preterite.printing.raised import original_of
 from preterite.printing.urls import shown
 from preterite.store.contract import Database, Store, TableChange
 from preterite.store.rows import DbConnection, StoreIdentity
@@ -152,6 +153,9 @@ class SqliteStore(Store):
 
     def is_unavailable(self, error: BaseException) -> bool:
         return sqlite_file.is_unavailable(error)
+
+    def may_have_raised(self, connection: DbConnection, error: BaseException) -> bool:
+        return was_raised_by(connection, original_of(error))
 
     def is_conflict(self, error: BaseException) -> bool:
         return False
