@@ -47,7 +47,7 @@ PATIENCE_SECONDS = 60.0
 BETWEEN_PURCHASES_SECONDS = 0.004
 SEED = 20130730
 STORES: tuple[storm_shop.Store, ...] = ("sqlite", "postgres")
-SHORT_RESTORES = 3
+SHORT_RESTORES = 2
 SHOP = storm_shop.declare("postgres")
 
 
@@ -367,7 +367,7 @@ def main() -> int:
     if options.short or options.restores:
         stores = [options.store] if options.store else STORES
         restored = restore(SHORT_RESTORES if options.short else options.restores, stores, _say)
-        result["restores"] = [asdict(one) for one in restored]
+        result["restores"] = {one.store: asdict(one) for one in restored}
         wrong += sum(one.books.wrong for one in restored)
         if options.restores and not options.short and not options.store:
             RESTORES_RESULT.write_text(json.dumps(result["restores"], indent=2) + "\n", encoding="utf-8")
