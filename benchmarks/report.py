@@ -72,6 +72,7 @@ TABLES: Mapping[str, Callable[[Any], str]] = {
     **{name: part.table for name, part in PARTS.items()},
     "crash": tables.crash,
     "mutants": tables.mutants,
+    "restores": tables.restores,
     "rollouts": tables.worlds,
     "storm": tables.storm,
     "worlds": tables.worlds,

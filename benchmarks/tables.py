@@ -224,6 +224,21 @@ def storm(figures: Figures) -> str:
     return f"{recovery}\n{said}"
 
 
+def restores(figures: Figures) -> str:
+    """A column for each store: who was put back how often, how long it took, and what the books say."""
+    stores = {"sqlite": "SQLite", "postgres": "PostgreSQL"}
+    done = [figures[store] for store in stores]
+    lines = [[f"put back: {who}", *(str(one["restores"][who]) for one in done)] for who in done[0]["restores"]]
+    lines.append(["of these with a handler renamed in between", *(str(one["renamed_in_between"]) for one in done)])
+    for what, called in (("p50", "shipped again, p50"), ("max", "at most")):
+        lines.append([called, *(f"{one['recovery_seconds'][what]:.0f} s" for one in done)])
+    books = {"purchases": "purchases", "taken_back": "taken back with the row by a restore", "lost": "lost otherwise",
+             "doubled": "doubled", "published_twice": "published twice",
+             "out_of_order": "out of their customer's order", "set_aside": "set aside"}  # fmt: skip
+    lines += [[called, *(f"{one['books'][name]:,}" for one in done)] for name, called in books.items()]
+    return table(["restores under load", *stores.values()], lines)
+
+
 def worlds(figures: Figures) -> str:
     """What came of all simulated worlds that were kept."""
     lines = [

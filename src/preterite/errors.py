@@ -22,6 +22,7 @@
     │   ├── WrongDatabase              the database of another component or system
     │   ├── NotMigrated                tables of an older version of Preterite
     │   ├── TablesMissing              the component's own tables are missing, or cannot be created
+    │   ├── DatabaseWentBack           an older copy took its place while it was in use
     │   ├── NotDurable                 settings under which a commit may be lost
     │   └── StoreUnavailable           locked, full, read-only or unreachable
     │       ├── ConnectionLost         the connection of a batch ended
@@ -45,6 +46,7 @@ from collections.abc import Sequence
 __all__ = [
     "ConfigurationError",
     "ConnectionLost",
+    "DatabaseWentBack",
     "EventTooLarge",
     "ExtraMissing",
     "Fenced",
@@ -237,6 +239,10 @@ class StoreUnavailable(StoreError):
 
 class ConnectionLost(StoreUnavailable):
     """The connection of a batch ended, but not with the database; it was rolled back and its events run one by one."""
+
+
+class DatabaseWentBack(StoreError):
+    """An older copy took a database's place while this program ran; its handlers are registered there once more."""
 
 
 class FileReplaced(StoreUnavailable):

@@ -23,25 +23,34 @@ from preterite.testing.simulation import MARKS, Outcome, model, shortest, simula
 from preterite.testing.simulation.__main__ import main
 from preterite.testing.simulation.machine.faults import RATES
 from preterite.testing.simulation.machine.marks import (
+    ACCEPTED,
     DEAD,
     DROPPED,
     HOLE_FILLED,
+    LOG_RESTORED,
     LOSS_ACCEPTED,
     LOST_IN_LOG,
     PRUNED,
     RELAY_OVERTAKEN,
     REPLAY_ASKED,
+    RESTORED,
+    RESTORED_AGAIN,
     STALE_READ,
+    STOOD_BACK,
     TAKEN_BEFORE,
 )
-from preterite.testing.simulation.worlds import LOSSES_EVERY
+from preterite.testing.simulation.worlds import LOSSES_EVERY, RESTORES_EVERY
 
 SEEDS = sample(8, 25)
 BROKEN_SEEDS = 25
 """How many worlds may pass before one shows that the core is broken."""
+OF_ROLLOUTS = 3
+"""Every third world gets a newer version."""
 OF_LOSSES = {PRUNED, DROPPED, STALE_READ, HOLE_FILLED, LOSS_ACCEPTED}
 """What only those worlds reach that keep little."""
-RARE = {RELAY_OVERTAKEN, TAKEN_BEFORE, LOST_IN_LOG, REPLAY_ASKED} | OF_LOSSES
+OF_RESTORES = {RESTORED, RESTORED_AGAIN, LOG_RESTORED, ACCEPTED}
+"""What only those worlds reach in which databases are put back."""
+RARE = {RELAY_OVERTAKEN, TAKEN_BEFORE, LOST_IN_LOG, REPLAY_ASKED, STOOD_BACK} | OF_LOSSES | OF_RESTORES
 ONE = "from preterite.testing.simulation import simulate; print(simulate(3).hash)"
 
 
@@ -87,8 +96,8 @@ def test_other_seeds_give_other_histories(outcomes: list[Outcome]) -> None:
     assert len({one.hash for one in outcomes}) == SEEDS
 
 
-def _first_violations(kind: str) -> Iterator[str]:
-    for seed in range(1, BROKEN_SEEDS + 1):
+def _first_violations(kind: str, every: int = 1) -> Iterator[str]:
+    for seed in range(every, every * BROKEN_SEEDS + 1, every):
         yield from (one for one in simulate(seed).violations if one.startswith(kind))
 
 
@@ -124,7 +133,7 @@ def test_a_core_that_gives_late_handlers_live_events_before_their_history_is_fou
 
     monkeypatch.setattr(LiveStreams, "handlers", handlers)
 
-    assert next(_first_violations("I2"), None) is not None
+    assert next(_first_violations("I2", OF_ROLLOUTS), None) is not None
 
 
 @pytest.mark.rule(6)
@@ -134,7 +143,7 @@ def test_an_older_program_that_goes_on_beside_newer_handlers_is_found_out(monkey
 
     monkeypatch.setattr(Receiver, "_is_superseded", never)
 
-    assert next(_first_violations("I1: audit"), None) is not None
+    assert next(_first_violations("I1: audit", OF_ROLLOUTS), None) is not None
 
 
 @pytest.mark.rule(5)
@@ -153,6 +162,30 @@ def test_worlds_that_keep_little_break_no_promise_and_reach_what_they_are_for() 
 
     assert {one.seed: one.violations for one in outcomes if one.violations} == {}
     assert {mark for one in outcomes for mark in one.marks} >= OF_LOSSES
+
+
+@pytest.mark.slow("simulated worlds")
+def test_worlds_in_which_databases_are_put_back_break_no_promise_and_reach_what_they_are_for() -> None:
+    outcomes = [simulate(seed) for seed in range(2, 25 * RESTORES_EVERY, RESTORES_EVERY)]
+
+    assert {one.seed: one.violations for one in outcomes if one.violations} == {}
+    assert {mark for one in outcomes for mark in one.marks} >= OF_RESTORES
+
+
+@pytest.mark.rule(14)
+def test_a_core_that_publishes_again_what_a_restored_database_forgot_is_found_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    adopt = SqliteStore.adopt
+
+    def adopt_and_forget(self: SqliteStore, connection: Any, records: Any, now: float) -> None:
+        adopt(self, connection, records, now)
+        connection.execute("DELETE FROM preterite_forgotten")
+
+    monkeypatch.setattr(SqliteStore, "adopt", adopt_and_forget)
+    of_restores = range(2, BROKEN_SEEDS * RESTORES_EVERY, RESTORES_EVERY)
+
+    assert any(simulate(seed).violations for seed in of_restores)
 
 
 def test_a_delivery_whose_end_is_dead_waits_for_a_person_and_breaks_no_promise(

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from support import lossy_logs
-from support.any_store import IS_SQLITE, log_place, places, sql
+from support.any_store import IS_SQLITE, log_place, places, servers_only, sql
 from support.backups import Backup
 from support.processes import until
 from support.small_shop import ItemBilled, Shop, bills, declare, letters, publish, purchased, texts
@@ -16,6 +16,7 @@ from support.small_shop import ItemBilled, Shop, bills, declare, letters, publis
 from preterite import OpenSystem, System
 from preterite.clock import SystemClock, SystemRandomness
 from preterite.errors import LogAhead, LogError, WrongDatabase, WrongLog
+from preterite.hosting.host import Host
 from preterite.log import connect
 from preterite.log.contract import LogIdentity, Stream
 from preterite.operations import recovery
@@ -389,3 +390,44 @@ def _accept_if_needed(office: Office, opened: OpenSystem) -> None:
     with opened.connection(office.shop.finance) as connection:
         store = opened.databases["finance"].store
         assert recovery.forgotten(store, connection, opened.log, "finance") == []
+
+
+def with_the_newer(office: Office) -> Shop:
+    """Finance in its next version: its handler has another name."""
+    office.sell("a")
+    office.backup.save(office.urls["finance"])
+    newer = declare(name="invoice", renamed_from="bill")
+    newer.system = System("shop", [newer.sales, newer.finance], partitions=1)
+    office.shop = newer
+    return newer
+
+
+@servers_only
+@pytest.mark.rule(6)
+@pytest.mark.parametrize("lost", ["with its connections", "under its connections"])
+def test_a_copy_from_before_a_handler_was_renamed_goes_on_under_the_program_that_runs(
+    office: Office, lost: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    newer = with_the_newer(office)
+    with office.open() as opened:
+        with Host(opened.runtime):
+            publish(opened, newer.sales, purchased("b"))
+            opened.wait_settled()
+            office.backup.replace(office.urls["finance"], ends_connections=lost == "with its connections")
+            until(lambda: "preterite recover plan" in str(standing(opened, "finance").problems), "it is noticed")
+            office.accept("finance")
+            publish(opened, newer.sales, purchased("c"))
+            opened.wait_settled()
+        announced = [str(event.purchase_id) for event in opened.published(ItemBilled)]
+
+        assert bills(opened, newer.finance) == texts("a", "b", "c")
+    assert announced == texts("a", "b", "c")
+    assert "was restored while this program ran. Its handlers are registered again." in caplog.text
+
+
+def test_a_renamed_handler_is_not_said_to_be_new(office: Office, caplog: pytest.LogCaptureFixture) -> None:
+    with_the_newer(office)
+    with office.open():
+        pass
+
+    assert "is new" not in caplog.text

@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import psycopg
+from psycopg import sql
 
 from support import postgres
 
@@ -37,6 +38,13 @@ class Backup:
             _empty(url)
             _run("pg_restore", "--no-owner", f"--dbname={url}", str(self._file(url)))
 
+    def replace(self, url: str, *, ends_connections: bool) -> None:
+        """Put it in the place of a server's database that is in use: of the database itself, or of what is in it."""
+        if ends_connections:
+            put_in_place(self._file(url), url)
+        else:
+            _run("pg_restore", "--no-owner", "--clean", "--single-transaction", f"--dbname={url}", str(self._file(url)))
+
     def copy(self, url: str, target: str) -> None:
         """Make another database that is the same."""
         self.save(url)
@@ -50,6 +58,17 @@ class Backup:
 
     def _file(self, url: str) -> Path:
         return self._folder / f"backup of {Path(urlsplit(url).path).name}"
+
+
+def put_in_place(dump: Path, url: str) -> None:
+    """Make a database of a dump, and let it take the place of a server's; who has that open is disconnected."""
+    server, _, database = url.rpartition("/")
+    made = f"{database}_restored"
+    with psycopg.connect(f"{server}/postgres", autocommit=True) as admin:
+        admin.execute(sql.SQL("create database {}").format(sql.Identifier(made)))
+        _run("pg_restore", "--no-owner", f"--dbname={server}/{made}", str(dump))
+        admin.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(database)))
+        admin.execute(sql.SQL("alter database {} rename to {}").format(sql.Identifier(made), sql.Identifier(database)))
 
 
 def _copy_file(path: Path, target: Path) -> None:

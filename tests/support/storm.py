@@ -1,5 +1,8 @@
 """`make storm`: workers killed and paused, PostgreSQL crashed, connections cut, under load; then the books are checked.
 
+`--restores 50` puts databases back by older copies instead, on both stores (`storm_restores`); `--short` does a few of
+everything.
+
 The oracle reads the databases directly and shares nothing with the package: what Sales has committed must be billed
 and shipped once, in the order of each customer. After every fault a purchase is made and timed until it is shipped.
 """
@@ -18,7 +21,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -29,10 +32,11 @@ import psycopg
 from psycopg import sql
 
 from preterite.errors import PreteriteError
-from support import storm_shop
+from support import storm_restores, storm_shop
 
 ROOT = Path(__file__).parents[2]
 RESULT = ROOT / "benchmarks" / "results" / "storm.json"
+RESTORES_RESULT = RESULT.with_name("restores.json")
 PORTS = {"PRETERITE_POSTGRES_PORT": "54331", "PRETERITE_PGBOUNCER_PORT": "54332"}
 ADMIN_URL = "postgresql://postgres:preterite@127.0.0.1:54331/postgres"
 HOSTS = 2
@@ -42,6 +46,9 @@ PAUSE_SECONDS = 9.0
 PATIENCE_SECONDS = 60.0
 BETWEEN_PURCHASES_SECONDS = 0.004
 SEED = 20130730
+STORES: tuple[storm_shop.Store, ...] = ("sqlite", "postgres")
+SHORT_RESTORES = 2
+SHOP = storm_shop.declare("postgres")
 
 
 @dataclass(frozen=True)
@@ -52,6 +59,9 @@ class Faults:
     pauses: int
     crashes: int
     cuts: int
+
+
+SHORT = Faults(kills=8, pauses=2, crashes=2, cuts=6)
 
 
 @dataclass
@@ -119,7 +129,7 @@ class Storm:
             try:
                 if connection is None or connection.closed:
                     connection = psycopg.connect(self.urls["sales"])
-                storm_shop.purchase(connection, chance.choice(self.customers), uuid4())
+                SHOP.purchase(connection, chance.choice(self.customers), uuid4())
             except (psycopg.Error, PreteriteError):
                 if connection is not None:
                     connection.close()
@@ -179,7 +189,7 @@ class Storm:
     def _purchased(self, wanted: UUID) -> bool:
         with suppress(psycopg.Error, PreteriteError), psycopg.connect(self.urls["sales"]) as connection:
             if self._count("sales", "purchase", wanted, "id") == 0:
-                storm_shop.purchase(connection, self.chance.choice(self.customers), wanted)
+                SHOP.purchase(connection, self.chance.choice(self.customers), wanted)
             return True
         return False
 
@@ -189,7 +199,7 @@ class Storm:
         )
         try:
             with psycopg.connect(self.urls[component]) as connection:
-                row = connection.execute(statement, [wanted]).fetchone()
+                row = connection.execute(statement, [str(wanted)]).fetchone()
         except psycopg.Error:
             return -1
         return row[0] if row else 0
@@ -244,7 +254,7 @@ def check(urls: Mapping[str, str], outcome: Outcome) -> None:
         outcome.lost += sum(1 for row in bought if times[row[0]] == 0)
         outcome.doubled += sum(count - 1 for count in times.values())
         outcome.not_purchased += sum(1 for purchase in times if purchase not in places)
-        last: dict[UUID, int] = {}
+        last: dict[str, int] = {}
         for purchase, customer in done:
             place = places.get(purchase, 0)
             outcome.out_of_order += place <= last.get(customer, 0)
@@ -284,7 +294,7 @@ def rage(faults: Faults, say: Callable[[str], None]) -> Outcome:
         folder.chmod(0o755)
         with server(folder) as urls:
             components = {component: url for component, url in urls.items() if component != "log"}
-            storm_shop.system.open(databases=components, log=urls["log"], create_tables=True).close()
+            SHOP.system.open(databases=components, log=urls["log"], create_tables=True).close()
             storm = Storm(folder, urls)
             storm.start()
             loads = [threading.Thread(target=storm.load, args=[number], daemon=True) for number in range(2)]
@@ -329,6 +339,18 @@ def _summed(seconds: list[float]) -> dict[str, float]:
     }
 
 
+def restore(count: int, stores: Sequence[storm_shop.Store], say: Callable[[str], None]) -> list[storm_restores.Outcome]:
+    """Put databases back so often on each of these stores."""
+    found: list[storm_restores.Outcome] = []
+    for store in stores:
+        with tempfile.TemporaryDirectory(prefix="preterite-storm-") as name:
+            folder = Path(name)
+            folder.chmod(0o755)
+            with storm_restores.files(folder) if store == "sqlite" else server(folder) as urls:
+                found.append(storm_restores.rage(store, count, folder, urls, say))
+    return found
+
+
 def main() -> int:
     """Rage, say how it went, and keep the result."""
     parser = argparse.ArgumentParser(prog="make storm", description=__doc__)
@@ -336,18 +358,34 @@ def main() -> int:
     parser.add_argument("--pauses", type=int, default=20)
     parser.add_argument("--crashes", type=int, default=20)
     parser.add_argument("--cuts", type=int, default=100)
+    parser.add_argument("--restores", type=int, default=0, help="so many on each store, and nothing else")
+    parser.add_argument("--store", choices=STORES, help="restores on this one only; default: on both")
     parser.add_argument("--short", action="store_true", help="a few of each; the result is not kept")
     options = parser.parse_args()
-    faults = Faults(options.kills, options.pauses, options.crashes, options.cuts)
-    if options.short:
-        faults = Faults(kills=8, pauses=2, crashes=2, cuts=6)
-    outcome = rage(faults, lambda line: print(line, file=sys.stderr, flush=True))
-    result = {"faults": asdict(faults), **asdict(outcome)}
-    if not options.short:
-        RESULT.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    result: dict[str, Any] = {}
+    wrong = 0
+    if options.short or options.restores:
+        stores = [options.store] if options.store else STORES
+        restored = restore(SHORT_RESTORES if options.short else options.restores, stores, _say)
+        result["restores"] = {one.store: asdict(one) for one in restored}
+        wrong += sum(one.books.wrong for one in restored)
+        if options.restores and not options.short and not options.store:
+            RESTORES_RESULT.write_text(json.dumps(result["restores"], indent=2) + "\n", encoding="utf-8")
+    if not options.restores:
+        faults = Faults(options.kills, options.pauses, options.crashes, options.cuts)
+        chosen = SHORT if options.short else faults
+        outcome = rage(chosen, _say)
+        kept = {"faults": asdict(chosen), **asdict(outcome)}
+        if not options.short:
+            RESULT.write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
+        result.update(kept)
+        wrong += outcome.lost + outcome.doubled + outcome.out_of_order + outcome.not_purchased
     print(json.dumps(result, indent=2))
-    wrong = outcome.lost + outcome.doubled + outcome.out_of_order + outcome.not_purchased
     return 1 if wrong else 0
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

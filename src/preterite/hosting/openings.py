@@ -66,6 +66,10 @@ class Openings:
             self._attempts[name].run(lambda: self._try_again(name))
         return self.identities[name]
 
+    def open_again(self, name: str) -> None:
+        """Make an open component's database ready once more: it was restored. Raises what `open_one` raises."""
+        self.identities[name] = self._open_one(name)
+
     def _try_again(self, name: str) -> None:
         if name in self.identities:
             return

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from preterite.clock import Clock, Randomness
 from preterite.component import Component
-from preterite.errors import PreteriteError, StoreUnavailable, WrongDatabase
+from preterite.errors import DatabaseWentBack, PreteriteError, StoreUnavailable, WrongDatabase
 from preterite.handling.failure import FailureLog
 from preterite.hosting import own_tables
 from preterite.hosting.openings import Openings, side_by_side
@@ -104,6 +104,8 @@ class Runtime:
         """By component that is open: what is said of its own tables that are missing."""
         self.ended: list[PreteriteError] = []
         """Why loops of a host in this process have ended for good."""
+        self._handlers_versions: dict[str, int] = {}
+        """By component that is open: the version of its active handlers when this program was registered."""
         self._openings = Openings(self._open, clock)
         self._log_promises(opening_seconds)
         with closed_on_failure() as closers:
@@ -147,6 +149,14 @@ class Runtime:
 
         Raises `StoreUnavailable` while its database or the log is out of reach.
         """
+        try:
+            return self._receiver(component, owner)
+        except DatabaseWentBack as error:
+            _logger.warning("%s Its handlers are registered again.", error)
+            self._openings.open_again(component)
+            return self._receiver(component, owner)
+
+    def _receiver(self, component: str, owner: str | None) -> Receiver:
         return Receiver(
             self.topology.subscriptions[component],
             self._require_with_log(component),
@@ -156,6 +166,7 @@ class Runtime:
             self.randomness,
             self.context(component),
             self._failures[component],
+            self._handlers_versions[component],
             owner,
         )
 
@@ -213,7 +224,8 @@ class Runtime:
         component, database = self.components[name], self.databases[name]
         with translating_errors(database.store, name):
             wanted = self._wanted_identity(name, database)
-            identity = prepare(database, wanted, self.topology.subscriptions[name], self.clock)
+            identity, version = prepare(database, wanted, self.topology.subscriptions[name], self.clock)
+            self._handlers_versions[name] = version
             if component.tables is not None:
                 self._create_tables(component) if self._creates_tables else self._report_missing(component)
         return identity

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from preterite.clock import Clock
 from preterite.errors import SystemRefused
@@ -16,10 +16,17 @@ from preterite.topology import Subscriptions
 _logger = logger()
 
 
-def prepare(database: Database, wanted: StoreIdentity, subscriptions: Subscriptions, clock: Clock) -> StoreIdentity:
+class Prepared(NamedTuple):
+    """What a component's database is once it is prepared: whose, and at which version of its active handlers."""
+
+    identity: StoreIdentity
+    handlers_version: int
+
+
+def prepare(database: Database, wanted: StoreIdentity, subscriptions: Subscriptions, clock: Clock) -> Prepared:
     """Verify the component's database, bring its tables up to date, and register what is declared.
 
-    Returns its identity: the wanted one if the database is new. Raises `WrongDatabase` if it is another component's,
+    Its identity is the wanted one if the database is new. Raises `WrongDatabase` if it is another component's,
     and `SystemRefused` if a handler now handles another event; then nothing was registered.
     """
     store = database.store
@@ -35,17 +42,19 @@ def prepare(database: Database, wanted: StoreIdentity, subscriptions: Subscripti
         identity = store.identity(connection)
         assert identity is not None, "a database that was identified has an identity"
         keep_calendars(store, connection, identity, subscriptions, clock.now())
+        version, _ = store.handlers(connection)
         connection.commit()
     finally:
         if store.in_transaction(connection):
             connection.rollback()
         connection.close()
-    return identity
+    return Prepared(identity, version)
 
 
 def _warn_of_late_handlers(store: Store, connection: Any, subscriptions: Subscriptions) -> None:
     """Warn once that a handler, new to a component that already reads, starts with the next event."""
-    known = {handler.name for handler in store.handlers(connection)[1]} | set(subscriptions.renamed)
+    registered = {handler.name for handler in store.handlers(connection)[1]}
+    known = registered | {subscriptions.renamed.get(name, name) for name in registered}
     cursors = store.cursors(connection)
     for subscription in subscriptions.by_wire_name.values():
         read = sum(s.cursor.number for stream, s in cursors.items() if stream.publisher == subscription.publisher)

@@ -16,7 +16,7 @@ from dataclasses import replace
 from itertools import groupby
 
 from preterite.clock import Clock, Randomness
-from preterite.errors import ConnectionLost, Fenced
+from preterite.errors import ConnectionLost, DatabaseWentBack, Fenced
 from preterite.handling.batch import BATCH_EVENTS, BatchProcessor, BatchResult, ParkingFull
 from preterite.handling.failure import FailureLog
 from preterite.handling.invoker import HandlerInvoker, Running
@@ -57,6 +57,7 @@ class Receiver:
         randomness: Randomness,
         context: SessionContext,
         failures: FailureLog,
+        handlers_version: int = 0,
         owner: str | None = None,
     ) -> None:
         self.component = subscriptions.component.name
@@ -66,9 +67,10 @@ class Receiver:
         self._log = log
         self._clock = clock
         self.owner = owner or new_owner(randomness)
-        context = replace(context, owner=self.owner)
         self._connection = database.connect()
-        self._connection.context = context
+        self._connection.context = context = replace(context, owner=self.owner)
+        self._handlers_version = handlers_version
+        self._refuse_older(self._store.handlers(self._connection)[0])
         first_names = self._store.first_names(self._connection)
         self._leases = Leases(self._store, clock, self.owner, partition_leases(identity.partitions), shared=True)
         self._tenure = Tenure(self._store, self._leases, 0)
@@ -323,6 +325,7 @@ class Receiver:
         """Take stock under the leases just taken: handlers, cursors, interrupted rows, and a reader from there."""
         self._stop_reading()
         version, registered = self._store.handlers(self._connection)
+        self._refuse_older(version)
         self._tenure = Tenure(self._store, self._leases, version)
         if self._is_superseded(registered):
             self._leases.release(self._connection)
@@ -346,6 +349,12 @@ class Receiver:
             self._streams[stream].backlog_end = end.number
         applied = {stream: progress.applied for stream, progress in self._streams.items()}
         self._reader = StreamReader(self._log, applied, without=full)
+
+    def _refuse_older(self, version: int) -> None:
+        """A database that knows less than this program has registered there was restored meanwhile."""
+        if version < self._handlers_version:
+            self._connection.close()
+            raise DatabaseWentBack(f"The database of {self.component!r} was restored while this program ran.")
 
     def _is_superseded(self, registered: Sequence[HandlerRegistration]) -> bool:
         """Whether handlers are active that this program lacks: it then leaves the work to newer code (rule 6)."""

@@ -23,6 +23,7 @@ from preterite import (
     started_by,
     timeout,
 )
+from preterite.testing.simulation import oracle
 
 EFFECTS = """
 CREATE TABLE effect (
@@ -95,12 +96,15 @@ def declare(
     return model
 
 
-def newer(model: Model) -> Model:
-    """The same shop in its next version, of which Finance audits too; it counts attempts in the same place."""
+def newer(model: Model, *, renames: bool = False) -> Model:
+    """The same shop in its next version, of which Finance audits too; it counts attempts in the same place.
+
+    Where it `renames`, the handler that bills has another name.
+    """
     finance = _finance()
     system = System(model.system.name, [model.sales, finance, model.shipping])
     later = replace(model, system=system, finance=finance)
-    _let_finance_bill(later)
+    _let_finance_bill(later, *((oracle.RENAMED_BILL, "bill") if renames else ("bill", None)))
     _let_finance_audit(later)
     return later
 
@@ -109,8 +113,8 @@ def _finance() -> Component:
     return Component("finance", publishes=[ItemBilled], tables=EFFECTS, recoverability=PATIENT)
 
 
-def _let_finance_bill(model: Model) -> None:
-    @model.finance.handles(ItemPurchased)
+def _let_finance_bill(model: Model, name: str = "bill", renamed_from: str | None = None) -> None:
+    @model.finance.handles(ItemPurchased, name=name, renamed_from=renamed_from)
     def bill(
         event: ItemPurchased, envelope: Envelope, connection: sqlite3.Connection, unit_of_work: UnitOfWork
     ) -> None:

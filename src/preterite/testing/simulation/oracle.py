@@ -55,6 +55,8 @@ SUBSCRIPTIONS = {"bill": ("finance", "sales.ItemPurchased"), "plan": ("shipping"
          "count": ("shipping", "sales.ItemPurchased")}  # fmt: skip
 LATE = {"audit": ("finance", "sales.ItemPurchased")}
 PUBLISHERS = ("sales", "finance")
+RENAMED_BILL = "invoice"
+"""What the handler that bills is called where a newer version has renamed it."""
 
 
 def violations(
@@ -63,14 +65,16 @@ def violations(
     unknown: Sequence[str],
     subscriptions: Mapping[str, tuple[str, str]] = SUBSCRIPTIONS,
     asked: Mapping[tuple[str, int], int] | None = None,
+    taken_back: Set[str] = frozenset(),
 ) -> list[str]:
     """What does not hold; nothing if all is well. The purchases are those that Sales committed, or may have.
 
     `subscriptions` says which handler of which component consumes which event. Where a handler came late, `asked` says
-    how far its component had read each stream, at most, when its history was asked for.
+    how far its component had read each stream, at most, when its history was asked for. What was `taken_back` when
+    Sales was restored may have been published before.
     """
     published = {one.id: one for publisher in PUBLISHERS for one in _journal(folder, publisher)}
-    found = [*_purchases(published, acknowledged, unknown), *_numbers(published.values())]
+    found = [*_purchases(published, acknowledged, unknown, taken_back), *_numbers(published.values())]
     for component in ("finance", "shipping"):
         effects = _effects(folder, component)
         aside = set_aside(folder, component)
@@ -117,12 +121,15 @@ def unfinished(folder: Path, publishers_of: Mapping[str, Iterable[str]], until: 
 
 
 def _purchases(
-    published: Mapping[str, PublishedEvent], acknowledged: Sequence[str], unknown: Sequence[str]
+    published: Mapping[str, PublishedEvent],
+    acknowledged: Sequence[str],
+    unknown: Sequence[str],
+    taken_back: Set[str],
 ) -> Iterator[str]:
     """What Sales has committed is published once, and nothing else."""
     counts = Counter(one.data["purchase_id"] for one in published.values() if one.type == "sales.ItemPurchased")
     for purchase in acknowledged:
-        if counts[purchase] != 1:
+        if counts[purchase] != 1 and not (counts[purchase] == 0 and purchase in taken_back):
             yield f"I1: purchase {purchase} was committed, and published {counts[purchase]} times"
     for purchase in set(counts) - set(acknowledged) - set(unknown):
         yield f"I3: purchase {purchase} was published, and never committed"
@@ -335,6 +342,7 @@ def set_aside(folder: Path, component: str) -> list[SetAside]:
             "SELECT handler, event_id, publisher, partition, number, key, type FROM preterite_parked "
             "UNION ALL SELECT handler, event_id, publisher, partition, number, key, type FROM preterite_discarded"
         ).fetchall()
+    rows = [("bill" if row[0] == RENAMED_BILL else row[0], *row[1:]) for row in rows]
     return [SetAside(handler, str(UUID(bytes=id)) if id else "", *place) for handler, id, *place in rows]
 
 

@@ -19,14 +19,15 @@ SUBSCRIPTIONS = {**oracle.SUBSCRIPTIONS, **oracle.LATE}
 class Purchases:
     """So many purchases, and what was acknowledged of them."""
 
-    def __init__(self, count: int, *, grows: bool = True) -> None:
-        """So many; where the shop `grows`, a newer version of it comes meanwhile."""
+    def __init__(self, count: int, *, grows: bool = True, renames: bool = False) -> None:
+        """So many; where the shop `grows`, a newer version of it comes meanwhile, which may rename a handler."""
         self._count = count
         self._grows = grows
         self._model = model.declare()
-        self._newer = Newer(model.newer(self._model).system, "finance", "audit")
+        self._newer = Newer(model.newer(self._model, renames=renames).system, "finance", "audit")
         self._acknowledged: list[str] = []
         self._unknown: list[str] = []
+        self._taken_back: set[str] = set()
 
     def scenario(self) -> Scenario:
         """The shop and its customers."""
@@ -37,11 +38,12 @@ class Purchases:
             self._violations,
             self._ran_again,
             self._newer if self._grows else None,
+            self._taken_back,
         )
 
     def _violations(self, folder: Path, _opened: OpenSystem, _until: float) -> Sequence[str]:
         if not self._grows:
-            return oracle.violations(folder, self._acknowledged, self._unknown)
+            return oracle.violations(folder, self._acknowledged, self._unknown, taken_back=self._taken_back)
         return oracle.violations(folder, self._acknowledged, self._unknown, SUBSCRIPTIONS, self._newer.asked)
 
     def _ran_again(self) -> int:

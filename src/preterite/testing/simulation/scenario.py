@@ -43,6 +43,8 @@ class Scenario:
     """How many handlers were run more than once."""
     newer: Newer | None = None
     """What is rolled out meanwhile, if anything."""
+    taken_back: set[str] = field(default_factory=set[str])
+    """What users had done and a restore took back; noted by the one who restores."""
 
 
 def _checked(check: Check | None, opened: OpenSystem) -> Sequence[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -24,21 +24,26 @@ from preterite.receiving.receiver import Receiver
 from preterite.store.rows import Counts
 from preterite.system import System
 from preterite.testing import SeededRandomness
-from preterite.testing.simulation import losses, oracle
+from preterite.testing.simulation import losses, oracle, restores
 from preterite.testing.simulation.deployment import WHO, Rollout
 from preterite.testing.simulation.losses import NONE, Losses, LossOperator
 from preterite.testing.simulation.machine.databases import SimulatedDatabase
-from preterite.testing.simulation.machine.faults import RATES, Faults
+from preterite.testing.simulation.machine.faults import LOSES, RATES, Faults
 from preterite.testing.simulation.machine.log import SimulatedLog
 from preterite.testing.simulation.machine.marks import RAN_AGAIN, STOOD_BACK
 from preterite.testing.simulation.machine.scheduler import Scheduler, SimulatedClock, Worker
 from preterite.testing.simulation.purchases import Purchases
+from preterite.testing.simulation.restores import Moment, RestoreOperator, Restorer
 from preterite.testing.simulation.scenario import Scenario
 
 PURCHASES = 118
 WORKERS = 2
 LOSSES_EVERY = 3
 """One world of so many keeps little."""
+RESTORES_EVERY = 3
+"""In one world of so many, others than those, databases are put back. In the rest a newer version comes."""
+RENAMES_EVERY = 6
+"""In one world of so many, half of the rest, that version renames a handler."""
 SAFETY_SECONDS = 600.0
 MORE_SAFETY_SECONDS = 40.0
 """How long things go on to fail once all is published: most of what waits comes due meanwhile."""
@@ -68,13 +73,21 @@ class World:
     """One run. Everything that happens follows from the seed."""
 
     def __init__(
-        self, seed: int, folder: Path, scenario: Scenario, kept: frozenset[int] | None, lost: Losses = NONE
+        self,
+        seed: int,
+        folder: Path,
+        scenario: Scenario,
+        kept: frozenset[int] | None,
+        lost: Losses = NONE,
+        restored: Sequence[Moment] = (),
     ) -> None:
         self.seed = seed
         self._losses = lost
         self.folder = folder
         self._random = random.Random(f"world {seed}")
-        self.faults = Faults(random.Random(f"faults {seed}"), RATES, kept)
+        # Where a database goes back and the log loses what that had published, only a person can say what is right.
+        rates = {**RATES, LOSES: 0.0} if restored else RATES
+        self.faults = Faults(random.Random(f"faults {seed}"), rates, kept)
         self.scheduler = Scheduler(seed, SimulatedClock(), self.faults)
         self._scenario = scenario
         self._databases = {
@@ -91,7 +104,11 @@ class World:
         self._log = SimulatedLog(identity, self.scheduler, lost.retention, lost.append_records)
         self._versions = [self._open(system)]
         self._workers: dict[str, Worker] = {}
+        self._processes: dict[str, Worker] = {}
+        """All of them, by name, as they were started last."""
         self._renewed: set[str] = set()
+        self._restorer = Restorer([*restored], folder, self._log, self.scheduler, self._end_all, scenario.taken_back)
+        self._restores = bool(restored)
         self._rollout = self._plan_rollout()
         if lost is not NONE:
             losses.keep_pruned({name: database.path for name, database in self._databases.items()})
@@ -109,7 +126,10 @@ class World:
         if self._losses is not NONE:
             operator = Worker(losses.WHO, self._start_operator)
             operator.start(operator)
-        used = self.scheduler.run(lambda: not self._scenario.wants_more(), SAFETY_SECONDS)
+        if self._restores:
+            accepting = Worker(restores.PERSON, self._start_accepting)
+            accepting.start(accepting)
+        used = self.scheduler.run(self._is_used, SAFETY_SECONDS)
         self._until = self.scheduler.clock.wall() + LATER_SECONDS
         self.scheduler.run(self._is_at_rest, MORE_SAFETY_SECONDS)
         self.faults.active = False
@@ -169,6 +189,22 @@ class World:
     def _start_operator(self, worker: Worker) -> None:
         self.scheduler.spawn(losses.WHO, worker, LossOperator(self._versions[0], self.scheduler).act)
 
+    def _start_accepting(self, worker: Worker) -> None:
+        self._processes[worker.name] = worker
+        self.scheduler.spawn(worker.name, worker, RestoreOperator(self._versions[0], self.scheduler).act)
+
+    def _end_all(self) -> None:
+        """End every process: nobody has a database open that is put back."""
+        for worker in self._processes.values():
+            if not worker.dead:
+                self.scheduler.history.note(f"{worker.name} ends")
+                self.scheduler.crash(worker)
+
+    def _is_used(self) -> bool:
+        """Whether its users are done, and all that was to be put back is."""
+        self._restorer.do_what_is_due()
+        return self._restorer.is_done and not self._scenario.wants_more()
+
     def _renew(self) -> None:
         """Let one worker after the other end and start again, with the newest version."""
         for name, worker in list(self._workers.items()):
@@ -179,7 +215,7 @@ class World:
                 self.scheduler.sleep(IDLE_SECONDS)
 
     def _start_worker(self, worker: Worker) -> None:
-        self._workers[worker.name] = worker
+        self._workers[worker.name] = self._processes[worker.name] = worker
         runtime = self._versions[-1 if worker.name in self._renewed else 0].runtime
         for component in runtime.components:
             relay = self._owner(worker, component)
@@ -233,6 +269,7 @@ class World:
                 loop.close()
 
     def _start_client(self, worker: Worker) -> None:
+        self._processes[worker.name] = worker
         worker.closers += [database.dispose for database in self._databases.values()]
         self.scheduler.spawn("client", worker, self._use)
 
@@ -270,8 +307,11 @@ def simulate(
     with tempfile.TemporaryDirectory(prefix="preterite-", dir=memory if memory.is_dir() else None) as folder:
         try:
             lost = losses.draw(seed) if scenario is None and seed % LOSSES_EVERY == 1 else NONE
-            made = Purchases(purchases, grows=lost is NONE).scenario() if scenario is None else scenario()
-            world = World(seed, Path(folder), made, kept, lost)
+            restored = restores.draw(seed) if scenario is None and seed % RESTORES_EVERY == 2 else []
+            grows = lost is NONE and not restored
+            renames = seed % RENAMES_EVERY == 0
+            made = Purchases(purchases, grows=grows, renames=renames).scenario() if scenario is None else scenario()
+            world = World(seed, Path(folder), made, kept, lost, restored)
             try:
                 return world.run()
             finally:

@@ -114,6 +114,16 @@ class SimulatedLog(MemoryLog):
                     broken.add(stream)
         return confirmed
 
+    def numbers(self) -> Mapping[Stream, int]:
+        """How far each stream reaches."""
+        with self._lock:
+            return {stream: held.last_number for stream, held in self._held.items()}
+
+    def go_back(self, numbers: Mapping[Stream, int]) -> None:
+        """Lose all that came after it reached only so far."""
+        for stream, end in self.numbers().items():
+            self.lose(stream, range(numbers.get(stream, 0) + 1, end + 1))
+
     def _lose_old(self, stream: Stream) -> None:
         """Lose one record anywhere in a stream."""
         first, last = self.first_number(stream), self.end(stream).number

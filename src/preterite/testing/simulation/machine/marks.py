@@ -34,11 +34,15 @@ DROPPED = "retention dropped what was in the log"
 STALE_READ = "reader waited for what was being sent again"
 HOLE_FILLED = "operator filled a hole"
 LOSS_ACCEPTED = "operator accepted a loss"
+RESTORED = "databases or log put back"
+RESTORED_AGAIN = "put back a second time"
+LOG_RESTORED = "log put back"
+ACCEPTED = "operator accepted what was forgotten"
 
 MARKS = (
     LEASE_TAKEN, OVERTAKEN, RELAY_OVERTAKEN, RELAY_TAKEN, SENT_AGAIN, LOST_IN_LOG, ASKED_AGAIN, PARKED, DEAD, RETRIED,
     INTERRUPTED, TAKEN_BEFORE, SAGA_ENDED, RAN_AGAIN, STOOD_BACK, REPLAYED, JOINED, REPLAY_ASKED,
-    PRUNED, DROPPED, STALE_READ, HOLE_FILLED, LOSS_ACCEPTED,
+    PRUNED, DROPPED, STALE_READ, HOLE_FILLED, LOSS_ACCEPTED, RESTORED, RESTORED_AGAIN, LOG_RESTORED, ACCEPTED,
 )  # fmt: skip
 """All of them; so many worlds as a push runs reach each."""
 
