@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from preterite.clock import Clock, Randomness
 from preterite.component import Component
-from preterite.errors import StoreUnavailable, WrongDatabase
+from preterite.errors import StoreUnavailable, TablesMissing, WrongDatabase
 from preterite.handling.failure import FailureLog
 from preterite.hosting import own_tables
 from preterite.hosting.openings import Openings
@@ -96,8 +96,6 @@ class Runtime:
         self._failures = {name: FailureLog(name, clock) for name in self.components}
         self._creates_tables = create_tables
         self._owners = owners or {}
-        self.missing_tables: dict[str, str] = {}
-        """By component that is open: what is said of its own tables that are missing."""
         self._openings = Openings(self._open, clock)
         self._log_promises()
         with closed_on_failure() as closers:
@@ -202,7 +200,7 @@ class Runtime:
             wanted = self._wanted_identity(name, database)
             identity = prepare(database, wanted, self.topology.subscriptions[name], self.clock)
             if component.tables is not None:
-                self._create_tables(component) if self._creates_tables else self._report_missing(component)
+                self._create_tables(component) if self._creates_tables else self._refuse_missing(component)
         return identity
 
     def _wanted_identity(self, name: str, database: Database) -> StoreIdentity:
@@ -234,12 +232,11 @@ class Runtime:
         database = owner or self.databases[component.name]
         own_tables.create(component, database, self.context(component.name), as_owner=owner is not None)
 
-    def _report_missing(self, component: Component) -> None:
+    def _refuse_missing(self, component: Component) -> None:
         database = self.databases[component.name]
         names = own_tables.missing(component, database)
         if names:
-            self.missing_tables[component.name] = own_tables.are_missing(component.name, database.url, names)
-            _logger.error("%s", self.missing_tables[component.name])
+            raise TablesMissing(own_tables.are_missing(component.name, database.url, names))
 
 
 @contextmanager
