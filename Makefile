@@ -72,8 +72,11 @@ peers: .venv-peers/.made  ## install what benchmarks compare with: RabbitMQ, and
 storm: $(SETUP)  ## kill, pause, crash and cut everything under load on PostgreSQL, and check the books; a quarter of an hour
 	PYTHONPATH=tests $(BIN)/python -m support.storm $(STORM)
 
+fuzz: $(SETUP)  ## send hostile input to messages, the command line and the shop; MINUTES=10 of each, FUZZ="--only shop"
+	PYTHONPATH=tests:examples/retail/tests $(BIN)/python -m fuzz $(if $(MINUTES),--minutes $(MINUTES)) $(FUZZ)
+
 lock:  ## pin the newest allowed dependencies again (needs uv)
 	uv pip compile --quiet --upgrade --generate-hashes --python-version 3.11 --custom-compile-command "make lock" \
 	  --extra sqlalchemy --extra calendar --extra postgres --extra fastapi --extra check --extra web --output-file requirements.lock pyproject.toml requirements.in
 
-.PHONY: help setup servers browser test test-all check demo shop bench simulate crash mutants peers storm lock
+.PHONY: help setup servers browser test test-all check demo shop bench simulate crash mutants peers storm fuzz lock

@@ -33,7 +33,7 @@ NAME_CHARACTERS_SHOWN = 100
 _MESSAGE_DEPTH = 2
 _FIELD_DEPTH = 3
 _ENVELOPES = 2
-_NOT_ALLOWED_IN_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
+_NOT_ALLOWED_IN_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
 
 class _Message(msgspec.Struct, frozen=True):
@@ -52,7 +52,7 @@ def read_json(document: bytes, event_types: Mapping[str, type[Event]], make_key:
         types = [_known(event_types, message.type) for message in messages]
         return [_event(kind, given, make_key, strict=True) for kind, given in zip(types, fields, strict=True)]
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise Undecodable(f"This JSON document cannot be read: {error}. Nothing was published.") from error
+        raise Undecodable(f"This JSON document cannot be read: {error}. Nothing was published.") from None
 
 
 def read_xml(document: bytes, event_types: Mapping[str, type[Event]], make_key: Callable[[], UUID]) -> list[Event]:
@@ -74,7 +74,8 @@ def read_xml(document: bytes, event_types: Mapping[str, type[Event]], make_key: 
 def write_xml(events: Sequence[Event]) -> bytes:
     """One document with these events: UTC times without zone, fields that have their default left out.
 
-    Raises `InvalidEvent` for what is no single text: a list, a struct, or None where that is not the default.
+    Raises `InvalidEvent` for what is no single text (a list, a struct, or None where that is not the default), and for
+    values that would not read back: a time without zone, infinity, what is no character of XML.
     """
     lines = ['<?xml version="1.0"?>', "<messages>"]
     for event in events:
@@ -92,6 +93,9 @@ def _elements(event: Event) -> list[tuple[str, str]]:
         value = getattr(event, field)
         if value == defaults[field]:
             continue
+        fault = nested_fault(value)
+        if fault is not None:
+            raise InvalidEvent(f"{type(event).__name__}.{field} {fault}")
         elements.append((_folded(written), escape(_text_of(f"{type(event).__name__}.{field}", value))))
     return elements
 
@@ -99,7 +103,10 @@ def _elements(event: Event) -> list[tuple[str, str]]:
 def _text_of(field: str, value: object) -> str:
     """A field's value as one text that reads back as the same value; raises `InvalidEvent` if there is none."""
     if isinstance(value, datetime):
-        return value.astimezone(UTC).replace(tzinfo=None).isoformat()
+        try:
+            return value.astimezone(UTC).replace(tzinfo=None).isoformat()
+        except OverflowError:
+            raise InvalidEvent(f"{field} is {value}, which is no time in UTC; nothing was written.") from None
     plain = msgspec.to_builtins(value)
     if isinstance(plain, bool):
         return str(plain).lower()
@@ -107,7 +114,7 @@ def _text_of(field: str, value: object) -> str:
         raise InvalidEvent(f"{field} holds {type(value).__name__}, and a field of this XML is one text. Write JSON.")
     text = str(plain)
     if _NOT_ALLOWED_IN_XML.search(text):
-        raise InvalidEvent(f"{field} holds a control character, which XML cannot carry.")
+        raise InvalidEvent(f"{field} holds a control character or half of a surrogate pair, which XML cannot carry.")
     return text
 
 
@@ -119,7 +126,7 @@ def _event(event_type: type[Event], fields: dict[str, Any], make_key: Callable[[
     try:
         event = msgspec.convert(fields, event_type, strict=strict)
     except (msgspec.ValidationError, ValueError, ArithmeticError, RecursionError) as error:
-        raise Undecodable(f"{event_type.__name__}: {error}. Nothing was published.") from error
+        raise Undecodable(f"{event_type.__name__}: {error}. Nothing was published.") from None
     if not strict:
         event = _in_utc(event, names)
     fault = nested_fault(event)
@@ -158,7 +165,7 @@ def _refuse_ambiguous(document: bytes) -> None:
     try:
         json.loads(document, object_pairs_hook=_once, parse_float=_finite, parse_constant=_finite)
     except (ValueError, RecursionError) as error:
-        raise Undecodable(f"This JSON document cannot be read: {error}. Nothing was published.") from error
+        raise Undecodable(f"This JSON document cannot be read: {error}. Nothing was published.") from None
 
 
 def _once(pairs: list[tuple[str, Any]]) -> None:
@@ -200,7 +207,7 @@ class _Messages:
         try:
             parser.Parse(document, True)
         except (expat.ExpatError, LookupError, ValueError) as error:
-            raise Undecodable(f"This XML document cannot be read: {error}. Nothing was published.") from error
+            raise Undecodable(f"This XML document cannot be read: {error}. Nothing was published.") from None
         return self._messages
 
     def _refuse_doctype(self, *_declaration: object) -> None:

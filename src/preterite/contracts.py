@@ -263,7 +263,7 @@ class Checked:
         try:
             body = self._encode(message)
         except (TypeError, ValueError, OverflowError, RecursionError) as error:
-            raise InvalidEvent(f"{self.message_type.__name__} is no JSON: {error}; nothing was written.") from error
+            raise InvalidEvent(f"{self.message_type.__name__} is no JSON: {error}; nothing was written.") from None
         if not self._all_plain:
             self._check_nested(message, body)
         if len(body) > EVENT_BYTES_MAX:
@@ -285,7 +285,7 @@ class Checked:
         try:
             same = self.decode(body) == message
         except (msgspec.ValidationError, RecursionError) as error:
-            raise InvalidEvent(f"{self.message_type.__name__}: {error}; nothing was written.") from error
+            raise InvalidEvent(f"{self.message_type.__name__}: {error}; nothing was written.") from None
         if not same:
             raise InvalidEvent(
                 f"{self.message_type.__name__} does not read back as it was written; check the types of its fields."

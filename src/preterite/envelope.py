@@ -58,4 +58,4 @@ def from_bytes(document: bytes) -> Envelope:
     try:
         return _decode(document)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise Undecodable(f"This is not an envelope: {error}.") from error
+        raise Undecodable(f"This is not an envelope: {error}.") from None

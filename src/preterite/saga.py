@@ -174,7 +174,7 @@ def encoded(saga: Saga) -> bytes:
     try:
         same = msgspec.json.decode(state, type=type(saga)) == saga
     except msgspec.ValidationError as error:
-        raise UsageError(f"The state of saga {saga.__saga__.name} does not fit its fields: {error}.") from error
+        raise UsageError(f"The state of saga {saga.__saga__.name} does not fit its fields: {error}.") from None
     if not same:
         raise UsageError(f"The state of saga {saga.__saga__.name} does not read back as it is; check its field types.")
     return state
@@ -194,4 +194,4 @@ def decoded(saga: type[Saga], version: int, state: bytes) -> Saga:
         older: Mapping[str, Any] = msgspec.json.decode(state)
         return msgspec.convert(saga.upcast(version, dict(older)), saga)
     except msgspec.ValidationError as error:
-        raise UsageError(f"The state of saga {contract.name}, version {version}, cannot be read: {error}.") from error
+        raise UsageError(f"The state of saga {contract.name}, version {version}, cannot be read: {error}.") from None

@@ -34,12 +34,12 @@ class Schedule:
         try:
             from cronsim import CronSimError
         except ImportError as error:
-            raise ValueError(str(missing("a calendar", error)).removesuffix(".")) from error
+            raise ValueError(str(missing("a calendar", error)).removesuffix(".")) from None
         zone = self._zone()
         try:
             return self._next_fixed(at, zone) if zone is UTC or self._is_fixed else self._next_on_the_clock(at, zone)
         except CronSimError as error:
-            raise ValueError(f"{self.expression!r} is no cron expression: {error}") from error
+            raise ValueError(f"{self.expression!r} is no cron expression: {error}") from None
         except StopIteration:
             raise ValueError(f"{self.expression!r} never comes") from None
 
@@ -77,8 +77,8 @@ class Schedule:
 
         try:
             return ZoneInfo(self.timezone)
-        except (ZoneInfoNotFoundError, ValueError) as error:
-            raise ValueError(f"{self.timezone!r} is no time zone known here") from error
+        except (ZoneInfoNotFoundError, ValueError):
+            raise ValueError(f"{self.timezone!r} is no time zone known here") from None
 
 
 def _offset(at: datetime, zone: tzinfo) -> timedelta:

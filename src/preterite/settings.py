@@ -23,6 +23,8 @@ ADMIN_VARIABLE = "PRETERITE_ADMIN_URL"
 """The environment variable with the administrator's URL; on a command line its password is visible to other users."""
 LOG_VARIABLE = "PRETERITE_LOG_URL"
 """The environment variable with the URL of the log."""
+FILE_BYTES_MAX = 8 * 1024 * 1024
+"""Size of a file of a project that is read whole."""
 _IS_URL = re.compile(r"PRETERITE_[A-Z0-9_]*_URL")
 
 
@@ -61,17 +63,46 @@ def read_project(folder: Path) -> ProjectSettings:
             "Work in a folder with a pyproject.toml of your own, or make this file yours."
         )
     try:
-        content = tomllib.loads(file.read_text(encoding="utf-8"))
+        content = tomllib.loads(read_file(file) or "")
         table = msgspec.convert(content, _Project).tool.get("preterite", {})
         found = msgspec.convert(table, ProjectSettings)
-    except (OSError, ValueError) as error:
-        raise ConfigurationError(f"{file} cannot be read: {error}.") from error
+    except (ValueError, RecursionError, msgspec.ValidationError) as error:
+        raise ConfigurationError(f"{file} cannot be read: {error}.") from None
     unknown = set(table) - {"app", "log", "databases", "pages"}
     if unknown:
         raise ConfigurationError(
             f"{file}: [tool.preterite] has no setting {sorted(unknown)[0]!r}; known are app, log, databases, pages."
         )
     return found
+
+
+def read_file(file: Path) -> str | None:
+    """The text of a file of a project, nothing where there is none.
+
+    Raises `ConfigurationError` for what is no file of text, cannot be read, or is larger than `FILE_BYTES_MAX`.
+    """
+    try:
+        with file.open("rb") as opened:
+            content = opened.read(FILE_BYTES_MAX + 1)
+        if len(content) <= FILE_BYTES_MAX:
+            return content.decode()
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"{file} cannot be read: {_said(error)}.") from None
+    raise ConfigurationError(f"{file} cannot be read: it is larger than {FILE_BYTES_MAX:,} bytes.")
+
+
+def write_file(file: Path, text: str) -> None:
+    """Write a file of a project; raises `ConfigurationError` if that is not possible."""
+    try:
+        file.write_text(text, encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"{file} cannot be written: {_said(error)}.") from None
+
+
+def _said(error: OSError | ValueError) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
 def is_trusted(owner: int, folder_owner: int, user: int) -> bool:

@@ -214,13 +214,13 @@ def _connect_log(
         return logs.connect(url, identity, clock, retention)
     try:
         return logs.find(url, identity, clock, retention)
-    except NoLog as error:
+    except NoLog:
         for name, database in databases.items():
             if (belongs := _log_of(database)) is not None:
                 raise NoLog(
                     f"There is no log {shown(url)}, but the database of {name!r} belongs to one ({belongs}). "
                     "Restore it from a backup, or make a new one from the journals: preterite recover new-log."
-                ) from error
+                ) from None
     return logs.connect(url, identity, clock, retention)
 
 

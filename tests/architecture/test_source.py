@@ -51,6 +51,21 @@ MAY_START_THREADS = {
     "preterite/composition/context.py",
     "preterite/testing/conformance/log.py",
 }
+# What is raised while another error is handled hides that one (`from None`), which its sentence holds; not so here.
+KEEPS_ITS_CAUSE = {
+    # The cause is raised by code of the user's, or shows the line of it.
+    "preterite/handling/invoker.py",
+    "preterite/publishing/unit_of_work.py",
+    "preterite/store/contract.py",
+    "preterite/testing/pytest_plugin.py",
+    "preterite/cli/application.py",
+    "preterite/cli/simulate.py",
+    # The cause says where in the package a database has raised it; `--debug` prints it.
+    "preterite/cli/__init__.py",
+    # Errors of the core's own loops, which log them.
+    "preterite/log/postgres/reader.py",
+    "preterite/log/sqlite/log.py",
+}
 VAGUE = {"manager", "helper", "helpers", "util", "utils", "common", "misc", "info", "base"}
 
 
@@ -229,6 +244,17 @@ def test_commands_print_through_one_module_and_loggers_are_made_in_one() -> None
     }
 
     assert {one for one in found if one.startswith("preterite/")} - allowed == set()
+
+
+def test_an_error_whose_sentence_says_all_has_one_traceback() -> None:
+    keeps = {
+        name
+        for name, tree in trees(SOURCES)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Raise) and node.cause is not None and ast.unparse(node.cause) != "None"
+    }
+
+    assert keeps - {"preterite/testing/simulation/machine/faults.py"} == KEEPS_ITS_CAUSE
 
 
 def test_names_are_not_vague() -> None:

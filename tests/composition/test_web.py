@@ -122,5 +122,24 @@ async def opened_by(changes: Changes, client: str) -> tuple[int, asyncio.Task[No
     return await started, task
 
 
+def test_asking_for_the_head_of_the_changes_holds_no_stream_open() -> None:
+    class Quiet:
+        databases: Mapping[str, object] = {}
+        log = None
+
+    changes = Changes(Quiet())  # pyright: ignore[reportArgumentType]
+    scope: dict[str, Any] = {
+        "type": "http",
+        "method": "HEAD",
+        "path": "/changes",
+        "query_string": b"",
+        "headers": [],
+        "client": ("x", 1),
+    }
+    answer = asyncio.run(changes(Request(scope)))
+
+    assert (answer.status_code, answer.media_type, answer.body) == (200, "text/event-stream", b"")
+
+
 def test_an_empty_region_is_the_whole_page() -> None:
     assert answer("{% block a %}a{% endblock %} b", "region=") == "a b"

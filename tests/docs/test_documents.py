@@ -159,6 +159,7 @@ def test_every_command_of_the_makefile_is_explained() -> None:
         "mutants",
         "peers",
         "storm",
+        "fuzz",
         "lock",
     ]
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
@@ -158,6 +159,32 @@ def test_every_option_that_takes_a_value_and_may_be_left_out_says_its_default(co
     optional = [one for one in command.arguments if one.option_strings and one.nargs != 0 and not one.required]
 
     assert [one.dest for one in optional if "default: " not in (one.help or "")] == []
+
+
+INSIDE = "void claim head epoch cursor fence fenced lease lane upcast settle tenure relay receiver demux standstill"
+"""Words of the inside of the package, which nobody needs who runs a command."""
+EXPLAINED = {
+    "journal": "in its own database, in its journal",
+    "journals": "in its own database, in its journal",
+    "parked": "events that wait for a retry",
+    "redrive": "To redrive one is to run it again",
+    "baseline": "The baseline is a file of accepted violations",
+    "waves": "waves: parts that are called together",
+    "failure group": "failed in the same way",
+}
+"""Words of the glossary, each with the words that explain it in the help of the command that uses it."""
+
+
+@pytest.mark.parametrize("command", [top(), *top().commands], ids=lambda command: command.name)
+def test_no_help_needs_the_glossary(command: Command) -> None:
+    texts = [one.parser.format_help() + one.purpose for one in (command, *every(command)) if one.name != "preterite"]
+    whole = " ".join(" ".join([*texts, command.parser.description or ""]).split())
+    words = {word.removesuffix("s") for word in re.findall(r"[a-z-]+", whole.lower())}
+
+    assert words & set(INSIDE.split()) == set()
+    if command.above is not None:
+        used = [word for word in EXPLAINED if re.search(rf"\b{word}\b", whole)]
+        assert [word for word in used if EXPLAINED[word] not in whole] == []
 
 
 def test_the_reference_of_the_command_line_is_what_the_parsers_say() -> None:

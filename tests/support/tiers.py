@@ -24,6 +24,7 @@ FOLDERS = {
     "tests/crash": SLOW,
     "tests/docs": QUICK,
     "tests/evolution": QUICK,
+    "tests/fuzz": QUICK,
     "tests/integrations": QUICK,
     "tests/logs": QUICK,
     "tests/mutants": QUICK,

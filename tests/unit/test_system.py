@@ -37,7 +37,7 @@ def test_without_settings_everything_is_in_a_folder_of_the_systems_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    declare().system.open().close()
+    declare().system.open(create_tables=True).close()
     files = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.sqlite"))
 
     assert files == [f".preterite/shop/{name}.sqlite" for name in ("finance", "log", "sales")]
@@ -74,7 +74,7 @@ def test_opening_says_once_which_promise_holds_and_for_what(caplog: pytest.LogCa
 def test_only_what_is_named_is_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     shop = declare()
-    with shop.system.open(only=["sales"]) as opened:
+    with shop.system.open(only=["sales"], create_tables=True) as opened:
         with pytest.raises(ConfigurationError, match="'finance' is not run here"), opened.connection(shop.finance):
             pass
 
@@ -104,7 +104,7 @@ def test_the_database_of_another_component_is_refused(tmp_path: Path) -> None:
     shop = declare()
     files = {name: f"sqlite:///{tmp_path}/{name}.sqlite" for name in ("sales", "finance")}
     log = f"sqlite:///{tmp_path}/log.sqlite"
-    shop.system.open(databases=files, log=log).close()
+    shop.system.open(databases=files, log=log, create_tables=True).close()
     swapped = {"sales": files["finance"], "finance": files["sales"]}
 
     with pytest.raises(WrongDatabase, match="belongs to component 'finance' of system 'shop'"):
@@ -116,7 +116,7 @@ def test_a_database_with_the_log_of_another_life_is_refused(tmp_path: Path) -> N
     """The log was deleted, and a new one made: its identity is another one."""
     shop = declare()
     files = {name: f"sqlite:///{tmp_path}/{name}.sqlite" for name in ("sales", "finance")}
-    shop.system.open(databases=files, log=f"sqlite:///{tmp_path}/log.sqlite").close()
+    shop.system.open(databases=files, log=f"sqlite:///{tmp_path}/log.sqlite", create_tables=True).close()
 
     new = f"sqlite:///{tmp_path}/new.sqlite"
     connect(new, LogIdentity("shop", SystemRandomness().uuid(), shop.system.partitions), SystemClock()).close()
@@ -130,7 +130,7 @@ def test_another_number_of_partitions_is_refused(tmp_path: Path) -> None:
     sales = Component("sales", publishes=[ItemPurchased])
     files = {"sales": f"sqlite:///{tmp_path}/sales.sqlite"}
     log = f"sqlite:///{tmp_path}/log.sqlite"
-    System("shop", [sales]).open(databases=files, log=log).close()
+    System("shop", [sales]).open(databases=files, log=log, create_tables=True).close()
 
     with pytest.raises(WrongLog, match="with 8 partitions; this is 'shop' with 16"):
         System("shop", [sales], partitions=16).open(databases=files, log=log)
@@ -308,7 +308,7 @@ def test_an_opening_that_fails_raises_its_own_exception_also_where_closing_fails
     shop = declare()
     files = {name: f"sqlite:///{tmp_path}/{name}.sqlite" for name in ("sales", "finance")}
     log = f"sqlite:///{tmp_path}/log.sqlite"
-    shop.system.open(databases=files, log=log).close()
+    shop.system.open(databases=files, log=log, create_tables=True).close()
     closed: list[str] = []
     for kind in (SqliteDatabase, SqliteLog):
         note_closing(monkeypatch, kind, closed, fail=True)

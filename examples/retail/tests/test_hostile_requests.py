@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 from urllib.parse import quote, urlencode
 
 import pytest
+from fuzz import requests
+from fuzz.judging import Judge
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 from support import tiers
@@ -29,6 +31,7 @@ from retail.web.security import FORM_BYTES_MAX, TOKEN
 
 HOST = "127.0.0.1:8000"
 OWN_PATHS = ("/personas", SIGN_IN, "/office/clock", "/office/components", "/office/customer", "/office/drill")
+CONNECTIONS = 300
 EXAMPLES = tiers.sample(40, 400)
 SLOWLY = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
@@ -240,6 +243,31 @@ def test_what_is_larger_than_a_form_is_refused_also_where_its_length_is_not_said
     unsaid = visitor.send("POST", "/personas", "", body, [("host", HOST), form, ("transfer-encoding", "chunked")])
 
     assert (said.status, unsaid.status) == (403, 403)
+
+
+def test_a_visitor_who_leaves_before_a_form_is_whole_is_no_error(visitor: Visitor) -> None:
+    answers: list[int] = []
+
+    async def receive() -> Any:
+        return {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None:
+        answers.append(message.get("status", 0))
+
+    form = [(b"host", HOST.encode()), (b"content-type", b"application/x-www-form-urlencoded")]
+    scope = {"type": "http", "method": "POST", "path": "/personas", "query_string": b"", "headers": form}
+    asyncio.run(visitor.app(scope, receive, send))
+
+    assert answers[0] == 400
+
+
+def test_a_sample_of_hostile_connections_finds_nothing() -> None:
+    judge = Judge()
+    with requests.ready() as case:
+        for seed in range(CONNECTIONS):
+            judge.run(case, seed)
+
+    assert judge.findings == []
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ import msgspec
 from preterite.checks.findings import NOWHERE, Finding, Place
 from preterite.checks.rules import RULES
 from preterite.errors import ConfigurationError
+from preterite.settings import read_file, write_file
 
 FILE = "baseline.toml"
 Source = Literal["code", "run time", "rights"]
@@ -30,6 +31,7 @@ RECORDED_KEY = "preterite/boundaries"
 """Where pytest's cache keeps what was recorded."""
 RECORDED_FILE = Path(".pytest_cache", "v", *RECORDED_KEY.split("/"))
 """The file of pytest's cache in a project that does not configure another folder."""
+_RECORD = "Run pytest with preterite_boundaries set, then this command again."
 _HEAD = """\
 # Known violations of boundaries. The list may only shrink: `preterite check` fails for an entry that matches no
 # violation any more, and `preterite check --shrink` removes it. Add further entries manually, each with its reason.
@@ -56,14 +58,15 @@ class _File(msgspec.Struct, forbid_unknown_fields=True):
 
 def read(file: Path) -> tuple[Entry, ...]:
     """The entries of a baseline, none without a file; raises `ConfigurationError` if the file is not valid."""
-    if not file.exists():
+    text = read_file(file)
+    if text is None:
         return ()
     try:
-        found = msgspec.convert(tomllib.loads(file.read_text(encoding="utf-8")), _File)
-    except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+        found = msgspec.convert(tomllib.loads(text), _File)
+    except (ValueError, RecursionError, msgspec.ValidationError) as error:
         raise ConfigurationError(
             f"{file} cannot be read: {error}. An entry has key, reason and since, as in since = 2026-11-25."
-        ) from error
+        ) from None
     for entry in found.violation:
         if not entry.reason.strip():
             raise ConfigurationError(f"{file}: the entry {entry.key} has no reason.")
@@ -78,7 +81,7 @@ def write(file: Path, entries: Iterable[Entry]) -> None:
             f"\n[[violation]]\nkey = {json.dumps(entry.key, ensure_ascii=False)}\n"
             f"reason = {json.dumps(entry.reason, ensure_ascii=False)}\nsince = {entry.since.isoformat()}\n"
         )
-    file.write_text("".join(parts), encoding="utf-8")
+    write_file(file, "".join(parts))
 
 
 def source_of(key: str) -> Source:
@@ -158,12 +161,13 @@ def recorded_document(found: Sequence[Finding], is_whole: bool) -> Any:
 
 def read_recorded(file: Path) -> tuple[list[Finding], bool]:
     """The recorded violations, and whether every test has run; raises `ConfigurationError` for an unreadable file."""
+    text = read_file(file)
+    if text is None:
+        raise ConfigurationError(f"There is no {file}. {_RECORD}")
     try:
-        return read_document(msgspec.json.decode(file.read_bytes()))
-    except (OSError, msgspec.MsgspecError) as error:
-        raise ConfigurationError(
-            f"{file} cannot be read: {error}. Run pytest with preterite_boundaries set, then this command again."
-        ) from error
+        return read_document(msgspec.json.decode(text))
+    except (ValueError, RecursionError, msgspec.MsgspecError) as error:
+        raise ConfigurationError(f"{file} cannot be read: {error}. {_RECORD}") from None
 
 
 def read_document(document: Any) -> tuple[list[Finding], bool]:

@@ -6,10 +6,13 @@ Results go to stdout, progress and errors to stderr. `EXIT_CODES` lists the exit
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
+import sqlite3
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from importlib import metadata
 from typing import NoReturn
 
@@ -45,7 +48,8 @@ from preterite.errors import (
 )
 
 ABOUT = """\
-Partition a business system into components: each owns its database and publishes durable events to the others.
+Partition a business system into components: each owns its database and publishes durable events to the others. The
+events of all components go through one log, which can be a database, too.
 
   preterite describe -A shop.system:system      what is declared: publishers, subscribers, databases
   preterite check -A shop.system:system         find violations of the boundaries between components
@@ -61,7 +65,7 @@ EXIT_CODES = {
     1: "The answer is no: a check failed, a status is DEGRADED, or the request was refused. The message says why.",
     2: "The command line is not valid, or names something that does not exist. Nothing was changed.",
     3: "The project, its configuration or its declaration is not valid, or a database or log is another system's.",
-    4: "A database or the log is unreachable; for status: no component runs, or the log is unreachable.",
+    4: "A database or the log is unreachable or damaged; for status: no component runs, or the log is unreachable.",
     6: "The command did a part of what it was asked. The message says which.",
     130: "The command was interrupted (Ctrl-C).",
 }
@@ -102,14 +106,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _main(arguments: Sequence[str] | None) -> int:
     parser = _parser()
-    options = parser.parse_args(arguments)
+    options = parser.parse_args(_words(parser, arguments))
     if options.command is None:
         print_block(ABOUT)
         return 0
     try:
         if options.project is not None:
             _work_in(options.project)
-        return options.command(options)
+        with _as_ours():
+            return options.command(options)
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
@@ -121,12 +126,42 @@ def _main(arguments: Sequence[str] | None) -> int:
             traceback.print_exc()
         refusal(error)
         return exit_code_of(error)
+
+
+def _words(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> list[str]:
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    for word in itertools.takewhile(lambda word: word != "--", words):
+        # argparse takes the value away, and gives an empty list.
+        if word.startswith("-") and word.endswith("=--"):
+            parser.error(f"{word.removesuffix('=--')} needs a value, and -- is none")
+    return words
+
+
+@contextmanager
+def _as_ours() -> Generator[None]:
+    """Errors of databases and of missing packages, where nothing that is nearer to them has translated them."""
+    try:
+        yield
+    except PreteriteError:
+        raise
     except ImportError as error:
         found = missing("This command", error)
         if found is None:
             raise
-        refusal(found)
-        return exit_code_of(found)
+        raise found from None
+    except Exception as error:
+        if not _is_of_a_database(error):
+            raise
+        raise StoreUnavailable(
+            f"A database or the log has answered {type(error).__name__}: {error!s:.500}. The command stopped there; "
+            "what it has committed before stays. If the database is damaged, restore it from a backup."
+        ) from error
+
+
+def _is_of_a_database(error: Exception) -> bool:
+    """Whether a database has raised it: one that is damaged, lacks a table, or refuses a right."""
+    original = getattr(error, "orig", None) or error
+    return isinstance(original, sqlite3.Error) or type(original).__module__.partition(".")[0] == "psycopg"
 
 
 def exit_code_of(error: PreteriteError) -> int:
@@ -143,8 +178,9 @@ def exit_code_of(error: PreteriteError) -> int:
 def _work_in(folder: str) -> None:
     try:
         os.chdir(folder)
-    except OSError as error:
-        raise Refused(f"{folder} is not a directory to work in: {error.strerror}.") from error
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else "that is no name of a folder"
+        raise Refused(f"{folder} is not a directory to work in: {why}.") from None
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -155,7 +155,7 @@ def import_module(module_name: str, name: str) -> ModuleType:
         if error.name is not None and module_name.startswith(error.name):
             raise ConfigurationError(
                 f"There is no module {error.name!r} to import for {name!r}, seen from here."
-            ) from error
+            ) from None
         found = missing(module_name, error)
         raise found or ConfigurationError(f"{module_name} cannot be imported: {error}.") from error
     except ExtraMissing:

@@ -6,11 +6,12 @@ import argparse
 import re
 from collections.abc import Generator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from preterite.cli.application import Application, Refused, add_command, find
 from preterite.cli.output import print_line
+from preterite.cli.words import instant
 from preterite.demo_clock import SharedClock
 
 HELP = """\
@@ -71,17 +72,14 @@ def _opened(application: Application) -> Generator[SharedClock]:
 
 
 def _time(word: str) -> timedelta:
-    found = re.fullmatch(r"(\d+)([dhms])", word)
+    found = re.fullmatch(r"([0-9]{1,9})([dhms])", word)
     if found is None:
         raise argparse.ArgumentTypeError(f"{word!r} is not a time; write it as in 40d, 2h, 30m or 10s.")
     return timedelta(**{_UNITS[found[2]]: int(found[1])})
 
 
 def _instant(word: str) -> datetime:
-    try:
-        instant = datetime.fromisoformat(word)
-    except ValueError:
-        raise argparse.ArgumentTypeError(
-            f"{word!r} is not an instant; write it as in 2011-04-01 or 2011-04-01T22:00Z."
-        ) from None
-    return instant if instant.tzinfo is not None else instant.replace(tzinfo=UTC)
+    found = instant(word)
+    if found is None:
+        raise argparse.ArgumentTypeError(f"{word!r} is not an instant; write it as in 2011-04-01 or 2011-04-01T22:00Z.")
+    return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from preterite.cli.application import Application, Refused
+from preterite.cli.words import whole_number
 
 
 class DeadLetterName(NamedTuple):
@@ -19,7 +20,8 @@ class DeadLetterName(NamedTuple):
 
 def dead_letter_named(application: Application, word: str) -> DeadLetterName:
     """The dead letter of this name; raises `Refused` if the name has another form."""
-    component, _, number = word.rpartition("/")
-    if not component or not number.isdigit():
+    component, _, digits = word.rpartition("/")
+    number = whole_number(digits)
+    if not component or number is None:
         raise Refused(f"{word!r} names no dead letter; write COMPONENT/NUMBER, as in finance/12.")
-    return DeadLetterName(application.component(component).name, int(number))
+    return DeadLetterName(application.component(component).name, number)

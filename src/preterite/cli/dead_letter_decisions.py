@@ -11,12 +11,15 @@ from typing import Any
 from preterite.cli.application import Application, Refused, add_command, find
 from preterite.cli.dead_letter import DeadLetterName, dead_letter_named
 from preterite.cli.output import number_of, print_line
+from preterite.cli.words import number_from
 from preterite.clock import SystemClock
 from preterite.operations import dead_letters
 from preterite.operations.dead_letters import DEAD_LETTERS_MAX, Operator, Plan, Step
 from preterite.store.contract import Store
 from preterite.store.rows import DbConnection, Fingerprint
 
+NAMED = "the dead letter, as dead-letters list names it: finance/12"
+GROUP_NAMED = "the failure group, as dead-letters groups names it: g3fa21c"
 PLAN = """\
 Print what a redrive of these dead letters would do. Changes nothing.
 
@@ -57,7 +60,7 @@ def add_to(verbs: Any) -> None:
     redrive = add_command(verbs, "redrive", "run dead letters again, in growing steps", REDRIVE)
     discard = add_command(verbs, "discard", "discard dead letters, with a reason", DISCARD)
     for verb in (plan, redrive, discard):
-        verb.add_argument("dead_letters", nargs="*", metavar="DEAD_LETTER", help="as in finance/12")
+        verb.add_argument("dead_letters", nargs="*", metavar="DEAD_LETTER", help=NAMED)
         verb.add_argument("--all", action="store_true", help="every dead letter")
         verb.add_argument(
             "--group",
@@ -65,7 +68,7 @@ def add_to(verbs: Any) -> None:
             help="those of this failure group, as dead-letters groups names it; default: any group",
         )
         verb.add_argument(
-            "--oldest", type=int, metavar="N", help="the N oldest of --group or --component; default: all of them"
+            "--oldest", type=number_from(1), metavar="N", help="the N oldest of --group or --component; default: all"
         )
         verb.add_argument("--component", help="those of this component; default: every component")
     plan.set_defaults(command=show_plan)
@@ -73,15 +76,15 @@ def add_to(verbs: Any) -> None:
     redrive.set_defaults(command=redrive_dead_letters)
     discard.set_defaults(command=discard_dead_letters)
     edit = add_command(verbs, "edit", "change fields of a dead letter's event", EDIT)
-    edit.add_argument("dead_letter", metavar="DEAD_LETTER", help="as in finance/12")
-    edit.add_argument("changes", nargs="+", metavar="FIELD=VALUE", help="as in quantity=2")
+    edit.add_argument("dead_letter", metavar="DEAD_LETTER", help=NAMED)
+    edit.add_argument("changes", nargs="+", metavar="FIELD=VALUE", help="a field and its new value, as in quantity=2")
     edit.set_defaults(command=edit_dead_letter)
     note = add_command(verbs, "note", "write down what is known of a failure group", NOTE)
-    note.add_argument("group", metavar="GROUP", help="as in g3fa21c")
-    note.add_argument("text", nargs="+", metavar="TEXT", help="as in 'add the price, then redrive'")
+    note.add_argument("group", metavar="GROUP", help=GROUP_NAMED)
+    note.add_argument("text", nargs="+", metavar="TEXT", help="the note, as in 'add the price, then redrive'")
     note.set_defaults(command=note_group)
     for verb, required in ((redrive, False), (discard, True), (edit, True), (note, False)):
-        needed = "why; kept in the audit" if required else "why; kept in the audit; default: no reason"
+        needed = f"why; shown by dead-letters audit{'' if required else '; default: no reason'}"
         verb.add_argument("--reason", required=required, default="", help=needed)
         verb.add_argument("--as", dest="by", metavar="NAME", default=None, help="the operator; default: your login")
 
@@ -282,7 +285,7 @@ def _change(word: str) -> tuple[str, Any]:
         raise Refused(f"{word!r} changes nothing; write FIELD=VALUE, as in quantity=2.")
     try:
         return field, json.loads(value)
-    except ValueError:
+    except (ValueError, RecursionError):
         return field, value
 
 

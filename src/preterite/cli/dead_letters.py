@@ -21,7 +21,7 @@ AUDIT_SHOWN = 100
 """Lines that `dead-letters audit` prints, newest first."""
 HELP = """\
 Dead letters: events and commands whose retries are used up, or that cannot be retried; they need an operator. Each is
-named COMPONENT/NUMBER. Those that failed in the same way are a failure group, whose name stays the same.
+named COMPONENT/NUMBER. Those that failed in the same way are a failure group. To redrive one is to run it again.
 
   preterite dead-letters groups                         what failed, how often, and the notes on it
   preterite dead-letters list                           every dead letter
@@ -62,7 +62,9 @@ def add_to(commands: Any) -> None:
         verb.add_argument("--json", action="store_true", help="print one JSON document")
         verb.set_defaults(command=command)
     show = add_command(verbs, "show", "one dead letter with its event and traceback", HELP)
-    show.add_argument("dead_letter", metavar="DEAD_LETTER", help="as in finance/12")
+    show.add_argument(
+        "dead_letter", metavar="DEAD_LETTER", help="the dead letter, as dead-letters list names it: finance/12"
+    )
     show.add_argument("--json", action="store_true", help="print one JSON document")
     show.set_defaults(command=show_dead_letter)
     decisions.add_to(verbs)

@@ -19,7 +19,7 @@ Print the pages that are composed from parts of several components. A part is a 
 one slot of a page. --pages names the pages as MODULE:ATTR, a sequence; without it, the setting `pages` of
 [tool.preterite] in pyproject.toml is used. Opens no database.
 
-  preterite pages list             every page: its path, its components, and in how many waves its parts are called
+  preterite pages list             every page: its path, its components, and its waves: parts that are called together
   preterite pages show invoice     one page: each slot, the part that fills it, and which parts give it its identifiers
 """
 

@@ -50,5 +50,6 @@ def _read(name: str) -> bytes:
     try:
         with Path(name).open("rb") as file:
             return file.read(codecs.DOCUMENT_BYTES_MAX + 1)
-    except OSError as error:
-        raise Refused(f"{name} cannot be read: {error.strerror}. Nothing was published.") from error
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else "that is no name of a file"
+        raise Refused(f"{name} cannot be read: {why}. Nothing was published.") from None

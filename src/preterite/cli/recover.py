@@ -19,20 +19,22 @@ from preterite.operations.dead_letters import Operator
 SHOWN_MAX = 50
 """Records that `recover plan` prints for a component."""
 HELP = """\
-Recover after a component's database, or the log, was restored from a backup.
+Recover after a component's database, or the log, was restored from a backup or lost.
 
-  preterite recover plan                    print what differs from the log; changes nothing
-  preterite recover accept sales            sales was restored: take over its events in the log
-  preterite recover reset finance sales     sales and the log went back: finance continues at their end
-  preterite recover fill sales              the log lost events that sales cannot send again: voids take their place
-  preterite recover new-log                 the log was lost whole: a new one gets what the journals hold
-  preterite recover accept-loss finance sales   finance was away for too long: it continues after what is gone
+  preterite recover plan                    print what differs from the log, and which command resolves it
+  preterite recover accept sales            the database of sales is older than the log: take over its events from there
+  preterite recover reset finance sales     sales and the log are older than finance: finance reads on at their end
+  preterite recover fill sales              the log lost events that sales no longer has: readers go on without them
+  preterite recover new-log                 the log was lost whole: make a new one from what the components still have
+  preterite recover accept-loss finance sales   finance was away for too long: it reads on after what is gone
 
-As a subscriber, a restored component catches up automatically. As a publisher, it publishes nothing until an operator
-accepts the events that are in the log and not in its database: they are not published again, and new ones follow them.
+The log is what all components publish to and read from. Each publisher also keeps its latest events in its own
+database, in its journal, and sends them again by itself where the log has lost them. An event that neither holds is
+gone.
 
-A publisher sends again what the log has lost, as long as its journal holds it. What is older is gone. A subscriber that
-has not read it is stalled until an operator accepts that; all others go on.
+A restored subscriber catches up by itself. A restored publisher publishes nothing until an operator accepts its events
+that are in the log and not in its database; they are not published again, and new ones follow them. A subscriber that
+has not read an event that is gone waits for it until an operator decides; all others go on.
 """
 
 
@@ -45,21 +47,23 @@ def add_to(commands: Any) -> None:
     accept = add_command(verbs, "accept", "take over the events that a restored publisher lacks", HELP)
     accept.add_argument("component", metavar="COMPONENT", help="the component that was restored")
     accept.set_defaults(command=accept_restored)
-    reset = add_command(verbs, "reset", "move a subscriber to the end of its publisher's streams", HELP)
+    reset = add_command(verbs, "reset", "let a subscriber read on at the end of what its publisher has published", HELP)
     reset.add_argument("component", metavar="COMPONENT", help="the component that subscribes")
-    reset.add_argument("publisher", metavar="PUBLISHER", help="the component whose streams went back")
+    reset.add_argument("publisher", metavar="PUBLISHER", help="the component that was restored together with the log")
     reset.set_defaults(command=reset_subscriber)
-    fill = add_command(verbs, "fill", "put voids in the place of what the log has lost for ever", HELP)
-    fill.add_argument("component", metavar="COMPONENT", help="the component that published it")
+    fill = add_command(
+        verbs, "fill", "let readers go on without events that the log has lost and their publisher no longer has", HELP
+    )
+    fill.add_argument("component", metavar="COMPONENT", help="the component that published them")
     fill.set_defaults(command=fill_holes)
     loss = add_command(verbs, "accept-loss", "let a subscriber go on after events that are gone", HELP)
     loss.add_argument("component", metavar="COMPONENT", help="the component that subscribes")
     loss.add_argument("publisher", metavar="PUBLISHER", help="the component that published them")
     loss.set_defaults(command=accept_lost)
-    new = add_command(verbs, "new-log", "put a new log in the place of one that was lost whole", HELP)
+    new = add_command(verbs, "new-log", "make a new log where the old one was lost whole", HELP)
     new.set_defaults(command=make_new_log)
     for verb in (accept, reset, fill, loss, new):
-        verb.add_argument("--reason", default="", help="why; kept in the audit; default: no reason")
+        verb.add_argument("--reason", default="", help="why; shown by dead-letters audit; default: no reason")
         verb.add_argument("--as", dest="by", metavar="NAME", help="the operator; default: your login")
 
 

@@ -7,11 +7,11 @@ import getpass
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from preterite.cli.application import Application, Refused, add_command, find
 from preterite.cli.output import ago, document, number_of, print_block, print_line, table
+from preterite.cli.words import instant, whole_number
 from preterite.clock import SystemClock, SystemRandomness
 from preterite.demo_clock import SharedClock
 from preterite.log.contract import Log
@@ -68,8 +68,8 @@ def add_to(commands: Any) -> None:
         ("cancel", "cancel a replay; the rest of the history is left out"),
     ):
         verb = add_command(verbs, name, says, HELP)
-        verb.add_argument("replay", metavar="REPLAY", help="as in finance/1")
-        verb.add_argument("--reason", default="", help="why; kept in the audit; default: no reason")
+        verb.add_argument("replay", metavar="REPLAY", help="the replay, as replay status names it: finance/1")
+        verb.add_argument("--reason", default="", help="why; shown by dead-letters audit; default: no reason")
         verb.set_defaults(command=change, what=name)
 
 
@@ -99,7 +99,7 @@ def _add_starting(verbs: Any) -> None:
             metavar="N/s",
             help=f"at most N events a second; 0: no limit; default: {RATE_DEFAULT:g}/s",
         )
-        verb.add_argument("--reason", default="", help="why; kept in the audit; default: no reason")
+        verb.add_argument("--reason", default="", help="why; shown by dead-letters audit; default: no reason")
         if name == "rehearse":
             verb.add_argument(
                 "--allow-outside-calls",
@@ -188,11 +188,12 @@ def show_status(options: argparse.Namespace) -> int:
 def change(options: argparse.Namespace) -> int:
     """Pause, resume or cancel a replay."""
     application = find(options)
-    component, _, number = options.replay.rpartition("/")
-    if not component or not number.isdigit():
+    component, _, digits = options.replay.rpartition("/")
+    number = whole_number(digits)
+    if not component or number is None:
         raise Refused(f"{options.replay!r} names no replay; write COMPONENT/NUMBER, as in finance/1.")
     with application.opened(application.component(component).name) as (database, connection):
-        history.change(database.store, connection, int(number), options.what, _operator(application, options))
+        history.change(database.store, connection, number, options.what, _operator(application, options))
     done = {
         "pause": "is paused",
         "resume": "is resumed",
@@ -214,18 +215,11 @@ def _place(options: argparse.Namespace) -> Generator[tuple[Place, Wanted]]:
 
 
 def _wanted(options: argparse.Namespace, handlers: tuple[str, ...]) -> Wanted:
-    number, since = 1, None
-    if options.since.isdigit():
-        number = max(int(options.since), 1)
-    elif options.since != "start":
-        try:
-            since = datetime.fromisoformat(options.since)
-        except ValueError:
-            raise Refused(
-                f"{options.since!r} is not valid for --from; write start, a time as in 2011-04-01, or a number."
-            ) from None
-        since = since if since.tzinfo is not None else since.replace(tzinfo=UTC)
-    return Wanted(handlers, number, since, options.again, options.publish, _rate(options.rate))
+    number = 1 if options.since == "start" else whole_number(options.since)
+    since = None if number is not None else instant(options.since)
+    if number is None and since is None:
+        raise Refused(f"{options.since!r} is not valid for --from; write start, a time as in 2011-04-01, or a number.")
+    return Wanted(handlers, max(number or 1, 1), since, options.again, options.publish, _rate(options.rate))
 
 
 def _rate(word: str) -> float | None:

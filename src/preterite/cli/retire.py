@@ -10,8 +10,9 @@ from preterite.cli.output import print_line
 from preterite.clock import SystemClock
 
 HELP = """\
-Retire a handler that no program declares any more. Until then a program that lacks it handles nothing for the
-component, so that no event misses the handler during a deployment. Events parked for it become dead letters.
+Declare that a handler was removed from the program on purpose. Until then a program that lacks it handles nothing for
+the component: else old and new processes, side by side during a deployment, would leave events out. Events that wait
+for a retry by the handler become dead letters.
 
   preterite retire finance bill
 """

@@ -9,17 +9,17 @@ from typing import Any
 
 from preterite.cli.application import Application, add_command, find
 from preterite.cli.output import print_block, print_line, table
+from preterite.cli.words import number_from
 from preterite.clock import SystemClock, SystemRandomness
-from preterite.errors import TablesMissing
 from preterite.hosting.supervisor import Supervisor, worker_command
 from preterite.open_system import OpenSystem
 from preterite.printing.urls import shown
 from preterite.system import open_as
 
 HELP = """\
-Run the components, each in its own process, until SIGTERM or Ctrl-C. Then each process finishes its current batch and
-releases its partitions. A process that dies or hangs is replaced. Where a database or the log is out of reach, the rest
-runs, and it is tried again.
+Run the components, each in its own process, until SIGTERM or Ctrl-C. Then each process finishes the events it is at,
+and leaves its partitions (the shares of the events, by key) to others. A process that dies or hangs is replaced. Where
+a database or the log is out of reach, the rest runs, and it is tried again.
 
   preterite run
   preterite run --only finance shipping
@@ -48,11 +48,15 @@ def add_to(commands: Any) -> None:
         "where that is set",
     )
     parser.add_argument(
-        "--workers", type=_number, default=1, metavar="N", help="processes for each component; default: 1"
+        "--workers",
+        type=number_from(1, WORKERS_MAX),
+        default=1,
+        metavar="N",
+        help="processes for each component; default: 1",
     )
     parser.add_argument(
         "--threads",
-        type=_number,
+        type=number_from(1, WORKERS_MAX),
         default=1,
         metavar="N",
         help="partitions handled at the same time in each process; default: 1",
@@ -71,10 +75,7 @@ def run(options: argparse.Namespace) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     opened = _opened(application, names, create_tables=options.create_tables)
     later = set(opened.runtime.faults) if options.create_tables else set[str]()
-    missing = opened.runtime.missing_tables
     opened.close()
-    if missing:
-        raise TablesMissing(f"{next(iter(missing.values()))} Nothing was started.")
     _announce(application, names)
     limits = {component.name: component.time_limit_seconds for component in components}
     command = worker_command(application.name, options.threads, later)
@@ -106,12 +107,6 @@ def _opened(application: Application, names: list[str], *, create_tables: bool) 
         randomness=SystemRandomness(),
         opening_seconds=OPENING_SECONDS,
     )
-
-
-def _number(word: str) -> int:
-    if not word.isdigit() or not 1 <= int(word) <= WORKERS_MAX:
-        raise argparse.ArgumentTypeError(f"{word!r} is not a number from 1 to {WORKERS_MAX}")
-    return int(word)
 
 
 def _announce(application: Application, names: list[str]) -> None:

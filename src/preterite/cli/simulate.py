@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from preterite.cli.application import Refused, add_command, find, load
+from preterite.cli.words import number_from
 
 if TYPE_CHECKING:
     from preterite.testing.simulation import Outcome, Scenario
@@ -19,9 +20,9 @@ SEEDS = 100
 TIMES = 40
 """Units of work in each world where `--times` is not given."""
 HELP = """\
-Run the system in simulated worlds: its own components, handlers and sagas, in one process, over real SQLite. The seed
-of a world decides what fails when: crashes, pauses, full disks, commits whose answer is lost, a log that loses
-records. The same seed gives the same world.
+Test the system in simulated worlds: each runs its components, handlers and sagas in one process, over real SQLite, with
+faults, and checks what came of it. The seed of a world decides what fails when: crashes, pauses, full disks, commits
+whose answer is lost, a log that loses events. The same seed gives the same world.
 
   preterite simulate --use shop.worlds:use
   preterite simulate --use shop.worlds:use --check shop.worlds:check --seeds 1000
@@ -29,8 +30,9 @@ records. The same seed gives the same world.
 
 use(shop, chance) runs one unit of work, with random values from chance, a random.Random; it is called until it has
 completed --times times. check(shop) returns a sentence for each violation, once nothing is left to do.
-What holds in every system is checked, too: no number of an event is missing or given twice, every event is read, no
-stream is stalled. What is due more than five minutes after the last use, such as a calendar's next moment, may remain.
+What holds in every system is checked, too: every event is published once, under numbers without gaps, and every
+subscriber has read it. What is due more than five minutes after the last use, such as a calendar's next moment, may
+remain.
 Handlers must be plain functions, over bare connections or SQLAlchemy sessions.
 """
 
@@ -78,11 +80,17 @@ def add_to(commands: Any) -> None:
         help="the function that checks the result; default: only what holds in every system is checked",
     )
     parser.add_argument(
-        "--times", type=_count, default=TIMES, metavar="N", help=f"units of work in each world; default: {TIMES}"
+        "--times",
+        type=number_from(1),
+        default=TIMES,
+        metavar="N",
+        help=f"units of work in each world; default: {TIMES}",
     )
-    parser.add_argument("--seeds", type=_count, default=SEEDS, metavar="N", help=f"how many worlds; default: {SEEDS}")
     parser.add_argument(
-        "--seed", type=int, metavar="SEED", help="run only the world of this seed; default: --seeds worlds"
+        "--seeds", type=number_from(1), default=SEEDS, metavar="N", help=f"how many worlds; default: {SEEDS}"
+    )
+    parser.add_argument(
+        "--seed", type=number_from(0), metavar="SEED", help="run only the world of this seed; default: --seeds worlds"
     )
     parser.set_defaults(command=simulate)
 
@@ -98,12 +106,6 @@ def simulate(options: argparse.Namespace) -> int:
         if options.seed is not None:
             return explain(world(options.seed))
         return run(world, world.shortest, range(1, options.seeds + 1), os.cpu_count() or 1, reaches_all=False)
-
-
-def _count(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1")
-    return int(text)
 
 
 def _function(name: str) -> Callable[..., Any]:

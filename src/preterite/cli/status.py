@@ -25,7 +25,7 @@ Print the status of the system and of every component. Changes nothing.
   preterite status --workers     also which host and process does what
 
   state        running, off, never started, or unreachable: its database cannot be read
-  outbox       events committed, not in the log yet
+  outbox       events that were committed and are not in the log yet
   lag          events in the log, not handled yet
   oldest       how long the oldest of these, or of what is due, has waited
   parked       events that wait for a retry, or behind one; they run again automatically

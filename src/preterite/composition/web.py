@@ -223,7 +223,9 @@ class Changes:
         self._polling: asyncio.Task[None] | None = None
 
     async def __call__(self, request: Request) -> Response:
-        """A stream of server-sent events, named `changed-COMPONENT`."""
+        """A stream of server-sent events, named `changed-COMPONENT`; for HEAD its head alone."""
+        if request.method == "HEAD":
+            return Response(headers={"Cache-Control": "no-store"}, media_type="text/event-stream")
         client = request.client.host if request.client is not None else ""
         if self._streams.total() >= STREAMS_MAX or self._streams[client] >= STREAMS_OF_CLIENT_MAX:
             return Response("Too many pages are open already.", 503, {"Retry-After": "10"})

@@ -55,4 +55,4 @@ def needing(what: str, extra: str | None = None) -> Generator[None]:
         found = missing(what, error, extra)
         if found is None or isinstance(error, ExtraMissing):
             raise
-        raise found from error
+        raise found from None

@@ -269,7 +269,7 @@ class Listener:
             self._notified += sum(1 for notification in notifications if notification.pid != self.own_backend)
         except psycopg.Error as error:
             self.close()
-            raise StoreUnavailable(f"{self._place.shown} is out of reach: {first_line(error)}.") from error
+            raise StoreUnavailable(f"{self._place.shown} is out of reach: {first_line(error)}.") from None
         return self._notified
 
     def fileno(self) -> int | None:

@@ -106,10 +106,10 @@ def open_file(path: Path, factory: type[Opened] = GuardedConnection) -> Opened:
             raise
     except sqlite3.DatabaseError as error:
         if is_unavailable(error):
-            raise StoreUnavailable(f"{path} cannot be opened just now: {error}. Nothing was written.") from error
-        raise WrongDatabase(f"{path} is no SQLite database that can be read: {error}. Nothing was written.") from error
+            raise StoreUnavailable(f"{path} cannot be opened just now: {error}. Nothing was written.") from None
+        raise WrongDatabase(f"{path} is no SQLite database that can be read: {error}. Nothing was written.") from None
     except OSError as error:
-        raise StoreUnavailable(f"{path} cannot be opened: {error.strerror}. Nothing was written.") from error
+        raise StoreUnavailable(f"{path} cannot be opened: {error.strerror}. Nothing was written.") from None
     return connection
 
 
@@ -173,12 +173,12 @@ def prepare(connection: Any) -> None:
         return
     try:
         cursor.execute("PRAGMA synchronous=FULL")
-    except Exception as error:
+    except Exception:
         raise NotDurable(
             "This connection runs with synchronous below FULL inside an open transaction: "
             "a commit could be lost on power failure. Nothing was written. "
             "Set PRAGMA synchronous=FULL when you connect."
-        ) from error
+        ) from None
 
 
 def promise(connection: sqlite3.Connection) -> str:

@@ -10,17 +10,19 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
 from preterite.component import Component
 from preterite.errors import ConfigurationError
 from preterite.evolution.compatibility import Problem, Verdict, compare
-from preterite.evolution.shapes import Shape, read, shape_of, written
+from preterite.evolution.shapes import Shape, read, require_field, shape_of, written
+from preterite.settings import read_file, write_file
 from preterite.system import System
 
 FILE = "contracts.lock"
+AT_LEAST_ONE = msgspec.Meta(min_length=1)
 Versions = Mapping[int, tuple[Shape, ...]]
 
 
@@ -61,22 +63,24 @@ class _Shape(msgspec.Struct, forbid_unknown_fields=True):
 
 class _File(msgspec.Struct, forbid_unknown_fields=True):
     system: str = ""
-    events: dict[str, dict[str, list[_Shape]]] = {}
+    events: dict[str, Annotated[dict[int, Annotated[list[_Shape], AT_LEAST_ONE]], AT_LEAST_ONE]] = {}
     retired: list[str] = []
 
 
 def load(file: Path) -> Lock:
     """Read the file; without one the lock is empty. Raises `ConfigurationError` if the file is not valid."""
-    if not file.exists():
+    text = read_file(file)
+    if text is None:
         return Lock()
     try:
-        found = msgspec.json.decode(file.read_bytes(), type=_File)
-    except msgspec.MsgspecError as error:
-        raise ConfigurationError(f"{file} cannot be read: {error}. preterite contracts lock writes it.") from error
+        found = msgspec.json.decode(text, type=_File)
+        for shape in (shape for versions in found.events.values() for kept in versions.values() for shape in kept):
+            for one in shape.fields.values():
+                require_field(one)
+    except (ValueError, RecursionError, msgspec.MsgspecError) as error:
+        raise ConfigurationError(f"{file} cannot be read: {error}. preterite contracts lock writes it.") from None
     events = {
-        name: {
-            int(version): tuple(_shape(name, int(version), one) for one in shapes) for version, shapes in kept.items()
-        }
+        name: {version: tuple(_shape(name, version, one) for one in shapes) for version, shapes in kept.items()}
         for name, kept in found.events.items()
     }
     return Lock(found.system, events, tuple(found.retired))
@@ -92,7 +96,7 @@ def save(file: Path, locked: Lock) -> None:
         for name, versions in sorted(locked.events.items())
     }
     document = {"system": locked.system, "events": events, "retired": sorted(locked.retired)}
-    file.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_file(file, json.dumps(document, indent=2, ensure_ascii=False) + "\n")
 
 
 def declared(system: System) -> dict[str, Shape]:

@@ -35,6 +35,7 @@ LIMITED: Mapping[type[types.Type], tuple[str, tuple[str, ...]]] = {
     types.DateTimeType: ("datetime", ("tz",)),
     types.TimeType: ("time", ("tz",)),
 }
+_LIMITS: Mapping[str, type] = {"pattern": str, "tz": bool}
 _UNKNOWN = "a value that no enumeration has"
 ARRAYS: Mapping[type[types.Type], str] = {
     types.ListType: "list",
@@ -142,6 +143,49 @@ def read(text: Any) -> Field:
     held = cast(dict[str, Any], text)
     default = msgspec.json.encode(held["default"], order="deterministic").decode() if "default" in held else None
     return Field(held["optional"], True, default)
+
+
+def require_type(one: Any) -> None:
+    """Raise `ValueError` for what is not a type as `written` writes it, however deep inside."""
+    if isinstance(one, str):
+        return
+    if not isinstance(one, dict) or len(cast(dict[str, Any], one)) != 1:
+        raise ValueError(f"{one!r:.100} is not a type")
+    word, held = next(iter(cast(dict[str, Any], one).items()))
+    if word in ("list", "set"):
+        limited = isinstance(held, dict) and "of" in held
+        require_type(cast(dict[str, Any], held)["of"] if limited else held)
+    elif word in ("one of", "tuple") and isinstance(held, list):
+        for part in cast(list[Any], held):
+            require_type(part)
+    elif word in ("struct", "strict struct") and isinstance(held, dict):
+        for part in cast(dict[str, Any], held).values():
+            require_field(part)
+    elif word == "dict" and isinstance(held, dict) and {*cast(dict[str, Any], held)} == {"key", "value"}:
+        for part in cast(dict[str, Any], held).values():
+            require_type(part)
+    elif not _holds_plain_values(word, held):
+        raise ValueError(f"{one!r:.100} is not a type")
+
+
+def require_field(text: Any) -> None:
+    """Raise `ValueError` for what is not a field as `written` writes it."""
+    if isinstance(text, dict) and "optional" in text:
+        require_type(cast(dict[str, Any], text)["optional"])
+    else:
+        require_type(text)
+
+
+def _holds_plain_values(word: str, held: Any) -> bool:
+    """Whether these are the values of an enumeration, or the limits of a plain type."""
+    if word in ("enum", "open enum"):
+        values = cast(list[Any], held) if isinstance(held, list) else []
+        return bool(values) and all(isinstance(value, (str, int)) for value in values)
+    limits = next((limits for name, limits in LIMITED.values() if name == word), None)
+    given = cast(dict[str, Any], held) if isinstance(held, dict) else {"": None}
+    return limits is not None and all(
+        limit in limits and isinstance(value, _LIMITS.get(limit, (int, float))) for limit, value in given.items()
+    )
 
 
 def kind_of(one: Type) -> str:

@@ -76,7 +76,7 @@ class Openings:
         try:
             self.identities[name] = self._open_one(name)
         except StoreUnavailable as error:
-            raise _not_open(name, error) from error
+            raise _not_open(name, error) from None
         _logger.warning("%s: its database is available again; it is open", name)
 
 

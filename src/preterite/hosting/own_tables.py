@@ -48,7 +48,8 @@ def are_missing(component: str, url: str, names: Sequence[str]) -> str:
     more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
     return (
         f"Tables of {component!r} are missing in {url}: {', '.join(names[:NAMES_SHOWN])}{more}. Create them by your "
-        "migrations; for a demo or a test, by preterite run --create-tables or System.open(create_tables=True)."
+        "migrations; for a demo or a test, by preterite run --create-tables or System.open(create_tables=True). "
+        "Nothing was started."
     )
 
 
@@ -69,7 +70,7 @@ def create(component: Component, database: Database, context: Any, *, as_owner: 
         cause: BaseException = getattr(error, "orig", None) or error
         if database.store.is_unavailable(error) or database.store.is_unavailable(cause):
             raise
-        raise TablesMissing(_not_created(component.name, database.url, cause, as_owner=as_owner)) from error
+        raise TablesMissing(_not_created(component.name, database.url, cause, as_owner=as_owner)) from None
 
 
 def _not_created(component: str, url: str, error: BaseException, *, as_owner: bool) -> str:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from preterite.clock import Clock, Randomness
 from preterite.component import Component
-from preterite.errors import DatabaseWentBack, PreteriteError, StoreUnavailable, WrongDatabase
+from preterite.errors import DatabaseWentBack, PreteriteError, StoreUnavailable, TablesMissing, WrongDatabase
 from preterite.handling.failure import FailureLog
 from preterite.hosting import own_tables
 from preterite.hosting.openings import Openings, side_by_side
@@ -100,8 +100,6 @@ class Runtime:
         self._failures = {name: FailureLog(name, clock) for name in self.components}
         self._creates_tables = create_tables
         self._owners = owners or {}
-        self.missing_tables: dict[str, str] = {}
-        """By component that is open: what is said of its own tables that are missing."""
         self.ended: list[PreteriteError] = []
         """Why loops of a host in this process have ended for good."""
         self._handlers_versions: dict[str, int] = {}
@@ -227,7 +225,7 @@ class Runtime:
             identity, version = prepare(database, wanted, self.topology.subscriptions[name], self.clock)
             self._handlers_versions[name] = version
             if component.tables is not None:
-                self._create_tables(component) if self._creates_tables else self._report_missing(component)
+                self._create_tables(component) if self._creates_tables else self._refuse_missing(component)
         return identity
 
     def _wanted_identity(self, name: str, database: Database) -> StoreIdentity:
@@ -259,12 +257,11 @@ class Runtime:
         database = owner or self.databases[component.name]
         own_tables.create(component, database, self.context(component.name), as_owner=owner is not None)
 
-    def _report_missing(self, component: Component) -> None:
+    def _refuse_missing(self, component: Component) -> None:
         database = self.databases[component.name]
         names = own_tables.missing(component, database)
         if names:
-            self.missing_tables[component.name] = own_tables.are_missing(component.name, database.url, names)
-            _logger.error("%s", self.missing_tables[component.name])
+            raise TablesMissing(own_tables.are_missing(component.name, database.url, names))
 
 
 @contextmanager

@@ -191,7 +191,7 @@ def edit(
         envelope = envelopes.from_bytes(row.record.body)
         before: dict[str, Any] = msgspec.json.decode(envelope.data, type=dict[str, Any])
     except (Undecodable, msgspec.DecodeError) as error:
-        raise UsageError(f"Dead letter {number} cannot be edited: {error} Nothing was changed.") from error
+        raise UsageError(f"Dead letter {number} cannot be edited: {error} Nothing was changed.") from None
     changed = _changed(envelope, before, changes, checked)
 
     def act() -> None:
@@ -243,7 +243,7 @@ def _changed(envelope: Envelope, before: Mapping[str, Any], changes: Mapping[str
         message = checked.decode(msgspec.json.encode({**before, **changes}))
         data, key = checked.encode(message), checked.key_of(message)
     except (msgspec.ValidationError, InvalidEvent) as error:
-        raise UsageError(f"{envelope.type} would not be valid: {error} Nothing was changed.") from error
+        raise UsageError(f"{envelope.type} would not be valid: {error} Nothing was changed.") from None
     if key != envelope.subject:
         raise UsageError("The key of an event decides its order and cannot be changed. Nothing was changed.")
     return msgspec.structs.replace(envelope, data=msgspec.Raw(data))

@@ -26,7 +26,7 @@ _FAR = 2**59
 """A number that stands in no stream, so that what refuses a record under it is no record that stands there."""
 _TOO_LARGE = f"SELECT {{}}, {_FAR}, 'event', 1, '\\x00', 0, decode(repeat('00', {RECORD_BYTES_MAX + 1}), 'hex')"
 _ADD_STREAM = "INSERT INTO preterite_log.stream (publisher, partition) VALUES"
-_ASK = "INSERT INTO preterite_log.asked (publisher, partition, number) VALUES"
+_ASK = "SELECT preterite_log.request_resend"
 _LOG_WAYS = (
     ("a right of its own on the log", "INSERT INTO preterite_log.access VALUES (session_user, 'x', true)"),
     ("the rights of others read", "SELECT 1 FROM preterite_log.access WHERE role <> session_user"),
@@ -36,6 +36,8 @@ _LOG_WAYS = (
     ("the log's functions changed", "ALTER FUNCTION preterite_log.appendable() SECURITY INVOKER"),
     ("the log emptied", "TRUNCATE preterite_log.record"),
     ("the log deleted", "DELETE FROM preterite_log.record"),
+    ("what others asked for changed", "UPDATE preterite_log.asked SET number = number"),
+    ("what others asked for deleted", "DELETE FROM preterite_log.asked"),
     ("what was published changed", "UPDATE preterite_log.record SET body = body"),
 )
 

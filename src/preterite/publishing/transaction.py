@@ -378,11 +378,11 @@ def _connection_of(session: Session) -> Connection:
         )
     try:
         connection = session.connection()
-    except UnboundExecutionError as error:
+    except UnboundExecutionError:
         raise ConfigurationError(
             "This session is bound to several databases or none; a unit of work needs exactly one. "
             "Bind it to the component's own database."
-        ) from error
+        ) from None
     require_own_process(connection.info.setdefault(_PROCESS, os.getpid()))
     return connection
 

@@ -42,22 +42,20 @@ def test_the_tables_that_a_component_declares(tables: Any, names: list[str]) -> 
 
 
 @pytest.mark.parametrize("tables", [TEXT, METADATA], ids=["text", "metadata"])
-def test_a_start_says_once_which_tables_are_missing(
+def test_nothing_is_opened_while_tables_are_missing(
     tables: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.chdir(tmp_path)
     shop = System("shop", [Component("finance", tables=tables)])
-    with shop.open() as opened:
-        said = opened.runtime.missing_tables["finance"]
-    with shop.open(create_tables=True):
-        pass
-    with shop.open() as again:
-        nothing = again.runtime.missing_tables
+    with pytest.raises(TablesMissing) as refused:
+        shop.open()
+    shop.open(create_tables=True).close()
+    shop.open().close()
 
-    assert said.startswith("Tables of 'finance' are missing in sqlite:///")
-    assert said.endswith("preterite run --create-tables or System.open(create_tables=True).")
-    assert [one.message for one in caplog.records if one.levelname == "ERROR"] == [said]
-    assert nothing == {}
+    assert str(refused.value).startswith("Tables of 'finance' are missing in sqlite:///")
+    assert str(refused.value).endswith("System.open(create_tables=True). Nothing was started.")
+    assert refused.value.__cause__ is refused.value.__context__ is None
+    assert [one.message for one in caplog.records if one.levelname == "ERROR"] == []
 
 
 def test_tables_that_cannot_be_created_are_refused_in_a_sentence_with_the_reason(
@@ -69,6 +67,7 @@ def test_tables_that_cannot_be_created_are_refused_in_a_sentence_with_the_reason
     with pytest.raises(TablesMissing) as refused:
         shop.open(create_tables=True)
 
+    assert refused.value.__suppress_context__, "one traceback, not three: the sentence has the reason"
     assert str(refused.value).startswith("The tables of 'finance' cannot be created in sqlite:///")
     assert 'near "(": syntax error. None was created. Create them by your migrations, or set PRET' in str(refused.value)
     with sqlite3.connect(".preterite/shop/finance.sqlite") as connection:
@@ -104,7 +103,7 @@ def test_a_database_that_is_out_of_reach_is_no_fault_of_its_tables(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     shop = System("shop", [Component("finance", tables=TEXT)])
-    with shop.open() as opened:
+    with shop.open(create_tables=True) as opened:
 
         def refuse(_tables: str) -> None:
             raise StoreUnavailable("it is locked")

@@ -22,7 +22,7 @@ from preterite import Component, System
 from preterite.clock import SystemClock
 from preterite.errors import ConfigurationError, StoreUnavailable, TablesMissing, WrongLog
 from preterite.log.contract import RECORD_BYTES_MAX, ClockSetting, LogIdentity, Record, Stream
-from preterite.log.postgres.log import PostgresLog
+from preterite.log.postgres.log import PostgresLog, make_log
 from preterite.operations import proof, provisioning
 from preterite.operations.provisioning import LogDeclaration, Premises, Present, Server, Statement
 from preterite.settings import log_variable, owner_variable, shared_names, url_variable
@@ -145,6 +145,12 @@ def test_the_proof_finds_a_right_too_many_on_the_log_and_on_what_operators_did(s
         log.execute("ALTER TABLE preterite_log.stream DROP CONSTRAINT stream_epoch_check")
         log.execute("ALTER TABLE preterite_log.record DROP CONSTRAINT record_body_check")
         log.execute(sql.SQL("GRANT DELETE ON preterite_log.record TO {}").format(runner))
+        log.execute(sql.SQL("GRANT UPDATE, DELETE ON preterite_log.asked TO {}").format(runner))
+        log.execute(
+            "CREATE OR REPLACE FUNCTION preterite_log.request_resend("
+            "of_publisher text, of_partition int, from_number bigint) "
+            "RETURNS void LANGUAGE sql SECURITY DEFINER AS 'INSERT INTO preterite_log.asked VALUES ($1, $2, $3)'"
+        )
     with psycopg.connect(f"{postgres.ADMIN_URL.rpartition('/')[0]}/{system}_shipping", autocommit=True) as own:
         own.execute(sql.SQL("GRANT UPDATE, DELETE ON preterite.audit TO {}").format(runner))
     refusals = proof.prove(server, places, passwords)
@@ -169,6 +175,9 @@ def test_the_proof_finds_a_right_too_many_on_the_log_and_on_what_operators_did(s
         "events of sales read",
         "the rights of others read",
         "the log deleted",
+        "what others asked for changed",
+        "what others asked for deleted",
+        "the log's askeds locked",
         "the log's records locked",
         "what operators did changed",
         "what operators did deleted",
@@ -314,6 +323,42 @@ def test_a_component_neither_writes_nor_fences_the_streams_of_another_nor_reads_
 
 
 @pytest.mark.slow("PostgreSQL")
+def test_no_reader_takes_back_what_another_has_asked_for(log_urls: dict[str, str]) -> None:
+    """It asks through a function that lowers the number only; the table is closed to it."""
+    sales, finance = opened(log_urls["sales"]), opened(log_urls["finance"])
+    stream = Stream("sales", 0)
+    sales.take_over({stream: 0}, 1, b"nonce")
+    finance.request_resend(stream, 3)
+    finance.request_resend(stream, 2**59)
+    with psycopg.connect(log_urls["finance"], autocommit=True) as connection:
+        for statement in (
+            "UPDATE preterite_log.asked SET number = 999",
+            "DELETE FROM preterite_log.asked",
+            "INSERT INTO preterite_log.asked VALUES ('sales', 1, 1)",
+            "SELECT preterite_log.request_resend('shipping', 0, 1)",
+            "SELECT preterite_log.request_resend('sales', 1000000, 1)",
+        ):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                connection.execute(statement.encode())
+
+    assert sales.resend_requests("sales") == {stream: 3}
+    sales.close()
+    finance.close()
+
+
+@pytest.mark.slow("PostgreSQL")
+def test_no_advisory_lock_of_a_component_holds_up_the_owner_of_the_log(server: Server, system: str) -> None:
+    places = provisioning.premises_of(system, COMPONENTS)
+    passwords = {role: provisioning.new_password() for place in places for role in (place.owner, place.runner)}
+    provisioning.provision(server, places, passwords, lambda _name: None, DECLARED)
+    log, sales = places[-1], places[0]
+    owner = f"{server.url(log.owner, passwords[log.owner], log.database)}?options=-c%20lock_timeout%3D1000"
+    with psycopg.connect(server.url(sales.runner, passwords[sales.runner], log.database), autocommit=True) as holder:
+        holder.execute("SELECT pg_advisory_lock(hashtext('preterite_log'))")
+        make_log(owner, DECLARED.identity, COMPONENTS, provisioning.access(places, DECLARED))
+
+
+@pytest.mark.slow("PostgreSQL")
 def test_a_retention_is_refused_where_the_role_may_not_delete(log_urls: dict[str, str]) -> None:
     """Else its relay would stop with the server's refusal when the first records have become old."""
     with pytest.raises(ConfigurationError, match="may not delete from the log"):
@@ -340,8 +385,8 @@ def test_what_no_reader_expects_is_refused_by_the_log_itself_also_in_ones_own_st
             record.format("'NaN'"),
             record.format("'Infinity'"),
             record.format("-1"),
-            "INSERT INTO preterite_log.asked VALUES ('sales', -1, 1)",
-            "INSERT INTO preterite_log.asked VALUES ('sales', 0, 0)",
+            "SELECT preterite_log.request_resend('sales', -1, 1)",
+            "SELECT preterite_log.request_resend('sales', 0, 0)",
         ]:
             with pytest.raises(psycopg.errors.CheckViolation):
                 sales.execute(statement.encode())

@@ -12,7 +12,7 @@ from uuid import UUID
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.sessions import SessionMiddleware
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
@@ -51,7 +51,12 @@ def application(shop: Shop, secret: str, key: str) -> Starlette:
     return Starlette(
         routes=[*views.read(), *views.posted(), Mount("/static", StaticFiles(directory=STATIC), name="static")],
         middleware=guards,
-        exception_handlers={404: views.not_found, 405: views.not_found, Exception: views.broken},
+        exception_handlers={
+            404: views.not_found,
+            405: views.not_found,
+            ClientDisconnect: views.left,
+            Exception: views.broken,
+        },
     )
 
 
@@ -196,6 +201,10 @@ class _Views:
     async def not_found(self, request: Request, _error: Exception) -> Response:
         """No page has this address."""
         return await self._problem(request, 404, "There is no page at this address.")
+
+    async def left(self, request: Request, _error: Exception) -> Response:
+        """The client has closed its connection before its form was complete, which is no error of the shop."""
+        return Response(status_code=400)
 
     async def broken(self, request: Request, _error: Exception) -> Response:
         """An error in the shop itself; the log holds the traceback."""

@@ -48,7 +48,9 @@ RETENTION_SECONDS = 10.0
 """How often the log drops records whose retention has ended."""
 
 _IS_MADE = "SELECT 1 WHERE to_regclass('preterite_log.access') IS NOT NULL"
-_LOCK_SCHEMA = "SELECT pg_advisory_xact_lock(hashtext('preterite_log'))"
+# Any role may take an advisory lock, but no other role than the owner this one of a table: none holds up the owner.
+_LOCK_NEW_SCHEMA = "SELECT pg_advisory_xact_lock(hashtext('preterite_log'))"
+_LOCK_SCHEMA = "LOCK TABLE preterite_log.identity IN SHARE ROW EXCLUSIVE MODE"
 _IDENTITY = "SELECT system, system_id, partitions FROM preterite_log.identity"
 _IDENTIFY = "INSERT INTO preterite_log.identity (id, system, system_id, partitions) VALUES (1, %s, %s, %s)"
 _ADD_STREAMS = """
@@ -91,10 +93,7 @@ LEFT JOIN preterite_log.record r ON r.stream = s.id AND r.number = s.last_number
 _STREAM_ID = "SELECT id FROM preterite_log.stream WHERE publisher = %s AND partition = %s"
 _FIRST = "SELECT forgotten + 1 FROM preterite_log.stream WHERE publisher = %s AND partition = %s"
 _ID_UNDER = "SELECT event_id FROM preterite_log.record WHERE stream = %s AND number = %s"
-_REQUEST_RESEND = """
-INSERT INTO preterite_log.asked (publisher, partition, number) VALUES (%s, %s, %s)
-ON CONFLICT (publisher, partition) DO UPDATE SET number = least(asked.number, excluded.number)
-"""
+_REQUEST_RESEND = "SELECT preterite_log.request_resend(%s, %s, %s)"
 _TAKE_REQUESTS = "SELECT partition, number FROM preterite_log.take_requests(%s)"
 _READ_CLOCK = "SELECT frozen_at, offset_seconds FROM preterite_log.clock"
 _WRITE_CLOCK = """
@@ -342,7 +341,7 @@ def make_log(url: str, identity: LogIdentity, publishers: Sequence[str], access:
     try:
         with connection.transaction():
             cursor: Any = connection.cursor()
-            cursor.execute(_LOCK_SCHEMA)
+            cursor.execute(_LOCK_SCHEMA if cursor.execute(_IS_MADE).fetchone() else _LOCK_NEW_SCHEMA)
             cursor.execute(schema(), prepare=False)
             if cursor.execute(_IDENTITY).fetchone() is None:
                 cursor.execute(_IDENTIFY, values)
@@ -356,7 +355,7 @@ def make_log(url: str, identity: LogIdentity, publishers: Sequence[str], access:
 
 def _make_tables(cursor: Any) -> None:
     if cursor.execute(_IS_MADE).fetchone() is None:
-        cursor.execute(_LOCK_SCHEMA)
+        cursor.execute(_LOCK_NEW_SCHEMA)
         cursor.execute(schema(), prepare=False)
 
 

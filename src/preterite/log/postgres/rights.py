@@ -27,9 +27,8 @@ COMPONENT_GRANTS = (
     "TO {role}",
     "GRANT INSERT ON preterite_log.record TO {role}",
     "GRANT UPDATE (epoch) ON preterite_log.record TO {role}",
-    "GRANT INSERT, UPDATE (number) ON preterite_log.asked TO {role}",
     "GRANT EXECUTE ON FUNCTION preterite_log.readable(), preterite_log.appendable(), "
-    "preterite_log.take_requests(text) TO {role}",
+    "preterite_log.take_requests(text), preterite_log.request_resend(text, integer, bigint) TO {role}",
 )
 """What the role of one component gets on the log, before its rows in `access` say for which streams."""
 SYSTEM_GRANTS = (
@@ -89,4 +88,4 @@ def owners_only() -> Generator[None]:
         raise ConfigurationError(
             f"Only the owner of the log may do this ({first_line(error)}); nothing was changed. Set "
             "PRETERITE_LOG_OWNER_URL, as preterite provision writes it."
-        ) from error
+        ) from None

@@ -80,7 +80,23 @@ LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS 
     RETURNING q.partition, q.number
 $$;
 
-REVOKE ALL ON FUNCTION preterite_log.readable(), preterite_log.appendable(), preterite_log.take_requests(text) FROM PUBLIC;
+-- Asks a publisher to send again, for a reader of it. It only lowers a number: no reader takes back what another asked.
+CREATE OR REPLACE FUNCTION preterite_log.request_resend(of_publisher text, of_partition integer, from_number bigint)
+RETURNS void LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF of_partition >= (SELECT partitions FROM preterite_log.identity) OR NOT (
+        EXISTS (SELECT FROM preterite_log.access a WHERE a.role = session_user AND a.publisher = of_publisher)
+        OR pg_has_role(session_user, (SELECT relowner FROM pg_class WHERE oid = 'preterite_log.asked'::regclass), 'USAGE'))
+    THEN
+        RAISE insufficient_privilege USING MESSAGE = format('%s may not ask %s to send again', session_user, of_publisher);
+    END IF;
+    INSERT INTO preterite_log.asked (publisher, partition, number) VALUES (of_publisher, of_partition, from_number)
+    ON CONFLICT (publisher, partition) DO UPDATE SET number = least(asked.number, excluded.number);
+END
+$$;
+
+REVOKE ALL ON FUNCTION preterite_log.readable(), preterite_log.appendable(), preterite_log.take_requests(text),
+    preterite_log.request_resend(text, integer, bigint) FROM PUBLIC;
 
 ALTER TABLE preterite_log.stream ENABLE ROW LEVEL SECURITY;
 ALTER TABLE preterite_log.record ENABLE ROW LEVEL SECURITY;
@@ -112,8 +128,5 @@ DROP POLICY IF EXISTS forgets ON preterite_log.record;
 CREATE POLICY forgets ON preterite_log.record FOR DELETE USING (stream IN (SELECT preterite_log.appendable()));
 
 DROP POLICY IF EXISTS requests ON preterite_log.asked;
-CREATE POLICY requests ON preterite_log.asked
-    USING (publisher IN (SELECT a.publisher FROM preterite_log.access a WHERE a.role = session_user))
-    WITH CHECK (
-        publisher IN (SELECT a.publisher FROM preterite_log.access a WHERE a.role = session_user)
-        AND partition < (SELECT partitions FROM preterite_log.identity));
+CREATE POLICY requests ON preterite_log.asked FOR SELECT
+    USING (publisher IN (SELECT a.publisher FROM preterite_log.access a WHERE a.role = session_user));

@@ -255,7 +255,7 @@ class PostgresStore(Store):
         try:
             super().migrate(connection)
         except psycopg.errors.InsufficientPrivilege as error:
-            raise NotMigrated(first_line(error)) from error
+            raise NotMigrated(first_line(error)) from None
 
     # many rows in one statement
 

@@ -11,6 +11,10 @@ from preterite.store.sql.leases import LeaseStore
 
 ACTIVITY_MINUTES_KEPT = 60
 """Minutes for which the counts of handled events are kept."""
+SKIPPED_NAMES_MAX = 200
+"""Names of skipped types of one publisher that are counted one by one."""
+SKIPPED_OTHERS = "(other types)"
+"""Under which the rest is counted."""
 
 
 class CursorStore(LeaseStore):
@@ -43,8 +47,12 @@ class CursorStore(LeaseStore):
         connection.cursor().execute(self.sql.SET_STREAM_STALL, (reason, *stream))
 
     def count_skipped(self, connection: DbConnection, publisher: str, what: str, count: int, now: float) -> None:
-        """Add to the number of records skipped for a reason: a type that no component declares."""
-        connection.cursor().execute(self.sql.COUNT_SKIPPED, (publisher, what, count, now, now))
+        """Add to the number of records skipped for a reason: a type that no component declares.
+
+        After `SKIPPED_NAMES_MAX` names of one publisher all further ones are counted together: it chooses the names.
+        """
+        name = (publisher, what, publisher, SKIPPED_NAMES_MAX, what, SKIPPED_OTHERS)
+        connection.cursor().execute(self.sql.COUNT_SKIPPED, (publisher, *name, count, now, now))
 
     def move_cursors(
         self,

@@ -196,7 +196,10 @@ ON CONFLICT (minute) DO UPDATE SET handled = preterite_activity.handled + exclud
 """
     PRUNE_ACTIVITY = "DELETE FROM preterite_activity WHERE minute < ?"
     COUNT_SKIPPED = """
-INSERT INTO preterite_skipped (publisher, what, count, first_at, last_at) VALUES (?, ?, ?, ?, ?)
+INSERT INTO preterite_skipped (publisher, what, count, first_at, last_at)
+SELECT ?, CASE WHEN EXISTS (SELECT 1 FROM preterite_skipped WHERE publisher = ? AND what = ?)
+    OR (SELECT count(*) FROM preterite_skipped WHERE publisher = ?) < ? THEN ? ELSE ? END, ?, ?, ?
+WHERE true
 ON CONFLICT (publisher, what) DO UPDATE
 SET count = preterite_skipped.count + excluded.count, last_at = excluded.last_at
 """

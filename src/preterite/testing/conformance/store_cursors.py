@@ -10,6 +10,7 @@ from preterite.errors import Fenced
 from preterite.log.contract import Cursor, Stream
 from preterite.store.contract import Database
 from preterite.store.rows import Activity, Fence, HandlerRegistration, Move
+from preterite.store.sql.cursors import SKIPPED_NAMES_MAX
 from preterite.testing.conformance.store_steps import (
     AGE_SECONDS_MAX,
     ANOTHER,
@@ -258,6 +259,23 @@ class CursorConformance:
             database.store.count_skipped(connection, "finance", "finance.Unknown", 3, SCHEDULED)
 
         assert database.store.counts(connection, NOW, NOW).skipped == 5
+
+    def test_a_publisher_that_names_ever_new_types_takes_a_bounded_number_of_rows(
+        self, database: Database, connection: Any
+    ) -> None:
+        with transaction(database.store, connection):
+            for number in range(SKIPPED_NAMES_MAX + 50):
+                database.store.count_skipped(connection, "finance", f"finance.Unknown{number}", 1, NOW)
+            database.store.count_skipped(connection, "finance", "finance.Unknown0", 1, NOW)
+            database.store.count_skipped(connection, "sales", "sales.Unknown", 1, NOW)
+        table = "preterite_skipped" if database.url.startswith("sqlite") else "preterite.skipped"
+        text = f"SELECT publisher, count(*), sum(count), max(count) FROM {table} GROUP BY publisher ORDER BY 1"
+        rows = connection.cursor().execute(text).fetchall()
+
+        assert [tuple(map(str, row)) for row in rows] == [
+            ("finance", str(SKIPPED_NAMES_MAX + 1), str(SKIPPED_NAMES_MAX + 51), "50"),
+            ("sales", "1", "1", "1"),
+        ]
 
     def test_handled_events_are_counted_by_the_minute(self, database: Database, connection: Any) -> None:
         fence = self._ready(database, connection)
