@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from contextlib import closing
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -22,6 +21,7 @@ from preterite.hosting.runtime import Runtime, closed_on_failure
 from preterite.log.contract import Log, LogIdentity, NoLog
 from preterite.log.deferred import open_or_defer
 from preterite.open_system import OpenSystem
+from preterite.operations.startup import identity_of
 from preterite.printing.by_name import unknown_name
 from preterite.printing.urls import shown
 from preterite.recoverability import Recoverability
@@ -227,11 +227,7 @@ def _connect_log(
 def _log_of(database: Database) -> UUID | None:
     """The id of the log that a database belongs to; None if it is new, or out of reach just now."""
     try:
-        if not database.exists():
-            return None
-        with closing(database.connect()) as connection:
-            store = database.store
-            found = store.identity(connection) if store.is_migrated(connection) else None
+        found = identity_of(database)
     except StoreUnavailable:
         return None
     return None if found is None else found.system_id

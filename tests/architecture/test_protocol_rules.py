@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 TESTS = Path(__file__).parents[1]
-RULES = set(range(1, 22))
+RULES = set(range(1, 23))
 # What these speak of does not exist here yet; whoever builds it takes its rule off this list.
 NOT_YET = {
     19: "deduplication and compaction of brokers",

@@ -311,6 +311,8 @@ TESTED_ELSEWHERE = {
     "drivers/postgres_guard": "tests/unit/drivers/test_postgres.py",
     "drivers/sqlite_guard": "tests/unit/drivers/test_sqlite.py",
     "operations/proof": "tests/unit/operations/test_provisioning.py",
+    "log/sqlite/databases": "tests/logs/test_sqlite.py",
+    "log/postgres/databases": "tests/logs/test_postgres.py",
     "log/gaps": "tests/stories/when_something_is_restored.py",
     "log/memory": "tests/logs/test_memory.py",
     "log/numbered": "tests/logs/test_sqlite.py",

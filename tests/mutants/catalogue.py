@@ -140,6 +140,8 @@ MUTANTS = (
            "(1 = 1)"),
     Mutant("commands run before what happened earlier was consumed", "21", "receiving/receiver.py",
            "if self._has_caught_up():", "if self._has_caught_up() or True:"),
+    Mutant("the log forgets which database is a component's", "22", "log/sqlite/databases.py",
+           "return None if found is None else UUID(bytes=found[0])", "return None"),
     Mutant("what is published is not written", "outbox", "publishing/pending.py",
            "self._write = transaction.store.outbox_writer(transaction.connection)", "self._write = lambda _row: 0"),
     Mutant("what a savepoint took back is published", "savepoint", "publishing/pending.py",

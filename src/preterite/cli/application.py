@@ -68,10 +68,14 @@ class Application:
             return SharedClock(log).now()
 
     @contextmanager
-    def log(self) -> Generator[Log]:
-        """The log, which is there: none is made. Raises `StoreUnavailable` where there is none."""
+    def log(self, *, as_owner: bool = False) -> Generator[Log]:
+        """The log, which is there: none is made; as the role that owns it where that is wanted and its URL is set.
+
+        Raises `StoreUnavailable` where there is none.
+        """
         identity = LogIdentity(self.system.name, ANY_SYSTEM, self.system.partitions)
-        log = logs.find(self.log_url(), identity, SystemClock())
+        owner = settings.owner_urls(["log"], os.environ).get("log") if as_owner else None
+        log = logs.find(owner or self.log_url(), identity, SystemClock())
         try:
             yield log
         finally:

@@ -11,10 +11,12 @@ from typing import Any
 from preterite import envelope as envelopes
 from preterite.cli.application import Application, add_command, find
 from preterite.cli.output import number_of, print_block, print_line, table
-from preterite.clock import SystemClock
+from preterite.clock import SystemClock, SystemRandomness
 from preterite.log.contract import Cursor, Log, Record, Stream
 from preterite.operations import recovery
 from preterite.operations.dead_letters import Operator
+from preterite.store.contract import Database, translating_errors
+from preterite.store.rows import StoreIdentity
 
 SHOWN_MAX = 50
 """Records that `recover plan` prints for a component."""
@@ -27,6 +29,7 @@ Recover after a component's database, or the log, was restored from a backup or 
   preterite recover fill sales              the log lost events that sales no longer has: readers go on without them
   preterite recover new-log                 the log was lost whole: make a new one from what the components still have
   preterite recover accept-loss finance sales   finance was away for too long: it reads on after what is gone
+  preterite recover new-database finance    the database of finance was lost and has no backup: it begins anew
 
 The log is what all components publish to and read from. Each publisher also keeps its latest events in its own
 database, in its journal, and sends them again by itself where the log has lost them. An event that neither holds is
@@ -35,6 +38,9 @@ gone.
 A restored subscriber catches up by itself. A restored publisher publishes nothing until an operator accepts its events
 that are in the log and not in its database; they are not published again, and new ones follow them. A subscriber that
 has not read an event that is gone waits for it until an operator decides; all others go on.
+
+The log knows one database of each component. Another one is refused before it handles anything; a restored backup is
+the same one. Stop the component's workers before new-database.
 """
 
 
@@ -62,7 +68,10 @@ def add_to(commands: Any) -> None:
     loss.set_defaults(command=accept_lost)
     new = add_command(verbs, "new-log", "make a new log where the old one was lost whole", HELP)
     new.set_defaults(command=make_new_log)
-    for verb in (accept, reset, fill, loss, new):
+    database = add_command(verbs, "new-database", "let a component begin anew whose database was lost", HELP)
+    database.add_argument("component", metavar="COMPONENT", help="the component whose database was lost")
+    database.set_defaults(command=begin_anew)
+    for verb in (accept, reset, fill, loss, new, database):
         verb.add_argument("--reason", default="", help="why; shown by dead-letters audit; default: no reason")
         verb.add_argument("--as", dest="by", metavar="NAME", help="the operator; default: your login")
 
@@ -134,6 +143,21 @@ def make_new_log(options: argparse.Namespace) -> int:
     return 0
 
 
+def begin_anew(options: argparse.Namespace) -> int:
+    """Let a component's new database take the place of the one that was lost."""
+    application = find(options)
+    name = application.component(options.component).name
+    database = application.databases()[name]
+    with application.log(as_owner=True) as log, translating_errors(database.store, name):
+        identity = log.identity
+        ids = (SystemRandomness().uuid(), identity.system, identity.system_id, identity.partitions)
+        recovery.new_database(log, database, StoreIdentity(name, *ids), _operator(application, options))
+    print_line(f"{database.url} is the database of {name} from now on; any other one is refused")
+    print_line("its handlers get the events that the log holds, from the first one on")
+    print_line("then, for what it has published: preterite recover plan")
+    return 0
+
+
 def _operator(application: Application, options: argparse.Namespace) -> Operator:
     return Operator(options.by or getpass.getuser(), options.reason, application.now().timestamp())
 
@@ -144,6 +168,9 @@ def _plan(application: Application, log: Log) -> int:
     findings = 0
     for component in application.system.components:
         name = component.name
+        if _plan_second_database(name, application.databases()[name], log):
+            findings += 1
+            continue
         with application.opened(name) as (database, connection):
             findings += _plan_publisher(name, recovery.forgotten(database.store, connection, log, name), log)
             findings += _plan_holes(name, recovery.holes(database.store, connection, log, name))
@@ -155,6 +182,17 @@ def _plan(application: Application, log: Log) -> int:
     if not findings:
         print_line("no component lacks events, no stream went back, and nothing is gone")
     return 1 if findings else 0
+
+
+def _plan_second_database(name: str, database: Database, log: Log) -> bool:
+    with translating_errors(database.store, name):
+        is_second = recovery.is_second(log, name, database)
+    if is_second:
+        print_line(f"{database.url} is not the database of {name} that the log knows; it is refused")
+        print_line("if the URL is wrong, correct it; if there is a backup, restore it")
+        print_line(f"if it is lost, and begins anew: preterite recover new-database {name}")
+        print_line()
+    return is_second
 
 
 def _plan_publisher(name: str, found: Sequence[recovery.Forgotten], log: Log) -> bool:

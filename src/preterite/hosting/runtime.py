@@ -14,7 +14,7 @@ from preterite.handling.failure import FailureLog
 from preterite.hosting import own_tables
 from preterite.hosting.openings import Openings, side_by_side
 from preterite.log.contract import Log
-from preterite.operations.startup import prepare
+from preterite.operations.startup import bind_database, prepare, require_own_database
 from preterite.printing.by_name import ByName
 from preterite.printing.logger import logger
 from preterite.publishing.relay import Relay
@@ -224,6 +224,9 @@ class Runtime:
             wanted = self._wanted_identity(name, database)
             identity, version = prepare(database, wanted, self.topology.subscriptions[name], self.clock)
             self._handlers_versions[name] = version
+            # Without the log it is known when the loops are made, before anything is handled or published.
+            with suppress(StoreUnavailable):
+                bind_database(self.log, database, identity)
             if component.tables is not None:
                 self._create_tables(component) if self._creates_tables else self._refuse_missing(component)
         return identity
@@ -232,7 +235,9 @@ class Runtime:
         """The identity that a component's database has to have; without the log, the system that it has already."""
         try:
             log = self.log.identity
-            return StoreIdentity(name, self.randomness.uuid(), self.name, log.system_id, log.partitions)
+            wanted = StoreIdentity(name, self.randomness.uuid(), self.name, log.system_id, log.partitions)
+            require_own_database(self.log, wanted, database)
+            return wanted
         except StoreUnavailable:
             if database.exists():
                 with closing(database.connect()) as connection:
@@ -250,6 +255,7 @@ class Runtime:
                 f"partitions; this log is {log.system_id} with {log.partitions}. Nothing was handled or published. "
                 "Check the component's URL, and the log's."
             )
+        bind_database(self.log, self.databases[component], identity)
         return identity
 
     def _create_tables(self, component: Component) -> None:

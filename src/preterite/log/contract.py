@@ -177,6 +177,22 @@ class ClockSetting(NamedTuple):
 MACHINE_TIME = ClockSetting(None, 0.0)
 
 
+class ComponentDatabases(Protocol):
+    """Which database is a component's: the id that it was given when it was new. Each has one (protocol rule 22)."""
+
+    def of(self, component: str) -> UUID | None:
+        """The id of the component's database; `None` if it was never started on this log."""
+        ...
+
+    def bind(self, component: str, database_id: UUID) -> UUID:
+        """Let this be the component's database unless there is one; return the id of the one that there is."""
+        ...
+
+    def replace(self, component: str, database_id: UUID) -> None:
+        """Let this be the component's database from now on. By an operator's decision only."""
+        ...
+
+
 class LogReader(Protocol):
     """Reads a fixed set of streams onward, each from its own place. Used by one thread."""
 
@@ -206,6 +222,11 @@ class Log(Protocol):
     @property
     def identity(self) -> LogIdentity:
         """Whose log this is."""
+        ...
+
+    @property
+    def databases(self) -> ComponentDatabases:
+        """Which database is each component's."""
         ...
 
     @property

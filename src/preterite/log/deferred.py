@@ -8,7 +8,16 @@ from uuid import UUID
 from preterite.clock import Clock
 from preterite.drivers.attempts import Attempts
 from preterite.errors import StoreUnavailable
-from preterite.log.contract import ClockSetting, Log, LogIdentity, LogReader, Record, Stream, StreamEnd
+from preterite.log.contract import (
+    ClockSetting,
+    ComponentDatabases,
+    Log,
+    LogIdentity,
+    LogReader,
+    Record,
+    Stream,
+    StreamEnd,
+)
 
 
 class DeferredLog:
@@ -25,6 +34,10 @@ class DeferredLog:
     @property
     def identity(self) -> LogIdentity:
         return self._opened().identity
+
+    @property
+    def databases(self) -> ComponentDatabases:
+        return self._opened().databases
 
     @property
     def promise(self) -> str:

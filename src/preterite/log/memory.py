@@ -37,11 +37,31 @@ class _Held:
     head: Record | None = None
 
 
+class MemoryDatabases:
+    """Which database is each component's, in a dictionary."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._ids: dict[str, UUID] = {}
+
+    def of(self, component: str) -> UUID | None:
+        return self._ids.get(component)
+
+    def bind(self, component: str, database_id: UUID) -> UUID:
+        with self._lock:
+            return self._ids.setdefault(component, database_id)
+
+    def replace(self, component: str, database_id: UUID) -> None:
+        with self._lock:
+            self._ids[component] = database_id
+
+
 class MemoryLog:
     """Streams in dictionaries, behind one lock."""
 
     def __init__(self, identity: LogIdentity, clock: Clock, retention: timedelta | None = None) -> None:
         self.identity = identity
+        self.databases = MemoryDatabases()
         self._retention = retention
         self._machine = clock
         self.promise = "in memory: what was appended is gone when the process ends"

@@ -27,10 +27,13 @@ _FAR = 2**59
 _TOO_LARGE = f"SELECT {{}}, {_FAR}, 'event', 1, '\\x00', 0, decode(repeat('00', {RECORD_BYTES_MAX + 1}), 'hex')"
 _ADD_STREAM = "INSERT INTO preterite_log.stream (publisher, partition) VALUES"
 _ASK = "SELECT preterite_log.request_resend"
+_BIND = "INSERT INTO preterite_log.database (component, database_id) VALUES"
 _LOG_WAYS = (
     ("a right of its own on the log", "INSERT INTO preterite_log.access VALUES (session_user, 'x', true)"),
     ("the rights of others read", "SELECT 1 FROM preterite_log.access WHERE role <> session_user"),
     ("another identity of the log", "UPDATE preterite_log.identity SET partitions = partitions"),
+    ("the database of any component", "UPDATE preterite_log.database SET database_id = database_id"),
+    ("the databases of all components forgotten", "DELETE FROM preterite_log.database"),
     ("the clock of the log", "INSERT INTO preterite_log.clock VALUES (1, 0, 0)"),
     ("the log's tables changed", "ALTER TABLE preterite_log.record DISABLE ROW LEVEL SECURITY"),
     ("the log's functions changed", "ALTER FUNCTION preterite_log.appendable() SECURITY INVOKER"),
@@ -88,7 +91,7 @@ def _log_trespasses(server: Server, log: Premises, place: Premises) -> list[tupl
     finally:
         connection.close()
     ways = [*_LOG_WAYS]
-    for table in ("stream", "record", "asked", "access", "identity", "clock"):
+    for table in ("stream", "record", "asked", "access", "identity", "clock", "database"):
         ways.append((f"the log's {table}s locked", f"LOCK TABLE preterite_log.{table} IN SHARE ROW EXCLUSIVE MODE"))
     for number, publisher in streams:
         its, row = f"WHERE id = {number}", f"({number}, {_FAR}, 'event', 1, '\\x00', 0, '\\x7b7d')"
@@ -101,6 +104,11 @@ def _log_trespasses(server: Server, log: Premises, place: Premises) -> list[tupl
             (f"{publisher} fenced", f"UPDATE preterite_log.stream SET epoch = epoch + 1 {its} RETURNING 1"),
             (f"{publisher} locked", f"SELECT 1 FROM preterite_log.stream {its} FOR SHARE"),
             (f"a stream of {publisher} made", f"{_ADD_STREAM} ('{publisher}', 1000000)"),
+            (f"a database of its own for {publisher}", f"{_BIND} ('{publisher}', decode(repeat('00', 16), 'hex'))"),
+            (
+                f"the database of {publisher} read",
+                f"SELECT 1 FROM preterite_log.database WHERE component = '{publisher}'",
+            ),
             (f"what {publisher} is asked for taken", f"SELECT 1 FROM preterite_log.take_requests('{publisher}')"),
             (f"{publisher} asked beyond its partitions", f"{_ASK} ('{publisher}', 1000000, 1)"),
         ]

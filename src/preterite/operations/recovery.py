@@ -10,18 +10,22 @@ read it is stalled. `dropped` lists what retention has dropped before a subscrib
 that subscriber go on after it; `holes` lists what the log has lost, and `fill` puts voids in its place (rule 17).
 
 `new_log` puts a log in the place of one that was lost whole. The publishers send it what their journals hold.
+`new_database` lets a component begin anew whose database was lost: the log knows one of each (rule 22).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
+from functools import partial
 from typing import NamedTuple
 
 from preterite.errors import UsageError
 from preterite.log.contract import NO_EVENT, Cursor, Log, LogIdentity, Record, Stream, journal_start
 from preterite.operations.dead_letters import Operator
-from preterite.store.contract import Store, run_in_transaction
-from preterite.store.rows import AuditLine, DbConnection, Move
+from preterite.operations.startup import identity_of
+from preterite.store.contract import Database, Store, run_in_transaction
+from preterite.store.rows import AuditLine, DbConnection, Move, StoreIdentity
 
 __all__ = [
     "Forgotten",
@@ -33,6 +37,8 @@ __all__ = [
     "forgotten",
     "gone_back",
     "holes",
+    "is_second",
+    "new_database",
     "new_log",
     "read_forgotten",
     "reset",
@@ -46,6 +52,7 @@ LOST = "neither the log nor its publisher's journal holds it"
 RESET = "reset to a publisher that went back"
 ACCEPT_LOSS = "accept the loss of events"
 FILL = "fill lost numbers with voids"
+NEW_DATABASE = "a new database in place of one that was lost"
 NEW_LOG = "a new log in place of one that was lost"
 
 
@@ -228,12 +235,43 @@ def new_log(
         kept = [one for name, (store, connection) in databases.items() for one in _kept(store, connection, name)]
         dropped = {one.stream: one.numbers.start - 1 for one in kept}
         _continue(log, identity, dropped)
+        for name, one in identities.items():
+            if one is not None:
+                log.databases.replace(name, one.component_id)
     finally:
         log.close()
     for name, (store, connection) in databases.items():
         began = ", ".join(f"{one.stream} from {one.numbers.start}" for one in kept if one.stream.publisher == name)
         _decide(store, connection, lambda: None, operator, NEW_LOG, began)
     return kept
+
+
+def is_second(log: Log, component: str, database: Database) -> bool:
+    """Whether the log knows another database of this component than this one; changes nothing, and makes none."""
+    known, found = log.databases.of(component), identity_of(database)
+    return known is not None and (found is None or found.component_id != known)
+
+
+def new_database(log: Log, database: Database, wanted: StoreIdentity, operator: Operator) -> None:
+    """Let this database, made ready if it is new, take the place of the one that the log knows of its component.
+
+    Its handlers get every event that the log holds, unless they start from the latest; what its component published
+    is in the log, and `accept` takes it over. Raises `UsageError`, and changes nothing, if there is nothing to replace,
+    and `WrongDatabase` if it belongs to another component or system.
+    """
+    component, known = wanted.component, log.databases.of(wanted.component)
+    if known is None:
+        raise UsageError(f"The log knows no database of {component!r}; nothing was changed. Start it: preterite run.")
+    if not is_second(log, component, database):
+        raise UsageError(f"{database.url} is the database of {component!r} that the log knows; nothing was changed.")
+    with closing(database.connect()) as connection:
+        store = database.store
+        store.migrate(connection)
+        run_in_transaction(store, connection, lambda: store.bind_identity(connection, wanted))
+        found = store.identity(connection)
+        assert found is not None, "a database that was identified has an identity"
+        replace = partial(log.databases.replace, component, found.component_id)
+        _decide(store, connection, replace, operator, NEW_DATABASE, f"{known} by {found.component_id}")
 
 
 def _kept(store: Store, connection: DbConnection, name: str) -> Iterator[Kept]:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import replace
 from typing import Any, NamedTuple
+from uuid import UUID
 
 from preterite.clock import Clock
-from preterite.errors import SystemRefused
+from preterite.errors import SystemRefused, WrongDatabase
+from preterite.log.contract import Log
 from preterite.printing.logger import logger
 from preterite.receiving.scheduler import keep_calendars
 from preterite.store.contract import Database, Store
@@ -49,6 +53,46 @@ def prepare(database: Database, wanted: StoreIdentity, subscriptions: Subscripti
             connection.rollback()
         connection.close()
     return Prepared(identity, version)
+
+
+def require_own_database(log: Log, wanted: StoreIdentity, database: Database) -> None:
+    """Raise `WrongDatabase` if the log knows another database of this component; changes nothing, and makes none.
+
+    One that belongs to another component or system is not looked at further: `prepare` refuses it.
+    """
+    known = log.databases.of(wanted.component)
+    if known is None:
+        return
+    found = identity_of(database)
+    if found is None:
+        raise second_database(wanted.component, database, None, known)
+    if found.component_id != known and replace(found, component_id=wanted.component_id) == wanted:
+        raise second_database(wanted.component, database, found.component_id, known)
+
+
+def bind_database(log: Log, database: Database, identity: StoreIdentity) -> None:
+    """Let the log know the component's database if it knows none; raise `WrongDatabase` if it knows another one."""
+    known = log.databases.of(identity.component) or log.databases.bind(identity.component, identity.component_id)
+    if known != identity.component_id:
+        raise second_database(identity.component, database, identity.component_id, known)
+
+
+def identity_of(database: Database) -> StoreIdentity | None:
+    """Whose database this is; `None` if it is new. Makes none."""
+    if not database.exists():
+        return None
+    with closing(database.connect()) as connection:
+        return database.store.identity(connection) if database.store.is_migrated(connection) else None
+
+
+def second_database(component: str, database: Database, found: UUID | None, known: UUID) -> WrongDatabase:
+    """The error for a database that is not the one that the log knows of a component."""
+    what = "is new" if found is None else f"has the id {found}"
+    return WrongDatabase(
+        f"{database.url} is not the database of {component!r} that the log knows ({known}): it {what}. Nothing was "
+        "handled or published. Check the component's URL, or restore a backup; if its database is lost, and begins "
+        f"anew: preterite recover new-database {component}."
+    )
 
 
 def _warn_of_late_handlers(store: Store, connection: Any, subscriptions: Subscriptions) -> None:

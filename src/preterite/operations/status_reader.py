@@ -15,12 +15,14 @@ from collections.abc import Container, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
+from uuid import UUID
 
 from preterite.clock import Clock
 from preterite.errors import LogError, NotMigrated, PreteriteError, StoreUnavailable, WrongLog
 from preterite.handling.failure import text_of
 from preterite.leases import host_and_process, is_gone
 from preterite.log.contract import Log, Stream
+from preterite.operations.startup import second_database
 from preterite.operations.status import NOTHING, Backlog, ComponentStatus
 from preterite.store.contract import Database, translating_errors
 from preterite.store.rows import Ages, CursorState, HandlerRegistration, LeaseState, StreamNumbers
@@ -216,17 +218,38 @@ class StatusReader:
         if name in self._connections:
             database.store.require_current(self._connections[name])
         else:
-            if not database.exists():
+            found = self._new_connection(name, database)
+            if found is None:
                 return None
-            connection = database.connect()
-            if database.store.identity(connection) is None:
-                connection.close()
-                return None
-            if not database.store.is_migrated(connection):
-                connection.close()
-                raise NotMigrated(name)
-            self._connections[name] = connection
+            self._connections[name] = found
         return self._connections[name]
+
+    def _new_connection(self, name: str, database: Database) -> Any:
+        """The same on a new connection. Raises `WrongDatabase` if the log knows another one of this component."""
+        known = self._known_to_log(name)
+        connection = database.connect() if database.exists() else None
+        identity = None if connection is None else database.store.identity(connection)
+        if (
+            connection is not None
+            and identity is not None
+            and identity.component_id == (known or identity.component_id)
+        ):
+            if database.store.is_migrated(connection):
+                return connection
+            connection.close()
+            raise NotMigrated(name)
+        if connection is not None:
+            connection.close()
+        if known is not None:
+            raise second_database(name, database, None if identity is None else identity.component_id, known)
+        return None
+
+    def _known_to_log(self, name: str) -> UUID | None:
+        """The id of the component's database; `None` also while the log, which has its own line, is away."""
+        try:
+            return self._log.databases.of(name)
+        except StoreUnavailable:
+            return None
 
 
 def _lag(cursors: Mapping[Stream, CursorState], ends: Mapping[Stream, int], publishers: Container[str]) -> int:

@@ -6,7 +6,9 @@ import os
 import sqlite3
 import stat
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
+from uuid import UUID
 
 import psycopg
 import pytest
@@ -16,8 +18,10 @@ from support.backups import Backup
 from support.command_line import Run
 from support.processes import RunningShop
 
-from preterite.errors import WrongDatabase
-from preterite.log.contract import Stream
+from preterite.clock import SystemClock
+from preterite.errors import ConfigurationError, WrongDatabase
+from preterite.log import find
+from preterite.log.contract import ANY_SYSTEM, LogIdentity, Stream
 from preterite.operations.provisioning import premises_of
 
 APP = "support.process_shop:system"
@@ -112,6 +116,32 @@ def test_recover_makes_a_new_log_and_says_what_the_journals_hold(run: Run, shop:
     assert "then: preterite recover plan" in table
     assert audit.count("a new log in place of one that was lost") == 3
     assert audit.count("the disk died") == 3
+
+
+def test_recover_lets_a_component_begin_anew_whose_database_was_lost(run: Run, shop: RunningShop) -> None:
+    shop.publish()
+    shop.opened.settle()
+    shop.opened.close()
+    for file in shop.folder.glob("finance.sqlite*"):
+        file.unlink()
+    planned, plan, _ = run("recover", "plan", "-A", APP)
+    shown, status, _ = run("status", "-A", APP)
+    unmade = list(shop.folder.glob("finance.sqlite*"))
+    made, said, _ = run("recover", "new-database", "-A", APP, "finance", "--reason", "the disk died")
+    _, again, _ = run("recover", "plan", "-A", APP)
+    refused, _, why = run("recover", "new-database", "-A", APP, "finance")
+    _, audit, _ = run("dead-letters", "audit", "-A", APP)
+
+    assert (planned, shown, made, refused) == (1, 4, 0, 1)
+    assert "the log knows" not in again
+    assert "finance.sqlite is not the database of finance that the log knows" in plan
+    assert "preterite recover new-database finance" in plan
+    assert "is not the database of 'finance' that the log knows" in status
+    assert unmade == [], "what only reads makes no database"
+    assert "is the database of finance from now on" in said
+    assert "that the log knows; nothing was changed" in why
+    assert audit.count("a new database in place of one that was lost") == 1
+    assert audit.count("the disk died") == 1
 
 
 def test_recover_lets_a_subscriber_follow_a_publisher_that_went_back(run: Run, shop: RunningShop) -> None:
@@ -253,6 +283,36 @@ def test_a_new_log_on_a_server_with_roles_is_made_by_its_owner_alone(
     refused, _, why = run("recover", "new-log", "-A", APP)
     monkeypatch.setenv("PRETERITE_LOG_OWNER_URL", owners["PRETERITE_LOG_OWNER_URL"].strip("'"))
     made, _, said = run("recover", "new-log", "-A", APP)
+
+    assert (refused, made) == (3, 0), said
+    assert "Only the owner of the log may do this" in why
+    process_shop.system.open(only=["sales"]).close()
+
+
+@pytest.mark.slow("PostgreSQL")
+def test_a_components_role_binds_its_database_once_and_the_logs_owner_alone_replaces_it(
+    run: Run, system: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run("provision", "-A", APP, "--admin", postgres.ADMIN_URL)
+    folder = tmp_path / ".preterite"
+    urls, owners = (dict(line.split("=", 1) for line in (folder / name).read_text().splitlines()) for name in FILES)
+    for name, url in urls.items():
+        monkeypatch.setenv(name, url)
+    monkeypatch.setenv("PRETERITE_LOG_URL", urls["PRETERITE_SALES_LOG_URL"])
+    process_shop.system.open(only=["sales"]).close()
+    with (
+        closing(find(urls["PRETERITE_SALES_LOG_URL"], LogIdentity("shop", ANY_SYSTEM, 8), SystemClock())) as log,
+        pytest.raises(ConfigurationError, match="may not act for 'finance'"),
+    ):
+        log.databases.bind("finance", UUID(int=1))
+    with psycopg.connect(postgres.ADMIN_URL, autocommit=True) as admin:
+        admin.execute("DROP DATABASE shop_sales WITH (FORCE)")
+    run("provision", "-A", APP, "--admin", postgres.ADMIN_URL)
+    with pytest.raises(WrongDatabase, match="not the database of 'sales' that the log knows"):
+        process_shop.system.open(only=["sales"])
+    refused, _, why = run("recover", "new-database", "-A", APP, "sales")
+    monkeypatch.setenv("PRETERITE_LOG_OWNER_URL", owners["PRETERITE_LOG_OWNER_URL"])
+    made, _, said = run("recover", "new-database", "-A", APP, "sales")
 
     assert (refused, made) == (3, 0), said
     assert "Only the owner of the log may do this" in why

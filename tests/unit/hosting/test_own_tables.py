@@ -84,7 +84,8 @@ def test_the_owner_of_the_tables_creates_them_where_it_is_named(
     monkeypatch.setenv("PRETERITE_FINANCE_OWNER_URL", f"sqlite:///{tmp_path}/owner.sqlite")
     shop = System("shop", [Component("finance", tables=METADATA)])
     shop.open(create_tables=True).close()
-    shop.open(create_tables=True, databases={"finance": f"sqlite:///{tmp_path}/given.sqlite"}).close()
+    elsewhere = {"finance": f"sqlite:///{tmp_path}/given.sqlite"}
+    shop.open(create_tables=True, databases=elsewhere, log=f"sqlite:///{tmp_path}/log.sqlite").close()
 
     assert tables_of(tmp_path / "owner.sqlite") >= {"bill"}
     assert tables_of(tmp_path / "given.sqlite") >= {"bill", "preterite_outbox"}

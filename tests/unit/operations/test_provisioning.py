@@ -138,7 +138,7 @@ def test_the_proof_finds_a_right_too_many_on_the_log_and_on_what_operators_did(s
     provisioning.provision(server, places, passwords, lambda _name: None, DECLARED)
     runner = sql.Identifier(f"{system}_shipping")
     with psycopg.connect(f"{postgres.ADMIN_URL.rpartition('/')[0]}/{system}_log", autocommit=True) as log:
-        for table in ("record", "stream", "access", "asked"):
+        for table in ("record", "stream", "access", "asked", "database"):
             log.execute(
                 sql.SQL("ALTER TABLE preterite_log.{} DISABLE ROW LEVEL SECURITY").format(sql.Identifier(table))
             )
@@ -167,6 +167,8 @@ def test_the_proof_finds_a_right_too_many_on_the_log_and_on_what_operators_did(s
         "shipping fenced for ever",
         "sales locked",
         "finance locked",
+        "a database of its own for sales",
+        "a database of its own for finance",
         "a stream of sales made",
         "a stream of finance made",
         "sales asked beyond its partitions",

@@ -38,6 +38,7 @@ from preterite.log.contract import (
 from preterite.log.numbered import prefixes, runs_of
 from preterite.log.postgres import keeping
 from preterite.log.postgres.appending import append_at_ends
+from preterite.log.postgres.databases import PostgresDatabases
 from preterite.log.postgres.reader import PostgresReading, translated
 from preterite.log.postgres.rights import Access, owners_only, refuse_retention, rights, set_access
 
@@ -47,7 +48,7 @@ RETENTION_RECORDS = 5000
 RETENTION_SECONDS = 10.0
 """How often the log drops records whose retention has ended."""
 
-_IS_MADE = "SELECT 1 WHERE to_regclass('preterite_log.access') IS NOT NULL"
+_IS_MADE = "SELECT 1 WHERE to_regclass('preterite_log.database') IS NOT NULL"
 # Any role may take an advisory lock, but no other role than the owner this one of a table: none holds up the owner.
 _LOCK_NEW_SCHEMA = "SELECT pg_advisory_xact_lock(hashtext('preterite_log'))"
 _LOCK_SCHEMA = "LOCK TABLE preterite_log.identity IN SHARE ROW EXCLUSIVE MODE"
@@ -124,6 +125,7 @@ class PostgresLog:
         self._notified = 0
         self._listener = postgres_server.Listener(self.place, CHANNEL)
         self._maintained_at = float("-inf")
+        self.databases = PostgresDatabases(self._connected, self._writing)
         try:
             with self._connected() as connection:
                 promise = postgres_server.promise(connection)

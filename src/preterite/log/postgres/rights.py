@@ -26,6 +26,7 @@ COMPONENT_GRANTS = (
     "GRANT UPDATE (epoch, claim, last_number, head_epoch, head_number, head_id, head_body) ON preterite_log.stream "
     "TO {role}",
     "GRANT INSERT ON preterite_log.record TO {role}",
+    "GRANT INSERT ON preterite_log.database TO {role}",
     "GRANT UPDATE (epoch) ON preterite_log.record TO {role}",
     "GRANT EXECUTE ON FUNCTION preterite_log.readable(), preterite_log.appendable(), "
     "preterite_log.take_requests(text), preterite_log.request_resend(text, integer, bigint) TO {role}",

@@ -49,6 +49,11 @@ CREATE TABLE IF NOT EXISTS preterite_log.clock (   -- of a demo
     offset_seconds double precision NOT NULL
 );
 
+CREATE TABLE IF NOT EXISTS preterite_log.database (  -- which database is a component's: only an operator changes it
+    component text PRIMARY KEY,
+    database_id bytea NOT NULL CHECK (octet_length(database_id) = 16)
+);
+
 -- Rights. The owner of these tables may do everything: a log without other roles needs no row here. Every other role
 -- appends to the streams of the publishers that its rows name, and reads those and the ones that it subscribes to.
 CREATE TABLE IF NOT EXISTS preterite_log.access (
@@ -102,9 +107,17 @@ ALTER TABLE preterite_log.stream ENABLE ROW LEVEL SECURITY;
 ALTER TABLE preterite_log.record ENABLE ROW LEVEL SECURITY;
 ALTER TABLE preterite_log.asked ENABLE ROW LEVEL SECURITY;
 ALTER TABLE preterite_log.access ENABLE ROW LEVEL SECURITY;
+ALTER TABLE preterite_log.database ENABLE ROW LEVEL SECURITY;
 
 DROP POLICY IF EXISTS own ON preterite_log.access;
 CREATE POLICY own ON preterite_log.access FOR SELECT USING (role = session_user);
+
+DROP POLICY IF EXISTS reads ON preterite_log.database;
+CREATE POLICY reads ON preterite_log.database FOR SELECT
+    USING (component IN (SELECT a.publisher FROM preterite_log.access a WHERE a.role = session_user AND a.may_append));
+DROP POLICY IF EXISTS binds ON preterite_log.database;
+CREATE POLICY binds ON preterite_log.database FOR INSERT
+    WITH CHECK (component IN (SELECT a.publisher FROM preterite_log.access a WHERE a.role = session_user AND a.may_append));
 
 DROP POLICY IF EXISTS reads ON preterite_log.stream;
 CREATE POLICY reads ON preterite_log.stream FOR SELECT

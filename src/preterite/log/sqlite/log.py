@@ -33,6 +33,7 @@ from preterite.log.contract import (
 )
 from preterite.log.numbered import NumberedReader, Tail, prefixes, stream_by_stream, until_full
 from preterite.log.sqlite import clock as sqlite_clock
+from preterite.log.sqlite import databases as sqlite_databases
 from preterite.log.sqlite import keeping
 from preterite.log.sqlite.clock import SqliteClock
 
@@ -60,6 +61,7 @@ _SCHEMA = (
         publisher TEXT NOT NULL, partition INTEGER NOT NULL, number INTEGER NOT NULL,
         PRIMARY KEY (publisher, partition)) STRICT, WITHOUT ROWID""",
     sqlite_clock.SCHEMA,
+    sqlite_databases.SCHEMA,
 )
 _REQUEST_RESEND = """
 INSERT INTO log_asked (publisher, partition, number) VALUES (?, ?, ?)
@@ -109,6 +111,7 @@ class SqliteLog:
         self._maintained_at = float("-inf")
         self._maintained_version = -1
         self._demo_clock: SqliteClock | None = None
+        self.databases = sqlite_databases.SqliteDatabases(self._reading, self._writing)
         try:
             self.promise = sqlite_file.promise(self._connection)
             self.identity = self._identify(identity)
@@ -338,6 +341,11 @@ class SqliteLog:
 
     def _forgotten(self, stream_id: int) -> int:
         return self._connection.execute(_FORGOTTEN_UP_TO, (stream_id,)).fetchone()[0]
+
+    @contextmanager
+    def _reading(self) -> Generator[sqlite3.Connection]:
+        with self._lock, _translated():
+            yield self._connection
 
     @contextmanager
     def _writing(self) -> Generator[sqlite3.Cursor]:

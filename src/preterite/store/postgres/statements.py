@@ -21,7 +21,11 @@ UNION ALL SELECT 1 FROM pg_trigger WHERE NOT tgisinternal LIMIT 1
     SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
     WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND n.nspname NOT IN ('pg_catalog', 'information_schema')
     """
-    HAS_TABLES = "SELECT 1 WHERE to_regclass('preterite.migration') IS NOT NULL"
+    # Not by to_regclass: after a wait for another process that makes the tables, it answers from a stale cache.
+    HAS_TABLES = """
+SELECT 1 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = 'preterite' AND c.relname = 'migration'
+"""
     LOCK_MIGRATIONS = "SELECT pg_advisory_xact_lock(hashtext('preterite.migration'))"
     TERMINATE_SESSIONS = """
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity

@@ -32,6 +32,7 @@ SELECT count(*) FROM (
     IDENTITY = "SELECT component, component_id, system, system_id, partitions FROM preterite_component"
     ADD_IDENTITY = """
 INSERT INTO preterite_component (id, component, component_id, system, system_id, partitions) VALUES (1, ?, ?, ?, ?, ?)
+ON CONFLICT DO NOTHING
 """
     ADD_STREAM = "INSERT INTO preterite_stream (partition) VALUES (?)"
 

@@ -75,11 +75,15 @@ class Store(OutboxStore, CursorStore, HandlerStore, ParkedStore, DeadLetterStore
     # whose database this is
 
     def bind_identity(self, connection: DbConnection, identity: StoreIdentity) -> None:
-        """Write the identity into an empty database; raise `WrongDatabase` if it has another one."""
+        """Write the identity into an empty database; raise `WrongDatabase` if it has another one.
+
+        Of several processes that do it at once one is first; the others wait for its commit, and find what it wrote.
+        """
         found = self.identity(connection)
-        if found is None:
-            self._add_identity(connection, identity)
+        if found is None and self._add_identity(connection, identity):
             return
+        found = found or self.identity(connection)
+        assert found is not None, "what could not be added is there"
         wanted = (identity.component, identity.system, identity.system_id, identity.partitions)
         if (found.component, found.system, found.system_id, found.partitions) != wanted:
             raise WrongDatabase(
@@ -89,11 +93,14 @@ class Store(OutboxStore, CursorStore, HandlerStore, ParkedStore, DeadLetterStore
                 "Nothing was written. Check the component's URL, and the log's."
             )
 
-    def _add_identity(self, connection: DbConnection, identity: StoreIdentity) -> None:
+    def _add_identity(self, connection: DbConnection, identity: StoreIdentity) -> bool:
         ids = (identity.component, identity.component_id.bytes, identity.system, identity.system_id.bytes)
         cursor = connection.cursor()
         cursor.execute(self.sql.ADD_IDENTITY, (*ids, identity.partitions))
+        if cursor.rowcount == 0:
+            return False
         cursor.executemany(self.sql.ADD_STREAM, [(partition,) for partition in range(identity.partitions)])
+        return True
 
     def identity(self, connection: DbConnection) -> StoreIdentity | None:
         """Whose database this is; `None` if Preterite has never used it. Reads only."""

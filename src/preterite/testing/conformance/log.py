@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import ClassVar
 from uuid import UUID
 
@@ -285,6 +286,45 @@ class LogConformance(LossConformance):
             open_log(LogIdentity("bank", UUID(int=1), 8))
         with pytest.raises(WrongLog, match="8 partitions"):
             open_log(LogIdentity("shop", UUID(int=1), 16))
+
+    # a component has one database (protocol rule 22)
+
+    def test_a_component_has_the_database_that_was_bound_first(self, log: Log) -> None:
+        first, second = UUID(int=1), UUID(int=2)
+        before = log.databases.of("sales")
+
+        assert before is None
+        assert [log.databases.bind("sales", one) for one in (first, second)] == [first, first]
+        assert log.databases.bind("finance", second) == second
+        assert (log.databases.of("sales"), log.databases.of("finance")) == (first, second)
+
+    def test_whoever_binds_at_the_same_time_learns_of_the_same_database(self, open_log: OpenLog) -> None:
+        logs = [open_log() for _ in range(4)] if self.abilities.survives_reopening else [open_log()] * 4
+        meeting = threading.Barrier(len(logs))
+
+        def bind(number: int) -> UUID:
+            meeting.wait()
+            return logs[number].databases.bind("sales", UUID(int=number))
+
+        with ThreadPoolExecutor(len(logs)) as threads:
+            bound = set(threads.map(bind, range(len(logs))))
+
+        assert bound == {logs[0].databases.of("sales")}
+
+    def test_an_operator_replaces_the_database_of_a_component_and_of_no_other(self, log: Log) -> None:
+        log.databases.bind("sales", UUID(int=1))
+        log.databases.bind("finance", UUID(int=2))
+        log.databases.replace("sales", UUID(int=3))
+        log.databases.replace("shipping", UUID(int=4))
+
+        found = [log.databases.of(name) for name in ("sales", "finance", "shipping")]
+        assert found == [UUID(int=3), UUID(int=2), UUID(int=4)]
+
+    def test_it_keeps_which_database_is_whose(self, open_log: OpenLog) -> None:
+        self._skip_unless_it_survives()
+        open_log().databases.bind("sales", UUID(int=1))
+
+        assert open_log().databases.bind("sales", UUID(int=2)) == UUID(int=1)
 
     def _skip_unless_it_survives(self) -> None:
         if not self.abilities.survives_reopening:
