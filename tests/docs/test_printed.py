@@ -91,7 +91,7 @@ def history() -> Generator[Actions]:
 
 @contextmanager
 def restored() -> Generator[Actions]:
-    """Sales' database is restored from a backup that lacks its last two events; later the log is lost, too."""
+    """Sales' database is restored from a backup that lacks its last two events; later the log is lost, and then a database, too."""
     with at_noon(pricing.system) as shop:
         pricing.publish(shop, ("anna", "lantern", 1))
         shop.settle()
@@ -105,11 +105,14 @@ def restored() -> Generator[Actions]:
             shop.settle()
     file.write_bytes(backup)
 
-    def lose_log() -> None:
-        for lost in Path(".preterite/shop").glob("log.sqlite*"):
+    def lose(name: str) -> None:
+        for lost in Path(".preterite/shop").glob(f"{name}.sqlite*"):
             lost.unlink()
 
-    yield {"preterite recover new-log": lose_log}
+    yield {
+        "preterite recover new-log": lambda: lose("log"),
+        "preterite recover new-database": lambda: lose("finance"),
+    }
 
 
 @contextmanager

@@ -46,7 +46,7 @@ class PostgresDatabases:
             raise ConfigurationError(
                 f"The role of the log's URL may not act for {component!r} ({first_line(error)}); nothing was written. "
                 "Check the log's URL, or run preterite provision for this component."
-            ) from error
+            ) from None
 
     def replace(self, component: str, database_id: UUID) -> None:
         with owners_only(), self._writing() as cursor:
