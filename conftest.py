@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import tempfile
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -45,6 +47,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Tell the test's support which tier it may be slow in."""
     tiers.begin(_tier(item) or tiers.QUICK)
+
+
+@pytest.fixture(autouse=True)
+def _leaves_its_process_as_it_was() -> Generator[None]:
+    """A test that leaves another working directory, or logging switched off, breaks others of the same process."""
+
+    def what_others_rely_on() -> tuple[object, ...]:
+        return Path.cwd(), logging.root.manager.disable, logging.getLogger("preterite").level
+
+    before = what_others_rely_on()
+    yield
+    assert what_others_rely_on() == before
 
 
 def _work_in_memory() -> None:

@@ -229,6 +229,10 @@ class TablesMissing(StoreError):
     """A component's own tables are missing in its database, or cannot be created; nothing was handled."""
 
 
+class DatabaseWentBack(StoreError):
+    """An older copy took a database's place while this program ran; its handlers are registered there once more."""
+
+
 class NotDurable(StoreError):
     """The database's settings allow a committed transaction to be lost; nothing was written."""
 
@@ -239,10 +243,6 @@ class StoreUnavailable(StoreError):
 
 class ConnectionLost(StoreUnavailable):
     """The connection of a batch ended, but not with the database; it was rolled back and its events run one by one."""
-
-
-class DatabaseWentBack(StoreError):
-    """An older copy took a database's place while this program ran; its handlers are registered there once more."""
 
 
 class FileReplaced(StoreUnavailable):

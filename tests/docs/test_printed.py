@@ -91,7 +91,7 @@ def history() -> Generator[Actions]:
 
 @contextmanager
 def restored() -> Generator[Actions]:
-    """Sales' database is restored from a backup that lacks its last two events; later the log is lost, and then a database, too."""
+    """Sales' database is restored from a backup that lacks two events; then the log is lost, and then a database."""
     with at_noon(pricing.system) as shop:
         pricing.publish(shop, ("anna", "lantern", 1))
         shop.settle()

@@ -191,15 +191,18 @@ class Logged(logging.Handler):
 @contextmanager
 def ready() -> Generator[Case]:
     """What sends one request to a shop that is served."""
-    logged = Logged()
+    logged, own = Logged(), logging.getLogger("preterite")
+    disabled, level = logging.root.manager.disable, own.level
     logging.disable(logging.NOTSET)
     logging.getLogger().addHandler(logged)
-    logging.getLogger("preterite").setLevel(logging.CRITICAL)
+    own.setLevel(logging.CRITICAL)
     try:
         with tempfile.TemporaryDirectory(prefix="preterite-fuzz-") as folder, served(Path(folder)) as shop:
             yield Requests(shop, logged)
     finally:
         logging.getLogger().removeHandler(logged)
+        own.setLevel(level)
+        logging.disable(disabled)
 
 
 class Requests:

@@ -68,8 +68,9 @@ def test_every_fault_has_happened_somewhere(outcomes: list[Outcome]) -> None:
 
     assert set(happened) == set(RATES)
     assert all(len(one.faults) >= 3 for one in outcomes)
-    # Fewer than usual where a component was out of reach when it was opened: it refuses purchases for a while.
-    assert all(one.events >= 150 for one in outcomes)
+    # Fewer than usual where a component was out of reach when it was opened, which refuses purchases for a while, and
+    # where databases were put back: what was taken back is not counted.
+    assert all(one.events >= 75 for one in outcomes)
 
 
 def test_what_no_world_has_reached_is_shown() -> None:

@@ -52,11 +52,9 @@ class Office:
         self.log_url = log_place(folder)
         self.backup = Backup(folder)
 
-    def open(
-        self, urls: Mapping[str, str] = NONE, *, clock: Clock | None = None, create_tables: bool = True
-    ) -> OpenSystem:
+    def open(self, urls: Mapping[str, str] = NONE, *, clock: Clock | None = None) -> OpenSystem:
         databases = {**self.urls, **urls}
-        return self.system.open(databases=databases, log=self.log_url, create_tables=create_tables, clock=clock)
+        return self.system.open(databases=databases, log=self.log_url, create_tables=True, clock=clock)
 
     def sell(self, *names: str, urls: Mapping[str, str] = NONE) -> None:
         with self.open(urls) as opened:
@@ -215,7 +213,7 @@ def test_processes_that_start_a_new_component_at_once_agree(office: Office) -> N
 
     def start(_number: int) -> object:
         meeting.wait()
-        with office.open(create_tables=False) as opened:
+        with office.open() as opened:
             return [opened.runtime.require(name).component_id for name in office.names]
 
     with ThreadPoolExecutor(2) as threads:
@@ -231,7 +229,7 @@ def test_of_two_databases_that_are_started_at_once_one_is_refused(office: Office
     def start(urls: dict[str, str]) -> str:
         meeting.wait()
         try:
-            office.open(urls, create_tables=False).close()
+            office.open(urls).close()
         except WrongDatabase:
             return "refused"
         return "opened"

@@ -172,15 +172,17 @@ async def test_a_system_with_asyncio_sessions_is_left_by_async_with(tmp_path: Pa
 def test_a_system_with_asyncio_sessions_is_closed_where_no_loop_runs() -> None:
     shop = declare()
 
-    async def look(opened: OpenSystem) -> None:
+    async def look(opened: OpenSystem) -> set[threading.Thread]:
+        before = set(threading.enumerate())
         async with opened.session(shop.sales) as session:
             await session.connection()
+        return set(threading.enumerate()) - before
 
-    before = threading.active_count()
     with started(shop.system) as opened:
-        asyncio.run(look(opened))
+        begun = asyncio.run(look(opened))
 
-    assert threading.active_count() == before
+    assert begun
+    assert not any(thread.is_alive() for thread in begun)
 
 
 def test_an_event_that_no_component_publishes_is_refused() -> None:

@@ -27,6 +27,8 @@ from preterite.errors import (
 from preterite.printing.raised import is_a, original_of
 from preterite.printing.urls import shown
 
+WAL_ATTEMPTS_MAX = 5
+"""How often a connection tries to switch a new file to WAL mode, which others may be switching at the same time."""
 BUSY_TIMEOUT_MS = 10_000
 """How long a SQLite connection waits for another one's lock."""
 CHECKPOINT_PAGES = 1000
@@ -141,9 +143,10 @@ def make_private(path: Path) -> None:
 def configure(connection: Any) -> None:
     """Set what the promises need, on any connection to the file; outside a transaction."""
     cursor = connection.cursor()
+    cursor.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
+    cursor.fetchall()
+    _switch_to_wal(cursor)
     for pragma in (
-        f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}",
-        "PRAGMA journal_mode=WAL",
         "PRAGMA synchronous=FULL",
         f"PRAGMA cache_size=-{CACHE_KIB}",
         "PRAGMA foreign_keys=ON",
@@ -151,6 +154,23 @@ def configure(connection: Any) -> None:
     ):
         cursor.execute(pragma)
         cursor.fetchall()
+
+
+def _switch_to_wal(cursor: Any) -> None:
+    """Switch the file to WAL mode, which does nothing where it is in it.
+
+    Of two connections that switch a new file at once, one is refused without any wait; so it waits for the other here.
+    """
+    for attempt in range(WAL_ATTEMPTS_MAX):
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+            cursor.fetchall()
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or attempt == WAL_ATTEMPTS_MAX - 1:
+                raise
+        cursor.execute("BEGIN EXCLUSIVE")
+        cursor.execute("COMMIT")
 
 
 def plain_cursor(connection: Any) -> Any:

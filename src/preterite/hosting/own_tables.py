@@ -70,6 +70,8 @@ def create(component: Component, database: Database, context: Any, *, as_owner: 
         cause: BaseException = getattr(error, "orig", None) or error
         if database.store.is_unavailable(error) or database.store.is_unavailable(cause):
             raise
+        if declared(component.tables) and not missing(component, database):
+            return  # Another process has made them at the same time.
         raise TablesMissing(_not_created(component.name, database.url, cause, as_owner=as_owner)) from None
 
 

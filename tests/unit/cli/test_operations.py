@@ -273,8 +273,9 @@ def test_a_new_log_on_a_server_with_roles_is_made_by_its_owner_alone(
     urls, owners = (dict(line.split("=", 1) for line in (folder / name).read_text().splitlines()) for name in FILES)
     for name, url in urls.items():
         monkeypatch.setenv(name, url.strip("'"))
+    monkeypatch.setenv("PRETERITE_SALES_OWNER_URL", owners["PRETERITE_SALES_OWNER_URL"].strip("'"))
     run("migrate", "up", "-A", APP)
-    process_shop.system.open(only=["sales"]).close()
+    process_shop.system.open(only=["sales"], create_tables=True).close()
     with psycopg.connect(postgres.ADMIN_URL, autocommit=True) as admin:
         admin.execute("DROP DATABASE shop_log WITH (FORCE)")
     run("provision", "-A", APP, "--admin", postgres.ADMIN_URL)
@@ -286,7 +287,7 @@ def test_a_new_log_on_a_server_with_roles_is_made_by_its_owner_alone(
 
     assert (refused, made) == (3, 0), said
     assert "Only the owner of the log may do this" in why
-    process_shop.system.open(only=["sales"]).close()
+    process_shop.system.open(only=["sales"], create_tables=True).close()
 
 
 @pytest.mark.slow("PostgreSQL")
@@ -298,8 +299,9 @@ def test_a_components_role_binds_its_database_once_and_the_logs_owner_alone_repl
     urls, owners = (dict(line.split("=", 1) for line in (folder / name).read_text().splitlines()) for name in FILES)
     for name, url in urls.items():
         monkeypatch.setenv(name, url)
+    monkeypatch.setenv("PRETERITE_SALES_OWNER_URL", owners["PRETERITE_SALES_OWNER_URL"])
     monkeypatch.setenv("PRETERITE_LOG_URL", urls["PRETERITE_SALES_LOG_URL"])
-    process_shop.system.open(only=["sales"]).close()
+    process_shop.system.open(only=["sales"], create_tables=True).close()
     with (
         closing(find(urls["PRETERITE_SALES_LOG_URL"], LogIdentity("shop", ANY_SYSTEM, 8), SystemClock())) as log,
         pytest.raises(ConfigurationError, match="may not act for 'finance'"),
@@ -316,7 +318,7 @@ def test_a_components_role_binds_its_database_once_and_the_logs_owner_alone_repl
 
     assert (refused, made) == (3, 0), said
     assert "Only the owner of the log may do this" in why
-    process_shop.system.open(only=["sales"]).close()
+    process_shop.system.open(only=["sales"], create_tables=True).close()
 
 
 @pytest.mark.slow("PostgreSQL")

@@ -7,7 +7,9 @@ import sqlite3
 import stat
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 import sqlalchemy
@@ -174,3 +176,18 @@ def test_a_folder_that_cannot_be_made_is_said_so(tmp_path: Path) -> None:
 
     with pytest.raises(StoreUnavailable, match="cannot be opened: "):
         sqlite_file.open_file(tmp_path / "file" / "a.sqlite")
+
+
+def test_connections_that_open_a_new_file_at_once_wait_for_each_other(tmp_path: Path) -> None:
+    meeting = Barrier(4)
+
+    def open_file(number: int) -> str:
+        connection = sqlite3.connect(tmp_path / f"{number // 4}.sqlite", isolation_level=None)
+        meeting.wait()
+        sqlite_file.configure(connection)
+        mode = connection.execute("pragma journal_mode").fetchone()[0]
+        connection.close()
+        return mode
+
+    with ThreadPoolExecutor(4) as threads:
+        assert set(threads.map(open_file, range(4 * 50))) == {"wal"}

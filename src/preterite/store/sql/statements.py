@@ -375,7 +375,8 @@ SELECT
     (SELECT {NOW} - max(moved_at) FROM preterite_cursor),
     (SELECT {NOW} - 60 * (max(minute) + 1) FROM preterite_activity),
     (SELECT ? - min(due_at) FROM (
-        SELECT due_at FROM preterite_parked p WHERE state = 'parked' AND due_at <= ? AND {_IS_HEAD}
+        SELECT CASE WHEN due_at > 0 THEN due_at ELSE failed_at END AS due_at -- 0: at once
+        FROM preterite_parked p WHERE state = 'parked' AND due_at <= ? AND {_IS_HEAD}
         UNION ALL SELECT due_at FROM preterite_scheduled l WHERE due_at <= ? AND {_NOT_HELD_UP}) AS due)
 """
     NUMBERED_AGE = f"""

@@ -34,6 +34,11 @@ class ParkingConformance:
         assert before is None, "the second one waits behind the first of its key"
         assert database.store.ages(connection, NOW + 7.0).due == 7.0
 
+    def test_what_is_to_run_at_once_has_waited_since_it_failed(self, database: Database, connection: Any) -> None:
+        park(database.store, connection, parked(5, "anna", due_at=0.0, failed_at=NOW), parked(6, "ben", due_at=0.0))
+
+        assert database.store.ages(connection, NOW + 7.0).due == 7.0
+
     def test_only_due_rows_come_back(self, database: Database, connection: Any) -> None:
         park(database.store, connection, parked(5, "anna", due_at=NOW), parked(6, "ben", due_at=SCHEDULED))
 
