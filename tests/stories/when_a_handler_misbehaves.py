@@ -116,6 +116,73 @@ def test_a_handler_that_ends_the_transaction_of_its_session_is_refused(how: str)
     assert [failure.error for failure in failed] == ["HandlerEndedTransaction"]
 
 
+def _use_as_context(session: Session) -> None:
+    with session.connection() as connection:
+        connection.execute(ADD, {"purchase": "within"})
+
+
+def _catch(session: Session) -> None:
+    with suppress(Exception):
+        session.connection().connection.close()
+
+
+GIVEN_BACK: dict[str, Callable[[Session], object]] = {
+    "with": _use_as_context,
+    "close": lambda session: session.connection().close(),
+    "invalidate": lambda session: session.connection().invalidate(),
+    "detach": lambda session: session.connection().detach(),
+    "close a savepoint's": lambda session: session.begin_nested().session.connection().close(),
+    "give it back to the pool": lambda session: session.connection().connection.close(),
+    "have the pool end it": lambda session: session.connection().connection.invalidate(),
+    "have the pool end it softly": lambda session: session.connection().connection.invalidate(soft=True),
+    "take it from the pool": lambda session: session.connection().connection.detach(),
+    "close what it is bound to": lambda session: session.get_bind().close(),  # pyright: ignore[reportAttributeAccessIssue]
+}
+
+
+@pytest.mark.rule(9)
+@pytest.mark.parametrize("how", GIVEN_BACK)
+@pytest.mark.parametrize("asynchronous", [False, True], ids=["Session", "AsyncSession"])
+def test_a_handler_that_closes_the_connection_of_its_session_is_refused(how: str, asynchronous: bool) -> None:
+    shop = declare(bills=False, recoverability=ONCE)
+
+    def act(session: Session, event: ItemPurchased) -> None:
+        session.execute(ADD, {"purchase": str(event.purchase_id)})
+        if event.purchase_id == id_of("b"):
+            GIVEN_BACK[how](session)
+
+    if asynchronous:
+
+        @shop.finance.handles(ItemPurchased, name="bill")
+        async def bill_later(event: ItemPurchased, session: AsyncSession) -> None:
+            await session.run_sync(act, event)
+    else:
+
+        @shop.finance.handles(ItemPurchased)
+        def bill(event: ItemPurchased, session: Session) -> None:
+            act(session, event)
+
+    billed, failed = outcome(shop)
+
+    assert sorted(billed) == sorted(texts("a", "c"))
+    assert [failure.error for failure in failed] == ["HandlerEndedTransaction"]
+
+
+def test_a_handler_that_goes_on_when_the_end_of_its_connection_is_refused_has_changed_nothing_for_others() -> None:
+    shop = declare(bills=False, recoverability=ONCE)
+
+    @shop.finance.handles(ItemPurchased)
+    def bill(event: ItemPurchased, session: Session) -> None:
+        session.execute(ADD, {"purchase": str(event.purchase_id)})
+        if event.purchase_id == id_of("b"):
+            _catch(session)
+
+    billed, failed = outcome(shop)
+
+    assert sorted(billed) == sorted(texts("a", "b", "c"))
+    assert failed == []
+
+
 @pytest.mark.rule(9)
 @pytest.mark.parametrize("how", ["close", "reset", "invalidate"])
 def test_a_handler_that_ends_the_transaction_of_its_async_session_is_refused(how: str) -> None:

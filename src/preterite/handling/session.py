@@ -30,6 +30,48 @@ _CALL = "preterite_call"
 _MAY_BE_SAVEPOINT = re.compile(r"\s*(?:savepoint|--|/\*)", re.IGNORECASE)
 
 
+class LentConnection(PoolProxiedConnection):
+    """The driver's connection as its pool has lent it to the batch; a handler cannot give it back or take it away.
+
+    Where SQLAlchemy itself finds it lost, it says by which exception; that goes to the pool as ever.
+    """
+
+    __slots__ = ("_lent",)
+
+    def __init__(self, lent: PoolProxiedConnection) -> None:
+        self._lent = lent
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._lent, name)
+
+    @property
+    def is_valid(self) -> bool:
+        return self._lent.is_valid
+
+    @property
+    def is_detached(self) -> bool:
+        return self._lent.is_detached
+
+    @property
+    def info(self) -> Any:
+        return self._lent.info
+
+    @property
+    def record_info(self) -> Any:
+        return self._lent.record_info
+
+    def invalidate(self, e: BaseException | None = None, soft: bool = False) -> None:
+        if e is None:
+            raise HandlerEndedTransaction.refused("invalidate its session's connection")
+        self._lent.invalidate(e, soft)
+
+    def detach(self) -> None:
+        raise HandlerEndedTransaction.refused("detach its session's connection")
+
+    def close(self) -> None:
+        raise HandlerEndedTransaction.refused("close its session's connection")
+
+
 class HandlerConnection(Connection):
     """The batch's connection as one call of a handler has it: new to look at, so that options end with the call.
 
@@ -39,7 +81,7 @@ class HandlerConnection(Connection):
 
     def __init__(self, batch: Connection, waiting: WaitingRows) -> None:
         self.waiting: WaitingRows | None = None
-        super().__init__(batch.engine, batch.connection)
+        super().__init__(batch.engine, LentConnection(batch.connection))
         self._has_savepoints = False
         self._began = self.begin()
         self.waiting = waiting
@@ -53,6 +95,20 @@ class HandlerConnection(Connection):
             self.waiting.write()
             self._expect_savepoints()
         return super().connection
+
+    def close(self) -> None:
+        """Refused: the batch goes on with it."""
+        raise HandlerEndedTransaction.refused("close its session's connection")
+
+    def detach(self) -> None:
+        """Refused, too."""
+        raise HandlerEndedTransaction.refused("detach its session's connection")
+
+    def invalidate(self, exception: BaseException | None = None) -> None:
+        """Refused, unless SQLAlchemy has found that it is lost."""
+        if exception is None:
+            raise HandlerEndedTransaction.refused("invalidate its session's connection")
+        super().invalidate(exception)
 
     def before_statement(self, statement: str) -> None:
         """Write what waits, unless the statement certainly does not see it."""
