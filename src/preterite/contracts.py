@@ -15,7 +15,7 @@ import inspect
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from enum import Enum
 from functools import lru_cache, wraps
@@ -283,7 +283,7 @@ class Checked:
         if fault is not None:
             raise InvalidEvent(f"{self.message_type.__name__} holds a value that {fault}")
         try:
-            same = self.decode(body) == message
+            same = reads_back(message, self.decode(body))
         except (msgspec.ValidationError, RecursionError) as error:
             raise InvalidEvent(f"{self.message_type.__name__}: {error}; nothing was written.") from None
         if not same:
@@ -343,6 +343,26 @@ def nested_fault(value: Any) -> str | None:
             if fault is not None:
                 return fault
     return None
+
+
+def reads_back(written: Any, read: Any) -> bool:
+    """Whether a value was read as it was written: of the same types, and equal.
+
+    Times are compared as instants: Python calls no two times of different zones equal where the one's offset depends
+    on `fold`, in the hour that comes twice or not at all when clocks change.
+    """
+    if isinstance(written, datetime) and isinstance(read, datetime) and written.tzinfo and read.tzinfo:
+        return written.astimezone(UTC) == read.astimezone(UTC)
+    if isinstance(written, msgspec.Struct):
+        fields = written.__struct_fields__
+        return type(read) is type(written) and all(reads_back(getattr(written, n), getattr(read, n)) for n in fields)
+    if isinstance(written, dict) and isinstance(read, dict):
+        pairs, others = cast(dict[Any, Any], written), cast(dict[Any, Any], read)
+        return pairs.keys() == others.keys() and all(reads_back(one, others[key]) for key, one in pairs.items())
+    if isinstance(written, (list, tuple)) and type(cast(object, read)) is type(cast(object, written)):
+        items, others = cast(list[Any], written), cast(list[Any], read)
+        return len(items) == len(others) and all(map(reads_back, items, others))
+    return bool(written == read)
 
 
 def is_deeper(document: bytes, limit: int) -> bool:

@@ -27,7 +27,7 @@ from typing import Any, ClassVar, Literal, TypeVar, cast, dataclass_transform
 
 import msgspec
 
-from preterite.contracts import Command, Event, Message, declares
+from preterite.contracts import Command, Event, Message, declares, reads_back
 from preterite.errors import UsageError
 
 Missing = Literal["park", "ignore"]
@@ -172,7 +172,7 @@ def encoded(saga: Saga) -> bytes:
     """The state as JSON; raises `UsageError` if it would not read back the same."""
     state = msgspec.json.encode(saga)
     try:
-        same = msgspec.json.decode(state, type=type(saga)) == saga
+        same = reads_back(saga, msgspec.json.decode(state, type=type(saga)))
     except msgspec.ValidationError as error:
         raise UsageError(f"The state of saga {saga.__saga__.name} does not fit its fields: {error}.") from None
     if not same:

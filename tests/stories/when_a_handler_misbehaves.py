@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from sqlalchemy import select, text
@@ -136,7 +136,7 @@ GIVEN_BACK: dict[str, Callable[[Session], object]] = {
     "have the pool end it": lambda session: session.connection().connection.invalidate(),
     "have the pool end it softly": lambda session: session.connection().connection.invalidate(soft=True),
     "take it from the pool": lambda session: session.connection().connection.detach(),
-    "close what it is bound to": lambda session: session.get_bind().close(),  # pyright: ignore[reportAttributeAccessIssue]
+    "close what it is bound to": lambda session: cast(Any, session.get_bind()).close(),
 }
 
 

@@ -7,15 +7,17 @@ from decimal import Decimal
 from enum import Enum, IntEnum
 from typing import Annotated, Any
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from preterite import Event, Justified, OwnKey
+from preterite import Event, Justified, OwnKey, Saga
 from preterite.contracts import DEPTH_MAX, Checked, is_deeper, key_fault, own_key_field, partition_of, wire_name
 from preterite.errors import InvalidEvent
+from preterite.saga import encoded
 
 ANNA = UUID("2ed3cd8e-b7c2-4557-9442-4f58939c201b")
 AT = datetime(2013, 1, 17, 13, 37, tzinfo=UTC)
@@ -201,6 +203,45 @@ def test_richer_fields_are_checked_by_reading_them_back() -> None:
         checked.encode(WithParts(parts=[AT.replace(tzinfo=None)]))
     with pytest.raises(InvalidEvent, match="Expected `str \\| null`"):
         checked.encode(WithParts(parts=[], note=5))  # pyright: ignore[reportArgumentType]
+
+
+class Window(msgspec.Struct, frozen=True):
+    opens: datetime
+
+
+class Planned(Event):
+    at: datetime | None
+    all: Annotated[list[datetime], Justified("when")]
+    by_name: Annotated[dict[str, datetime], Justified("when")]
+    window: Annotated[Window, Justified("when")]
+
+
+class Watch(Saga, by="watch_id"):
+    watch_id: UUID
+    since: datetime | None = None
+
+
+ZONES = [ZoneInfo(name) for name in ("Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "UTC")]
+# Hours in which clocks change in one of these zones; the second of each pair is the hour that is skipped.
+CHANGES = [datetime(2024, 10, 27, 2), datetime(2024, 3, 31, 2), datetime(2024, 11, 3, 1), datetime(2024, 3, 10, 2)]
+
+
+@given(some.sampled_from(CHANGES), some.integers(0, 59), some.sampled_from([0, 1]), some.sampled_from(ZONES))
+def test_a_time_reads_back_as_the_same_instant_in_any_hour_of_any_zone(
+    hour: datetime, minute: int, fold: int, zone: ZoneInfo
+) -> None:
+    at = hour.replace(minute=minute, fold=fold, tzinfo=zone)
+    planned = Checked(Planned)
+    event = Planned(at=at, all=[at], by_name={"a": at}, window=Window(at))
+
+    read = planned.decode(planned.encode(event))
+    state = msgspec.json.decode(encoded(Watch(watch_id=ANNA, since=at)), type=Watch)
+
+    assert isinstance(read, Planned)
+    assert read.at is not None
+    assert {one.timestamp() for one in (read.at, *read.all, read.by_name["a"])} == {at.timestamp()}
+    assert state.since is not None
+    assert state.since.timestamp() == at.timestamp()
 
 
 class Measured(Event):
