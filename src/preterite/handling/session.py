@@ -30,10 +30,10 @@ _CALL = "preterite_call"
 _MAY_BE_SAVEPOINT = re.compile(r"\s*(?:savepoint|--|/\*)", re.IGNORECASE)
 
 
-class LentConnection(PoolProxiedConnection):
+class LentConnection:
     """The driver's connection as its pool has lent it to the batch; a handler cannot give it back or take it away.
 
-    Where SQLAlchemy itself finds it lost, it says by which exception; that goes to the pool as ever.
+    Everything else is that connection's. Where SQLAlchemy itself finds it lost, it passes the exception that says so.
     """
 
     __slots__ = ("_lent",)
@@ -44,31 +44,18 @@ class LentConnection(PoolProxiedConnection):
     def __getattr__(self, name: str) -> Any:
         return getattr(self._lent, name)
 
-    @property
-    def is_valid(self) -> bool:
-        return self._lent.is_valid
-
-    @property
-    def is_detached(self) -> bool:
-        return self._lent.is_detached
-
-    @property
-    def info(self) -> Any:
-        return self._lent.info
-
-    @property
-    def record_info(self) -> Any:
-        return self._lent.record_info
-
     def invalidate(self, e: BaseException | None = None, soft: bool = False) -> None:
+        """Refused, unless it is known to be lost."""
         if e is None:
             raise HandlerEndedTransaction.refused("invalidate its session's connection")
         self._lent.invalidate(e, soft)
 
     def detach(self) -> None:
+        """Refused: the batch goes on with it."""
         raise HandlerEndedTransaction.refused("detach its session's connection")
 
     def close(self) -> None:
+        """Refused: the batch goes on with it."""
         raise HandlerEndedTransaction.refused("close its session's connection")
 
 
@@ -81,7 +68,7 @@ class HandlerConnection(Connection):
 
     def __init__(self, batch: Connection, waiting: WaitingRows) -> None:
         self.waiting: WaitingRows | None = None
-        super().__init__(batch.engine, LentConnection(batch.connection))
+        super().__init__(batch.engine, cast(Any, LentConnection(batch.connection)))
         self._has_savepoints = False
         self._began = self.begin()
         self.waiting = waiting
