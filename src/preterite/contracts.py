@@ -15,7 +15,7 @@ import inspect
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import Enum
 from functools import lru_cache, wraps
@@ -352,7 +352,7 @@ def reads_back(written: Any, read: Any) -> bool:
     on `fold`, in the hour that comes twice or not at all when clocks change.
     """
     if isinstance(written, datetime) and isinstance(read, datetime) and written.tzinfo and read.tzinfo:
-        return written.astimezone(UTC) == read.astimezone(UTC)
+        return not written - read
     if isinstance(written, msgspec.Struct):
         fields = written.__struct_fields__
         return type(read) is type(written) and all(reads_back(getattr(written, n), getattr(read, n)) for n in fields)
