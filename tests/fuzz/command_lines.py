@@ -11,7 +11,7 @@ import sqlite3
 import sys
 import tempfile
 from collections.abc import Generator, Sequence
-from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
+from contextlib import chdir, contextmanager, redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -369,7 +369,7 @@ def make_project(folder: Path, texts: Sequence[str] = TEXTS) -> None:
     (folder / "full").symlink_to("/dev/full")
     (folder / "denied").write_bytes(b"")
     (folder / "denied").chmod(0)
-    with redirect_stderr(io.StringIO()):
+    with chdir(Path.cwd()), redirect_stderr(io.StringIO()):
         cli.main(["-C", str(folder), "contracts", "lock"])
         cli.main(["-C", str(folder), "replay", "start", "--to", "beta.take", "--again"])
 

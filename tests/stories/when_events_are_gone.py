@@ -5,6 +5,7 @@ The publisher goes on, and so do all that had read it. Who had not is stalled vi
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -123,8 +124,8 @@ def test_an_end_of_the_log_that_is_lost_and_that_no_journal_holds_is_logged(
     place.sell("a", "b", "c")
     place.prune_journal()
     place.lose(2, 3)
-    with place.open("sales") as opened:
-        opened.runtime.relay("sales").step()
+    with place.open("sales") as opened, closing(opened.runtime.relay("sales")) as relay:
+        relay.step()
 
     says = "the log has lost sales/0 from number 2 to 3, and the journal begins at 4. Nothing can send them again"
     assert says in caplog.text

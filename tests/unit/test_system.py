@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Column, Engine, Integer, MetaData, Table
+from support.processes import PATIENCE_SECONDS
 from support.small_shop import ItemBilled, ItemPurchased, declare, publish, purchased, texts
 
 from preterite import Component, Event, OpenSystem, System
@@ -181,8 +182,11 @@ def test_a_system_with_asyncio_sessions_is_closed_where_no_loop_runs() -> None:
     with started(shop.system) as opened:
         begun = asyncio.run(look(opened))
 
-    assert begun
-    assert not any(thread.is_alive() for thread in begun)
+    workers = [thread for thread in begun if "connection_worker" in thread.name]
+    for thread in workers:
+        thread.join(PATIENCE_SECONDS)
+    assert workers
+    assert not any(thread.is_alive() for thread in workers)
 
 
 def test_an_event_that_no_component_publishes_is_refused() -> None:

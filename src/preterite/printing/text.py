@@ -64,8 +64,9 @@ class PrintableStream(io.TextIOBase):
         return True
 
     def flush(self) -> None:
-        """Flush the other stream."""
-        self._stream.flush()
+        """Flush the other stream, unless it is closed: Python flushes this one when it drops it."""
+        if not self._stream.closed:
+            self._stream.flush()
 
     def fileno(self) -> int:
         """The descriptor of the other stream."""
