@@ -24,11 +24,11 @@ PATIENCE_SECONDS = 300.0
 LOOK_SECONDS = 0.02
 
 
-def until(true: Callable[[], bool], what: str) -> None:
+def until(true: Callable[[], bool], what: str, patience_seconds: float = PATIENCE_SECONDS) -> None:
     """Wait until something is so; the test fails if it is not in time."""
-    end = time.monotonic() + PATIENCE_SECONDS
+    end = time.monotonic() + patience_seconds
     while not true():
-        assert time.monotonic() < end, f"not within {PATIENCE_SECONDS:.0f} s: {what}"
+        assert time.monotonic() < end, f"not within {patience_seconds:.0f} s: {what}"
         time.sleep(LOOK_SECONDS)
 
 

@@ -57,6 +57,7 @@ SLOW_FILES = {
 }
 LONGEST = (
     "tests/stories/when_a_year_passes.py",
+    "tests/stories/when_the_zoo_is_let_in.py",
     "tests/unit/handling/test_session_programs.py",
     "examples/retail/tests/when_the_year_is_replayed.py",
     "tests/unit/publishing/test_units_that_user_code_ends.py",
