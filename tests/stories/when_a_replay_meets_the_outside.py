@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from uuid import UUID, uuid4
@@ -29,6 +30,8 @@ class Office:
 
     def __init__(self, mails: Path) -> None:
         self.mails = mails
+        self.pool: ThreadPoolExecutor | None = None
+        """What mails, instead of the handler's own thread."""
         self.statuses: list[ReplayStatus] = []
         self.crm = Component("crm", publishes=[CustomerMoved])
         self.post = Component("post", tables=sql("create table address (customer text)"))
@@ -49,6 +52,12 @@ class Office:
             self.mail("letter", event)
 
     def mail(self, what: str, event: CustomerMoved) -> None:
+        if self.pool is None:
+            self._send(what, event)
+        else:
+            self.pool.submit(self._send, what, event).result()
+
+    def _send(self, what: str, event: CustomerMoved) -> None:
         with self.mails.open("a") as mails:
             mails.write(f"{what} {event.customer_id}\n")
 
@@ -117,8 +126,15 @@ def test_a_word_for_replays_that_is_not_known_is_refused(office: Office) -> None
 
 
 @sqlite_only
-@pytest.mark.parametrize("allowed", [False, True])
-def test_a_rehearsal_reaches_nothing_outside_unless_it_is_allowed(office: Office, allowed: bool) -> None:
+@pytest.mark.parametrize("pooled", [False, True], ids=["in its thread", "in a pool"])
+@pytest.mark.parametrize("allowed", [False, True], ids=["refused", "allowed"])
+def test_a_rehearsal_reaches_nothing_outside_unless_it_is_allowed(office: Office, allowed: bool, pooled: bool) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        office.pool = pool if pooled else None
+        _rehearse(office, allowed)
+
+
+def _rehearse(office: Office, allowed: bool) -> None:
     with office.opened() as shop, shop.connection(office.post) as connection:
         subscriptions, database = shop.topology.subscriptions["post"], shop.databases["post"]
         identity = database.store.identity(connection)
@@ -126,7 +142,7 @@ def test_a_rehearsal_reaches_nothing_outside_unless_it_is_allowed(office: Office
         stage = Stage(database, shop.log, identity, subscriptions, shop.clock, SeededRandomness(1))
         wanted = _again("keep", "write")
         planned = plan(database.store, connection, shop.log, subscriptions, wanted)
-        found = rehearse(stage, wanted, allow_outside_calls=allowed)
+        found = rehearse(stage, wanted, allow_outside_calls=allowed, is_alone=True)
     assert planned.total == found.replayed == 3
     assert set(office.statuses[3:]) == {ReplayStatus.REHEARSAL}
     assert office.mailed("letter") == (3 + 6 if allowed else 3)

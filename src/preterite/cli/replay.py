@@ -130,7 +130,7 @@ def show_rehearsal(options: argparse.Namespace) -> int:
         assert identity is not None, "a component that was started has an identity"
         clock = SharedClock(place.log) if place.application.system.demo else SystemClock()
         stage = Stage(place.database, place.log, identity, place.subscriptions, clock, SystemRandomness())
-        result = rehearse(stage, wanted, progress, allow_outside_calls=options.allow_outside_calls)
+        result = rehearse(stage, wanted, progress, allow_outside_calls=options.allow_outside_calls, is_alone=True)
     _print_rehearsal(result)
     return 0 if result.same_twice and not result.failures and not result.refused else 1
 

@@ -82,11 +82,13 @@ def rehearse(
     progress: Callable[[int], None] = lambda _read: None,
     *,
     allow_outside_calls: bool = False,
+    is_alone: bool = False,
 ) -> RehearsalResult:
     """Replay the history on two copies and compare them; `progress` is called with the number of records read.
 
     Connections, processes and files that handlers open, start or write outside of the copies are refused, where Python
-    does it, unless they are allowed. Raises `UsageError` if the replay could not be started, or would not finish.
+    does it, unless they are allowed: in the handler's thread and in what it awaits; where this process `is_alone` with
+    the rehearsal, in all its threads. Raises `UsageError` if the replay could not be started, or would not finish.
     """
     with tempfile.TemporaryDirectory(prefix="preterite-rehearsal-") as folder:
         before = stage.database.copy(Path(folder) / "before")
@@ -94,9 +96,14 @@ def rehearse(
         first, second = before.copy(Path(folder) / "first"), before.copy(Path(folder) / "second")
         outside = [OutsideCalls(Path(folder)) for _ in range(2)]
         calls = [_allowed if allow_outside_calls else one.refusing for one in outside]
-        replayed = _run(stage, first, wanted, progress, calls[0])
+        elsewhere = [
+            one.refusing_elsewhere() if is_alone and not allow_outside_calls else nullcontext() for one in outside
+        ]
+        with elsewhere[0]:
+            replayed = _run(stage, first, wanted, progress, calls[0])
         seconds = stage.clock.monotonic() - began
-        _run(stage, second, wanted, progress, calls[1])
+        with elsewhere[1]:
+            _run(stage, second, wanted, progress, calls[1])
         published, again = (_published(copy, before) for copy in (first, second))
         return RehearsalResult(
             replayed,

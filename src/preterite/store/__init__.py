@@ -39,16 +39,17 @@ def store_of(connection: Any) -> Store:
     """The statements for a connection that the user has brought."""
     given: object = connection
     kind: type = getattr(given, "driver_type", type(given))
-    modules = " ".join(base.__module__ for base in kind.__mro__)
-    if "sqlite" in modules:
+    modules = [base.__module__ for base in kind.__mro__]
+    if any("sqlite" in module for module in modules):
         from preterite.store.sqlite.store import SqliteStore
 
         return SqliteStore()
-    if "psycopg" in modules:
+    # psycopg2 is another driver, whose cursors are used otherwise.
+    if any("psycopg" in module and "psycopg2" not in module for module in modules):
         from preterite.store.postgres.store import PostgresStore
 
         return PostgresStore()
     raise ConfigurationError(
-        f"A {type(connection).__name__} is no connection known here; give a sqlite3 or psycopg connection, "
-        "or a SQLAlchemy session."
+        f"A {type(connection).__name__} is no connection known here; give a sqlite3 or psycopg (version 3) "
+        "connection, or a SQLAlchemy session over one."
     )

@@ -13,6 +13,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,13 @@ REFUSED: dict[str, Callable[[], object]] = {
     "remove": OUTSIDE.unlink,
     "remove a folder": lambda: shutil.rmtree(OUTSIDE),
     "another SQLite file": lambda: sqlite3.connect(OUTSIDE),
+    "make a folder": OUTSIDE.mkdir,
+    "remove an empty folder": OUTSIDE.rmdir,
+    "a symbolic link": lambda: OUTSIDE.symlink_to(__file__),
+    "a hard link": lambda: OUTSIDE.hardlink_to(__file__),
+    "rename a temporary file to it": lambda: Path(tempfile.gettempdir(), "mails").rename(OUTSIDE),
+    "rights": lambda: OUTSIDE.chmod(0),
+    "times": lambda: os.utime(OUTSIDE),
 }
 
 
@@ -116,3 +124,22 @@ def test_other_threads_and_what_comes_after_are_left_alone(tmp_path: Path) -> No
     (tmp_path / "later").write_text("x")
     assert (tmp_path / "other").exists()
     assert not calls.refused
+
+
+def test_all_other_threads_are_refused_where_the_process_only_rehearses(tmp_path: Path) -> None:
+    calls = OutsideCalls(tmp_path / "copies")
+    with ThreadPoolExecutor(1) as before, ThreadPoolExecutor(1) as meanwhile:
+        before.submit(int).result()
+        with calls.refusing_elsewhere():
+            (tmp_path / "by the command itself").touch()
+            with calls.refusing("mail"):
+                for pool in (before, meanwhile):
+                    with pytest.raises(OutsideCallRefused, match="A rehearsal of mail refused"):
+                        pool.submit(OUTSIDE.write_text, "mail").result()
+            with pytest.raises(OutsideCallRefused):
+                before.submit(OUTSIDE.write_text, "mail").result()
+        with pytest.raises(OutsideCallRefused):
+            meanwhile.submit(OUTSIDE.write_text, "mail").result()
+        before.submit((tmp_path / "by another thread afterwards").touch).result()
+    assert calls.refused == {("mail", f"a write to {OUTSIDE}"): 4}
+    assert len(list(tmp_path.iterdir())) == 2

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from support.small_shop import declare, purchased
 
+from preterite.errors import ConfigurationError
 from preterite.publishing.pending import PendingMessages
 from preterite.publishing.transaction import transaction_on
 from preterite.store.rows import OutboxRow
@@ -32,6 +33,14 @@ def test_what_a_savepoint_has_taken_back_is_not_among_the_rows_to_be_written() -
 
         assert outgoing.seal() == [row("a"), row("d")]
         work.rollback()
+
+
+@pytest.mark.parametrize("module", ["psycopg2.extensions", "pymysql.connections", "builtins"])
+def test_a_connection_of_another_driver_is_refused_in_one_sentence(module: str) -> None:
+    other = type("connection", (), {"__module__": module})()
+
+    with pytest.raises(ConfigurationError, match=r"give a sqlite3 or psycopg \(version 3\) connection"):
+        transaction_on(other)
 
 
 def test_nothing_more_is_taken_once_it_is_sealed() -> None:
