@@ -264,16 +264,21 @@ def test_provision_prints_makes_proves_and_changes_nothing_the_second_time(
     assert "--new-passwords" in why
 
 
+def _provisioned(run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[dict[str, str], dict[str, str]]:
+    """Make databases and roles, and use them: the URLs of the roles that run, and of the owners."""
+    run("provision", "-A", APP, "--admin", postgres.ADMIN_URL)
+    lines = [(folder / ".preterite" / name).read_text().splitlines() for name in FILES]
+    urls, owners = ({name: url.strip("'") for name, _, url in (line.partition("=") for line in of)} for of in lines)
+    for name, url in {**urls, "PRETERITE_SALES_OWNER_URL": owners["PRETERITE_SALES_OWNER_URL"]}.items():
+        monkeypatch.setenv(name, url)
+    return urls, owners
+
+
 @pytest.mark.slow("PostgreSQL")
 def test_a_new_log_on_a_server_with_roles_is_made_by_its_owner_alone(
     run: Run, system: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run("provision", "-A", APP, "--admin", postgres.ADMIN_URL)
-    folder = tmp_path / ".preterite"
-    urls, owners = (dict(line.split("=", 1) for line in (folder / name).read_text().splitlines()) for name in FILES)
-    for name, url in urls.items():
-        monkeypatch.setenv(name, url.strip("'"))
-    monkeypatch.setenv("PRETERITE_SALES_OWNER_URL", owners["PRETERITE_SALES_OWNER_URL"].strip("'"))
+    _, owners = _provisioned(run, tmp_path, monkeypatch)
     run("migrate", "up", "-A", APP)
     process_shop.system.open(only=["sales"], create_tables=True).close()
     with psycopg.connect(postgres.ADMIN_URL, autocommit=True) as admin:
@@ -282,7 +287,7 @@ def test_a_new_log_on_a_server_with_roles_is_made_by_its_owner_alone(
     with pytest.raises(WrongDatabase):
         process_shop.system.open(only=["sales"])
     refused, _, why = run("recover", "new-log", "-A", APP)
-    monkeypatch.setenv("PRETERITE_LOG_OWNER_URL", owners["PRETERITE_LOG_OWNER_URL"].strip("'"))
+    monkeypatch.setenv("PRETERITE_LOG_OWNER_URL", owners["PRETERITE_LOG_OWNER_URL"])
     made, _, said = run("recover", "new-log", "-A", APP)
 
     assert (refused, made) == (3, 0), said
@@ -294,12 +299,7 @@ def test_a_new_log_on_a_server_with_roles_is_made_by_its_owner_alone(
 def test_a_components_role_binds_its_database_once_and_the_logs_owner_alone_replaces_it(
     run: Run, system: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run("provision", "-A", APP, "--admin", postgres.ADMIN_URL)
-    folder = tmp_path / ".preterite"
-    urls, owners = (dict(line.split("=", 1) for line in (folder / name).read_text().splitlines()) for name in FILES)
-    for name, url in urls.items():
-        monkeypatch.setenv(name, url)
-    monkeypatch.setenv("PRETERITE_SALES_OWNER_URL", owners["PRETERITE_SALES_OWNER_URL"])
+    urls, owners = _provisioned(run, tmp_path, monkeypatch)
     monkeypatch.setenv("PRETERITE_LOG_URL", urls["PRETERITE_SALES_LOG_URL"])
     process_shop.system.open(only=["sales"], create_tables=True).close()
     with (

@@ -7,37 +7,15 @@ import sqlite3
 import unicodedata
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
 
 import pytest
+from fuzz.hostile_shop import NoteTaken, alpha, system
 from support.canary_urls import CANARY, SHAPES
 from support.command_line import Run
 
-from preterite import Component, Event, Justified, Recoverability, System
-
 SQL = "'; drop table n; --\" %s ? :x"
 HOSTILE = "\x1b]0;PWNED\x07\x1b[2J\x1b[31mred\x9b31m\u202eevil\r\nFORGED line\x7f\u2028FORGED too\x08z" + SQL
-
-
-class NoteTaken(Event, key="who"):
-    who: Annotated[str, Justified("x")]
-    text: Annotated[str, Justified("x")]
-    at: datetime
-
-
-alpha = Component("alpha", publishes=[NoteTaken], tables="create table n (id text primary key)")
-beta = Component(
-    "beta", recoverability=Recoverability(unrecoverable=(ValueError,)), tables="create table m (id text primary key)"
-)
-
-
-@beta.handles(NoteTaken)
-def take(event: NoteTaken, connection: sqlite3.Connection) -> None:
-    raise ValueError(f"cannot take {event.text}\nFORGED second line {event.who}")
-
-
-system = System("hostile", [alpha, beta])
-APP = "unit.cli.test_secrets_and_foreign_text:system"
+APP = "fuzz.hostile_shop:system"
 COMMANDS = [
     "status",
     "status --workers",

@@ -14,14 +14,11 @@ from pathlib import Path
 from random import Random
 
 from preterite.drivers import sqlite as sqlite_file
-from preterite.drivers.sqlite import is_unavailable
-from preterite.errors import LogError, StoreUnavailable, UsageError
-from preterite.open_system import OpenSystem
 from preterite.operations import recovery
 from preterite.operations.dead_letters import Operator
 from preterite.publishing.relay import JOURNAL_SECONDS
 from preterite.testing.simulation.machine.marks import HOLE_FILLED, LOSS_ACCEPTED
-from preterite.testing.simulation.machine.scheduler import Scheduler
+from preterite.testing.simulation.machine.operators import SimulatedOperator
 
 JOURNAL_SECONDS_DRAWN = (2.0, 20.0)
 RETENTION_SECONDS_DRAWN = (2.0, 20.0)
@@ -29,7 +26,6 @@ AWAY_FROM_SECONDS = (0.5, 5.0)
 AWAY_SECONDS = (5.0, 40.0)
 APPEND_RECORDS = (1, 6)
 """Records that a slow log takes at a time."""
-LOOK_SECONDS = 2.0
 WHO = "operator"
 # What is pruned is kept for the verdict, in the same transaction.
 KEEP_PRUNED = """
@@ -90,25 +86,10 @@ def keep_pruned(paths: Mapping[str, Path]) -> None:
             connection.executescript(KEEP_PRUNED)
 
 
-@dataclass
-class LossOperator:
-    """Looks at the plan of recovery from time to time, and accepts what is gone."""
+class LossOperator(SimulatedOperator):
+    """Looks at the plan of recovery, and accepts what is gone."""
 
-    opened: OpenSystem
-    scheduler: Scheduler
-
-    def act(self) -> None:
-        """Look again and again; whatever is out of reach is looked at later."""
-        while True:
-            self.scheduler.sleep(LOOK_SECONDS)
-            for component in self.opened.components:
-                try:
-                    self._decide(component)
-                except Exception as error:
-                    if not isinstance(error, StoreUnavailable | LogError | UsageError) and not is_unavailable(error):
-                        raise
-
-    def _decide(self, component: str) -> None:
+    def decide(self, component: str) -> None:
         store, log = self.opened.databases[component].store, self.opened.log
         operator = Operator(WHO, "gone", self.scheduler.clock.wall())
         with self.opened.connection(self.opened.components[component]) as connection:

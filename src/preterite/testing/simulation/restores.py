@@ -13,14 +13,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
-from preterite.drivers.sqlite import is_unavailable
-from preterite.errors import LogError, StoreUnavailable, UsageError
 from preterite.log.contract import Stream
-from preterite.open_system import OpenSystem
 from preterite.operations import recovery
 from preterite.operations.dead_letters import Operator
 from preterite.testing.simulation.machine.log import SimulatedLog
 from preterite.testing.simulation.machine.marks import ACCEPTED, LOG_RESTORED, RESTORED, RESTORED_AGAIN
+from preterite.testing.simulation.machine.operators import SimulatedOperator
 from preterite.testing.simulation.machine.scheduler import Scheduler
 
 LOG = "log"
@@ -34,7 +32,6 @@ EACH_LATER_SECONDS = (0.0, 1.0)
 RESTORED_AFTER_SECONDS = (0.5, 6.0)
 AGAIN_AFTER_SECONDS = (0.2, 3.0)
 AGAIN_SHARE = 0.4
-LOOK_SECONDS = 2.0
 PERSON = "operator of restores"
 
 
@@ -116,25 +113,10 @@ class Restorer:
             self.taken_back |= before - _purchases(file)
 
 
-@dataclass
-class RestoreOperator:
-    """Looks from time to time whether a publisher has forgotten what is in the log, and accepts it."""
+class RestoreOperator(SimulatedOperator):
+    """Looks whether a publisher has forgotten what is in the log, and accepts it."""
 
-    opened: OpenSystem
-    scheduler: Scheduler
-
-    def act(self) -> None:
-        """Look again and again; whatever is out of reach is looked at later."""
-        while True:
-            self.scheduler.sleep(LOOK_SECONDS)
-            for component in self.opened.components:
-                try:
-                    self._decide(component)
-                except Exception as error:
-                    if not isinstance(error, StoreUnavailable | LogError | UsageError) and not is_unavailable(error):
-                        raise
-
-    def _decide(self, component: str) -> None:
+    def decide(self, component: str) -> None:
         store, log, now = self.opened.databases[component].store, self.opened.log, self.scheduler.clock.wall()
         with self.opened.connection(self.opened.components[component]) as connection:
             if recovery.forgotten(store, connection, log, component):
