@@ -57,7 +57,7 @@ simulate: $(SETUP)  ## run a hundred simulated worlds, each from a seed; SEEDS=2
 crash: $(SETUP)  ## kill every flow at every write and sync, and take its power away; a quarter of an hour
 	PYTHONPATH=tests $(BIN)/python -m crash $(CRASH)
 
-mutants: $(SETUP)  ## put fifty faults into the core, and see which layers of tests notice; half an hour
+mutants: $(SETUP)  ## put a fault into the core, one after the other, and see which layers of tests notice; half an hour and more
 	PYTHONPATH=tests $(BIN)/python -m mutants $(MUTANTS)
 
 peers: .venv-peers/.made  ## install what benchmarks compare with: RabbitMQ, and other packages in .venv-peers
