@@ -46,6 +46,7 @@ from preterite.errors import (
     SystemRefused,
     WrongLog,
 )
+from preterite.printing.raised import original_of
 
 ABOUT = """\
 Partition a business system into components: each owns its database and publishes durable events to the others. The
@@ -160,7 +161,7 @@ def _as_ours() -> Generator[None]:
 
 def _is_of_a_database(error: Exception) -> bool:
     """Whether a database has raised it: one that is damaged, lacks a table, or refuses a right."""
-    original = getattr(error, "orig", None) or error
+    original = original_of(error)
     return isinstance(original, sqlite3.Error) or type(original).__module__.partition(".")[0] == "psycopg"
 
 

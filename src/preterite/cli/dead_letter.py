@@ -7,6 +7,9 @@ from typing import NamedTuple
 from preterite.cli.application import Application, Refused
 from preterite.cli.words import whole_number
 
+NAMED = "the dead letter, as dead-letters list names it: finance/12"
+"""What the help says of it."""
+
 
 class DeadLetterName(NamedTuple):
     """The name of a dead letter: COMPONENT/NUMBER."""

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from preterite.cli.application import Application, Refused, add_command, find
-from preterite.cli.dead_letter import DeadLetterName, dead_letter_named
+from preterite.cli.dead_letter import NAMED, DeadLetterName, dead_letter_named
 from preterite.cli.output import number_of, print_line
 from preterite.cli.words import number_from
 from preterite.clock import SystemClock
@@ -18,7 +18,6 @@ from preterite.operations.dead_letters import DEAD_LETTERS_MAX, Operator, Plan, 
 from preterite.store.contract import Store
 from preterite.store.rows import DbConnection, Fingerprint
 
-NAMED = "the dead letter, as dead-letters list names it: finance/12"
 GROUP_NAMED = "the failure group, as dead-letters groups names it: g3fa21c"
 PLAN = """\
 Print what a redrive of these dead letters would do. Changes nothing.

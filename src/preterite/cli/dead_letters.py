@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from preterite.cli import dead_letter_decisions as decisions
 from preterite.cli.application import Application, Refused, add_command, find
-from preterite.cli.dead_letter import DeadLetterName, dead_letter_named
+from preterite.cli.dead_letter import NAMED, DeadLetterName, dead_letter_named
 from preterite.cli.output import ago, document, indented, number_of, print_block, print_line, table
 from preterite.envelope import from_bytes
 from preterite.errors import Undecodable
@@ -62,9 +62,7 @@ def add_to(commands: Any) -> None:
         verb.add_argument("--json", action="store_true", help="print one JSON document")
         verb.set_defaults(command=command)
     show = add_command(verbs, "show", "one dead letter with its event and traceback", HELP)
-    show.add_argument(
-        "dead_letter", metavar="DEAD_LETTER", help="the dead letter, as dead-letters list names it: finance/12"
-    )
+    show.add_argument("dead_letter", metavar="DEAD_LETTER", help=NAMED)
     show.add_argument("--json", action="store_true", help="print one JSON document")
     show.set_defaults(command=show_dead_letter)
     decisions.add_to(verbs)

@@ -12,6 +12,7 @@ from typing import Any
 
 from preterite.component import Component
 from preterite.errors import PreteriteError, TablesMissing
+from preterite.printing.raised import original_of
 from preterite.settings import owner_variable
 from preterite.store.contract import Database
 
@@ -67,12 +68,11 @@ def create(component: Component, database: Database, context: Any, *, as_owner: 
     except PreteriteError:
         raise
     except Exception as error:
-        cause: BaseException = getattr(error, "orig", None) or error
-        if database.store.is_unavailable(error) or database.store.is_unavailable(cause):
+        if database.store.is_unavailable(error):
             raise
         if declared(component.tables) and not missing(component, database):
             return  # Another process has made them at the same time.
-        raise TablesMissing(_not_created(component.name, database.url, cause, as_owner=as_owner)) from None
+        raise TablesMissing(_not_created(component.name, database.url, original_of(error), as_owner=as_owner)) from None
 
 
 def _not_created(component: str, url: str, error: BaseException, *, as_owner: bool) -> str:
