@@ -302,7 +302,6 @@ TESTED_ELSEWHERE = {
     "component": "tests/unit/test_topology.py",
     "loop": "tests/unit/receiving/test_receiver.py",
     "handling/plan": "tests/unit/receiving/test_receiver.py",
-    "handling/waiting": "tests/unit/handling/test_session.py",
     "publishing/sessions": "tests/unit/test_system.py",
     "publishing/transaction": "tests/unit/publishing/test_units_that_user_code_ends.py",
     "publishing/session_hooks": "tests/unit/publishing/test_units_that_user_code_ends.py",

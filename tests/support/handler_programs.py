@@ -11,8 +11,9 @@ from contextlib import suppress
 from typing import Any, cast
 
 from hypothesis import strategies as some
-from sqlalchemy import ForeignKey, Table, delete, func, insert, inspect, select, text, update
+from sqlalchemy import Dialect, ForeignKey, Integer, Table, delete, func, insert, inspect, select, text, update
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
+from sqlalchemy.types import TypeDecorator
 
 Step = tuple[Any, ...]
 Program = list[list[Step]]
@@ -47,13 +48,26 @@ class Note(Base):
     text: Mapped[str]
 
 
+class Negated(TypeDecorator[int]):
+    """A number that is written with the other sign."""
+
+    impl = Integer
+    cache_ok = True
+
+    def process_bind_param(self, value: int | None, dialect: Dialect) -> int | None:
+        return None if value is None else -value
+
+    def process_result_value(self, value: int | None, dialect: Dialect) -> int | None:
+        return None if value is None else -value
+
+
 class Seen(Base):
     """What a handler saw last, as handlers write it: from a table that it has read."""
 
     __tablename__ = "seen"
     id: Mapped[int] = mapped_column(primary_key=True)
     number: Mapped[int]
-    value: Mapped[int]
+    value: Mapped[int] = mapped_column(Negated)
 
 
 ACCOUNT = cast(Table, Account.__table__)

@@ -9,20 +9,23 @@ then all runs again and no row waits, so that each handler's failure is its own.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
-from functools import cache
+from functools import cache, partial
 from itertools import groupby
 from typing import Any, NamedTuple, cast
 from uuid import UUID
+from weakref import WeakKeyDictionary
 
 from sqlalchemy import (
     Column,
     ColumnClause,
     CompoundSelect,
     Connection,
+    Dialect,
     FromClause,
+    MetaData,
     Select,
     Table,
     TextClause,
@@ -36,6 +39,8 @@ from sqlalchemy.sql import visitors
 SHAPES_MAX = 1_000
 """Shapes of statements whose tables are remembered; beyond that all are forgotten."""
 _shapes: dict[Any, frozenset[str] | None] = {}
+_plain_classes: WeakKeyDictionary[Mapper[Any], dict[type, Plain | None]] = WeakKeyDictionary()
+"""What is known of mapped classes, by the kind of database."""
 _SELECTS: Any = (Select, CompoundSelect)
 _UNKNOWN: Any = object()
 _NOT_EAGER = frozenset({"select", True, "noload", None, "raise", "raise_on_sql", "write_only", "dynamic"})
@@ -53,6 +58,8 @@ PLAIN_TYPES = (
     types.Uuid,
 )
 """Types of columns whose values are written alike now and later, and by no code of the application's."""
+_DECORATORS_OWN = ("bind_processor", "bind_expression", "load_dialect_impl", "type_engine")
+"""What a type decorator may not have of its own, so that its `process_bind_param` is all that it does to a value."""
 _SESSION_HOOKS = (
     "before_attach",
     "after_attach",
@@ -70,8 +77,11 @@ class Plain(NamedTuple):
     """How rows of a class are written that may wait."""
 
     table: Table
+    """The table as its rows are written: with the types that type decorators write as."""
     columns: tuple[tuple[str, str], ...]
     """Attributes and the columns they stand for, all but what the database numbers."""
+    decorated: tuple[tuple[str, Callable[[Any], Any]], ...]
+    """Columns with a type decorator, and what that makes of a value; it does so when the handler returns."""
     numbered: str | None
     """The attribute that the database numbers, if it was not given."""
     required: frozenset[str]
@@ -137,7 +147,7 @@ class WaitingRows:
     def _plain_of(self, cls: type) -> Plain | None:
         if cls not in self._plain:
             mapper: Mapper[Any] = inspect(cls)
-            self._plain[cls] = _plain(mapper, mapper.local_table)
+            self._plain[cls] = None if _has_hooks(mapper) else _known(mapper, self._root.dialect)
         return self._plain[cls]
 
 
@@ -173,12 +183,31 @@ def _row_of(added: Any, plain: Plain) -> dict[str, Any] | None:
     row = {column: values.pop(attribute, None) for attribute, column in plain.columns}
     if plain.numbered is not None and (number := values.pop(plain.numbered, None)) is not None:
         row[plain.numbered] = number
-    if values or any(type(value) not in PLAIN_VALUES for value in row.values()):
+    if values or any(row[column] is None for column in plain.required):
         return None
-    return None if any(row[column] is None for column in plain.required) else row
+    try:
+        for column, process in plain.decorated:
+            row[column] = process(row[column])
+    except Exception:
+        return None  # the flush raises it again, as an error of the handler's
+    return None if any(type(value) not in PLAIN_VALUES for value in row.values()) else row
 
 
-def _plain(mapper: Mapper[Any], table: Any) -> Plain | None:
+def _has_hooks(mapper: Mapper[Any]) -> bool:
+    """Whether code of the application's runs when rows of a class are written."""
+    on_row = mapper.dispatch.before_insert or mapper.dispatch.after_insert
+    return bool(on_row or mapper.class_manager.dispatch.refresh_flush)
+
+
+def _known(mapper: Mapper[Any], dialect: Dialect) -> Plain | None:
+    """What `_plain` says, found out once for a class and a kind of database."""
+    known = _plain_classes.setdefault(mapper, {})
+    if type(dialect) not in known:
+        known[type(dialect)] = _plain(mapper, mapper.local_table, dialect)
+    return known[type(dialect)]
+
+
+def _plain(mapper: Mapper[Any], table: Any, dialect: Dialect) -> Plain | None:
     """How rows of a class are written; None where writing them does more, or depends on when it is done."""
     is_table: bool = _is_table(table)
     if (
@@ -187,17 +216,16 @@ def _plain(mapper: Mapper[Any], table: Any) -> Plain | None:
         or mapper.inherits is not None
         or mapper.polymorphic_on is not None
         or mapper.version_id_col is not None
-        or mapper.dispatch.before_insert
-        or mapper.dispatch.after_insert
-        or mapper.class_manager.dispatch.refresh_flush
         or _entity_of(mapper.__clause_element__()) is None
     ):
         return None
     columns: list[tuple[str, str]] = []
     required: set[str] = set()
     numbered: str | None = None
-    for column in table.columns:
-        if not _is_plain_column(column) or not mapper.columns.contains_column(column):
+    decorated = {column: _decorator(column.type, dialect) for column in table.columns}
+    for column, decorator in decorated.items():
+        written = column.type if decorator is None else decorator.impl_instance
+        if not _is_plain_column(column, written) or not mapper.columns.contains_column(column):
             return None
         attribute = mapper.get_property_by_column(column).key
         if column is table.autoincrement_column and len(table.primary_key.columns) == 1:
@@ -208,16 +236,59 @@ def _plain(mapper: Mapper[Any], table: Any) -> Plain | None:
         columns.append((attribute, column.key))
         if column.primary_key or column.default is not None:
             required.add(column.key)
-    return Plain(table, tuple(columns), numbered, frozenset(required))
+    decorators = {column: decorator for column, decorator in decorated.items() if decorator is not None}
+    processes = [
+        (column.key, partial(_processed, decorator, dialect))
+        for column, decorator in decorators.items()
+        if _is_own(decorator, "process_bind_param")
+    ]
+    if decorators:
+        table = _as_written(table, {column: decorator.impl_instance for column, decorator in decorators.items()})
+    return Plain(table, tuple(columns), tuple(processes), numbered, frozenset(required))
+
+
+def _decorator(kind: Any, dialect: Dialect) -> types.TypeDecorator[Any] | None:
+    """The type decorator of a column, as it is for this database, if it does nothing but `process_bind_param`."""
+    known = kind.dialect_impl(dialect)
+    cls: Any = known.__class__
+    is_decorator: bool = issubclass(cls, types.TypeDecorator)
+    if not is_decorator or known.should_evaluate_none:
+        return None
+    return None if any(_is_own(known, name) for name in _DECORATORS_OWN) else known
+
+
+def _is_own(decorator: types.TypeDecorator[Any], method: str) -> bool:
+    cls: Any = type(decorator)
+    return getattr(cls, method) is not getattr(types.TypeDecorator, method)
+
+
+def _processed(decorator: types.TypeDecorator[Any], dialect: Dialect, value: Any) -> Any:
+    return decorator.process_bind_param(value, dialect)
+
+
+def _as_written(table: Table, kinds: Mapping[Any, Any]) -> Table:
+    """A table by the same name whose columns have the types that decorators write as."""
+    columns = [
+        Column(
+            column.name,
+            kinds.get(column, column.type),
+            key=column.key,
+            primary_key=column.primary_key,
+            autoincrement=column.autoincrement,
+        )
+        for column in table.columns
+    ]
+    return Table(table.name, MetaData(), *columns, schema=table.schema)
 
 
 def _is_table(given: Any) -> bool:
     return isinstance(given, Table)
 
 
-def _is_plain_column(column: Any) -> bool:
+def _is_plain_column(column: Any, written: Any) -> bool:
+    """Whether a column has what it is given, written as this type."""
     is_given = column.server_default is None and column.computed is None
-    return is_given and (column.default is None or column.default.is_scalar) and _is_plain_type(column.type)
+    return is_given and (column.default is None or column.default.is_scalar) and _is_plain_type(written)
 
 
 def _is_plain_type(kind: Any) -> bool:
