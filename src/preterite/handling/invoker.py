@@ -83,6 +83,8 @@ class HandlerInvoker:
         self._sagas = SagaPersister(database.store, clock)
         self._unavailable_times = 0
         self.running: Running | None = None
+        self.seconds = 0.0
+        """For how long handlers have run."""
 
     def call(
         self,
@@ -97,7 +99,8 @@ class HandlerInvoker:
         `mode` says how, where the deliveries are history.
         """
         before = len(batch.pending)
-        self.running = Running(bound.name, self._clock.monotonic())
+        since = self._clock.monotonic()
+        self.running = Running(bound.name, since)
         try:
             if bound.handler.saga is None:
                 self._run(batch, bound, deliveries, None, mode)
@@ -123,6 +126,7 @@ class HandlerInvoker:
         finally:
             for pending in batch.pending[before:]:
                 pending.sealed = True
+            self.seconds += self._clock.monotonic() - since
             self.running = None
 
     def _run_in_saga(
