@@ -61,8 +61,8 @@ def test_it_prints_what_needs_an_operator(run: Run, shop: RunningShop) -> None:
 
     assert code == 1
     assert out.startswith("shop: DEGRADED; ")
-    assert "finance has 1 dead letter\n" in out
-    assert as_json["problems"] == ["finance has 1 dead letter"]
+    assert "finance has 1 dead letter: preterite dead-letters list\n" in out
+    assert as_json["problems"] == ["finance has 1 dead letter: preterite dead-letters list"]
     assert as_json["components"]["finance"]["dead"] == 1
 
 
