@@ -87,8 +87,11 @@ def test_recovering_passes_over_a_component_that_was_never_started(
     with process_shop.system.open(only=[process_shop.sales], create_tables=True) as opened:
         opened.settle()
     planned, plan, _ = run("recover", "plan", "-A", APP)
+    run("migrate", "up", "-A", APP)
+    rehearsed, _, no_rehearsal = run("replay", "rehearse", "-A", APP, "--to", "finance")
 
-    assert (unstarted, planned) == (1, 0)
+    assert (unstarted, planned, rehearsed) == (1, 0, 2)
+    assert no_rehearsal == "preterite: Component 'finance' was never started. preterite run starts it.\n"
     assert why == "preterite: No component was ever started, so no log is missing; nothing was changed.\n"
     assert plan == "no component lacks events, no stream went back, and nothing is gone\n"
 
