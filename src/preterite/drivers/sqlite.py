@@ -211,7 +211,7 @@ def promise(connection: sqlite3.Connection) -> str:
             "commits are only safe with wal and 2 (FULL). Nothing was started. Put the file on a local disk."
         )
     checkpoints = (
-        "one lease holder checkpoints (this library has the WAL-reset bug)"
+        "one process at a time runs checkpoints, because this version of SQLite can lose commits otherwise"
         if has_wal_reset_bug()
         else "checkpoints are automatic"
     )
