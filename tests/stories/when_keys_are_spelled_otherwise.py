@@ -52,7 +52,8 @@ def publish(shop: StartedSystem, component: Component, *events: Event) -> None:
     ids=["numbers", "times"],
 )
 def test_events_of_one_key_wait_behind_one_another_however_it_is_written(events: list[Any]) -> None:
-    sales = Component("sales", publishes=[type(events[0])])
+    kind: Any = type(events[0])
+    sales = Component("sales", publishes=[kind])
     shipping = Component("shipping", recoverability=Recoverability(immediate_retries=0))
     fails, handled = [0], list[int]()
 
@@ -61,8 +62,8 @@ def test_events_of_one_key_wait_behind_one_another_however_it_is_written(events:
             raise RuntimeError("no lorry")
         handled.append(event.place)
 
-    ship.__annotations__["event"] = type(events[0])
-    shipping.handles(type(events[0]))(ship)
+    ship.__annotations__["event"] = kind
+    shipping.handles(kind)(ship)
 
     with started(System("shop", [sales, shipping])) as shop:
         publish(shop, sales, *events)
