@@ -76,7 +76,7 @@ COUNTABLE = DECIMALS.filter(lambda value: int(value.as_tuple().exponent) >= -100
 NUMBERS = some.integers(-(2**63), 2**63 - 1) | some.booleans() | some.floats(-1e40, 1e40) | DECIMALS
 SMALL_NUMBERS = some.integers(-3, 3) | some.booleans() | some.sampled_from([-0.0, 0.0, 1.0, 0.5, -2.0])
 ALLOWED: list[tuple[Any, some.SearchStrategy[Any]]] = [
-    (str, some.text(some.characters(exclude_categories=["Cs"]))),
+    (str, some.text(some.characters(exclude_categories=["Cs"], exclude_characters="\0"))),
     (int, some.integers(-(2**63), 2**63 - 1)),
     (bool, some.booleans()),
     (float, some.floats(-1e40, 1e40)),
