@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any, cast
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -52,7 +52,7 @@ def publish(shop: StartedSystem, component: Component, *events: Event) -> None:
     ids=["numbers", "times"],
 )
 def test_events_of_one_key_wait_behind_one_another_however_it_is_written(events: list[Any]) -> None:
-    kind: Any = cast(Any, events[0]).__class__
+    kind = events[0].__class__
     sales = Component("sales", publishes=[kind])
     shipping = Component("shipping", recoverability=Recoverability(immediate_retries=0))
     fails, handled = [0], list[int]()
