@@ -14,8 +14,8 @@ from psycopg import pq
 from psycopg.rows import tuple_row
 
 from preterite.drivers.settings import SettingsChanged, settings_changed
-from preterite.drivers.transaction_watch import TransactionWatch
-from preterite.errors import HandlerEndedTransaction
+from preterite.drivers.transaction_watch import TransactionWatch, own_table_written
+from preterite.errors import HandlerEndedTransaction, OwnTableRefused
 
 STATEMENTS_MAX = 1000
 """Texts of statements whose reading is kept."""
@@ -41,6 +41,8 @@ class _Guard:
     context: Any = None
     watch: TransactionWatch | None = None
     """Where the statements of a unit of work, or of a batch's session, are reported."""
+    own_tables_closed: bool = False
+    """While user code runs: whether statements that write to Preterite's own tables are refused."""
     changed: SettingsChanged = SettingsChanged.NO
     """What statements have changed while it was guarded; who runs handlers sets it back."""
     outbox_floor: Any = None
@@ -67,15 +69,19 @@ class _Guard:
 
     def before_statement(self, statement: Any) -> None:
         """Raise for a statement that would begin or end a transaction."""
-        if not self.guarded and self.watch is None:
+        if not self.guarded and self.watch is None and not self.own_tables_closed:
             return
         text = statement if isinstance(statement, str) else _text_of(statement)
         if self.watch is not None:
             self.watch.before_statement(text, in_transaction=is_in_transaction(self))
+        if not self.guarded and not self.own_tables_closed:
+            return
+        ends, changes, own_table = _read(text)
+        if self.guarded and ends:
+            raise HandlerEndedTransaction.refused("begin, commit or roll back (not authorized in SQL either)")
+        if self.own_tables_closed and own_table is not None:
+            raise OwnTableRefused(own_table)
         if self.guarded:
-            ends, changes = _read(text)
-            if ends:
-                raise HandlerEndedTransaction.refused("begin, commit or roll back (not authorized in SQL either)")
             self.changed = max(self.changed, changes)
 
     def after_statement(self) -> None:
@@ -224,10 +230,10 @@ def _guard_of(cursor: Any) -> _Guard:
 
 
 @lru_cache(maxsize=STATEMENTS_MAX)
-def _read(text: str) -> tuple[bool, SettingsChanged]:
-    """Whether statements end a transaction, and what they set."""
+def _read(text: str) -> tuple[bool, SettingsChanged, str | None]:
+    """Whether statements end a transaction, what they set, and to which table of Preterite's own they write."""
     code = _NOT_CODE.sub(" ", text)
-    return _ENDS_TRANSACTION.search(code) is not None, settings_changed(code)
+    return _ENDS_TRANSACTION.search(code) is not None, settings_changed(code), own_table_written(text)
 
 
 def _text_of(statement: Any) -> str:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from preterite.clock import Clock, Randomness, SystemClock, SystemRandomness
 from preterite.drivers.own_process import require_own_process
-from preterite.drivers.transaction_watch import TransactionWatch
+from preterite.drivers.transaction_watch import TransactionWatch, with_own_tables
 from preterite.errors import ConfigurationError, UnitOfWorkBroken
 from preterite.publishing.adapted import AdaptedConnection
 from preterite.store import store_of
@@ -87,6 +87,10 @@ class Transaction(Protocol):
         """Raise `UnitOfWorkBroken` if its end was tried, or has come; costs no statement."""
         ...
 
+    def writing_own_tables(self) -> AbstractContextManager[None]:
+        """While the core writes to its own tables, which is refused to user code."""
+        ...
+
     def flush(self) -> None:
         """Write what the session holds back."""
         ...
@@ -136,8 +140,12 @@ class ConnectionTransaction:
             self.store.begin(self.connection)
         if self._watch.refuses and self._guard is not None:
             self._guard.watch = self._watch
+            self._guard.own_tables_closed = True
         elif self._watch.refuses:
             self.store.mark(self.connection)
+
+    def writing_own_tables(self) -> AbstractContextManager[None]:
+        return with_own_tables(self._guard, closed=False)
 
     def savepoint(self) -> object:
         return None
@@ -174,6 +182,7 @@ class ConnectionTransaction:
     def release(self) -> None:
         if self._guard is not None and self._guard.watch is self._watch:
             self._guard.watch = None
+            self._guard.own_tables_closed = False
 
 
 class SessionTransaction:
@@ -209,9 +218,14 @@ class SessionTransaction:
             self.store.begin(self.connection)
         session_hooks.follow(self.session, self)
         self._guard = session_hooks.watch(self._sqlalchemy, self._watch, self._is_open)
+        if self._watch.refuses and self._guard is not None:
+            self._guard.own_tables_closed = True
         self._is_marked = self._watch.refuses and self._guard is None
         if self._is_marked:
             self.store.mark(self.connection)
+
+    def writing_own_tables(self) -> AbstractContextManager[None]:
+        return with_own_tables(self._guard, closed=False)
 
     def savepoint(self) -> object:
         return self._watch.position(), self.session.get_nested_transaction()
