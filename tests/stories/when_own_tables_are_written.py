@@ -105,7 +105,7 @@ def shop_of(body: Callable[[Any, ItemPurchased, UnitOfWork], None], kind: str) -
         @shop.finance.handles(ItemPurchased)
         def bill_in_session(event: ItemPurchased, session: Session, unit_of_work: UnitOfWork) -> None:
             insert_bill(session.connection().connection.driver_connection, event)  # pyright: ignore[reportArgumentType]
-            billed(lambda statement: session.execute(text(statement)), event, unit_of_work)  # pyright: ignore[reportUnknownLambdaType]
+            billed(lambda statement: session.execute(text(statement)), event, unit_of_work)  # pyright: ignore[reportUnknownLambdaType, reportUnknownArgumentType]
 
     else:
 
@@ -113,7 +113,7 @@ def shop_of(body: Callable[[Any, ItemPurchased, UnitOfWork], None], kind: str) -
         async def bill_awaited(event: ItemPurchased, session: AsyncSession, unit_of_work: UnitOfWork) -> None:
             statement = sql(f"insert into bill (purchase, customer) values ('{event.purchase_id}', '')")
             await session.execute(text(statement))
-            await session.run_sync(lambda plain: billed(lambda one: plain.execute(text(one)), event, unit_of_work))  # pyright: ignore[reportUnknownLambdaType]
+            await session.run_sync(lambda plain: billed(lambda one: plain.execute(text(one)), event, unit_of_work))  # pyright: ignore[reportUnknownLambdaType, reportUnknownArgumentType]
 
     return shop
 
@@ -273,7 +273,7 @@ def test_schedules_and_events_are_written_by_the_core_all_the_same(kind: str) ->
 
         @shop.finance.handles(ItemPurchased)
         def bill_in_session(event: ItemPurchased, session: Session, unit_of_work: UnitOfWork) -> None:
-            act(unit_of_work, event, lambda one: session.execute(text(one)))  # pyright: ignore[reportUnknownLambdaType]
+            act(unit_of_work, event, lambda one: session.execute(text(one)))  # pyright: ignore[reportUnknownLambdaType, reportUnknownArgumentType]
 
     @shop.finance.handles(Remind)
     def remind(_command: Remind) -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import re
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Generator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from functools import lru_cache
 from typing import Any
 
 import psycopg
 from psycopg import pq
+from psycopg.adapt import AdaptersMap
+from psycopg.postgres import register_default_adapters
 from psycopg.rows import tuple_row
 
 from preterite.drivers.settings import SettingsChanged, settings_changed
@@ -27,6 +30,33 @@ _ENDS_TRANSACTION = re.compile(
 _NOT_CODE = re.compile(
     r"--[^\n]*|/\*.*?\*/|\$(?P<tag>\w*)\$.*?\$(?P=tag)\$|'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"", re.DOTALL
 )
+
+
+_BELOW = frozenset({"preterite", "psycopg", "psycopg_pool", "sqlalchemy"})
+"""Packages that may use libpq's connection while handlers run."""
+
+
+def _default_adapters() -> AdaptersMap:
+    adapters = AdaptersMap(types=psycopg.postgres.types)
+    register_default_adapters(adapters)
+    return adapters
+
+
+class CoreCursor(psycopg.Cursor[Any]):
+    """A cursor of the core: its rows are tuples, and its values are read and written as the driver does by itself.
+
+    What a user has registered on the connection, or on the driver, is not asked.
+    """
+
+    _own = _default_adapters()
+
+    def __init__(self, connection: psycopg.Connection[Any]) -> None:
+        super().__init__(connection, row_factory=tuple_row)
+
+    @property
+    def adapters(self) -> AdaptersMap:
+        """How values are read and written."""
+        return self._own
 
 
 class _Guard:
@@ -49,6 +79,38 @@ class _Guard:
     """Where the store starts to read the outbox on this connection."""
     process: int = 0
     """The process that opened it; 0 until it is open."""
+    lent_adapters: AdaptersMap | None = None
+    """How values are read and written while a handler runs, which may change it for itself."""
+    _libpq: Any = None
+
+    @property
+    def pgconn(self) -> Any:
+        """libpq's connection; what it is told is seen by nobody, so user code has no use of it while it is guarded."""
+        if self.guarded or self.watch is not None:
+            frame = inspect.currentframe()
+            asking = None if frame is None else frame.f_back
+            if asking is not None and asking.f_globals.get("__name__", "").partition(".")[0] not in _BELOW:
+                self._refuse_libpq()
+        return self._libpq
+
+    @pgconn.setter
+    def pgconn(self, opened: Any) -> None:
+        self._libpq = opened
+
+    def _refuse_libpq(self) -> None:
+        what = "use libpq's connection, past the driver's"
+        if self.guarded:
+            raise HandlerEndedTransaction.refused(what)
+        if self.watch is not None and self.watch.refuses:
+            self.watch.refuse(what)
+
+    def lent(self, adapters: AdaptersMap) -> AdaptersMap:
+        """The connection's adapters, or while a handler runs a copy of them."""
+        if not (self.guarded and self.own_tables_closed):
+            return adapters
+        if self.lent_adapters is None:
+            self.lent_adapters = AdaptersMap(adapters)
+        return self.lent_adapters
 
     @property
     def belongs_here(self) -> bool:
@@ -83,6 +145,16 @@ class _Guard:
             raise OwnTableRefused(own_table)
         if self.guarded:
             self.changed = max(self.changed, changes)
+
+    def before_sending(self, work: Any) -> None:
+        """The same for what any cursor of the driver is about to send: COPY, a stream, another class of cursors."""
+        if not self.guarded and self.watch is None and not self.own_tables_closed:
+            return
+        frame = getattr(work, "gi_frame", None)
+        given: Mapping[str, Any] = {} if frame is None else frame.f_locals
+        statement = given.get("query", given.get("statement"))
+        if statement is not None:
+            self.before_statement(statement)
 
     def after_statement(self) -> None:
         """Let the watch follow savepoints."""
@@ -163,6 +235,16 @@ class GuardedConnection(_Guard, psycopg.Connection[Any]):
         """Set back what decides how rows are read, which a handler may have set."""
         self.row_factory = tuple_row
         self.cursor_factory = GuardedCursor
+        self.lent_adapters = None
+
+    @property
+    def adapters(self) -> AdaptersMap:
+        """How values are read and written; what a handler registers here ends with its call."""
+        return self.lent(super().adapters)
+
+    def wait(self, gen: Any, *arguments: Any, **options: Any) -> Any:
+        self.before_sending(gen)
+        return super().wait(gen, *arguments, **options)
 
     def commit(self) -> None:
         self.before_commit()
@@ -197,6 +279,16 @@ class GuardedAsyncConnection(_Guard, psycopg.AsyncConnection[Any]):
         """Set back what decides how rows are read, which a handler may have set."""
         self.row_factory = tuple_row
         self.cursor_factory = GuardedAsyncCursor
+        self.lent_adapters = None
+
+    @property
+    def adapters(self) -> AdaptersMap:
+        """How values are read and written; what a handler registers here ends with its call."""
+        return self.lent(super().adapters)
+
+    async def wait(self, gen: Any, *arguments: Any, **options: Any) -> Any:
+        self.before_sending(gen)
+        return await super().wait(gen, *arguments, **options)
 
     async def commit(self) -> None:
         self.before_commit()
