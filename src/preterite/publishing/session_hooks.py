@@ -65,6 +65,7 @@ def watch(connection: Connection, watch: TransactionWatch, is_open: Callable[[],
     guard = getattr(getattr(dbapi, "driver_connection", dbapi), "preterite_guard", None)
     if guard is not None:
         guard.watch = watch
+        guard.own_tables_closed = watch.refuses
     _hook_engine(connection.engine, reports_by_itself=guard is not None)
     _watched[connection] = (watch, is_open)
     return guard

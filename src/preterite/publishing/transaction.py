@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from preterite.clock import Clock, Randomness, SystemClock, SystemRandomness
 from preterite.drivers.own_process import require_own_process
-from preterite.drivers.transaction_watch import TransactionWatch, with_own_tables
+from preterite.drivers.transaction_watch import TransactionWatch, forget_watch, with_own_tables
 from preterite.errors import ConfigurationError, UnitOfWorkBroken
 from preterite.publishing.adapted import AdaptedConnection
 from preterite.store import store_of
@@ -31,17 +31,14 @@ SESSION_CONTEXT = "preterite"
 _PROCESS = "preterite.process"
 
 
-def _no_wake_up() -> None:
-    """Wake no loop: those of other processes poll."""
-
-
 @dataclass(frozen=True)
 class SessionContext:
     """What a session or connection handed out by an open system carries along."""
 
     clock: Clock
     randomness: Randomness
-    wake: Callable[[], None] = _no_wake_up
+    wake: Callable[[], None] = lambda: None
+    """Wakes the loops of this process; those of others poll."""
     owner: str = ""
     """The loop of a worker that it belongs to, if it does."""
 
@@ -181,8 +178,7 @@ class ConnectionTransaction:
 
     def release(self) -> None:
         if self._guard is not None and self._guard.watch is self._watch:
-            self._guard.watch = None
-            self._guard.own_tables_closed = False
+            forget_watch(self._guard, None)
 
 
 class SessionTransaction:
@@ -218,8 +214,6 @@ class SessionTransaction:
             self.store.begin(self.connection)
         session_hooks.follow(self.session, self)
         self._guard = session_hooks.watch(self._sqlalchemy, self._watch, self._is_open)
-        if self._watch.refuses and self._guard is not None:
-            self._guard.own_tables_closed = True
         self._is_marked = self._watch.refuses and self._guard is None
         if self._is_marked:
             self.store.mark(self.connection)
