@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import inspect
 import os
 import re
+import sys
 from collections.abc import AsyncGenerator, Generator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from functools import lru_cache
@@ -81,15 +81,17 @@ class _Guard:
     """The process that opened it; 0 until it is open."""
     lent_adapters: AdaptersMap | None = None
     """How values are read and written while a handler runs, which may change it for itself."""
+    is_checked: bool = False
+    """Whether the statement that is about to be sent was checked."""
     _libpq: Any = None
 
     @property
     def pgconn(self) -> Any:
-        """libpq's connection; what it is told is seen by nobody, so user code has no use of it while it is guarded."""
-        if self.guarded or self.watch is not None:
-            frame = inspect.currentframe()
-            asking = None if frame is None else frame.f_back
-            if asking is not None and asking.f_globals.get("__name__", "").partition(".")[0] not in _BELOW:
+        """libpq's connection. What is sent by it cannot be checked, so handlers and units of work may not use it."""
+        if self.own_tables_closed:
+            # Asked several times for each statement: by the driver itself, nearly always.
+            package = sys._getframe(1).f_globals.get("__package__")  # pyright: ignore[reportPrivateUsage]
+            if package != "psycopg" and (package or "").partition(".")[0] not in _BELOW:
                 self._refuse_libpq()
         return self._libpq
 
@@ -148,7 +150,7 @@ class _Guard:
 
     def before_sending(self, work: Any) -> None:
         """The same for what any cursor of the driver is about to send: COPY, a stream, another class of cursors."""
-        if not self.guarded and self.watch is None and not self.own_tables_closed:
+        if self.is_checked or not (self.guarded or self.watch is not None or self.own_tables_closed):
             return
         frame = getattr(work, "gi_frame", None)
         given: Mapping[str, Any] = {} if frame is None else frame.f_locals
@@ -199,7 +201,11 @@ class GuardedCursor(psycopg.Cursor[Any]):
     def execute(self, query: Any, *arguments: Any, **options: Any) -> Any:
         guard = _guard_of(self)
         guard.before_statement(query)
-        super().execute(query, *arguments, **options)
+        guard.is_checked = True
+        try:
+            super().execute(query, *arguments, **options)
+        finally:
+            guard.is_checked = False
         guard.after_statement()
         return self
 
@@ -214,7 +220,11 @@ class GuardedAsyncCursor(psycopg.AsyncCursor[Any]):
     async def execute(self, query: Any, *arguments: Any, **options: Any) -> Any:
         guard = _guard_of(self)
         guard.before_statement(query)
-        await super().execute(query, *arguments, **options)
+        guard.is_checked = True
+        try:
+            await super().execute(query, *arguments, **options)
+        finally:
+            guard.is_checked = False
         guard.after_statement()
         return self
 

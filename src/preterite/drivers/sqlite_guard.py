@@ -98,21 +98,16 @@ def was_raised_by(connection: Any, error: BaseException) -> bool:
     return guard is None or getattr(error, _RAISED_BY, None) == id(guard)
 
 
-@contextmanager
-def _signing(connection: Any) -> Generator[None]:
-    """Mark which connection has raised an error; by a number, because a reference would keep both alive.
+def _sign(error: sqlite3.Error, connection: Any) -> None:
+    """Mark which connection has raised it; by a number, because a reference would keep both alive.
 
     Raises `OwnTableRefused` where its authorizer has refused a table of Preterite's own.
     """
-    try:
-        yield
-    except sqlite3.Error as error:
-        setattr(error, _RAISED_BY, id(connection))
-        table = getattr(connection, "refused_table", None)
-        if table is None:
-            raise
+    setattr(error, _RAISED_BY, id(connection))
+    table: str | None = getattr(connection, "refused_table", None)
+    if table is not None:
         connection.refused_table = None
-        raise OwnTableRefused(table) from error
+        raise OwnTableRefused(table) from None
 
 
 def _to_be_authorized(connection: Any, sql: str) -> str:
@@ -127,8 +122,11 @@ class GuardedCursor(sqlite3.Cursor):
         watch: TransactionWatch | None = getattr(self.connection, "watch", None)
         if watch is not None:
             watch.before_statement(sql, in_transaction=self.connection.in_transaction)
-        with _signing(self.connection):
+        try:
             super().execute(_to_be_authorized(self.connection, sql), parameters)
+        except sqlite3.Error as error:
+            _sign(error, self.connection)
+            raise
         if watch is not None:
             watch.after_statement()
         return self
@@ -137,8 +135,11 @@ class GuardedCursor(sqlite3.Cursor):
         watch: TransactionWatch | None = getattr(self.connection, "watch", None)
         if watch is not None:
             watch.before_statement(sql, in_transaction=self.connection.in_transaction)
-        with _signing(self.connection):
+        try:
             return super().executemany(_to_be_authorized(self.connection, sql), parameters)
+        except sqlite3.Error as error:
+            _sign(error, self.connection)
+            raise
 
     def executescript(self, sql_script: str, /) -> sqlite3.Cursor:
         watch: TransactionWatch | None = getattr(self.connection, "watch", None)
@@ -193,14 +194,20 @@ class GuardedConnection(sqlite3.Connection):
     def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
         if self.watch is not None:
             return self.cursor().execute(sql, parameters)
-        with _signing(self):
+        try:
             return super().execute(_to_be_authorized(self, sql), parameters)
+        except sqlite3.Error as error:
+            _sign(error, self)
+            raise
 
     def executemany(self, sql: str, parameters: Any, /) -> sqlite3.Cursor:
         if self.watch is not None:
             return self.cursor().executemany(sql, parameters)
-        with _signing(self):
+        try:
             return super().executemany(_to_be_authorized(self, sql), parameters)
+        except sqlite3.Error as error:
+            _sign(error, self)
+            raise
 
     @contextmanager
     def guarding(self) -> Generator[None]:
