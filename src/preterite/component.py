@@ -19,11 +19,11 @@ from preterite.contracts import (
     Event,
     Message,
     Tick,
-    declares,
     wire_name,
 )
 from preterite.envelope import Envelope
 from preterite.errors import UsageError
+from preterite.printing.arguments import declares
 from preterite.publishing.transaction import names_async_session, names_session
 from preterite.publishing.unit_of_work import CommandType, EventType, UnitOfWork, UnitOfWorkContext
 from preterite.recoverability import Recoverability

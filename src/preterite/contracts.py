@@ -4,29 +4,26 @@ An event is a frozen, keyword-only struct. Class keywords say how it travels:
 
     class ItemPurchased(Event, key="customer_id"): ...
 
-`key` names the field that orders and partitions it, inherited where left out; `name` its chosen name on the wire
+`key` names the field that orders and partitions it, inherited where left out: a text, a number, a UUID, a date, a time
+with zone, or an Enum; values that are equal are one key. `name` is its chosen name on the wire
 (component + class name where left out), `version` its version, 1 where left out.
 A command is a component's message to its own future; it never leaves the component.
 """
 
 from __future__ import annotations
 
-import inspect
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
-from enum import Enum
-from functools import lru_cache, wraps
+from functools import lru_cache
 from hashlib import sha256
 from math import isfinite
 from typing import (
     Annotated,
     Any,
     ClassVar,
-    ParamSpec,
-    TypeVar,
     cast,
     dataclass_transform,
     get_args,
@@ -37,8 +34,8 @@ from uuid import UUID
 
 import msgspec
 
-from preterite.errors import EventTooLarge, InvalidEvent, UsageError
-from preterite.printing.arguments import arguments_fault, shown
+from preterite.errors import EventTooLarge, InvalidEvent
+from preterite.printing.keys import field_key_fault, key_text
 
 EVENT_BYTES_MAX = 256 * 1024
 """Size of an event or command as JSON."""
@@ -50,8 +47,6 @@ NAME_BYTES_MAX = 1_024
 """Bytes of a key, or of the name of a type: both stand in indexes, whose rows PostgreSQL bounds."""
 PARTITIONS_CACHED = 8192
 """Keys whose partition is remembered."""
-Parameters = ParamSpec("Parameters")
-Returned = TypeVar("Returned")
 _MINUTE = timedelta(minutes=1)
 _BRACKET_OR_STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"|[\[\]{}]', re.DOTALL)
 _PLAIN_TYPES = (str, int, bool, float, bytes, UUID, Decimal, datetime)
@@ -123,47 +118,6 @@ class Tick(Command):
     at: datetime
 
 
-def declares(example: str = "") -> Callable[[Callable[Parameters, Returned]], Callable[Parameters, Returned]]:
-    """Make a decorator of the API refuse, in one sentence, arguments that are missing or not as its annotations say.
-
-    `example` is what stands behind its name, as in `("(ItemPurchased)")`; nothing where it takes no parentheses.
-    """
-
-    def checking(decorator: Callable[Parameters, Returned]) -> Callable[Parameters, Returned]:
-        signature = inspect.signature(decorator)
-        is_method = next(iter(signature.parameters), "") == "self"
-
-        @wraps(decorator)
-        def checked(*given: Parameters.args, **named: Parameters.kwargs) -> Returned:
-            fault = arguments_fault(decorator, signature, given, named)
-            owner = f"{getattr(given[0], 'name', type(given[0]).__name__.lower())}." if is_method else ""
-            name = owner + decorator.__name__
-            if fault is None and not example:
-                return decorator(*given, **named)
-            if len(given) == is_method + 1 and not named and inspect.isfunction(given[-1]) and example:
-                fault = "it has no parentheses"
-            if fault is not None:
-                raise _no_declaration(name, fault, example)
-            declare: Any = decorator(*given, **named)
-
-            @wraps(declare)
-            def above(function: Any) -> Any:
-                if not callable(function) or isinstance(function, type):
-                    raise _no_declaration(name, f"it stands above {shown(function)}, which is no function", example)
-                return declare(function)
-
-            return cast(Any, above)
-
-        return checked
-
-    return checking
-
-
-def _no_declaration(name: str, fault: str, example: str) -> UsageError:
-    form = f"@{name}{example}" if example else f"@{name} above a class, without parentheses"
-    return UsageError(f"@{name} cannot be used so: {fault}. Write it as in {form}; nothing was declared.")
-
-
 def wire_name(message_type: type[Message], component: str) -> str:
     """The message's name on the wire: the chosen one, or component and class name."""
     return message_type.__contract__.name or f"{component}.{message_type.__name__}"
@@ -171,11 +125,14 @@ def wire_name(message_type: type[Message], component: str) -> str:
 
 def key_fault(event_type: type[Event]) -> str | None:
     """What is wrong with the event's key, or nothing."""
-    key = event_type.__contract__.key
-    if key is None or key in event_type.__struct_fields__:
+    key, name = event_type.__contract__.key, event_type.__name__
+    if key is None:
         return None
-    fields = ", ".join(event_type.__struct_fields__)
-    return f"{event_type.__name__} names {key!r} as its key, but has no such field; fields: {fields}."
+    if key not in event_type.__struct_fields__:
+        fields = ", ".join(event_type.__struct_fields__)
+        return f"{name} names {key!r} as its key, but has no such field; fields: {fields}."
+    fault = field_key_fault(event_type, key)
+    return None if fault is None else f"{name}.{key} cannot be a key: {fault}."
 
 
 def own_key_field(event_type: type[Event]) -> str | None:
@@ -184,11 +141,6 @@ def own_key_field(event_type: type[Event]) -> str | None:
         if get_origin(hint) is Annotated and any(isinstance(note, OwnKey) for note in get_args(hint)):
             return field
     return None
-
-
-def key_text(value: object) -> str:
-    """The text of a key: of an Enum its value, whatever its class is called."""
-    return str(value.value if isinstance(value, Enum) else value)
 
 
 def name_fault(text: str) -> str | None:

@@ -144,6 +144,18 @@ class HandlerEndedTransaction(UsageError):
         )
 
 
+class OwnTableRefused(UsageError):
+    """A handler or a unit of work tried to write to one of Preterite's own tables; it was refused."""
+
+    def __init__(self, table: str) -> None:
+        self.table = table
+        super().__init__(
+            f"A handler or a unit of work tried to write to {table}, which is Preterite's own: events could be lost or "
+            "handled twice. Nothing was changed by the attempt. Reading is allowed; to write, use the unit of work and "
+            "the operators' commands."
+        )
+
+
 class SystemRefused(UsageError):
     """The declaration of the system contradicts itself; nothing was opened."""
 

@@ -27,8 +27,10 @@ from typing import Any, ClassVar, Literal, TypeVar, cast, dataclass_transform
 
 import msgspec
 
-from preterite.contracts import Command, Event, Message, declares, reads_back
+from preterite.contracts import Command, Event, Message, reads_back
 from preterite.errors import UsageError
+from preterite.printing.arguments import declares
+from preterite.printing.keys import field_key_fault, key_text
 
 Missing = Literal["park", "ignore"]
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -160,12 +162,20 @@ def saga_faults(saga: type[Saga]) -> list[str]:
         for _, reaction in found.values()
         if reaction.kind != "times out" and (reaction.by or by) not in reaction.message_type.__struct_fields__
     ]
-    return faults
+    carrying = [r for _, r in found.values() if (r.by or by) in r.message_type.__struct_fields__]
+    places = {(saga, by), *((one.message_type, one.by or by) for one in carrying if one.kind != "times out")}
+    unfit = [(owner.__name__, field, field_key_fault(owner, field)) for owner, field in places]
+    return faults + [
+        f"{owner}.{field}, by which saga {name} is found, cannot be a key: {fault}."
+        for owner, field, fault in sorted(unfit, key=str)
+        if fault is not None
+    ]
 
 
-def correlation(saga: type[Saga], reaction: Reaction, message: Message) -> Any:
-    """The value by which this message finds its instance."""
-    return getattr(message, reaction.by or saga.__saga__.by)
+def correlation(saga: type[Saga], reaction: Reaction, message: Message) -> tuple[Any, str | None]:
+    """The value by which this message finds its instance, and its text as a key; no text where it is None."""
+    value = getattr(message, reaction.by or saga.__saga__.by)
+    return value, None if value is None else key_text(value)
 
 
 def encoded(saga: Saga) -> bytes:

@@ -15,8 +15,8 @@ from uuid import UUID
 
 from preterite.component import Component
 from preterite.composition.forms import Section, place_of
-from preterite.contracts import declares
 from preterite.errors import UsageError
+from preterite.printing.arguments import declares
 from preterite.publishing.transaction import names_connection, names_session
 
 Identifier = TypeVar("Identifier", bound=Hashable)

@@ -19,9 +19,9 @@ from typing import Any, cast
 import psycopg
 from psycopg import generators, pq
 from psycopg.conninfo import conninfo_to_dict
-from psycopg.rows import tuple_row
 
 from preterite.drivers.postgres_guard import (
+    CoreCursor,
     GuardedAsyncConnection,
     GuardedAsyncCursor,
     GuardedConnection,
@@ -77,7 +77,7 @@ _CONFLICT_CODES = frozenset({"40001", "40P01"})
 def plain_cursor(connection: Any) -> Any:
     """A cursor whose rows are tuples and whose parameters are `%s`, whatever was set on the connection."""
     if isinstance(connection, psycopg.Connection):
-        return psycopg.Cursor(cast("psycopg.Connection[Any]", connection), row_factory=tuple_row)
+        return CoreCursor(cast("psycopg.Connection[Any]", connection))
     return connection.cursor()
 
 

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import AsyncGenerator, Generator
+import sys
+from collections.abc import AsyncGenerator, Generator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from functools import lru_cache
 from typing import Any
 
 import psycopg
 from psycopg import pq
+from psycopg.adapt import AdaptersMap
+from psycopg.postgres import register_default_adapters
 from psycopg.rows import tuple_row
 
 from preterite.drivers.settings import SettingsChanged, settings_changed
-from preterite.drivers.transaction_watch import TransactionWatch
-from preterite.errors import HandlerEndedTransaction
+from preterite.drivers.transaction_watch import TransactionWatch, own_table_written
+from preterite.errors import HandlerEndedTransaction, OwnTableRefused
 
 STATEMENTS_MAX = 1000
 """Texts of statements whose reading is kept."""
@@ -27,6 +30,33 @@ _ENDS_TRANSACTION = re.compile(
 _NOT_CODE = re.compile(
     r"--[^\n]*|/\*.*?\*/|\$(?P<tag>\w*)\$.*?\$(?P=tag)\$|'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"", re.DOTALL
 )
+
+
+_BELOW = frozenset({"preterite", "psycopg", "psycopg_pool", "sqlalchemy"})
+"""Packages that may use libpq's connection while handlers run."""
+
+
+def _default_adapters() -> AdaptersMap:
+    adapters = AdaptersMap(types=psycopg.postgres.types)
+    register_default_adapters(adapters)
+    return adapters
+
+
+class CoreCursor(psycopg.Cursor[Any]):
+    """A cursor of the core: its rows are tuples, and its values are read and written as the driver does by itself.
+
+    What a user has registered on the connection, or on the driver, is not asked.
+    """
+
+    _own = _default_adapters()
+
+    def __init__(self, connection: psycopg.Connection[Any]) -> None:
+        super().__init__(connection, row_factory=tuple_row)
+
+    @property
+    def adapters(self) -> AdaptersMap:
+        """How values are read and written."""
+        return self._own
 
 
 class _Guard:
@@ -41,12 +71,48 @@ class _Guard:
     context: Any = None
     watch: TransactionWatch | None = None
     """Where the statements of a unit of work, or of a batch's session, are reported."""
+    own_tables_closed: bool = False
+    """While user code runs: whether statements that write to Preterite's own tables are refused."""
     changed: SettingsChanged = SettingsChanged.NO
     """What statements have changed while it was guarded; who runs handlers sets it back."""
     outbox_floor: Any = None
     """Where the store starts to read the outbox on this connection."""
     process: int = 0
     """The process that opened it; 0 until it is open."""
+    lent_adapters: AdaptersMap | None = None
+    """How values are read and written while a handler runs, which may change it for itself."""
+    is_checked: bool = False
+    """Whether the statement that is about to be sent was checked."""
+    _libpq: Any = None
+
+    @property
+    def pgconn(self) -> Any:
+        """libpq's connection. What is sent by it cannot be checked, so handlers and units of work may not use it."""
+        if self.own_tables_closed:
+            # Asked several times for each statement: by the driver itself, nearly always.
+            package = sys._getframe(1).f_globals.get("__package__")  # pyright: ignore[reportPrivateUsage]
+            if package != "psycopg" and (package or "").partition(".")[0] not in _BELOW:
+                self._refuse_libpq()
+        return self._libpq
+
+    @pgconn.setter
+    def pgconn(self, opened: Any) -> None:
+        self._libpq = opened
+
+    def _refuse_libpq(self) -> None:
+        what = "use libpq's connection, past the driver's"
+        if self.guarded:
+            raise HandlerEndedTransaction.refused(what)
+        if self.watch is not None and self.watch.refuses:
+            self.watch.refuse(what)
+
+    def lent(self, adapters: AdaptersMap) -> AdaptersMap:
+        """The connection's adapters, or while a handler runs a copy of them."""
+        if not (self.guarded and self.own_tables_closed):
+            return adapters
+        if self.lent_adapters is None:
+            self.lent_adapters = AdaptersMap(adapters)
+        return self.lent_adapters
 
     @property
     def belongs_here(self) -> bool:
@@ -67,16 +133,30 @@ class _Guard:
 
     def before_statement(self, statement: Any) -> None:
         """Raise for a statement that would begin or end a transaction."""
-        if not self.guarded and self.watch is None:
+        if not self.guarded and self.watch is None and not self.own_tables_closed:
             return
         text = statement if isinstance(statement, str) else _text_of(statement)
         if self.watch is not None:
             self.watch.before_statement(text, in_transaction=is_in_transaction(self))
+        if not self.guarded and not self.own_tables_closed:
+            return
+        ends, changes, own_table = _read(text)
+        if self.guarded and ends:
+            raise HandlerEndedTransaction.refused("begin, commit or roll back (not authorized in SQL either)")
+        if self.own_tables_closed and own_table is not None:
+            raise OwnTableRefused(own_table)
         if self.guarded:
-            ends, changes = _read(text)
-            if ends:
-                raise HandlerEndedTransaction.refused("begin, commit or roll back (not authorized in SQL either)")
             self.changed = max(self.changed, changes)
+
+    def before_sending(self, work: Any) -> None:
+        """The same for what any cursor of the driver is about to send: COPY, a stream, another class of cursors."""
+        if self.is_checked or not (self.guarded or self.watch is not None or self.own_tables_closed):
+            return
+        frame = getattr(work, "gi_frame", None)
+        given: Mapping[str, Any] = {} if frame is None else frame.f_locals
+        statement = given.get("query", given.get("statement"))
+        if statement is not None:
+            self.before_statement(statement)
 
     def after_statement(self) -> None:
         """Let the watch follow savepoints."""
@@ -121,7 +201,11 @@ class GuardedCursor(psycopg.Cursor[Any]):
     def execute(self, query: Any, *arguments: Any, **options: Any) -> Any:
         guard = _guard_of(self)
         guard.before_statement(query)
-        super().execute(query, *arguments, **options)
+        guard.is_checked = True
+        try:
+            super().execute(query, *arguments, **options)
+        finally:
+            guard.is_checked = False
         guard.after_statement()
         return self
 
@@ -136,7 +220,11 @@ class GuardedAsyncCursor(psycopg.AsyncCursor[Any]):
     async def execute(self, query: Any, *arguments: Any, **options: Any) -> Any:
         guard = _guard_of(self)
         guard.before_statement(query)
-        await super().execute(query, *arguments, **options)
+        guard.is_checked = True
+        try:
+            await super().execute(query, *arguments, **options)
+        finally:
+            guard.is_checked = False
         guard.after_statement()
         return self
 
@@ -157,6 +245,16 @@ class GuardedConnection(_Guard, psycopg.Connection[Any]):
         """Set back what decides how rows are read, which a handler may have set."""
         self.row_factory = tuple_row
         self.cursor_factory = GuardedCursor
+        self.lent_adapters = None
+
+    @property
+    def adapters(self) -> AdaptersMap:
+        """How values are read and written; what a handler registers here ends with its call."""
+        return self.lent(super().adapters)
+
+    def wait(self, gen: Any, *arguments: Any, **options: Any) -> Any:
+        self.before_sending(gen)
+        return super().wait(gen, *arguments, **options)
 
     def commit(self) -> None:
         self.before_commit()
@@ -191,6 +289,16 @@ class GuardedAsyncConnection(_Guard, psycopg.AsyncConnection[Any]):
         """Set back what decides how rows are read, which a handler may have set."""
         self.row_factory = tuple_row
         self.cursor_factory = GuardedAsyncCursor
+        self.lent_adapters = None
+
+    @property
+    def adapters(self) -> AdaptersMap:
+        """How values are read and written; what a handler registers here ends with its call."""
+        return self.lent(super().adapters)
+
+    async def wait(self, gen: Any, *arguments: Any, **options: Any) -> Any:
+        self.before_sending(gen)
+        return await super().wait(gen, *arguments, **options)
 
     async def commit(self) -> None:
         self.before_commit()
@@ -224,10 +332,10 @@ def _guard_of(cursor: Any) -> _Guard:
 
 
 @lru_cache(maxsize=STATEMENTS_MAX)
-def _read(text: str) -> tuple[bool, SettingsChanged]:
-    """Whether statements end a transaction, and what they set."""
+def _read(text: str) -> tuple[bool, SettingsChanged, str | None]:
+    """Whether statements end a transaction, what they set, and to which table of Preterite's own they write."""
     code = _NOT_CODE.sub(" ", text)
-    return _ENDS_TRANSACTION.search(code) is not None, settings_changed(code)
+    return _ENDS_TRANSACTION.search(code) is not None, settings_changed(code), own_table_written(text)
 
 
 def _text_of(statement: Any) -> str:

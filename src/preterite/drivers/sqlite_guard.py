@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from preterite.drivers.settings import SettingsChanged
 from preterite.drivers.transaction_watch import TransactionWatch
-from preterite.errors import FileReplaced, HandlerEndedTransaction, StoreUnavailable
+from preterite.errors import FileReplaced, HandlerEndedTransaction, OwnTableRefused, StoreUnavailable
 
 _TRANSACTION = sqlite3.SQLITE_TRANSACTION
 _RAISED_BY = "preterite_raised_by"
@@ -44,6 +44,26 @@ _OUTLASTING = frozenset(
     }
 )
 """Actions of statements that change the connection and not the file."""
+_OWN_TABLES = "preterite_"
+_CHANGING_ROWS = frozenset({sqlite3.SQLITE_INSERT, sqlite3.SQLITE_UPDATE, sqlite3.SQLITE_DELETE})
+_CHANGING_TABLES = frozenset(
+    {
+        sqlite3.SQLITE_ALTER_TABLE,
+        sqlite3.SQLITE_CREATE_INDEX,
+        sqlite3.SQLITE_CREATE_TABLE,
+        sqlite3.SQLITE_CREATE_TEMP_INDEX,
+        sqlite3.SQLITE_CREATE_TEMP_TABLE,
+        sqlite3.SQLITE_CREATE_TEMP_TRIGGER,
+        sqlite3.SQLITE_CREATE_TEMP_VIEW,
+        sqlite3.SQLITE_CREATE_TRIGGER,
+        sqlite3.SQLITE_CREATE_VIEW,
+        sqlite3.SQLITE_CREATE_VTABLE,
+        sqlite3.SQLITE_DROP_INDEX,
+        sqlite3.SQLITE_DROP_TABLE,
+        sqlite3.SQLITE_DROP_TRIGGER,
+    }
+)
+"""Actions on a table or on what belongs to it. A temporary one of the same name would stand before the core's."""
 
 
 class OpenedFile(NamedTuple):
@@ -78,9 +98,21 @@ def was_raised_by(connection: Any, error: BaseException) -> bool:
     return guard is None or getattr(error, _RAISED_BY, None) == id(guard)
 
 
-def _sign(error: sqlite3.Error, connection: sqlite3.Connection) -> None:
-    """Mark which connection has raised it; by a number, because a reference would keep both alive."""
+def _sign(error: sqlite3.Error, connection: Any) -> None:
+    """Mark which connection has raised it; by a number, because a reference would keep both alive.
+
+    Raises `OwnTableRefused` where its authorizer has refused a table of Preterite's own.
+    """
     setattr(error, _RAISED_BY, id(connection))
+    table: str | None = getattr(connection, "refused_table", None)
+    if table is not None:
+        connection.refused_table = None
+        raise OwnTableRefused(table) from None
+
+
+def _to_be_authorized(connection: Any, sql: str) -> str:
+    """The statement, in words that are not found among the core's prepared ones: these are not authorized again."""
+    return f"{sql} " if getattr(connection, "own_tables_closed", False) and _OWN_TABLES in sql else sql
 
 
 class GuardedCursor(sqlite3.Cursor):
@@ -91,7 +123,7 @@ class GuardedCursor(sqlite3.Cursor):
         if watch is not None:
             watch.before_statement(sql, in_transaction=self.connection.in_transaction)
         try:
-            super().execute(sql, parameters)
+            super().execute(_to_be_authorized(self.connection, sql), parameters)
         except sqlite3.Error as error:
             _sign(error, self.connection)
             raise
@@ -104,7 +136,7 @@ class GuardedCursor(sqlite3.Cursor):
         if watch is not None:
             watch.before_statement(sql, in_transaction=self.connection.in_transaction)
         try:
-            return super().executemany(sql, parameters)
+            return super().executemany(_to_be_authorized(self.connection, sql), parameters)
         except sqlite3.Error as error:
             _sign(error, self.connection)
             raise
@@ -130,6 +162,10 @@ class GuardedConnection(sqlite3.Connection):
     guarded: bool = False
     flushing: bool = False
     """While a session flushes. If the flush fails, the session rolls back, which is allowed then."""
+    own_tables_closed: bool = False
+    """While user code runs: whether statements that write to Preterite's own tables are refused."""
+    refused_table: str | None = None
+    """The own table that the last statement was refused for."""
     context: Any = None
     watch: TransactionWatch | None = None
     """Where the statements of a unit of work, or of a batch's session, are reported."""
@@ -159,7 +195,7 @@ class GuardedConnection(sqlite3.Connection):
         if self.watch is not None:
             return self.cursor().execute(sql, parameters)
         try:
-            return super().execute(sql, parameters)
+            return super().execute(_to_be_authorized(self, sql), parameters)
         except sqlite3.Error as error:
             _sign(error, self)
             raise
@@ -168,7 +204,7 @@ class GuardedConnection(sqlite3.Connection):
         if self.watch is not None:
             return self.cursor().executemany(sql, parameters)
         try:
-            return super().executemany(sql, parameters)
+            return super().executemany(_to_be_authorized(self, sql), parameters)
         except sqlite3.Error as error:
             _sign(error, self)
             raise
@@ -194,6 +230,8 @@ class GuardedConnection(sqlite3.Connection):
     def _authorize(self, action: int, *details: object) -> int:
         if self.guarded and not self.in_transaction:
             return sqlite3.SQLITE_DENY
+        if self.own_tables_closed and self._is_own_table(action, details):
+            return sqlite3.SQLITE_DENY
         if action == sqlite3.SQLITE_PRAGMA and self.guarded:
             return self._authorize_pragma(details[0], details[1])
         if action in _OUTLASTING:
@@ -206,6 +244,12 @@ class GuardedConnection(sqlite3.Connection):
         if self.watch is not None and not self.watch.allows(str(details[0])):
             return sqlite3.SQLITE_DENY
         return sqlite3.SQLITE_OK
+
+    def _is_own_table(self, action: int, details: tuple[object, ...]) -> bool:
+        names = details[:1] if action in _CHANGING_ROWS else details[:2] if action in _CHANGING_TABLES else ()
+        own = [name for name in names if isinstance(name, str) and name.lower().startswith(_OWN_TABLES)]
+        self.refused_table = own[0] if own else self.refused_table
+        return bool(own)
 
     def _authorize_pragma(self, pragma: object, value: object) -> int:
         if value is None:
@@ -248,6 +292,11 @@ class GuardedConnection(sqlite3.Connection):
     def setlimit(self, category: int, limit: int, /) -> int:
         self._refuse("change the connection's limits")
         return super().setlimit(category, limit)
+
+    def blobopen(self, table: str, column: str, row: int, /, **options: Any) -> sqlite3.Blob:
+        if self.own_tables_closed and table.lower().startswith(_OWN_TABLES) and not options.get("readonly"):
+            raise OwnTableRefused(table)
+        return super().blobopen(table, column, row, **options)
 
     def deserialize(self, *arguments: Any, **options: Any) -> None:
         self._refuse("replace the database")

@@ -1,4 +1,4 @@
-"""What user code does to an open transaction: its savepoints are followed, and its end is refused.
+"""What user code does to an open transaction: its savepoints are followed, its end and Preterite's tables are refused.
 
 A connection that is watched reports every statement, commit and rollback. So a watch knows of all sorts of
 savepoints: those of a session, those of a connection, those of a driver, and those that are written as text.
@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from preterite.errors import UnitOfWorkBroken
+from preterite.errors import OwnTableRefused, UnitOfWorkBroken
 
 _MAY_CONTROL = re.compile(r"\s*(?:savepoint|release|rollback|commit|end|abort|prepare|[-/])", re.IGNORECASE)
 _NOT_CODE = re.compile(
@@ -24,6 +26,50 @@ _CONTROL = re.compile(
     r"|(?P<end>COMMIT|END|ABORT|ROLLBACK|PREPARE\s+TRANSACTION)\b)",
     re.IGNORECASE,
 )
+
+_NO_STATEMENT = re.compile(r"--[^\n]*|/\*.*?\*/|\$(?P<tag>\w*)\$.*?\$(?P=tag)\$|'(?:[^']|'')*'", re.DOTALL)
+_HAS_BODY = re.compile(r"\b(?:DO|FUNCTION|PROCEDURE)\b", re.IGNORECASE)
+_OWN = r"(?:[\"`\[]?\w+[\"`\]]?\s*\.\s*)?[\"`\[]?(preterite(?:_\w+|[\"`\]]?\s*\.\s*[\"`\[]?\w+))"
+_WRITES_OWN = re.compile(
+    r"\b(?:(?:INSERT(?:\s+OR\s+\w+)?|REPLACE|MERGE)\s+INTO|UPDATE(?:\s+OR\s+\w+)?|DELETE\s+FROM"
+    r"|(?:ALTER|CREATE)(?:\s+\w+){1,5}?|(?:TRUNCATE|DROP)\b[^;]*?"
+    rf"|CREATE\b[^;]*?\b(?:TRIGGER|RULE|INDEX|POLICY)\b[^;]*?\b(?:ON|TO))(?:\s+ONLY)?\s+{_OWN}"
+    rf"|\bCOPY\s+{_OWN}\s*(?:\([^()]*\)\s*)?FROM\b|\b(?:DROP|ALTER)\s+SCHEMA\b[^;]*?\b(preterite)\b",
+    re.IGNORECASE,
+)
+_LOOKS_INTO_OWN = re.compile(r"\bsearch_path\b[^;]*?\b(preterite)\b", re.IGNORECASE | re.DOTALL)
+
+
+def own_table_written(text: str) -> str | None:
+    """The table or schema of Preterite's own that a statement writes to or changes, by its text; nothing if none. Pure.
+
+    What functions, triggers and views do inside is not seen.
+    """
+    if "preterite" not in text.casefold():
+        return None
+    code = text if _HAS_BODY.search(text) is not None else _NO_STATEMENT.sub(" ", text)
+    found = _WRITES_OWN.search(code) or _LOOKS_INTO_OWN.search(text)
+    return None if found is None else next(name for name in found.groups() if name is not None)
+
+
+def refuse_own_tables(text: str) -> None:
+    """Raise `OwnTableRefused` for a statement that writes to a table of Preterite's own."""
+    table = own_table_written(text)
+    if table is not None:
+        raise OwnTableRefused(table)
+
+
+@contextmanager
+def with_own_tables(guard: Any, *, closed: bool) -> Generator[None]:
+    """Have a guarded connection refuse writes to Preterite's own tables for a while, or allow them; `None` has none."""
+    if guard is None:
+        yield
+        return
+    before, guard.own_tables_closed = guard.own_tables_closed, closed
+    try:
+        yield
+    finally:
+        guard.own_tables_closed = before
 
 
 class Control(NamedTuple):
@@ -147,3 +193,4 @@ def forget_watch(connection: Any, _record: Any) -> None:
     guard = getattr(getattr(connection, "driver_connection", connection), "preterite_guard", None)
     if guard is not None:
         guard.watch = None
+        guard.own_tables_closed = False

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from preterite.clock import Clock
-from preterite.contracts import key_text
-from preterite.errors import SagaChanged, SagaMissing
+from preterite.errors import InvalidEvent, SagaChanged, SagaMissing
 from preterite.handling.delivery import Delivery
 from preterite.publishing.unit_of_work import SagaReference
 from preterite.saga import Saga, correlation, decoded, encoded
@@ -48,14 +47,19 @@ class SagaPersister:
             row = None if delivery.envelope.saga is None else self._store.get_saga(connection, delivery.envelope.saga)
             return None if row is None else SagaInstance(decoded(saga, row.version, row.state), row)
         assert delivery.event is not None, "an event that runs was decoded"
-        value = correlation(saga, reaction, delivery.event)
-        text = key_text(value)
-        row = self._store.find_saga(connection, saga.__saga__.name, text)
+        value, text = correlation(saga, reaction, delivery.event)
+        if text is None and reaction.missing == "park":
+            raise InvalidEvent(
+                f"{reaction.message_type.__name__}.{reaction.by or saga.__saga__.by} is None, and saga "
+                f"{saga.__saga__.name} is found by it, so no instance takes this event. Nothing was written; handle "
+                'such events outside of the saga, or join it with missing="ignore".'
+            )
+        row = None if text is None else self._store.find_saga(connection, saga.__saga__.name, text)
         if row is not None:
             return SagaInstance(decoded(saga, row.version, row.state), row)
-        if reaction.kind == "starts":
+        if reaction.kind == "starts" and text is not None:
             return self._begun(connection, saga(**{saga.__saga__.by: value}), text)
-        if reaction.missing == "park":
+        if reaction.missing == "park" and text is not None:
             raise SagaMissing(saga.__saga__.name, text)
         what = f"no {saga.__saga__.name} for {reaction.message_type.__name__}"
         self._store.count_skipped(connection, delivery.record.stream.publisher, what, 1, self._clock.wall())
@@ -90,4 +94,5 @@ def waited_for(bound: BoundHandler, delivery: Delivery) -> str | None:
     saga, reaction = bound.handler.saga, bound.handler.reaction
     if saga is None or reaction is None or reaction.kind == "times out" or delivery.event is None:
         return None
-    return saga_key(saga.__saga__.name, key_text(correlation(saga, reaction, delivery.event)))
+    _value, text = correlation(saga, reaction, delivery.event)
+    return None if text is None else saga_key(saga.__saga__.name, text)

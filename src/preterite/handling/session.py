@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, cast
 
 from sqlalchemy import Connection, Engine, PoolProxiedConnection, event
@@ -325,6 +326,10 @@ class CallTransaction:
 
     def begin(self) -> None:
         """Nothing: the batch has begun."""
+
+    def writing_own_tables(self) -> AbstractContextManager[None]:
+        """While the core writes to its own tables, which is refused to user code."""
+        return self._batch.writing_own_tables()
 
     def savepoint(self) -> object:
         """The position in the batch, and the savepoint of the session."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 from preterite.component import ParameterKind
 from preterite.drivers.settings import SettingsChanged
-from preterite.drivers.transaction_watch import TransactionWatch
+from preterite.drivers.transaction_watch import TransactionWatch, with_own_tables
 from preterite.errors import HandlerEndedTransaction, UnitOfWorkBroken
 from preterite.handling.outcome import HandlerLoop
 from preterite.publishing.adapted import AdaptedConnection
@@ -92,7 +92,8 @@ class _ConnectionBatch:
     def calling(self) -> Generator[Transaction]:
         self._guard.changed = SettingsChanged.NO
         try:
-            yield self.transaction
+            with with_own_tables(self._guard, closed=True):
+                yield self.transaction
         finally:
             self._guard.restore()
             self.changed = max(self.changed, self._guard.changed)
@@ -139,11 +140,12 @@ class SessionBatch:
         self._call = call = CallTransaction(self)
         self.guard.changed = SettingsChanged.NO
         try:
-            yield call
-            self.guard.restore()
-            if self._waiting.failed is not None:
-                raise self._waiting.failed  # the handler went on all the same
-            call.commit()
+            with with_own_tables(self.guard, closed=True):
+                yield call
+                self.guard.restore()
+                if self._waiting.failed is not None:
+                    raise self._waiting.failed  # the handler went on all the same
+                call.commit()
         except BaseException:
             call.rollback()
             raise
@@ -202,8 +204,12 @@ class SessionBatch:
         """Follow the connection no longer."""
         self.guard.watch = None
 
+    def writing_own_tables(self) -> AbstractContextManager[None]:
+        return with_own_tables(self.guard, closed=False)
+
     def flush(self) -> None:
-        self._waiting.write()
+        with with_own_tables(self.guard, closed=True):
+            self._waiting.write()
 
     def commit(self) -> None:
         self.release()

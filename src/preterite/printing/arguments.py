@@ -4,11 +4,57 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
+from functools import wraps
 from types import UnionType
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, ParamSpec, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+
+from preterite.errors import UsageError
 
 SHOWN_MAX = 80
 """Characters that are shown of a wrong argument."""
+Parameters = ParamSpec("Parameters")
+Returned = TypeVar("Returned")
+
+
+def declares(example: str = "") -> Callable[[Callable[Parameters, Returned]], Callable[Parameters, Returned]]:
+    """Make a decorator of the API refuse, in one sentence, arguments that are missing or not as its annotations say.
+
+    `example` is what stands behind its name, as in `("(ItemPurchased)")`; nothing where it takes no parentheses.
+    """
+
+    def checking(decorator: Callable[Parameters, Returned]) -> Callable[Parameters, Returned]:
+        signature = inspect.signature(decorator)
+        is_method = next(iter(signature.parameters), "") == "self"
+
+        @wraps(decorator)
+        def checked(*given: Parameters.args, **named: Parameters.kwargs) -> Returned:
+            fault = arguments_fault(decorator, signature, given, named)
+            owner = f"{getattr(given[0], 'name', type(given[0]).__name__.lower())}." if is_method else ""
+            name = owner + decorator.__name__
+            if fault is None and not example:
+                return decorator(*given, **named)
+            if len(given) == is_method + 1 and not named and inspect.isfunction(given[-1]) and example:
+                fault = "it has no parentheses"
+            if fault is not None:
+                raise _no_declaration(name, fault, example)
+            declare: Any = decorator(*given, **named)
+
+            @wraps(declare)
+            def above(function: Any) -> Any:
+                if not callable(function) or isinstance(function, type):
+                    raise _no_declaration(name, f"it stands above {shown(function)}, which is no function", example)
+                return declare(function)
+
+            return cast(Any, above)
+
+        return checked
+
+    return checking
+
+
+def _no_declaration(name: str, fault: str, example: str) -> UsageError:
+    form = f"@{name}{example}" if example else f"@{name} above a class, without parentheses"
+    return UsageError(f"@{name} cannot be used so: {fault}. Write it as in {form}; nothing was declared.")
 
 
 def arguments_fault(

@@ -33,7 +33,8 @@ class PendingMessages:
         if self.transaction.buffers:
             self._waiting.append((self.transaction.savepoint(), row))
         else:
-            self.places.append(self._write(row))
+            with self.transaction.writing_own_tables():
+                self.places.append(self._write(row))
 
     def defer(self, act: Deferred) -> None:
         """Change the scheduled commands: likewise last, or at once."""
@@ -43,7 +44,8 @@ class PendingMessages:
         if self.transaction.buffers:
             self._deferred.append((self.transaction.savepoint(), act))
         else:
-            act(self.transaction.store, self.transaction.connection)
+            with self.transaction.writing_own_tables():
+                act(self.transaction.store, self.transaction.connection)
 
     def when(self) -> str:
         """When it was, that something came too late."""

@@ -15,7 +15,7 @@ from sqlalchemy import event
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.orm import Session, SessionTransaction
 
-from preterite.drivers.transaction_watch import TransactionWatch
+from preterite.drivers.transaction_watch import TransactionWatch, refuse_own_tables
 
 _KEY = "preterite.transaction"
 _hooked: WeakSet[Engine] = WeakSet()
@@ -65,6 +65,7 @@ def watch(connection: Connection, watch: TransactionWatch, is_open: Callable[[],
     guard = getattr(getattr(dbapi, "driver_connection", dbapi), "preterite_guard", None)
     if guard is not None:
         guard.watch = watch
+        guard.own_tables_closed = watch.refuses
     _hook_engine(connection.engine, reports_by_itself=guard is not None)
     _watched[connection] = (watch, is_open)
     return guard
@@ -74,6 +75,7 @@ def unwatch(connection: Connection, guard: Any, watch: TransactionWatch) -> None
     """Report nothing more to the watch. `guard` is what `watch` has returned."""
     if guard is not None and guard.watch is watch:
         guard.watch = None
+        guard.own_tables_closed = False
     _watched.pop(connection, None)
 
 
@@ -136,6 +138,8 @@ def _before_rollback(connection: Connection) -> None:
 def _before_statement(connection: Connection, _cursor: Any, statement: str, *_: Any) -> None:
     found, is_open = _watched.get(connection, _NOTHING)
     if found is not None:
+        if found.refuses:
+            refuse_own_tables(statement)
         found.before_statement(statement, in_transaction=is_open())
 
 

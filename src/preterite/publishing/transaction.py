@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from preterite.clock import Clock, Randomness, SystemClock, SystemRandomness
 from preterite.drivers.own_process import require_own_process
-from preterite.drivers.transaction_watch import TransactionWatch
+from preterite.drivers.transaction_watch import TransactionWatch, forget_watch, with_own_tables
 from preterite.errors import ConfigurationError, UnitOfWorkBroken
 from preterite.publishing.adapted import AdaptedConnection
 from preterite.store import store_of
@@ -31,17 +31,14 @@ SESSION_CONTEXT = "preterite"
 _PROCESS = "preterite.process"
 
 
-def _no_wake_up() -> None:
-    """Wake no loop: those of other processes poll."""
-
-
 @dataclass(frozen=True)
 class SessionContext:
     """What a session or connection handed out by an open system carries along."""
 
     clock: Clock
     randomness: Randomness
-    wake: Callable[[], None] = _no_wake_up
+    wake: Callable[[], None] = lambda: None
+    """Wakes the loops of this process; those of others poll."""
     owner: str = ""
     """The loop of a worker that it belongs to, if it does."""
 
@@ -85,6 +82,10 @@ class Transaction(Protocol):
 
     def require_unbroken(self) -> None:
         """Raise `UnitOfWorkBroken` if its end was tried, or has come; costs no statement."""
+        ...
+
+    def writing_own_tables(self) -> AbstractContextManager[None]:
+        """While the core writes to its own tables, which is refused to user code."""
         ...
 
     def flush(self) -> None:
@@ -136,8 +137,12 @@ class ConnectionTransaction:
             self.store.begin(self.connection)
         if self._watch.refuses and self._guard is not None:
             self._guard.watch = self._watch
+            self._guard.own_tables_closed = True
         elif self._watch.refuses:
             self.store.mark(self.connection)
+
+    def writing_own_tables(self) -> AbstractContextManager[None]:
+        return with_own_tables(self._guard, closed=False)
 
     def savepoint(self) -> object:
         return None
@@ -173,7 +178,7 @@ class ConnectionTransaction:
 
     def release(self) -> None:
         if self._guard is not None and self._guard.watch is self._watch:
-            self._guard.watch = None
+            forget_watch(self._guard, None)
 
 
 class SessionTransaction:
@@ -212,6 +217,9 @@ class SessionTransaction:
         self._is_marked = self._watch.refuses and self._guard is None
         if self._is_marked:
             self.store.mark(self.connection)
+
+    def writing_own_tables(self) -> AbstractContextManager[None]:
+        return with_own_tables(self._guard, closed=False)
 
     def savepoint(self) -> object:
         return self._watch.position(), self.session.get_nested_transaction()

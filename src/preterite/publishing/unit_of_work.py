@@ -370,7 +370,8 @@ class UnitOfWorkContext:
             transaction.require_unbroken()
             transaction.flush()
             transaction.verify()
-            self._write(pending)
+            with transaction.writing_own_tables():
+                self._write(pending)
             pending.is_committing = True
             transaction.commit()
         except BaseException:

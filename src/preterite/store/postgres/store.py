@@ -305,7 +305,7 @@ class PostgresStore(Store):
         self._require_held(lease, cursor.rowcount == len(confirmed))
 
     def add_to_outbox(self, connection: DbConnection, rows: Sequence[OutboxRow]) -> None:
-        connection.cursor().execute(self.own.ADD_MANY_TO_OUTBOX, _columns(rows, 3))
+        self.plain_cursor(connection).execute(self.own.ADD_MANY_TO_OUTBOX, _columns(rows, 3))
 
     def outbox_writer(self, connection: DbConnection) -> Callable[[OutboxRow], int]:
         def write(row: OutboxRow) -> int:

@@ -13,17 +13,17 @@ class ScheduledStore(Dialect):
 
     def add_scheduled(self, connection: DbConnection, rows: Sequence[ScheduledRow]) -> None:
         """Schedule commands; one that is scheduled already under its token stays as it is."""
-        connection.cursor().executemany(self.sql.ADD_SCHEDULED, rows)
+        self.plain_cursor(connection).executemany(self.sql.ADD_SCHEDULED, rows)
 
     def cancel_scheduled(self, connection: DbConnection, token: bytes) -> None:
         """Cancel a scheduled command, also one that has failed and waits for a retry."""
-        cursor = connection.cursor()
+        cursor = self.plain_cursor(connection)
         cursor.execute(self.sql.CANCEL_SCHEDULED, (token,))
         cursor.execute(self.sql.CANCEL_PARKED_COMMAND, (SCHEDULED, token))
 
     def reschedule(self, connection: DbConnection, token: bytes, due_at: float) -> None:
         """Change the time of a command that is still scheduled."""
-        connection.cursor().execute(self.sql.RESCHEDULE, (due_at, token))
+        self.plain_cursor(connection).execute(self.sql.RESCHEDULE, (due_at, token))
 
     def due_scheduled(
         self, connection: DbConnection, partitions: Sequence[int], now: float, limit: int
