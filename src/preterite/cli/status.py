@@ -153,6 +153,7 @@ def _as_json(
                 "no_progress_seconds": one.no_progress_seconds,
                 "unreachable": one.fault,
                 "log_unreachable": one.log_fault,
+                "wal_bytes": one.wal_bytes,
                 "numbered": one.numbered,
                 "workers": dict(one.workers),
                 "stalled": {str(stream): reason for stream, reason in one.stalled.items()},

@@ -28,6 +28,8 @@ NO_PROGRESS_SECONDS = 15.0
 
 Where handlers of a running component take it, its `time_limit_seconds`, if that is longer.
 """
+WAL_NOTICE_BYTES = 16 * 1024 * 1024
+"""Size of a SQLite file's write-ahead log from which on the status says that a reader holds it back."""
 NOTHING = Counts(0, 0, 0, 0, 0, 0, 0, 0, 0, None, None, 0, 0, 0)
 
 
@@ -90,6 +92,8 @@ class ComponentStatus:
     """Why its database cannot be read, if it is unreachable; all numbers are 0 then."""
     log_fault: str | None = None
     """Why the log cannot be read, if so; lag is 0 then, and the outbox counts what the log has not confirmed."""
+    wal_bytes: int = 0
+    """Size of the write-ahead log beside its SQLite file."""
 
     @property
     def is_quiet(self) -> bool:
@@ -124,10 +128,15 @@ class ComponentStatus:
             for one in self.backlogs
             if one.handling_seconds is not None
         ]
-        if self.counts.skipped == 0:
-            return found
-        records = "1 record" if self.counts.skipped == 1 else f"{self.counts.skipped:,} records"
-        return [*found, f"{self.component} skipped {records}: of undeclared types, or lost"]
+        if self.wal_bytes > WAL_NOTICE_BYTES:
+            found.append(
+                f"{self.component} has a write-ahead log of {self.wal_bytes / 1024 / 1024:.0f} MiB: a transaction that "
+                "reads an older state keeps it from being written back; end it, or the process that holds it"
+            )
+        if self.counts.skipped:
+            records = "1 record" if self.counts.skipped == 1 else f"{self.counts.skipped:,} records"
+            found.append(f"{self.component} skipped {records}: of undeclared types, or lost")
+        return found
 
     @property
     def problems(self) -> list[str]:

@@ -193,6 +193,7 @@ class StatusReader:
             workers={lease: host_and_process(owner) for lease, owner in holders.items()},
             lacking=_lacking(store.handlers(connection)[1], subscriptions.registrations),
             backlogs=(outbox, lag, due),
+            wal_bytes=database.wal_bytes(),
         )
 
     def _outbox(

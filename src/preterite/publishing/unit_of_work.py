@@ -371,6 +371,7 @@ class UnitOfWorkContext:
             transaction.flush()
             transaction.verify()
             self._write(pending)
+            upkeep = transaction.store.upkeep(transaction.connection)
             pending.is_committing = True
             transaction.commit()
         except BaseException:
@@ -379,6 +380,8 @@ class UnitOfWorkContext:
             raise
         finally:
             pending.is_committing = False
+        if upkeep is not None:
+            upkeep()
         transaction.context.wake()
 
     def _write(self, pending: PendingMessages) -> None:

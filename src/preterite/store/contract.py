@@ -138,3 +138,7 @@ class Database(Protocol):
     def maintain(self, connection: DbConnection) -> None:
         """Do the database's periodic work, under the relay's lease: checkpoints, vacuum."""
         ...
+
+    def wal_bytes(self) -> int:
+        """Size of the write-ahead log that readers may hold back beside a file; 0 where there is none."""
+        ...

@@ -163,6 +163,9 @@ class PostgresDatabase:
             self._vacuum_backoff.reset()
         self._vacuum_seconds = self._vacuum_backoff.next()
 
+    def wal_bytes(self) -> int:
+        return 0
+
     def _close_notifier(self) -> None:
         if self._notifier is not None:
             self._notifier.close()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -140,8 +140,10 @@ class SqliteDatabase:
             )
 
     def maintain(self, connection: DbConnection) -> None:
-        if isinstance(connection, sqlite3.Connection):
-            sqlite_file.checkpoint(connection)
+        sqlite_file.keep_wal_small(self.path)
+
+    def wal_bytes(self) -> int:
+        return sqlite_file.wal_bytes(self.path)
 
 
 class SqliteStore(Store):
@@ -235,6 +237,9 @@ class SqliteStore(Store):
                 return False
             raise
         return True
+
+    def upkeep(self, connection: DbConnection) -> Callable[[], None] | None:
+        return sqlite_file.upkeep(connection)
 
     def terminate_sessions(self, connection: DbConnection, owner: str) -> None:
         # An idle transaction holds the file; only its own process can end it.
