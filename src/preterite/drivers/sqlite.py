@@ -5,7 +5,7 @@ WAL, `synchronous=FULL`, `BEGIN IMMEDIATE` for every transaction, owned checkpoi
 
 SQLite 3.7.0 to 3.51.2 (but for 3.44.6 and 3.50.7) can lose commits when one connection resets the write-ahead log
 while another checkpoints, also where only one ever checkpoints. On such a library no connection checkpoints by itself:
-whoever has committed and finds the log too large does, by `keep_wal_small`, while the file is locked against writers.
+a connection that has committed and finds the log too large does, by `keep_wal_small`, while it locks out writers.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ BUSY_TIMEOUT_MS = 10_000
 CHECKPOINT_PAGES = 1000
 """Size of the write-ahead log at which SQLite checkpoints by itself."""
 WAL_BYTES_MAX = 4 * 1024 * 1024
-"""Size of the write-ahead log at which whoever has committed checkpoints it, where SQLite must not by itself."""
+"""Size of the write-ahead log at which a commit is followed by a checkpoint, where SQLite must not run one by itself."""
 WAL_STEP_BYTES = 1024 * 1024
 """By how much a write-ahead log that a reader holds back grows until it is checkpointed again."""
 WAL_WAIT_BYTES = 2 * WAL_BYTES_MAX
@@ -256,8 +256,7 @@ def wal_bytes(path: Path) -> int:
 def keep_wal_small(path: Path) -> None:
     """Checkpoint the file if its write-ahead log is too large; costs a look into the folder where it is not.
 
-    To call after a commit, by whoever has committed: a commit must not fail afterwards, so what keeps the file from
-    being checkpointed is left to the next one. A reader that is still at an older state holds the log back.
+    To call after every commit. A commit must not fail afterwards, so what keeps the file from being checkpointed is left to the next one. A reader that is still at an older state holds the log back.
     """
     size, key = wal_bytes(path), (os.getpid(), path)
     if size <= WAL_BYTES_MAX:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,9 @@ from preterite.errors import StoreUnavailable
 from preterite.printing.raised import original_of
 from preterite.printing.urls import shown
 from preterite.store.contract import Database, Store, TableChange
-from preterite.store.rows import DbConnection, StoreIdentity
+from preterite.store.rows import DbConnection, RunningHandler, StoreIdentity
 from preterite.store.sql.statements import Statements
+from preterite.store.sqlite import running as notes
 
 _MARK = "preterite_unit_of_work"
 
@@ -141,6 +142,15 @@ class SqliteDatabase:
 
     def maintain(self, connection: DbConnection) -> None:
         sqlite_file.keep_wal_small(self.path)
+
+    def note_running(self, running: RunningHandler, wall: float, valid_seconds: float) -> None:
+        notes.note(self.path, running, wall, valid_seconds)
+
+    def forget_running(self, owner: str) -> None:
+        notes.forget(self.path, owner)
+
+    def running(self, connection: DbConnection, wall: float) -> Sequence[RunningHandler]:
+        return notes.running(self.path, wall)
 
     def wal_bytes(self) -> int:
         return sqlite_file.wal_bytes(self.path)
