@@ -37,7 +37,7 @@ BUSY_TIMEOUT_MS = 10_000
 CHECKPOINT_PAGES = 1000
 """Size of the write-ahead log at which SQLite checkpoints by itself."""
 WAL_BYTES_MAX = 4 * 1024 * 1024
-"""Size of the write-ahead log at which a commit is followed by a checkpoint, where SQLite must not run one by itself."""
+"""Size of the write-ahead log at which a commit is followed by a checkpoint, where SQLite must run none by itself."""
 WAL_STEP_BYTES = 1024 * 1024
 """By how much a write-ahead log that a reader holds back grows until it is checkpointed again."""
 WAL_WAIT_BYTES = 2 * WAL_BYTES_MAX
@@ -256,7 +256,8 @@ def wal_bytes(path: Path) -> int:
 def keep_wal_small(path: Path) -> None:
     """Checkpoint the file if its write-ahead log is too large; costs a look into the folder where it is not.
 
-    To call after every commit. A commit must not fail afterwards, so what keeps the file from being checkpointed is left to the next one. A reader that is still at an older state holds the log back.
+    To call after every commit. A commit must not fail afterwards, so what keeps the file from being checkpointed is
+    left to the next one. A reader that is still at an older state holds the log back.
     """
     size, key = wal_bytes(path), (os.getpid(), path)
     if size <= WAL_BYTES_MAX:
