@@ -115,5 +115,5 @@ def _refuse_writing() -> None:
 if os.environ.get("SMALL_ZOO"):
     _refuse_writing()
     for module in (leases, host):
-        module.LEASE_SECONDS, module.RENEW_SECONDS = LEASE_SECONDS, LEASE_SECONDS / 4
+        vars(module).update(LEASE_SECONDS=LEASE_SECONDS, RENEW_SECONDS=LEASE_SECONDS / 4)
     leases.TRUST_SECONDS = LEASE_SECONDS * 3 / 4
