@@ -203,7 +203,6 @@ def prepare(connection: Any) -> None:
     cursor = plain_cursor(connection)
     if has_wal_reset_bug():
         cursor.execute("PRAGMA wal_autocheckpoint=0").fetchall()
-        cursor.execute(_LIMIT_WAL).fetchall()
     if cursor.execute("PRAGMA synchronous").fetchone()[0] >= _SYNCHRONOUS_FULL:
         return
     try:
@@ -296,7 +295,9 @@ def upkeep(connection: Any) -> Callable[[], None] | None:
     """What keeps the write-ahead log small after a commit on a connection that a user has brought."""
     if not has_wal_reset_bug() or getattr(connection, "preterite_guard", None) is not None:
         return None
-    files = plain_cursor(connection).execute("PRAGMA database_list").fetchall()
+    cursor = plain_cursor(connection)
+    cursor.execute(_LIMIT_WAL).fetchall()
+    files = cursor.execute("PRAGMA database_list").fetchall()
     file = next((file for _, name, file in files if name == "main"), None)
     return partial(keep_wal_small, Path(file)) if file else None
 
