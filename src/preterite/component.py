@@ -233,8 +233,9 @@ class Component:
     def unit_of_work(self, session: Any) -> UnitOfWorkContext:
         """One transaction on your session or connection: business rows and events commit together at exit.
 
-        Takes a SQLAlchemy Session, an AsyncSession (`async with`), or a bare connection; joins an open
-        transaction; refuses nesting. An exception rolls everything back and passes through.
+        Takes a SQLAlchemy Session, an AsyncSession (`async with`), or a bare connection. Joins a transaction that is
+        open, and commits all of it at its own exit, whatever block stands around it; refuses another unit inside.
+        An exception rolls everything back and passes through.
         """
         return UnitOfWorkContext(self.name, self.published, self.commands, session, self.in_use)
 

@@ -53,5 +53,10 @@ class SharedClock(SystemClock):
             self._log.set_clock(ClockSetting(None, at.timestamp() - self.wall()))
 
     def advance(self, by: timedelta) -> None:
-        """Set it on by this much."""
-        self.to(self.now() + by)
+        """Set it on by this much; raises `UsageError` where that is beyond the year 9999."""
+        now = self.now()
+        try:
+            at = now + by
+        except OverflowError:
+            raise UsageError(f"The clock is at {now.isoformat()}; {by} later is beyond the year 9999.") from None
+        self.to(at)

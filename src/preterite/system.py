@@ -77,7 +77,7 @@ class System:
         """The databases as they are configured; nothing is opened."""
         project = settings.read_project(Path.cwd())
         urls = settings.database_urls(self.name, [c.name for c in self.components], {}, os.environ, project)
-        return {name: stores.connect(url) for name, url in urls.items()}
+        return {name: stores.connect(url, name) for name, url in urls.items()}
 
     def open(
         self,
@@ -181,7 +181,7 @@ def _connect(
     with closed_on_failure() as closers:
         connected: dict[str, Database] = {}
         for name, url in urls.items():
-            connected[name] = stores.connect(url)
+            connected[name] = stores.connect(url, name)
             closers.append(connected[name].close)
         topology = system.verify(connected)
         faults = [*_shared_database_faults(urls), *_driver_faults(topology, urls)]
@@ -193,7 +193,7 @@ def _connect(
         closers.append(opened_log.close)
         ticking = clock or (SharedClock(opened_log) if system.demo else SystemClock())
         kept = (connected, opened_log, ticking, randomness)
-        owning = {name: stores.connect(url) for name, url in (owners or {}).items()} if create_tables else {}
+        owning = {name: stores.connect(url, name) for name, url in (owners or {}).items()} if create_tables else {}
         closers.extend(database.close for database in owning.values())
         return Runtime(
             system.name,

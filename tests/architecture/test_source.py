@@ -59,7 +59,6 @@ KEEPS_ITS_CAUSE = {
     "preterite/store/contract.py",
     "preterite/testing/pytest_plugin.py",
     "preterite/cli/application.py",
-    "preterite/cli/simulate.py",
     # The cause says where in the package a database has raised it; `--debug` prints it.
     "preterite/cli/__init__.py",
     # Errors of the core's own loops, which log them.

@@ -46,6 +46,14 @@ def test_every_example_runs(path: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
+def test_the_tests_on_the_page_about_tests_pass(tmp_path: Path) -> None:
+    (tmp_path / "test_page.py").write_text(examples(ROOT / "docs" / "how-to" / "test-a-system.md"), encoding="utf-8")
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_page.py"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    assert "3 passed" in done.stdout, done.stdout
+
+
 def test_the_example_of_the_readme_runs_on_sqlite(tmp_path: Path) -> None:
     program = examples(ROOT / "README.md")
 

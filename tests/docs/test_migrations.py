@@ -11,7 +11,7 @@ import psycopg
 import pytest
 from psycopg import sql
 from support import postgres
-from support.documents import Reader, steps
+from support.documents import Reader
 
 from preterite.log.contract import LogIdentity
 from preterite.operations import provisioning
@@ -29,8 +29,7 @@ def follow(folder: Path, system: str, environment: Mapping[str, str]) -> Reader:
     # As after a deployment: nothing but migrations makes tables.
     shop = shop.replace('System("shop"', f'System("{system}"').replace("create_tables=True", "")
     reader.write(f"# shop.py\n{shop}")
-    for kind, text in steps(PAGE.read_text(encoding="utf-8")):
-        reader.write(text) if kind == "write" else reader.type(text)
+    reader.follow(PAGE.read_text(encoding="utf-8"))
     return reader
 
 

@@ -22,10 +22,10 @@ INTRODUCTION = """\
 
 Generated from the code. Results go to stdout, progress and errors to stderr.
 
-Every command and subcommand takes `-h/--help` and `-A/--app MODULE:ATTR`, too.
+Every command and subcommand takes `-h/--help`, `-A/--app MODULE:ATTR`, `-C/--project DIR` and `--debug`, too.
 """
 COUNTS = {"?": "[{0}]", "*": "[{0} ...]", "+": "{0} [{0} ...]"}
-EVERYWHERE = ("help", "app")
+EVERYWHERE = ("help", "app", "project", "debug")
 
 
 class Command:
@@ -64,9 +64,9 @@ class Command:
 
     @property
     def description(self) -> str:
-        """What its help says, unless the command above says the same."""
+        """What its help says, without the purpose, which stands before it."""
         text = self.parser.description or ""
-        return "" if self.above is not None and text == self.above.parser.description else text
+        return text.removeprefix(f"{self.purpose[:1].upper()}{self.purpose[1:]}.\n").lstrip("\n")
 
 
 def top() -> Command:

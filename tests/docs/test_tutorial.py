@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from support.documents import Reader, steps
+from support.documents import Reader
 
 PAGE = Path(__file__).parents[2] / "docs" / "tutorial.md"
 
@@ -14,13 +14,12 @@ PAGE = Path(__file__).parents[2] / "docs" / "tutorial.md"
 def test_the_tutorial_does_what_it_says(tmp_path: Path) -> None:
     reader = Reader(tmp_path)
     page = PAGE.read_text(encoding="utf-8")
-    before, after = page.split("## 7.")
+    _, project = page.split("## 1.")
+    before, after = project.split("## 7.")
     try:
-        for kind, text in steps(before):
-            reader.write(text) if kind == "write" else reader.type(text)
+        reader.follow(before, compares=True)
         reader.stop()
-        for kind, text in steps(after):
-            reader.write(text) if kind == "write" else reader.type(text)
+        reader.follow(after, compares=True)
     finally:
         reader.stop()
 

@@ -154,7 +154,7 @@ def _arguments(parser: argparse.ArgumentParser, chance: Random) -> list[str]:
     """A value for each argument that is required, and for some of the others."""
     words: list[str] = []
     for action in arguments_of(parser):
-        if action.dest in ("help", "app") or (not action.required and chance.random() < 0.6):
+        if action.dest in ("help", "app", "project", "debug") or (not action.required and chance.random() < 0.6):
             continue
         count = COUNTS.get(str(action.nargs), (1,))
         values = [_value(action, chance) for _ in range(chance.choice(count))]

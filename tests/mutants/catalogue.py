@@ -153,6 +153,8 @@ MUTANTS = (
            "OVER (PARTITION BY o.partition ORDER BY o.id)", "OVER (PARTITION BY o.partition ORDER BY o.event_id)"),
     Mutant("an attempt that killed its process is not counted", "attempts", "store/sql/statements.py",
            "SET attempts = attempts + 1, running = 1 WHERE", "SET attempts = attempts + 1, running = 0 WHERE"),
+    Mutant("after a crash, events run in batches as if there had been none", "attempts", "receiving/receiver.py",
+           "if any(not lease.clean for lease in self._leases.held.values()):", "if False:"),
     Mutant("two transactions write one saga", "sagas", "store/sql/statements.py",
            "revision = revision + 1 WHERE id = ? AND revision = ?", "revision = revision + 1 WHERE id = ? AND ? >= 0"),
     Mutant("timeouts outlive their saga", "sagas", "store/sql/statements.py",

@@ -11,9 +11,12 @@ USE = ["--use", "support.simulated_shop:lend", "--check", "support.simulated_sho
 
 def test_a_system_over_sqlalchemy_lives_through_its_worlds(capsys: pytest.CaptureFixture[str]) -> None:
     code = main(["simulate", "-A", "support.simulated_shop:system", *USE, "--seeds", "6"])
-    shown = capsys.readouterr().out
+    shown, progress = capsys.readouterr()
 
     assert code == 0, shown
+    assert progress.splitlines()[-1] == "6 of 6 worlds, 0 broken"
+    assert "\\" not in progress, "nothing in it is escaped"
+    assert "reached" not in shown, "places of the package's own code are not the reader's"
     assert "6 worlds" in shown
     assert "0 broken" in shown
 
@@ -54,4 +57,15 @@ def test_what_cannot_be_found_is_said_in_a_sentence(capsys: pytest.CaptureFixtur
     code = main(["simulate", "-A", "support.simulated_shop:system", "--use", "support.simulated_shop:borrow"])
 
     assert code == 2
-    assert "simulated_shop has no function 'borrow'; write module:function." in capsys.readouterr().err
+    assert "simulated_shop has no function 'borrow'; write MODULE:FUNCTION" in capsys.readouterr().err
+
+
+def test_a_function_that_cannot_be_called_as_it_will_be_is_refused_before_any_world(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    use = ["--use", "support.simulated_shop:check"]
+    code = main(["simulate", "-A", "support.simulated_shop:system", *use])
+    shown, why = capsys.readouterr()
+
+    assert (code, shown) == (2, "")
+    assert "--use calls support.simulated_shop:check as check(shop, chance), which fails: too many positional" in why

@@ -124,7 +124,7 @@ def test_a_handler_that_joins_late_is_logged_at_its_start(office: Office, caplog
     told = [message for message in first if "preterite replay plan --to finance.mail" in message]
     assert len(told) == 1
     assert "finance.mail" in told[0]
-    assert "4 earlier" in told[0]
+    assert "4 events before" in told[0]
     assert [message for message in again if "replay plan" in message] == []
 
 

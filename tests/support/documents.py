@@ -71,6 +71,20 @@ class Reader:
         self.ran.append(command)
         self.printed.append(out)
 
+    def follow(self, page: str, *, compares: bool = False) -> None:
+        """Do all that a page says, one after the other, and compare what it shows with what is printed if so asked."""
+        for kind, text in steps(page):
+            if kind == "write":
+                self.write(text)
+            elif kind == "type":
+                self.type(text)
+            elif compares:
+                self.compare(text)
+
+    def compare(self, shown: str) -> None:
+        """What the page shows is what the command before it has printed."""
+        assert agree(shown.splitlines(), self.printed[-1].splitlines()), f"{self.ran[-1]}:\n{self.printed[-1]}"
+
     def run(self, command: str) -> tuple[int, str]:
         done = subprocess.run(
             shlex.split(command), cwd=self.folder, env=self._environment, capture_output=True, text=True, check=False
@@ -88,9 +102,11 @@ class Reader:
 
 
 def steps(page: str) -> Iterator[tuple[str, str]]:
-    """Each file and command, in their order."""
+    """Each file and command, and what is shown beside them, in their order."""
     for kind, text in BLOCK.findall(page):
         if kind in ("python", "toml", "ini"):
             yield "write", text
-        elif kind != "text":
+        elif kind == "text":
+            yield "show", text
+        else:
             yield from (("type", line.removeprefix("$ ")) for line in text.splitlines())

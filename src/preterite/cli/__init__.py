@@ -1,4 +1,4 @@
-"""The command line: `preterite [-C DIR] [-A MODULE:ATTR] COMMAND …`, one file per command.
+"""The command line: `preterite COMMAND …`, one file per command.
 
 Results go to stdout, progress and errors to stderr. `EXIT_CODES` lists the exit codes of every command.
 """
@@ -34,7 +34,7 @@ from preterite.cli import (
     simulate,
     status,
 )
-from preterite.cli.application import Refused, add_app
+from preterite.cli.application import Refused, add_general
 from preterite.cli.output import print_block, printable_output, refusal
 from preterite.drivers.extras import missing
 from preterite.errors import (
@@ -50,22 +50,23 @@ from preterite.printing.raised import original_of
 
 ABOUT = """\
 Partition a business system into components: each owns its database and publishes durable events to the others. The
-events of all components go through one log, which can be a database, too.
+events of all components travel through one log, a SQLite file or a PostgreSQL database.
 
-  preterite describe -A shop.system:system      what is declared: publishers, subscribers, databases
-  preterite check -A shop.system:system         find violations of the boundaries between components
-  preterite run -A shop.system:system           run every component, each in its own process
-  preterite status -A shop.system:system        OK, DEGRADED or DOWN; and the numbers of every component
-  preterite dead-letters list                   events that failed and need a decision by an operator
+  preterite describe -A shop.system:system             print who publishes and who handles which event, and where
+  preterite run -A shop.system:system                  run every component, each in its own process
+  preterite status -A shop.system:system               OK, DEGRADED or DOWN, with what waits in each component
+  preterite dead-letters list -A shop.system:system    events that failed and need a decision by an operator
+  preterite check -A shop.system:system                find violations of the boundaries between components
 
--A/--app names the system as MODULE:ATTR, before or after the command. Without it, the setting `app` of
+-A names the system: the module, and the variable in it that holds the System. Without -A, the setting `app` of
 [tool.preterite] in pyproject.toml is used.
 """
 EXIT_CODES = {
     0: "The command did what it was asked.",
     1: "The answer is no: a check failed, a status is DEGRADED, or the request was refused. The message says why.",
-    2: "The command line is not valid, or names something that does not exist. Nothing was changed.",
-    3: "The project, its configuration or its declaration is not valid, or a database or log is another system's.",
+    2: "The command line is not valid, or names something that the system does not have. Nothing was changed.",
+    3: "No system is named, it cannot be imported, its declaration or configuration is not valid, or a database or log "
+    "does not belong to it.",
     4: "A database or the log is unreachable or damaged; for status: no component runs, or the log is unreachable.",
     6: "The command did a part of what it was asked. The message says which.",
     130: "The command was interrupted (Ctrl-C).",
@@ -107,9 +108,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _main(arguments: Sequence[str] | None) -> int:
     parser = _parser()
-    options = parser.parse_args(_words(parser, arguments))
+    options, unknown = parser.parse_known_args(_words(parser, arguments))
+    if unknown:
+        options.refuse(f"unrecognized arguments: {' '.join(unknown)}")
     if options.command is None:
-        print_block(ABOUT)
+        print_block(parser.format_help().rstrip())
         return 0
     try:
         if options.project is not None:
@@ -193,10 +196,8 @@ def _parser() -> argparse.ArgumentParser:
         epilog=f"exit codes:{codes}",
     )
     parser.add_argument("--version", action="version", version=f"preterite {metadata.version('preterite')}")
-    parser.add_argument("-C", "--project", metavar="DIR", help="change to this directory first; default: stay")
-    add_app(parser, default=None)
-    parser.add_argument("--debug", action="store_true", help="print the traceback of an error")
-    parser.set_defaults(command=None)
+    add_general(parser, is_top=True)
+    parser.set_defaults(command=None, refuse=parser.error)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", parser_class=_Parser)
     for command in COMMANDS:
         command.add_to(commands)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
+import re
 import sys
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
@@ -58,7 +59,7 @@ class Application:
 
     def databases(self) -> Mapping[str, Database]:
         """The components' databases; opens none."""
-        return {name: stores.connect(url) for name, url in self.urls().items()}
+        return {name: stores.connect(url, name) for name, url in self.urls().items()}
 
     def now(self) -> datetime:
         """The business time: the system clock; for a demo, its own clock, kept beside the log."""
@@ -92,7 +93,10 @@ class Application:
         """The database of a component that was started before, with a connection to it."""
         database = self.databases()[component]
         if not database.exists():
-            raise Refused(f"Component {component!r} was never started: there is no database {database.url}.")
+            raise Refused(
+                f"Component {component!r} was never started: there is no database {database.url}. "
+                "preterite run starts it."
+            )
         connection = database.connect()
         try:
             with translating_errors(database.store, component):
@@ -103,24 +107,53 @@ class Application:
             connection.close()
 
 
-def add_command(commands: Any, name: str, purpose: str, description: str) -> argparse.ArgumentParser:
+def add_command(
+    commands: Any, name: str, purpose: str, description: str, *, epilog: str = ""
+) -> argparse.ArgumentParser:
     """Declare a command or one of its subcommands; its help is printed as it is written."""
     raw = argparse.RawDescriptionHelpFormatter
     parser: argparse.ArgumentParser = commands.add_parser(
-        name, help=purpose, description=description, formatter_class=raw, epilog="exit codes: preterite --help"
+        name, help=purpose, description=description, formatter_class=raw, epilog=f"{epilog}exit codes: preterite --help"
     )
-    add_app(parser, default=argparse.SUPPRESS)
+    add_general(parser)
+    parser.set_defaults(refuse=parser.error)
     return parser
 
 
-def add_app(parser: argparse.ArgumentParser, default: str | None) -> None:
-    """Declare --app. Commands suppress its default, so that they keep what stands before the command."""
-    parser.add_argument(
+def add_verb(verbs: Any, group: str, name: str, purpose: str, help_of_group: str) -> argparse.ArgumentParser:
+    """Declare a subcommand whose help is its purpose and the examples that the help of its group has of it."""
+    beginning = f"  preterite {group} {name}"
+    lines = [line for line in help_of_group.splitlines() if f"{line} ".startswith(f"{beginning} ")]
+    # Alone, a line needs no column of its own for what it says.
+    alone = [f"  {re.sub(' {3,}', '    ', line.strip())}" for line in lines[:1]]
+    examples = "".join(f"\n{line}" for line in (lines if len(lines) > 1 else alone))
+    description = f"{purpose[0].upper()}{purpose[1:]}.\n{examples}"
+    return add_command(verbs, name, purpose, description, epilog=f"about {group}: preterite {group} --help\n")
+
+
+def add_general(parser: argparse.ArgumentParser, *, is_top: bool = False) -> None:
+    """Declare what may stand before the command and after it. Commands keep what stands before them."""
+    suppressed: Any = argparse.SUPPRESS
+    options = parser.add_argument_group("options of every command") if not is_top else parser
+    options.add_argument(
         "-A",
         "--app",
         metavar="MODULE:ATTR",
-        default=default,
+        default=None if is_top else suppressed,
         help="the system to work on; default: app of [tool.preterite] in pyproject.toml",
+    )
+    options.add_argument(
+        "-C",
+        "--project",
+        metavar="DIR",
+        default=None if is_top else suppressed,
+        help="change to this directory first; default: stay",
+    )
+    options.add_argument(
+        "--debug",
+        action="store_true",
+        default=False if is_top else suppressed,
+        help="print the traceback of an error",
     )
 
 
@@ -129,7 +162,7 @@ def find(options: argparse.Namespace) -> Application:
     app: str | None = options.app or settings.read_project(Path.cwd()).app
     if app is None:
         raise ConfigurationError(
-            "No application is given. Name it with --app MODULE:ATTR, as in --app shop.system:system, "
+            "No system is named. Name it with -A MODULE:ATTR, as in -A shop.system:system, "
             'or in pyproject.toml: [tool.preterite] app = "shop.system:system".'
         )
     return load(app)
@@ -137,9 +170,7 @@ def find(options: argparse.Namespace) -> Application:
 
 def load(name: str) -> Application:
     """Import `module:attribute`, a system; modules are also looked for in the current directory."""
-    module_name, separator, attribute = name.partition(":")
-    if not separator:
-        raise ConfigurationError(f"{name!r} names no application; write MODULE:ATTR, as in shop.system:system.")
+    module_name, attribute = parts_of(name, "system", "MODULE:ATTR, as in shop.system:system")
     module = import_module(module_name, name)
     found = getattr(module, attribute, None)
     if not isinstance(found, System):
@@ -147,6 +178,14 @@ def load(name: str) -> Application:
         there = f"it has {', '.join(systems)}" if systems else "it has none"
         raise ConfigurationError(f"{module_name} has no System called {attribute!r}; {there}.")
     return Application(name, found)
+
+
+def parts_of(name: str, what: str, form: str) -> tuple[str, str]:
+    """The module and the attribute that the name consists of; the error says in which form to write it."""
+    module_name, _, attribute = name.partition(":")
+    if not attribute or not all(word.isidentifier() for word in module_name.split(".")):
+        raise ConfigurationError(f"{name!r} names no {what}; write {form}.")
+    return module_name, attribute
 
 
 def import_module(module_name: str, name: str) -> ModuleType:
@@ -158,12 +197,18 @@ def import_module(module_name: str, name: str) -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name is not None and module_name.startswith(error.name):
             raise ConfigurationError(
-                f"There is no module {error.name!r} to import for {name!r}, seen from here."
+                f"There is no module {error.name!r}, which {name!r} names, in {Path.cwd()} or among the installed "
+                "packages. Correct the name, or name the folder of the project with -C."
             ) from None
         found = missing(module_name, error)
-        raise found or ConfigurationError(f"{module_name} cannot be imported: {error}.") from error
+        raise found or ConfigurationError(f"{module_name} cannot be imported: {_sentence(error)}") from error
     except ExtraMissing:
         raise
     except Exception as error:
         # Whatever the user's own module does wrong is the user's to see: in one sentence, or whole with --debug.
-        raise ConfigurationError(f"{module_name} cannot be imported: {type(error).__name__}: {error}.") from error
+        kind = type(error).__name__
+        raise ConfigurationError(f"{module_name} cannot be imported: {kind}: {_sentence(error)}") from error
+
+
+def _sentence(error: Exception) -> str:
+    return f"{str(error).removesuffix('.')}."

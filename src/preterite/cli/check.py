@@ -11,6 +11,7 @@ from preterite.cli.application import Application, Refused, add_command, find
 from preterite.cli.output import number_of, print_block, print_line
 from preterite.clock import SystemClock
 from preterite.evolution import lock
+from preterite.settings import read_file
 
 HELP = """\
 Check the boundaries between components: code, SQL, declared tables, databases, events, contracts. Opens no database,
@@ -76,6 +77,7 @@ def check(options: argparse.Namespace) -> int:
     from preterite.checks import baseline, report
 
     file: Path = options.baseline or root() / baseline.FILE
+    _refuse_arguments(options, file)
     entries = baseline.read(file)
     found, whole = _found(options, application)
     if options.accept is not None:
@@ -93,6 +95,14 @@ def check(options: argparse.Namespace) -> int:
     print_line(f"{application.system.name}: {report.summary(new, known)}", error=True)
     fails = ("error", "warning") if options.strict else ("error",)
     return 1 if any(one.definition.severity in fails for one in new) else 0
+
+
+def _refuse_arguments(options: argparse.Namespace, file: Path) -> None:
+    if options.accept is not None and not options.accept.strip():
+        raise Refused("--accept needs a reason, which the baseline keeps; nothing was written.")
+    is_needed = options.accept is None and (options.shrink or options.baseline is not None)
+    if is_needed and read_file(file) is None:
+        raise Refused(f"There is no baseline {file}; nothing was written. preterite check --accept REASON writes one.")
 
 
 def explain(options: argparse.Namespace) -> int:
@@ -137,7 +147,13 @@ def _rights(application: Application) -> list[Any]:
     from preterite.checks.partition import Partition
     from preterite.checks.rights import check_rights
 
-    return list(check_rights(Partition(application.system, application.urls())))
+    partition = Partition(application.system, application.urls())
+    if not any(one.dialect == "postgres" for one in partition.ownerships):
+        raise Refused(
+            "--rights logs in to PostgreSQL, and all components are on SQLite files, which know no roles. "
+            "Name their databases, for example in PRETERITE_SALES_URL, or leave --rights out."
+        )
+    return list(check_rights(partition))
 
 
 def _accept(file: Path, reason: str, found: list[Any], known: Sequence[Any]) -> int:
@@ -145,6 +161,9 @@ def _accept(file: Path, reason: str, found: list[Any], known: Sequence[Any]) -> 
     from preterite.checks import baseline
 
     entries = baseline.entries_for(found, reason, SystemClock().now().date(), known)
+    if not known and not entries:
+        print_line(f"there are no errors to accept; {file} was not written", error=True)
+        return 0
     if known and not entries:
         raise Refused(f"{file} exists and may only shrink. Add further entries manually, each with its reason.")
     baseline.write(file, [*known, *entries])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
@@ -50,7 +50,7 @@ def clock(options: argparse.Namespace) -> int:
         elif options.verb == "run":
             shared.run()
         elif options.verb == "advance":
-            shared.advance(sum(options.times, timedelta()))
+            shared.advance(_sum_of(options.times))
         elif options.verb == "to":
             shared.to(options.instant)
         print_line(f"{shared.now().isoformat(timespec='seconds')} {'(frozen)' if shared.frozen else '(running)'}")
@@ -66,20 +66,27 @@ def _opened(application: Application) -> Generator[SharedClock]:
             "Declare a demo with System(…, demo=True)."
         )
     if not any(database.exists() for database in application.databases().values()):
-        raise Refused(f"System {system.name!r} was never started; it has no clock yet.")
+        raise Refused(f"System {system.name!r} was never started; it has no clock yet. preterite run starts it.")
     with application.log() as log:
         yield SharedClock(log)
+
+
+def _sum_of(times: Sequence[timedelta]) -> timedelta:
+    try:
+        return sum(times, timedelta())
+    except OverflowError:
+        return timedelta.max
 
 
 def _time(word: str) -> timedelta:
     found = re.fullmatch(r"([0-9]{1,9})([dhms])", word)
     if found is None:
-        raise argparse.ArgumentTypeError(f"{word!r} is not a time; write it as in 40d, 2h, 30m or 10s.")
+        raise argparse.ArgumentTypeError(f"{word!r} is not a time; write it as in 40d, 2h, 30m or 10s")
     return timedelta(**{_UNITS[found[2]]: int(found[1])})
 
 
 def _instant(word: str) -> datetime:
     found = instant(word)
     if found is None:
-        raise argparse.ArgumentTypeError(f"{word!r} is not an instant; write it as in 2011-04-01 or 2011-04-01T22:00Z.")
+        raise argparse.ArgumentTypeError(f"{word!r} is not an instant; write it as in 2011-04-01 or 2011-04-01T22:00Z")
     return found

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from preterite.cli.application import Application, Refused, add_command, find
+from preterite.cli.application import Application, Refused, add_command, add_verb, find
 from preterite.cli.check import root
 from preterite.cli.output import number_of, print_block, print_line, table
 from preterite.evolution import lock
@@ -33,10 +33,10 @@ def add_to(commands: Any) -> None:
     """Declare the command."""
     parser = add_command(commands, "contracts", "compare the schemas of events with those published before", HELP)
     verbs = parser.add_subparsers(title="commands", metavar="COMMAND", dest="action", required=True)
-    show = add_command(verbs, "show", "print the schema of every event", HELP)
-    diff = add_command(verbs, "diff", "print the changes since contracts.lock was written", HELP)
-    keep = add_command(verbs, "lock", "add the current schemas to contracts.lock", HELP)
-    add_command(verbs, "table", "print which changes are compatible", HELP)
+    show = add_verb(verbs, "contracts", "show", "print the schema of every event", HELP)
+    diff = add_verb(verbs, "contracts", "diff", "print the changes since contracts.lock was written", HELP)
+    keep = add_verb(verbs, "contracts", "lock", "add the current schemas to contracts.lock", HELP)
+    add_verb(verbs, "contracts", "table", "print which changes are compatible", HELP)
     for verb in (show, diff, keep):
         verb.add_argument(
             "--lock", type=Path, metavar="FILE", help="the file; default: contracts.lock beside pyproject.toml"
@@ -55,6 +55,8 @@ def contracts(options: argparse.Namespace) -> int:
     application = find(options)
     file: Path = options.lock or root() / lock.FILE
     locked = lock.load(file)
+    if options.action == "diff" and not locked.system:
+        print_line(f"There is no {file} yet; preterite contracts lock writes it.", error=True)
     if locked.system not in ("", application.system.name):
         raise Refused(
             f"{file} belongs to the system {locked.system!r}; give another --lock for {application.system.name!r}."
@@ -73,14 +75,16 @@ def contracts(options: argparse.Namespace) -> int:
     incompatible = [one for one in found if not one.is_compatible]
     if options.action == "lock" and not incompatible:
         _keep(application, file, locked, options.retire)
-    print_line(_summary(len(found), len(incompatible)), error=True)
+    new = sum(one.is_new for one in found)
+    print_line(_summary(new, len(found) - new, len(incompatible)), error=True)
     return 1 if incompatible else 0
 
 
-def _summary(changed: int, incompatible: int) -> str:
+def _summary(new: int, changed: int, incompatible: int) -> str:
+    added = f"{number_of(new, 'contract is', 'contracts are')} new" if new else ""
     if not changed:
-        return "no contract changed"
-    text = f"{number_of(changed, 'contract')} changed"
+        return added or "no contract changed"
+    text = f"{added}{', ' if added else ''}{number_of(changed, 'contract')} changed"
     if incompatible == changed:
         return f"{text}, incompatibly"
     return f"{text}, {incompatible} of them incompatibly" if incompatible else f"{text}, compatibly"

@@ -76,7 +76,12 @@ def add_to(verbs: Any) -> None:
     discard.set_defaults(command=discard_dead_letters)
     edit = add_command(verbs, "edit", "change fields of a dead letter's event", EDIT)
     edit.add_argument("dead_letter", metavar="DEAD_LETTER", help=NAMED)
-    edit.add_argument("changes", nargs="+", metavar="FIELD=VALUE", help="a field and its new value, as in quantity=2")
+    edit.add_argument(
+        "changes",
+        nargs="+",
+        metavar="FIELD=VALUE",
+        help="a field and its new value, as in quantity=2: JSON, or else a text",
+    )
     edit.set_defaults(command=edit_dead_letter)
     note = add_command(verbs, "note", "write down what is known of a failure group", NOTE)
     note.add_argument("group", metavar="GROUP", help=GROUP_NAMED)
@@ -91,7 +96,7 @@ def add_to(verbs: Any) -> None:
 def show_plan(options: argparse.Namespace) -> int:
     """Print what a redrive of these dead letters would run."""
     application = find(options)
-    for component, numbers in _chosen(application, options.dead_letters, options).items():
+    for component, numbers in _some(application, options).items():
         with application.opened(component) as (database, connection):
             _print_plan(component, dead_letters.plan(database.store, connection, numbers))
     return 0
@@ -102,7 +107,7 @@ def redrive_dead_letters(options: argparse.Namespace) -> int:
     application = find(options)
     operator = _operator(application, options)
     code = 0
-    for component, numbers in _chosen(application, options.dead_letters, options).items():
+    for component, numbers in _some(application, options).items():
         with application.opened(component) as (database, connection):
             chosen = dead_letters.plan(database.store, connection, numbers)
             if options.at_once:
@@ -119,7 +124,7 @@ def discard_dead_letters(options: argparse.Namespace) -> int:
     application = find(options)
     operator = _operator(application, options)
     code = 0
-    for component, numbers in _chosen(application, options.dead_letters, options).items():
+    for component, numbers in _some(application, options).items():
         with application.opened(component) as (database, connection):
             chosen = dead_letters.plan(database.store, connection, numbers)
             dead = [*chosen.dead_letters, *chosen.retired]
@@ -140,8 +145,8 @@ def edit_dead_letter(options: argparse.Namespace) -> int:
         subscription = None if row is None else known.find(row.record.kind, row.type)
         if subscription is None:
             raise Refused(
-                f"There is no dead letter {name} whose event this program declares; "
-                "preterite dead-letters list shows all."
+                f"There is no dead letter {name}, or its event is not declared any more; nothing was changed. "
+                "preterite dead-letters list shows those there are."
             )
         operator = _operator(application, options)
         dead_letters.edit(database.store, connection, name.number, changes, subscription.checked, operator)
@@ -168,6 +173,9 @@ def _redrive(component: str, store: Store, connection: DbConnection, chosen: Pla
         clock.sleep(LOOK_SECONDS)
         return clock.monotonic() < until
 
+    if not _runs(store, connection, clock):
+        limit = f"{STEP_SECONDS:.0f} s"
+        print_line(f"{component} does not run; start it: preterite run. The redrive waits for it, {limit}", error=True)
     total = 0
     last: Step | None = None
     for last in dead_letters.redrive_in_steps(store, connection, chosen, operator, wait):
@@ -177,9 +185,15 @@ def _redrive(component: str, store: Store, connection: DbConnection, chosen: Pla
             f"{component}: {total} of {len(chosen.dead_letters)} handled, {last.failed_again} failed again", error=True
         )
     stopped = "" if last is None or not (last.left or last.unfinished) else _why_stopped(last)
-    print_line(f"{component}: {total} redriven and handled{_not_run(component, chosen)}{stopped}")
+    again = f", {last.failed_again} failed again" if last is not None and last.failed_again else ""
+    print_line(f"{component}: {total} redriven and handled{again}{_not_run(component, chosen)}{stopped}")
     failed = last is not None and (last.failed_again > 0 or last.unfinished > 0 or last.left > 0)
     return 6 if failed or chosen.not_dead or chosen.retired else 0
+
+
+def _runs(store: Store, connection: DbConnection, clock: SystemClock) -> bool:
+    now = store.server_time(connection, clock.wall())
+    return any(lease.owner is not None and lease.expires_at > now for lease in store.leases(connection))
 
 
 def _why_stopped(step: Step) -> str:
@@ -190,7 +204,7 @@ def _why_stopped(step: Step) -> str:
 
 
 def _print_plan(component: str, plan: Plan) -> None:
-    handlers = ", ".join(f"{name or '(none)'} {count}" for name, count in sorted(plan.handlers.items()))
+    handlers = ", ".join(f"{count} with {name or '(no handler)'}" for name, count in sorted(plan.handlers.items()))
     print_line(f"{component}: {number_of(len(plan.dead_letters), 'dead letter')} would run again, oldest first")
     print_line(f"  will run      {handlers or 'nothing'}")
     print_line(
@@ -200,31 +214,49 @@ def _print_plan(component: str, plan: Plan) -> None:
     if plan.not_dead:
         print_line(f"  not dead      {_named(component, plan.not_dead)}")
     if plan.retired:
-        print_line(
-            f"  retired       {_named(component, plan.retired)}: their handler is retired; they can be discarded"
-        )
+        print_line(f"  retired       {_named(component, plan.retired)}: the handler is retired; discard what it left")
     print_line(
         f"  steps         {' → '.join(str(size) for size in plan.steps) or '-'}   stops when more than 5 % fail again"
     )
-    print_line("  undo          no")
+    print_line("  undo          not possible")
 
 
 def _not_dead(component: str, plan: Plan) -> str:
     if not plan.not_dead:
         return ""
-    return f"; {len(plan.not_dead)} not, because not dead: {_named(component, plan.not_dead)}"
+    are = "is not a dead letter" if len(plan.not_dead) == 1 else "are not dead letters"
+    return f"; {_named(component, plan.not_dead)} {are}"
 
 
 def _not_run(component: str, plan: Plan) -> str:
     if not plan.retired:
         return _not_dead(component, plan)
     names = _named(component, plan.retired)
-    retired = f"; {len(plan.retired)} not, because their handler is retired: {names} (discard them)"
+    retired = f"; the handler of {names} is retired: discard {'it' if len(plan.retired) == 1 else 'them'}"
     return _not_dead(component, plan) + retired
 
 
 def _named(component: str, numbers: Sequence[int]) -> str:
     return ", ".join(str(DeadLetterName(component, number)) for number in numbers)
+
+
+def _some(application: Application, options: argparse.Namespace) -> Mapping[str, list[int]]:
+    """What was chosen; that it is nothing is printed. Raises `Refused` where none of the names is a dead letter's."""
+    chosen = _chosen(application, options.dead_letters, options)
+    if not chosen:
+        print_line("no dead letters")
+    elif options.dead_letters and not any(_has_dead(application, *one) for one in chosen.items()):
+        names = ", ".join(_named(*one) for one in chosen.items())
+        raise Refused(
+            f"There is no dead letter {names}; nothing was changed. preterite dead-letters list shows those there are."
+        )
+    return chosen
+
+
+def _has_dead(application: Application, component: str, numbers: Sequence[int]) -> bool:
+    with application.opened(component) as (database, connection):
+        found = dead_letters.plan(database.store, connection, numbers)
+    return bool(found.dead_letters or found.retired)
 
 
 def _chosen(application: Application, words: Sequence[str], options: argparse.Namespace) -> Mapping[str, list[int]]:

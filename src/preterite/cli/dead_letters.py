@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from preterite.cli import dead_letter_decisions as decisions
-from preterite.cli.application import Application, Refused, add_command, find
+from preterite.cli.application import Application, Refused, add_command, add_verb, find
 from preterite.cli.dead_letter import NAMED, DeadLetterName, dead_letter_named
 from preterite.cli.output import ago, document, indented, number_of, print_block, print_line, table
 from preterite.envelope import from_bytes
@@ -53,15 +53,15 @@ def add_to(commands: Any) -> None:
     parser = add_command(commands, "dead-letters", "show events that need an operator, and decide about them", HELP)
     verbs = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for name, says, command in (
-        ("list", "every dead letter", list_dead_letters),
-        ("groups", "dead letters that failed in the same way", list_groups),
-        ("audit", "what operators did, newest first", show_audit),
+        ("list", "print every dead letter, oldest first", list_dead_letters),
+        ("groups", "print which dead letters failed in the same way, how often, and the notes on them", list_groups),
+        ("audit", "print what operators did, newest first", show_audit),
     ):
-        verb = add_command(verbs, name, says, HELP)
+        verb = add_verb(verbs, "dead-letters", name, says, HELP)
         verb.add_argument("--component", help="only of this component; default: of every component")
         verb.add_argument("--json", action="store_true", help="print one JSON document")
         verb.set_defaults(command=command)
-    show = add_command(verbs, "show", "one dead letter with its event and traceback", HELP)
+    show = add_verb(verbs, "dead-letters", "show", "print one dead letter with its event and traceback", HELP)
     show.add_argument("dead_letter", metavar="DEAD_LETTER", help=NAMED)
     show.add_argument("--json", action="store_true", help="print one JSON document")
     show.set_defaults(command=show_dead_letter)

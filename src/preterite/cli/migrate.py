@@ -7,8 +7,8 @@ import os
 from typing import Any
 
 from preterite import store as stores
-from preterite.cli.application import Application, add_command, find
-from preterite.cli.output import print_block, print_line, table
+from preterite.cli.application import Application, add_command, add_verb, find
+from preterite.cli.output import number_of, print_block, print_line, table
 from preterite.settings import owner_urls
 from preterite.store.contract import Database, translating_errors
 
@@ -28,9 +28,9 @@ def add_to(commands: Any) -> None:
     """Declare the command."""
     parser = add_command(commands, "migrate", "update Preterite's own tables in the databases", HELP)
     verbs = parser.add_subparsers(title="commands", metavar="COMMAND", dest="what", required=True)
-    add_command(verbs, "status", "print the version of every component's tables", HELP)
-    add_command(verbs, "up", "run the missing scripts", HELP)
-    add_command(verbs, "sql", "print the missing scripts", HELP)
+    add_verb(verbs, "migrate", "status", "print the version of every component's tables", HELP)
+    add_verb(verbs, "migrate", "up", "run the missing scripts", HELP)
+    add_verb(verbs, "migrate", "sql", "print the missing scripts", HELP)
     parser.set_defaults(command=migrate)
 
 
@@ -56,12 +56,18 @@ def migrate(options: argparse.Namespace) -> int:
             rows.append([name, database.url, applied, scripts[-1].number])
     if options.what != "sql":
         print_block(table(["component", "database", "version", "newest"], rows, right=(2, 3)))
+    elif not missing:
+        print_line("no script is missing", error=True)
+    if options.what == "status" and missing:
+        print_line(
+            f"{number_of(missing, 'script is', 'scripts are')} missing; preterite migrate up runs them", error=True
+        )
     return 1 if options.what == "status" and missing else 0
 
 
 def _databases(application: Application) -> dict[str, Database]:
     urls = application.urls()
-    return {name: stores.connect(url) for name, url in (urls | owner_urls(urls, os.environ)).items()}
+    return {name: stores.connect(url, name) for name, url in (urls | owner_urls(urls, os.environ)).items()}
 
 
 def _version(database: Database) -> tuple[int, Any]:

@@ -38,7 +38,7 @@ def owner(options: argparse.Namespace) -> int:
     for answer in answers:
         print_line(answer)
     if not answers:
-        print_line(f"no component of {application.system.name} owns {what}")
+        print_line(f"no component of {application.system.name} owns {what!r}")
     return 0 if answers else 1
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from preterite import settings
-from preterite.cli.application import Refused, add_command, import_module
+from preterite.cli.application import Refused, add_command, add_verb, import_module, parts_of
 from preterite.cli.output import print_block, print_line, table
 from preterite.composition.pages import Page, Step, plans
 from preterite.errors import ConfigurationError
@@ -28,9 +28,9 @@ def add_to(commands: Any) -> None:
     """Declare the command."""
     parser = add_command(commands, "pages", "print the pages that are composed from parts of several components", HELP)
     verbs = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    listing = add_command(verbs, "list", "every page", HELP)
+    listing = add_verb(verbs, "pages", "list", "print every page", HELP)
     listing.set_defaults(command=list_pages)
-    showing = add_command(verbs, "show", "one page", HELP)
+    showing = add_verb(verbs, "pages", "show", "print one page", HELP)
     showing.add_argument("name", metavar="NAME", help="the name of a page")
     showing.set_defaults(command=show_page)
     for verb in (listing, showing):
@@ -44,7 +44,7 @@ def declared_pages(name: str | None = None) -> Sequence[Page]:
     name = name or settings.read_project(Path.cwd()).pages
     if name is None:
         return ()
-    module_name, _, attribute = name.partition(":")
+    module_name, attribute = parts_of(name, "pages", "MODULE:ATTR, as in shop.pages:pages")
     found = getattr(import_module(module_name, name), attribute, None)
     if not isinstance(found, Sequence) or not all(isinstance(page, Page) for page in found):  # pyright: ignore[reportUnknownVariableType]
         raise ConfigurationError(f"{module_name} has no sequence of pages called {attribute!r}.")
@@ -69,7 +69,8 @@ def show_page(options: argparse.Namespace) -> int:
     pages = {page.name: page for page in _some(declared_pages(options.pages))}
     if name not in pages:
         close = difflib.get_close_matches(name, list(pages), 1)
-        raise Refused(f"There is no page {name!r}.{f' Did you mean {close[0]!r}?' if close else ''}")
+        meant = f" Did you mean {close[0]!r}?" if close else ""
+        raise Refused(f"There is no page {name!r}; preterite pages list shows those there are.{meant}")
     page = pages[name]
     takes = ", ".join(f"{source} ({kind.__name__})" for source, kind in page.takes.items()) or "nothing"
     print_line(f"{page.name} {page.path}, takes {takes}")

@@ -34,6 +34,8 @@ def publish(options: argparse.Namespace) -> int:
     component = application.component(options.component)
     document = _read(options.file)
     with application.system.open(only=[component]) as opened:
+        if not component.published and document.strip() not in (b"", b"[]"):
+            raise Refused(f"{component.name} publishes no events. Nothing was published.")
         event_types = {published.wire_name: event_type for event_type, published in component.published.items()}
         read = codecs.read_xml if document.lstrip().startswith(b"<") else codecs.read_json
         events = read(document, event_types, opened.randomness.uuid)

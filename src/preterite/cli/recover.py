@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from typing import Any
 
 from preterite import envelope as envelopes
-from preterite.cli.application import Application, add_command, find
+from preterite.cli.application import Application, Refused, add_command, add_verb, find
 from preterite.cli.output import number_of, print_block, print_line, table
 from preterite.clock import SystemClock, SystemRandomness
 from preterite.log.contract import Cursor, Log, Record, Stream
@@ -48,27 +48,33 @@ def add_to(commands: Any) -> None:
     """Declare the command."""
     parser = add_command(commands, "recover", "recover after a database or the log was restored", HELP)
     verbs = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    plan = add_command(verbs, "plan", "print what differs from the log; changes nothing", HELP)
+    plan = add_verb(verbs, "recover", "plan", "print what differs from the log; changes nothing", HELP)
     plan.set_defaults(command=show_plan)
-    accept = add_command(verbs, "accept", "take over the events that a restored publisher lacks", HELP)
+    accept = add_verb(verbs, "recover", "accept", "take over the events that a restored publisher lacks", HELP)
     accept.add_argument("component", metavar="COMPONENT", help="the component that was restored")
     accept.set_defaults(command=accept_restored)
-    reset = add_command(verbs, "reset", "let a subscriber read on at the end of what its publisher has published", HELP)
+    reset = add_verb(
+        verbs, "recover", "reset", "let a subscriber read on at the end of what its publisher has published", HELP
+    )
     reset.add_argument("component", metavar="COMPONENT", help="the component that subscribes")
     reset.add_argument("publisher", metavar="PUBLISHER", help="the component that was restored together with the log")
     reset.set_defaults(command=reset_subscriber)
-    fill = add_command(
-        verbs, "fill", "let readers go on without events that the log has lost and their publisher no longer has", HELP
+    fill = add_verb(
+        verbs,
+        "recover",
+        "fill",
+        "let readers go on without events that the log has lost and their publisher no longer has",
+        HELP,
     )
     fill.add_argument("component", metavar="COMPONENT", help="the component that published them")
     fill.set_defaults(command=fill_holes)
-    loss = add_command(verbs, "accept-loss", "let a subscriber go on after events that are gone", HELP)
+    loss = add_verb(verbs, "recover", "accept-loss", "let a subscriber go on after events that are gone", HELP)
     loss.add_argument("component", metavar="COMPONENT", help="the component that subscribes")
     loss.add_argument("publisher", metavar="PUBLISHER", help="the component that published them")
     loss.set_defaults(command=accept_lost)
-    new = add_command(verbs, "new-log", "make a new log where the old one was lost whole", HELP)
+    new = add_verb(verbs, "recover", "new-log", "make a new log where the old one was lost whole", HELP)
     new.set_defaults(command=make_new_log)
-    database = add_command(verbs, "new-database", "let a component begin anew whose database was lost", HELP)
+    database = add_verb(verbs, "recover", "new-database", "let a component begin anew whose database was lost", HELP)
     database.add_argument("component", metavar="COMPONENT", help="the component whose database was lost")
     database.set_defaults(command=begin_anew)
     for verb in (accept, reset, fill, loss, new, database):
@@ -97,10 +103,10 @@ def accept_restored(options: argparse.Namespace) -> int:
 def reset_subscriber(options: argparse.Namespace) -> int:
     """Move a subscriber to the end of its publisher's streams."""
     application = find(options)
-    name, publisher = (application.component(word).name for word in (options.component, options.publisher))
+    name, publisher = _subscription(application, options)
     with application.log() as log, application.opened(name) as (database, connection):
         streams = recovery.reset(database.store, connection, log, publisher, _operator(application, options))
-        print_line(f"{name} continues at the end of {streams} streams of {publisher}")
+        print_line(f"{name} continues at the end of {number_of(streams, 'stream')} of {publisher}")
     return 0
 
 
@@ -110,14 +116,14 @@ def fill_holes(options: argparse.Namespace) -> int:
     name = application.component(options.component).name
     with application.log() as log, application.opened(name) as (database, connection):
         filled = recovery.fill(database.store, connection, log, name, _operator(application, options))
-        print_line(f"{number_of(filled, 'void')} filled what the log had lost of {name}")
+        print_line(f"{name}: readers go on without {number_of(filled, 'event')} that the log had lost")
     return 0
 
 
 def accept_lost(options: argparse.Namespace) -> int:
     """Let a subscriber go on after events that are gone."""
     application = find(options)
-    name, publisher = (application.component(word).name for word in (options.component, options.publisher))
+    name, publisher = _subscription(application, options)
     with application.log() as log, application.opened(name) as (database, connection):
         lost = recovery.accept_loss(database.store, connection, log, publisher, _operator(application, options))
         print_line(f"{name} continues without {number_of(lost, 'event')} of {publisher}")
@@ -158,6 +164,18 @@ def begin_anew(options: argparse.Namespace) -> int:
     return 0
 
 
+def _subscription(application: Application, options: argparse.Namespace) -> tuple[str, str]:
+    """A subscriber and its publisher, as they are named; raises `Refused` where the one does not subscribe."""
+    name, publisher = (application.component(word).name for word in (options.component, options.publisher))
+    publishers = application.system.verify(application.databases()).subscriptions[name].publishers
+    if publisher not in publishers:
+        raise Refused(
+            f"{name} subscribes to no event of {publisher}; nothing was changed. "
+            f"It subscribes to events of {', '.join(publishers) or 'no component'}."
+        )
+    return name, publisher
+
+
 def _operator(application: Application, options: argparse.Namespace) -> Operator:
     return Operator(options.by or getpass.getuser(), options.reason, application.now().timestamp())
 
@@ -168,10 +186,13 @@ def _plan(application: Application, log: Log) -> int:
     findings = 0
     for component in application.system.components:
         name = component.name
-        if _plan_second_database(name, application.databases()[name], log):
+        database = application.databases()[name]
+        if _plan_second_database(name, database, log):
             findings += 1
             continue
-        with application.opened(name) as (database, connection):
+        if not database.exists():
+            continue  # it was never started, and has nothing to recover
+        with application.opened(name) as (_, connection):
             findings += _plan_publisher(name, recovery.forgotten(database.store, connection, log, name), log)
             findings += _plan_holes(name, recovery.holes(database.store, connection, log, name))
             for publisher in topology.subscriptions[name].publishers:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from preterite.cli.application import Application, Refused, add_command, find
+from preterite.cli.application import Application, Refused, add_command, add_verb, find
 from preterite.cli.output import ago, document, number_of, print_block, print_line, table
 from preterite.cli.words import instant, whole_number
 from preterite.clock import SystemClock, SystemRandomness
@@ -27,17 +27,19 @@ HELP = """\
 Replay stored events to a component, or to one of its handlers, beside live events: each once, in order per key.
 
   preterite replay plan --to finance.mail                 print what would be replayed; changes nothing
-  preterite replay rehearse --to finance.mail             dry run, twice, on copies of the database
-  preterite replay start --to finance.mail --rate 200/s   the component's workers replay 200 events a second
+  preterite replay rehearse --to finance.mail             a dry run, twice, on copies of the database
+  preterite replay start --to finance.mail --rate 200/s   the component's processes replay 200 events a second
   preterite replay status                                 the progress of every replay
-  preterite replay pause finance/1                        then resume, or cancel
+  preterite replay pause finance/1                        its handlers get nothing until it is resumed
+  preterite replay resume finance/1                       go on
+  preterite replay cancel finance/1                       leave out the rest of the history
 
-Events that a handler has handled are left out. With --again they are handled once more, and what the handler publishes
-meanwhile is dropped, unless --publish is given. During a replay its handlers get no live events; those follow after the
-history. A replay calls other systems again where handlers do, but for those with on_replay="skip"; a rehearsal refuses
+Events that a handler has handled before are left out. With --again they are handled once more, and what the handler
+publishes meanwhile is dropped, unless --publish is given. During a replay its handlers get no live events; those follow
+after the history. Handlers that call other systems do so again, except those with on_replay="skip"; a rehearsal refuses
 such calls.
 """
-STILL_REPLAYED = "cancelled; what came in meanwhile is still replayed"
+STILL_REPLAYED = "what came in meanwhile is still replayed"
 PROGRESS_SECONDS = 1.0
 """How often a rehearsal prints its progress."""
 
@@ -59,7 +61,7 @@ def add_to(commands: Any) -> None:
     parser = add_command(commands, "replay", "replay stored events to handlers", HELP)
     verbs = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_starting(verbs)
-    status = add_command(verbs, "status", "print the progress of every replay", HELP)
+    status = add_verb(verbs, "replay", "status", "print the progress of every replay", HELP)
     status.add_argument("--json", action="store_true", help="print one JSON document")
     status.set_defaults(command=show_status)
     for name, says in (
@@ -67,7 +69,7 @@ def add_to(commands: Any) -> None:
         ("resume", "resume a paused replay"),
         ("cancel", "cancel a replay; the rest of the history is left out"),
     ):
-        verb = add_command(verbs, name, says, HELP)
+        verb = add_verb(verbs, "replay", name, says, HELP)
         verb.add_argument("replay", metavar="REPLAY", help="the replay, as replay status names it: finance/1")
         verb.add_argument("--reason", default="", help="why; shown by dead-letters audit; default: no reason")
         verb.set_defaults(command=change, what=name)
@@ -77,10 +79,10 @@ def _add_starting(verbs: Any) -> None:
     """The commands that take what is to be replayed."""
     for name, says, command in (
         ("plan", "print what would be replayed; changes nothing", show_plan),
-        ("rehearse", "dry run on copies; print what would change", show_rehearsal),
-        ("start", "start a replay, run by the component's workers", start),
+        ("rehearse", "replay to copies of the database, and print what would change", show_rehearsal),
+        ("start", "start a replay, which the component's processes run", start),
     ):
-        verb = add_command(verbs, name, says, HELP)
+        verb = add_verb(verbs, "replay", name, says, HELP)
         verb.add_argument(
             "--to", required=True, metavar="COMPONENT[.HANDLER]", help="the component or handler that gets the history"
         )
@@ -89,10 +91,13 @@ def _add_starting(verbs: Any) -> None:
             dest="since",
             default="start",
             metavar="start|TIME|NUMBER",
-            help="where it starts: the first event, a time, or a number of each stream; default: start",
+            help="where it starts: at the first event, at a time as in 2011-04-01, or at this number "
+            "of each partition; default: start",
         )
         verb.add_argument("--again", action="store_true", help="also replay what was handled before")
-        verb.add_argument("--publish", action="store_true", help="with --again: publish events, under new identifiers")
+        verb.add_argument(
+            "--publish", action="store_true", help="with --again: publish what the handlers publish, under new ids"
+        )
         verb.add_argument(
             "--rate",
             default=f"{RATE_DEFAULT:g}/s",
@@ -127,7 +132,8 @@ def show_rehearsal(options: argparse.Namespace) -> int:
     """Run it on copies, and print what would change."""
     with _place(options) as (place, wanted), _progress() as progress:
         identity = place.database.store.identity(place.connection)
-        assert identity is not None, "a component that was started has an identity"
+        if identity is None:
+            raise Refused(f"Component {place.component!r} was never started. preterite run starts it.")
         clock = SharedClock(place.log) if place.application.system.demo else SystemClock()
         stage = Stage(place.database, place.log, identity, place.subscriptions, clock, SystemRandomness())
         result = rehearse(stage, wanted, progress, allow_outside_calls=options.allow_outside_calls, is_alone=True)
@@ -169,7 +175,7 @@ def show_status(options: argparse.Namespace) -> int:
         rows = [
             [
                 f"{name}/{replay.id}",
-                replay.state,
+                "cancelled" if replay.cancelled else replay.state,
                 ", ".join(replay.handlers),
                 replay.replayed,
                 left,
@@ -193,6 +199,8 @@ def change(options: argparse.Namespace) -> int:
     if not component or number is None:
         raise Refused(f"{options.replay!r} names no replay; write COMPONENT/NUMBER, as in finance/1.")
     with application.opened(application.component(component).name) as (database, connection):
+        if number not in {replay.id for replay in database.store.replays(connection, active=False)}:
+            raise Refused(f"There is no replay {options.replay}; preterite replay status shows those there are.")
         history.change(database.store, connection, number, options.what, _operator(application, options))
     done = {
         "pause": "is paused",
@@ -209,6 +217,9 @@ def _place(options: argparse.Namespace) -> Generator[tuple[Place, Wanted]]:
     name, _, handler = options.to.partition(".")
     component = application.component(name).name
     subscriptions = application.system.verify(application.databases()).subscriptions[component]
+    handlers = [bound.name for one in subscriptions.by_wire_name.values() for bound in one.handlers]
+    if handler and handlers and handler not in handlers:
+        raise Refused(f"{component} has no handler {handler!r} of an event; it has {', '.join(handlers)}.")
     wanted = _wanted(options, history.chosen(subscriptions, handler or None))
     with application.opened(component) as (database, connection), application.log() as log:
         yield Place(application, component, database, connection, log, subscriptions), wanted
@@ -219,6 +230,8 @@ def _wanted(options: argparse.Namespace, handlers: tuple[str, ...]) -> Wanted:
     since = None if number is not None else instant(options.since)
     if number is None and since is None:
         raise Refused(f"{options.since!r} is not valid for --from; write start, a time as in 2011-04-01, or a number.")
+    if options.publish and not options.again:
+        raise Refused("--publish needs --again: what is handled for the first time is published in any case.")
     return Wanted(handlers, max(number or 1, 1), since, options.again, options.publish, _rate(options.rate))
 
 
@@ -250,7 +263,7 @@ def _print_rehearsal(result: RehearsalResult) -> None:
 
 
 def _how_long(events: int, rate: float | None) -> str:
-    return "" if rate is None else f", about {events / rate:,.0f} s at {rate:g} a second"
+    return "" if rate is None or not events else f", about {events / rate:,.0f} s at {rate:g} a second"
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from preterite.cli.application import Refused, add_command, find
-from preterite.cli.output import print_line
+from preterite.cli.output import number_of, print_line
 from preterite.clock import SystemClock
 
 HELP = """\
@@ -40,5 +40,6 @@ def retire(options: argparse.Namespace) -> int:
         database.store.begin(connection)
         dead = database.store.retire_handler(connection, retired, SystemClock().wall())
         connection.commit()
-    print_line(f"{component.name}.{retired} is retired; {dead} of its parked events are dead letters now")
+    left = number_of(dead, "event that waited for it is a dead letter", "events that waited for it are dead letters")
+    print_line(f"{component.name}.{retired} is retired; {left} now")
     return 0

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import importlib
+import inspect
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from preterite.cli.application import Refused, add_command, find, load
+from preterite.cli.application import Refused, add_command, find, import_module, load, parts_of
 from preterite.cli.words import number_from
 
 if TYPE_CHECKING:
@@ -100,6 +100,9 @@ def simulate(options: argparse.Namespace) -> int:
     from preterite.testing.simulation.running import explain, run, silence
 
     application = find(options)
+    _refuse_arguments("--use", options.use, "shop, chance")
+    if options.check is not None:
+        _refuse_arguments("--check", options.check, "shop")
     world = _World(application.name, options.use, options.check, options.times)
     world.scenario()  # what is wrong with the names is said before anything runs
     with silence():
@@ -109,11 +112,19 @@ def simulate(options: argparse.Namespace) -> int:
 
 
 def _function(name: str) -> Callable[..., Any]:
-    module_name, _, attribute = name.partition(":")
-    try:
-        found = getattr(importlib.import_module(module_name), attribute, None)
-    except ImportError as error:
-        raise Refused(f"{module_name} cannot be imported: {error}.") from error
+    module_name, attribute = parts_of(name, "function", "MODULE:FUNCTION, as in shop.worlds:use")
+    found = getattr(import_module(module_name, name), attribute, None)
     if not callable(found):
-        raise Refused(f"{module_name} has no function {attribute!r}; write module:function.")
+        raise Refused(f"{module_name} has no function {attribute!r}; write MODULE:FUNCTION, as in shop.worlds:use.")
     return found
+
+
+def _refuse_arguments(option: str, name: str, arguments: str) -> None:
+    """Raise `Refused` for a function that cannot be called with these arguments."""
+    signature = inspect.signature(_function(name))
+    try:
+        signature.bind(*arguments.split(", "))
+    except TypeError as error:
+        raise Refused(
+            f"{option} calls {name} as {name.partition(':')[2]}({arguments}), which fails: {error}."
+        ) from None

@@ -90,7 +90,8 @@ def _print(
 ) -> None:
     all_of_them = number_of(len(statuses), "component is", "components are")
     print_line(f"{application.system.name}: {found}; {_running(statuses)} of {all_of_them} running")
-    for line in [*problems, *(notice for one in statuses.values() for notice in one.notices)]:
+    hints = [] if _running(statuses) else ["start the components: preterite run"]
+    for line in [*problems, *(notice for one in statuses.values() for notice in one.notices), *hints]:
         print_line(f"  {line}")
     print_block(f"\n{_table(statuses)}")
     if workers:
@@ -124,13 +125,13 @@ def _numbers(one: ComponentStatus) -> list[object]:
 
 
 def _workers(statuses: Mapping[str, ComponentStatus]) -> str:
-    """One line for each process of each component: whether it is the relay, and which partitions it handles."""
+    """One line for each process of each component: whether it publishes, and which partitions it handles."""
     rows: list[list[object]] = []
     for one in statuses.values():
         for process in sorted(set(one.workers.values())):
             names = [name for name, holder in one.workers.items() if holder == process]
             partitions = sorted(int(name.removeprefix("partition/")) for name in names if name != RELAY)
-            relays = "relay" if RELAY in names else "-"
+            relays = "yes" if RELAY in names else "-"
             rows.append([one.component, process, relays, " ".join(map(str, partitions)) or "-"])
     return table(["component", "host:process", "publishes", "handles partitions"], rows)
 

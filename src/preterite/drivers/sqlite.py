@@ -225,7 +225,7 @@ def promise(connection: sqlite3.Connection) -> str:
             "commits are only safe with wal and 2 (FULL). Nothing was started. Put the file on a local disk."
         )
     checkpoints = (
-        "checkpoints lock out writers (this library has the WAL-reset bug)"
+        "checkpoints lock out writers, because this version of SQLite can lose commits otherwise"
         if has_wal_reset_bug()
         else "checkpoints are automatic"
     )

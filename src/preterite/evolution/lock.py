@@ -22,6 +22,8 @@ from preterite.settings import read_file, write_file
 from preterite.system import System
 
 FILE = "contracts.lock"
+NEW = "new"
+"""What a change is of an event that the file does not contain yet."""
 AT_LEAST_ONE = msgspec.Meta(min_length=1)
 Versions = Mapping[int, tuple[Shape, ...]]
 
@@ -44,6 +46,11 @@ class Change:
     what: str
     verdicts: tuple[Verdict, ...] = ()
     problems: tuple[Problem, ...] = ()
+
+    @property
+    def is_new(self) -> bool:
+        """Whether the file does not contain the event in any shape."""
+        return self.what == NEW
 
     @property
     def is_compatible(self) -> bool:
@@ -130,7 +137,7 @@ def extended(system: System, locked: Lock, retire: Sequence[str] = ()) -> Lock:
 
 def _change(system: System, shape: Shape, versions: Versions) -> Change:
     if not versions:
-        return Change(shape.name, shape.version, "new")
+        return Change(shape.name, shape.version, NEW)
     newest = max(versions)
     if shape.version < newest:
         message = f"{shape.name} was published in version {newest} and is declared in version {shape.version}."

@@ -83,6 +83,8 @@ class HandlerInvoker:
         self._sagas = SagaPersister(database.store, clock)
         self._unavailable_times = 0
         self.running: Running | None = None
+        self.seconds = 0.0
+        """For how long handlers have run."""
 
     def call(
         self,
@@ -97,7 +99,8 @@ class HandlerInvoker:
         `mode` says how, where the deliveries are history.
         """
         before = len(batch.pending)
-        self.running = Running(bound.name, self._clock.monotonic())
+        since = self._clock.monotonic()
+        self.running = Running(bound.name, since)
         try:
             if bound.handler.saga is None:
                 self._run(batch, bound, deliveries, None, mode)
@@ -108,22 +111,26 @@ class HandlerInvoker:
         except BaseException as error:
             if ends_the_process(error):
                 raise
-            if self._store.is_conflict(error):
-                raise TransactionConflict(f"Handler {bound.name} met another transaction: {error}.") from error
-            if not self._store.is_open(batch.transaction.connection):
-                raise ConnectionLost(
-                    f"The connection to the database of {self._component.name!r} ended while {bound.name} ran: {error}."
-                ) from error
-            if self._store.is_unavailable(error) and self._may_be_own(batch, error):
-                raise StoreUnavailable(
-                    f"The database of {self._component.name!r} is not available: {error}."
-                ) from error
-            certain = not batch.failed_together
-            raise HandlerRaised(bound, index, self._explained(batch, error), certain=certain) from error
+            raise self._what_failed(batch, bound, index, error) from error
         finally:
             for pending in batch.pending[before:]:
                 pending.sealed = True
+            self.seconds += self._clock.monotonic() - since
             self.running = None
+
+    def _what_failed(
+        self, batch: Batch, bound: BoundHandler, index: int | None, error: BaseException
+    ) -> TransactionConflict | StoreUnavailable | HandlerRaised:
+        """What an exception out of a handler's call means for the batch."""
+        if self._store.is_conflict(error):
+            return TransactionConflict(f"Handler {bound.name} met another transaction: {error}.")
+        if not self._store.is_open(batch.transaction.connection):
+            return ConnectionLost(
+                f"The connection to the database of {self._component.name!r} ended while {bound.name} ran: {error}."
+            )
+        if self._store.is_unavailable(error) and self._may_be_own(batch, error):
+            return StoreUnavailable(f"The database of {self._component.name!r} is not available: {error}.")
+        return HandlerRaised(bound, index, self._explained(batch, error), certain=not batch.failed_together)
 
     def _run_in_saga(
         self, batch: Batch, bound: BoundHandler, deliveries: Sequence[Delivery], mode: ReplayMode | None

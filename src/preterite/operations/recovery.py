@@ -223,11 +223,13 @@ def new_log(
     """
     identities = {name: store.identity(connection) for name, (store, connection) in databases.items()}
     found = {(one.system, one.system_id, one.partitions) for one in identities.values() if one is not None}
-    if len(found) != 1:
+    if not found:
+        raise UsageError("No component was ever started, so no log is missing; nothing was changed.")
+    if len(found) > 1:
         belong = ", ".join(f"{name} to {one.system_id}" for name, one in sorted(identities.items()) if one is not None)
         raise UsageError(
-            f"The components' databases belong to {len(found)} logs ({belong or 'none was ever started'}); "
-            "nothing was changed."
+            f"The components' databases belong to {len(found)} logs ({belong}); nothing was changed. "
+            "Correct the URLs of those that belong to another system."
         )
     identity = LogIdentity(*found.pop())
     log = make()

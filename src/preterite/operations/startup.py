@@ -106,11 +106,11 @@ def _warn_of_late_handlers(store: Store, connection: Any, subscriptions: Subscri
             if bound.name not in known and read:
                 handler = f"{subscriptions.component.name}.{bound.name}"
                 _logger.warning(
-                    "%s is new and starts with the next event; %s has published %s earlier ones. "
+                    "%s is new and starts with the next event; %s published %s before. "
                     "What it missed: preterite replay plan --to %s",
                     handler,
                     subscription.publisher,
-                    f"{read:,}",
+                    "1 event" if read == 1 else f"{read:,} events",
                     handler,
                 )
 

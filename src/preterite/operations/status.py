@@ -156,12 +156,13 @@ class ComponentStatus:
         found += self._waiting()
         if self.counts.dead:
             dead_letters = "1 dead letter" if self.counts.dead == 1 else f"{self.counts.dead:,} dead letters"
-            found.append(f"{self.component} has {dead_letters}")
+            found.append(f"{self.component} has {dead_letters}: preterite dead-letters list")
         if self.counts.voids:
             found.append(f"{self.component} has {_events(self.counts.voids)} in its journal that the log refused")
         if self.lacking:
             found.append(
-                f"{self.component} has active handlers that this program does not declare: {', '.join(self.lacking)}"
+                f"{self.component} has active handlers that this program does not declare: {', '.join(self.lacking)}; "
+                f"if they were removed on purpose: preterite retire {self.component} {self.lacking[0]}"
             )
         return found
 

@@ -28,6 +28,7 @@ from preterite.log.gaps import ResendRequests, StalledStream
 from preterite.loop import Progress
 from preterite.printing.logger import logger
 from preterite.publishing.transaction import SessionContext
+from preterite.receiving.careful import CAREFUL_EVENTS, Careful
 from preterite.receiving.parking import Parking
 from preterite.receiving.replayer import Replayer
 from preterite.receiving.scheduler import CommandScheduler
@@ -94,8 +95,7 @@ class Receiver:
         self._read_ahead: list[Record] = []
         self._batch_events = BATCH_EVENTS_MIN
         self._others_wait = False
-        self._careful = 0
-        """Events that still run from their parked rows, since the process before this one ended while it handled."""
+        self._careful = Careful(lambda: self._invoker.seconds)
         self._handled = 0
         """Events handled since parked rows were last run: they earn retries."""
         self._parked = self._published = False
@@ -160,7 +160,7 @@ class Receiver:
             return False
         except BaseException as error:
             if isinstance(error, ConnectionLost):
-                self._careful = BATCH_EVENTS
+                self._careful.begin()
             # What was read and not applied is gone from memory: read again from the cursors. What was committed
             # before the fault may have published.
             self._published = True
@@ -195,8 +195,8 @@ class Receiver:
         tenure, handled, self._handled = self._tenure, self._handled, 0
         run = self._note(self._parking.run_due(tenure, handled=handled, raising=raising, others_wait=self._others_wait))
         if self._has_caught_up():
-            due = self._note(self._scheduler.run_due(tenure, careful=self._careful > 0, raising=raising))
-            self._careful = max(self._careful - due, 0)
+            due = self._note(self._scheduler.run_due(tenure, careful=bool(self._careful), raising=raising))
+            self._careful.passed(due)
             run += due
         return run
 
@@ -214,10 +214,9 @@ class Receiver:
         """Handle the next records as a batch, and advance; false if there are none."""
         if not records:
             return False
-        careful = self._careful > 0
         live = LiveStreams(self._store, self._tenure, self._streams, self._replayer.replaying)
         try:
-            if careful:
+            if self._careful:
                 result = self._batches.park_all(records, live)
             else:
                 result = self._batches.handle(records, live, raising=raising)
@@ -226,7 +225,7 @@ class Receiver:
             return False
         self._leases.committed()
         self._handled += self._note(result)
-        self._careful = max(self._careful - result.records, 0)
+        self._careful.passed(result.records)
         done, self._read_ahead = records[: result.records], list(records[result.records :])
         # What a batch has no time for is decoded again in the next one: take about as much as can be done.
         self._batch_events = min(max(2 * result.records, BATCH_EVENTS_MIN), BATCH_EVENTS)
@@ -244,7 +243,8 @@ class Receiver:
         """Up to one batch of records that come next in their streams."""
         assert self._reader is not None, "reading has started"
         records, self._read_ahead = self._read_ahead, []
-        while (wanted := self._batch_events - len(records)) > 0:
+        limit = CAREFUL_EVENTS if self._careful else self._batch_events
+        while (wanted := limit - len(records)) > 0:
             taken, refused, read = self._reader.read(wanted)
             records += taken
             for one in refused:
@@ -332,7 +332,7 @@ class Receiver:
             return
         self._store_first_read()
         if any(not lease.clean for lease in self._leases.held.values()):
-            self._careful = BATCH_EVENTS
+            self._careful.begin()
         self._parking.settle_interrupted(self._tenure)
         self._replayer.take_over(self._tenure)
         full = {stream: progress.full_until for stream, progress in self._streams.items() if progress.full_until}

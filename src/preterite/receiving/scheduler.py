@@ -21,6 +21,7 @@ from preterite.handling.sources import DueCommands
 from preterite.leases import Tenure
 from preterite.log.contract import Record, Stream
 from preterite.printing.logger import logger
+from preterite.receiving.careful import CAREFUL_EVENTS
 from preterite.store.contract import Store
 from preterite.store.rows import SCHEDULED, TICK, DbConnection, ScheduledRow, StoreIdentity, tick_name
 from preterite.topology import BoundHandler, Subscriptions
@@ -64,7 +65,8 @@ class CommandScheduler:
         With `careful` each is parked first and runs from its row. Raises `Fenced` or `StoreUnavailable`.
         """
         now = self._clock.now().timestamp()
-        due = self._store.due_scheduled(self._connection, tenure.partitions, now, DUE_COMMANDS)
+        limit = CAREFUL_EVENTS if careful else DUE_COMMANDS
+        due = self._store.due_scheduled(self._connection, tenure.partitions, now, limit)
         if not due:
             return NOTHING_DONE
         self._next_due_at = None

@@ -7,15 +7,26 @@ from typing import Any
 
 from preterite.drivers.extras import needing
 from preterite.drivers.sqlite import is_unavailable as sqlite_is_unavailable
-from preterite.errors import ConfigurationError
+from preterite.errors import ConfigurationError, ExtraMissing
 from preterite.printing.urls import EXAMPLE, shown
 from preterite.store.contract import Database, Store
 
 __all__ = ["connect", "is_unavailable", "store_of"]
 
 
-def connect(url: str) -> Database:
-    """The database that a URL names; opens nothing yet."""
+def connect(url: str, component: str | None = None) -> Database:
+    """The database that a URL names; opens nothing yet. What is wrong with the URL is said of this component."""
+    try:
+        return _connect(url)
+    except ExtraMissing:
+        raise
+    except ConfigurationError as error:
+        if component is None:
+            raise
+        raise ConfigurationError(f"The URL of component {component!r} is not valid: {error}") from None
+
+
+def _connect(url: str) -> Database:
     kind = url.partition(":")[0].partition("+")[0]
     if kind == "sqlite":
         from preterite.store.sqlite.store import SqliteDatabase
@@ -51,5 +62,6 @@ def store_of(connection: Any) -> Store:
         return PostgresStore()
     raise ConfigurationError(
         f"A {type(connection).__name__} is no connection known here; give a sqlite3 or psycopg (version 3) "
-        "connection, or a SQLAlchemy session over one."
+        "connection, or a SQLAlchemy session over one. Of Django's connection give connection.connection, after "
+        "connection.ensure_connection()."
     )

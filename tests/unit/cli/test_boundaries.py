@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import date
 from pathlib import Path
 from xml.etree import ElementTree
@@ -85,6 +86,33 @@ def test_violations_in_the_baseline_do_not_fail_and_the_baseline_only_shrinks(ru
     assert baseline.read(folder / baseline.FILE) == entries
 
 
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("--shrink",), "There is no baseline "),
+        (("--baseline", "other.toml"), "There is no baseline other.toml; nothing was written."),
+        (("--accept", " "), "--accept needs a reason"),
+        (("--rights",), "--rights logs in to PostgreSQL, and all components are on SQLite files"),
+    ],
+)
+def test_what_cannot_be_checked_as_asked_is_exit_code_2_and_writes_nothing(
+    run: Run, folder: Path, words: tuple[str, ...], says: str
+) -> None:
+    code, out, err = run("check", "-A", RETAIL, *words)
+
+    assert (code, out) == (2, "")
+    assert says in err
+    assert not (folder / baseline.FILE).exists()
+
+
+def test_where_there_is_nothing_to_accept_no_baseline_is_written(run: Run, folder: Path) -> None:
+    code, _, err = run("check", "-A", RETAIL, "--accept", "before we started")
+
+    assert code == 0
+    assert err == f"there are no errors to accept; {folder / baseline.FILE} was not written\n"
+    assert not (folder / baseline.FILE).exists()
+
+
 def test_a_baseline_entry_without_a_reason_is_refused(run: Run, folder: Path) -> None:
     (folder / baseline.FILE).write_text('[[violation]]\nkey = "a:b:c:d"\nreason = " "\nsince = 2026-11-25\n')
     code, _, err = run("check", "-A", RETAIL)
@@ -128,6 +156,8 @@ def test_contracts_are_printed_locked_and_compared(run: Run, folder: Path) -> No
 
     assert "sales.ItemPurchased version 1, key customerIdentifier" in shown[1]
     assert (fresh[0], "sales.ItemPurchased version 1: new" in fresh[1]) == (0, True)
+    assert fresh[2].startswith(f"There is no {folder / 'contracts.lock'} yet; preterite contracts lock writes it.\n")
+    assert re.fullmatch(r"\d+ contracts are new", fresh[2].splitlines()[1])
     assert locked[0] == 0
     assert (same[0], same[1], same[2]) == (0, "", "no contract changed\n")
 
@@ -199,7 +229,7 @@ def test_the_owner_is_printed(run: Run, folder: Path, what: str, answer: str) ->
 def test_a_name_without_an_owner_is_reported(run: Run, folder: Path) -> None:
     code, out, _ = run("owner", "-A", RETAIL, "moon")
 
-    assert (code, out) == (1, "no component of retail owns moon\n")
+    assert (code, out) == (1, "no component of retail owns 'moon'\n")
     assert run("owner", "-A", COUPLED, "bill.pence")[1] == "bill.pence: a column of finance\n"
 
 

@@ -65,6 +65,7 @@ def test_what_does_not_fit_is_one_sentence_and_exit_code_2(run: Run) -> None:
         run("clocked_shop:system", "to", "yesterday"),
     ]
     back = run("clocked_shop:system", "to", "2001-01-01")
+    beyond = [run("clocked_shop:system", "advance", *["999999999d"] * times) for times in (1, 2)]
 
     assert never[0] == 2
     assert "was never started" in never[2]
@@ -75,4 +76,7 @@ def test_what_does_not_fit_is_one_sentence_and_exit_code_2(run: Run) -> None:
     assert "'yesterday' is not an instant" in refusals[3][2]
     assert back[0] == 1
     assert "cannot go back" in back[2]
-    assert all(len(err.splitlines()) == 1 for _, _, err in [*refusals, never, back])
+    assert [code for code, _, _ in beyond] == [1, 1]
+    assert all("later is beyond the year 9999" in err for _, _, err in beyond)
+    assert "10s; see" in refusals[2][2], "one sentence, with one end"
+    assert all(len(err.splitlines()) == 1 for _, _, err in [*refusals, never, back, *beyond])

@@ -46,6 +46,28 @@ def test_without_a_command_it_says_what_it_is_and_what_to_try(run: Run) -> None:
     assert all(
         word in out for word in ("preterite run", "preterite status", "preterite dead-letters list", "[tool.preterite]")
     )
+    assert out == run("--help")[1], "with every command and every exit code"
+
+
+@pytest.mark.parametrize(
+    ("words", "others"),
+    [
+        (("dead-letters", "list"), "dead-letters discard"),
+        (("replay", "pause"), "replay plan"),
+        (("recover", "accept"), "recover fill"),
+        (("contracts", "lock"), "contracts table"),
+        (("pages", "show"), "pages list"),
+        (("migrate", "sql"), "migrate up"),
+    ],
+)
+def test_the_help_of_a_subcommand_is_its_own_and_names_that_of_its_group(
+    run: Run, words: tuple[str, str], others: str
+) -> None:
+    out = run(*words, "--help")[1]
+
+    assert f"\n  preterite {' '.join(words)}" in out
+    assert others not in out
+    assert f"about {words[0]}: preterite {words[0]} --help\n" in out
 
 
 def test_help_lists_the_exit_codes(run: Run) -> None:
@@ -77,10 +99,30 @@ def test_a_word_that_is_not_understood_is_exit_code_2_and_one_sentence(run: Run)
     assert len(err.splitlines()) == 1
 
 
+@pytest.mark.parametrize("command", ["status", "dead-letters list"])
+def test_a_word_too_many_names_the_help_of_its_own_command(run: Run, command: str) -> None:
+    code, _, err = run(*command.split(), "extra")
+
+    assert code == 2
+    assert err == f"preterite {command}: unrecognized arguments: extra; see preterite {command} --help.\n"
+
+
+def test_a_url_of_no_known_kind_is_said_of_its_component(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PRETERITE_FINANCE_URL", "mysql://localhost/finance")
+    for command in ("status", "migrate status", "run"):
+        code, _, err = run(*command.split(), "-A", APP)
+
+        assert code == 3
+        assert err.startswith("preterite: The URL of component 'finance' is not valid: ")
+
+
 @pytest.mark.parametrize(
     ("app", "says"),
     [
-        ("nowhere:system", "There is no module 'nowhere' to import"),
+        ("nowhere:system", "There is no module 'nowhere', which 'nowhere:system' names, in "),
+        (":", "':' names no system; write MODULE:ATTR"),
+        ("shop:", "'shop:' names no system; write MODULE:ATTR"),
+        ("a shop:system", "'a shop:system' names no system; write MODULE:ATTR"),
         ("support.process_shop:shop", "process_shop has no System called 'shop'; it has system."),
         ("json:system", "json has no System called 'system'; it has none."),
     ],
@@ -91,6 +133,19 @@ def test_an_application_that_cannot_be_found_is_exit_code_3(run: Run, app: str, 
     assert (code, out) == (3, "")
     assert says in err
     assert "Traceback" not in err
+
+
+def test_a_declaration_that_is_refused_on_import_ends_with_one_full_stop(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bare_shop.py").write_text(
+        "from preterite import Component\nsales = Component('sales')\n@sales.handles\ndef bill(event): ...\n"
+    )
+    code, _, err = run("status", "-A", "bare_shop:system")
+
+    assert code == 3
+    assert err.endswith("nothing was declared.\n")
 
 
 def test_an_application_that_fails_when_it_is_imported_is_said_in_one_sentence(
@@ -130,6 +185,21 @@ def test_a_database_that_is_locked_is_exit_code_4(
     assert len(err.splitlines()) == 1
 
 
+@pytest.mark.parametrize(
+    "words", [("-C", "DIR", "describe"), ("describe", "-C", "DIR"), ("pages", "list", "-C", "DIR")]
+)
+def test_the_folder_to_work_in_is_named_before_or_after_the_command(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    (tmp_path / "pyproject.toml").write_text('[tool.preterite]\napp = "nowhere:system"\npages = "nowhere:pages"\n')
+    monkeypatch.chdir(tmp_path.parent)
+    code, _, err = run(*(str(tmp_path) if word == "DIR" else word for word in words))
+
+    assert code == 3
+    assert f"There is no module 'nowhere', which 'nowhere:{'pages' if 'pages' in words else 'system'}' names" in err
+    assert f"in {tmp_path} or among the installed packages" in err
+
+
 @pytest.mark.parametrize("folder", ["nowhere", "a_file"])
 def test_a_folder_to_work_in_that_is_none_is_exit_code_2_and_one_sentence(
     run: Run, tmp_path: Path, folder: str
@@ -157,7 +227,7 @@ def test_an_application_without_an_attribute_is_exit_code_3(run: Run) -> None:
     assert run("-A", "shop.system", "status") == (
         3,
         "",
-        "preterite: 'shop.system' names no application; write MODULE:ATTR, as in shop.system:system.\n",
+        "preterite: 'shop.system' names no system; write MODULE:ATTR, as in shop.system:system.\n",
     )
 
 
@@ -195,7 +265,22 @@ def test_dead_letters_are_listed_shown_redriven(run: Run, shop: RunningShop) -> 
     assert '"what":"raises always"' in shown[1]
     assert (as_json["dead_letter"], as_json["error"]) == (name, "RuntimeError")
     assert redriven[:2] == (0, "finance: 1 redriven\n")
-    assert again[:2] == (6, f"finance: 0 redriven; 1 not, because not dead: {name}\n")
+    assert again[:2] == (2, "")
+    assert again[2] == (
+        f"preterite: There is no dead letter {name}; nothing was changed. preterite dead-letters list shows those "
+        "there are.\n"
+    )
+
+
+def test_what_is_no_dead_letter_among_those_that_are_is_named_and_the_others_are_redriven(
+    run: Run, shop: RunningShop
+) -> None:
+    name = letter(shop)
+
+    assert run("dead-letters", "redrive", "-A", APP, name, "finance/77", "sales/1", "--at-once")[:2] == (
+        6,
+        "finance: 1 redriven; finance/77 is not a dead letter\nsales: 0 redriven; sales/1 is not a dead letter\n",
+    )
 
 
 def test_a_dead_letter_is_discarded_with_a_reason_and_its_follower_goes_on(run: Run, shop: RunningShop) -> None:
@@ -218,7 +303,8 @@ def test_all_dead_letters_at_once(run: Run, shop: RunningShop) -> None:
 
     all_of_finance = run("dead-letters", "redrive", "-A", APP, "--all", "--component", "finance", "--at-once")
     assert all_of_finance[:2] == (0, "finance: 1 redriven\n")
-    assert run("dead-letters", "redrive", "-A", APP, "--all")[:2] == (0, "")
+    for words in (("plan",), ("redrive",), ("discard", "--reason", "none")):
+        assert run("dead-letters", *words, "-A", APP, "--all")[:2] == (0, "no dead letters\n")
     assert run("dead-letters", "list", "-A", APP)[1] == "no dead letters\n"
 
 
@@ -245,6 +331,9 @@ def test_all_dead_letters_at_once(run: Run, shop: RunningShop) -> None:
         ),
         (("dead-letters", "note", "-A", APP, "gabcdef"), "required: TEXT"),
         (("publish", "-A", APP, "sales"), "required: FILE"),
+        (("publish", "-A", APP, "finance", __file__), "finance publishes no events. Nothing was published."),
+        (("recover", "reset", "-A", APP, "sales", "finance"), "sales subscribes to no event of finance"),
+        (("recover", "accept-loss", "-A", APP, "shipping", "finance"), "It subscribes to events of sales."),
         (("publish", "-A", APP, "sales", "nowhere.xml"), "nowhere.xml cannot be read: No such file or directory"),
         (
             ("run", "-A", APP, "--only", "marketing"),
@@ -367,6 +456,7 @@ def test_the_tree_at_the_head_of_the_errors_is_the_tree() -> None:
 
 def test_debug_shows_the_traceback(run: Run) -> None:
     assert "Traceback" in run("--debug", "status", "-A", "nowhere:system")[2]
+    assert "Traceback" in run("status", "-A", "nowhere:system", "--debug")[2]
 
 
 def test_it_is_also_a_module_and_knows_its_version() -> None:

@@ -45,7 +45,7 @@ def test_a_plan_says_what_would_happen(run: Run, shop: RunningShop) -> None:
 
     assert code == 0
     assert "finance: 7 dead letters would run again, oldest first" in out
-    assert "will run      bill 7" in out
+    assert "will run      7 with bill" in out
     assert "steps         1 → 5 → 1" in out
     assert len(json.loads(run("dead-letters", "list", "-A", APP, "--json")[1])) == 7
 
@@ -58,7 +58,10 @@ def test_a_redrive_waits_for_the_workers_and_stops_when_dead_letters_fail_again(
     audit = run("dead-letters", "audit", "-A", APP)
 
     assert code == 6
-    assert "0 redriven and handled; stopped, because more than 5 % failed again; 2 were not redriven" in out
+    assert (
+        "0 redriven and handled, 1 failed again; stopped, because more than 5 % failed again; 2 were not redriven"
+        in out
+    )
     assert "0 of 3 handled, 1 failed again" in err
     assert re.search(r"finance +redrive +\d+ +let us see", audit[1])
 
@@ -79,6 +82,19 @@ def test_an_edited_dead_letter_is_redriven_and_handled(run: Run, shop: RunningSh
     assert "has no field 'price'" in refused[2]
     assert redriven[:2] == (0, "finance: 1 redriven and handled\n")
     assert len(shop.billed()) == 1
+
+
+def test_a_redrive_of_a_component_that_does_not_run_says_so_and_that_it_was_not_run(
+    run: Run, shop: RunningShop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("preterite.cli.dead_letter_decisions.STEP_SECONDS", 0.0)
+    fail(shop, 1)
+    shop.opened.close()
+    code, out, err = run("dead-letters", "redrive", "-A", APP, "--all")
+
+    assert code == 6
+    assert err.startswith("finance does not run; start it: preterite run. The redrive waits for it, 0 s\n")
+    assert "1 was not run within 0 s" in out
 
 
 def test_the_oldest_are_chosen_by_their_number(run: Run, shop: RunningShop) -> None:
@@ -130,6 +146,7 @@ def test_a_replay_is_paused_resumed_and_cancelled(run: Run, shop: RunningShop) -
     shop.opened.settle()
     fed_while_paused = len(shop.shipped())
     said = [run("replay", what, "-A", APP, "shipping/1") for what in ("resume", "cancel")]
+    at_once = run("replay", "status", "-A", APP)
     shop.opened.settle()
     status = run("replay", "status", "-A", APP)
 
@@ -137,13 +154,16 @@ def test_a_replay_is_paused_resumed_and_cancelled(run: Run, shop: RunningShop) -
     assert fed_while_paused == 4
     assert [code for code, _, _ in said] == [0, 0]
     assert "cancelled" in status[1]
+    assert re.search(r"shipping/1 +cancelled", at_once[1]), "also before a worker has ended it"
     assert len(shop.shipped()) == 4
 
 
 @pytest.mark.parametrize(
     ("words", "code", "says"),
     [
-        (("plan", "-A", APP, "--to", "shipping.fax"), 1, "shipping has no handler 'fax'"),
+        (("plan", "-A", APP, "--to", "shipping.fax"), 2, "shipping has no handler 'fax' of an event; it has ship."),
+        (("rehearse", "-A", APP, "--to", "shipping"), 1, "shipping has read nothing yet"),
+        (("plan", "-A", APP, "--to", "shipping", "--publish"), 2, "--publish needs --again"),
         (("plan", "-A", APP, "--to", "sales"), 1, "sales subscribes to no events"),
         (("plan", "-A", APP, "--to", "shiping"), 2, "Did you mean 'shipping'?"),
         (("plan", "-A", APP, "--to", "shipping", "--from", "yesterday"), 2, "'yesterday' is not valid for --from"),
@@ -154,7 +174,7 @@ def test_a_replay_is_paused_resumed_and_cancelled(run: Run, shop: RunningShop) -
         ),
         (("start", "-A", APP, "--to", "shipping", "--rate", "fast"), 2, "--rate 'fast' is not a rate"),
         (("start", "-A", APP, "--to", "shipping"), 1, "shipping has read nothing yet"),
-        (("pause", "-A", APP, "shipping/7"), 1, "There is no replay 7 that runs or is paused"),
+        (("pause", "-A", APP, "shipping/7"), 2, "There is no replay shipping/7; preterite replay status shows those"),
         (("pause", "-A", APP, "shipping"), 2, "'shipping' names no replay; write COMPONENT/NUMBER, as in finance/1."),
     ],
 )
@@ -180,10 +200,10 @@ def test_dead_letters_of_a_retired_handler_are_not_redriven_and_can_be_discarded
     in_steps = run("dead-letters", "redrive", "-A", APP, "--all")
     discarded = run("dead-letters", "discard", "-A", APP, name, "--reason", "its handler is gone")
 
-    assert f"retired       {name}: their handler is retired; they can be discarded" in planned[1]
+    assert f"retired       {name}: the handler is retired; discard what it left" in planned[1]
     assert at_once[:2] == (
         6,
-        f"finance: 0 redriven; 1 not, because their handler is retired: {name} (discard them)\n",
+        f"finance: 0 redriven; the handler of {name} is retired: discard it\n",
     )
     assert in_steps[0] == 6
     assert discarded[:2] == (0, "finance: 1 discarded\n")

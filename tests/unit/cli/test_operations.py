@@ -42,16 +42,17 @@ def test_migrate_says_what_is_missing_prints_it_and_runs_it(
 ) -> None:
     for name in ("SALES", "FINANCE", "SHIPPING"):
         monkeypatch.setenv(f"PRETERITE_{name}_URL", f"sqlite:///{tmp_path}/{name}.sqlite")
-    before, _, _ = run("migrate", "status", "-A", APP)
+    before, _, hint = run("migrate", "status", "-A", APP)
     _, script, _ = run("migrate", "sql", "-A", APP)
     done, table, _ = run("migrate", "up", "-A", APP)
     after, _, _ = run("migrate", "status", "-A", APP)
-    _, nothing, _ = run("migrate", "sql", "-A", APP)
+    _, nothing, why = run("migrate", "sql", "-A", APP)
 
     assert (before, done, after) == (1, 0, 0)
     assert "CREATE TABLE preterite_outbox" in script
     assert "INSERT INTO preterite_migration (number) VALUES (1);" in script
-    assert nothing == ""
+    assert hint == "3 scripts are missing; preterite migrate up runs them\n"
+    assert (nothing, why) == ("", "no script is missing\n")
     assert [line.split()[0] for line in table.splitlines()] == ["component", "sales", "finance", "shipping"]
 
 
@@ -76,6 +77,23 @@ def test_recover_shows_what_was_forgotten_and_accepts_it(run: Run, shop: Running
     assert "sales took over 1 event from" in taken
     assert over == "no component lacks events, no stream went back, and nothing is gone\n"
     assert "nothing was changed" in why
+
+
+def test_recovering_passes_over_a_component_that_was_never_started(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    unstarted, _, why = run("recover", "new-log", "-A", APP)
+    with process_shop.system.open(only=[process_shop.sales], create_tables=True) as opened:
+        opened.settle()
+    planned, plan, _ = run("recover", "plan", "-A", APP)
+    run("migrate", "up", "-A", APP)
+    rehearsed, _, no_rehearsal = run("replay", "rehearse", "-A", APP, "--to", "finance")
+
+    assert (unstarted, planned, rehearsed) == (1, 0, 2)
+    assert no_rehearsal == "preterite: Component 'finance' was never started. preterite run starts it.\n"
+    assert why == "preterite: No component was ever started, so no log is missing; nothing was changed.\n"
+    assert plan == "no component lacks events, no stream went back, and nothing is gone\n"
 
 
 def test_commands_that_read_the_log_make_none_where_it_is_gone(run: Run, shop: RunningShop) -> None:
@@ -154,7 +172,7 @@ def test_recover_lets_a_subscriber_follow_a_publisher_that_went_back(run: Run, s
 
     assert (planned, followed) == (1, 0)
     assert f"finance has read {stream} up to 1; it ends at 0 now" in plan
-    assert "finance continues at the end of 1 streams of sales" in told
+    assert "finance continues at the end of 1 stream of sales" in told
 
 
 def test_recover_fills_what_the_log_has_lost_and_the_journal_no_longer_holds(run: Run, shop: RunningShop) -> None:
@@ -173,7 +191,7 @@ def test_recover_fills_what_the_log_has_lost_and_the_journal_no_longer_holds(run
     assert "the log has lost 1 event of sales that its journal no longer holds:" in plan
     assert [str(stream), "1", "1", "1"] in [line.split() for line in plan.splitlines()]
     assert "preterite recover fill sales" in plan
-    assert told == "1 void filled what the log had lost of sales\n"
+    assert told == "sales: readers go on without 1 event that the log had lost\n"
     assert "nothing was changed" in why
     assert "a broken disk" in audit
 
@@ -216,7 +234,7 @@ def test_status_shows_which_process_does_what(run: Run, shop: RunningShop) -> No
     row = next(line for line in shown.splitlines() if line.startswith("finance") and ":" in line)
 
     assert f":{os.getpid()}" in row
-    assert row.endswith("relay      0 1 2 3 4 5 6 7")
+    assert row.endswith("yes        0 1 2 3 4 5 6 7")
 
 
 @pytest.fixture

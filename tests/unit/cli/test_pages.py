@@ -51,10 +51,15 @@ def test_who_owns_a_part_and_where_it_stands(run: Run, folder: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "code", "says"),
     [
-        (("show", "ordr"), 2, "There is no page 'ordr'. Did you mean 'order'?"),
+        (
+            ("show", "ordr"),
+            2,
+            "There is no page 'ordr'; preterite pages list shows those there are. Did you mean 'order'?",
+        ),
         (("show", "--pages", PAGES, "order", "more"), 2, "unrecognized arguments: more"),
         (("list", "--pages", "paper_pages:none"), 3, "paper_pages has no sequence of pages called 'none'"),
         (("list", "--pages", "nowhere:pages"), 3, "There is no module 'nowhere'"),
+        (("list", "--pages", "nowhere"), 3, "'nowhere' names no pages; write MODULE:ATTR, as in shop.pages:pages."),
     ],
 )
 def test_what_does_not_fit_is_said_in_one_sentence(

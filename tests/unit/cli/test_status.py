@@ -33,9 +33,10 @@ def test_it_prints_every_component_and_its_verdict(run: Run, shop: RunningShop) 
 
     assert code == 4
     assert out.startswith("shop: DOWN; 0 of 3 components are running")
-    assert lines[2] == HEADER
-    assert lines[3] == ["sales", "off", "0", "-", "-", "0", "0", "0", "0"]
-    assert lines[4] == ["finance", "off", "0", "0", "-", "0", "0", "0", "0"]
+    assert lines[1] == ["start", "the", "components:", "preterite", "run"]
+    assert lines[3] == HEADER
+    assert lines[4] == ["sales", "off", "0", "-", "-", "0", "0", "0", "0"]
+    assert lines[5] == ["finance", "off", "0", "0", "-", "0", "0", "0", "0"]
     assert shop.opened.name == "shop"
 
 
@@ -60,8 +61,8 @@ def test_it_prints_what_needs_an_operator(run: Run, shop: RunningShop) -> None:
 
     assert code == 1
     assert out.startswith("shop: DEGRADED; ")
-    assert "finance has 1 dead letter\n" in out
-    assert as_json["problems"] == ["finance has 1 dead letter"]
+    assert "finance has 1 dead letter: preterite dead-letters list\n" in out
+    assert as_json["problems"] == ["finance has 1 dead letter: preterite dead-letters list"]
     assert as_json["components"]["finance"]["dead"] == 1
 
 
@@ -130,6 +131,7 @@ def test_a_log_that_is_gone_is_said_once_and_not_made_anew(run: Run, shop: Runni
     code, out, _ = run("status", "-A", APP)
 
     assert code == 4
+    assert "preterite run" not in out
     assert out.startswith("shop: DOWN; 3 of 3 components are running\n  the log is unreachable: There is no log ")
     assert out.count("log is unreachable") == 1
     assert row(out, "finance")[:4] == ["finance", "running", "0", "-"]

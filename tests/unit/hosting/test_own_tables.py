@@ -110,7 +110,7 @@ def test_a_database_that_is_out_of_reach_is_no_fault_of_its_tables(
             raise StoreUnavailable("it is locked")
 
         monkeypatch.setattr(opened.databases["finance"], "create_tables", refuse)
-        monkeypatch.setattr("preterite.store.connect", lambda _url: opened.databases["finance"])  # pyright: ignore[reportUnknownLambdaType, reportUnknownArgumentType]
+        monkeypatch.setattr("preterite.store.connect", lambda _url, _name: opened.databases["finance"])  # pyright: ignore[reportUnknownLambdaType, reportUnknownArgumentType]
         with shop.open(create_tables=True) as waiting:
             assert "it is locked" in waiting.runtime.faults["finance"]
             with pytest.raises(StoreUnavailable):

@@ -30,9 +30,10 @@ def test_every_problem_is_one_sentence() -> None:
     assert status.problems == [
         "sales: number 5 is missing",
         "sales publishes nothing: the log holds more",
-        "sales has 2 dead letters",
+        "sales has 2 dead letters: preterite dead-letters list",
         "sales has 1 event in its journal that the log refused",
-        "sales has active handlers that this program does not declare: mail",
+        "sales has active handlers that this program does not declare: mail; "
+        "if they were removed on purpose: preterite retire sales mail",
     ]
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import create_engine, event, insert, select
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import Engine, create_engine, event, insert, select
+from sqlalchemy.exc import IntegrityError, InvalidRequestError
 from sqlalchemy.ext.asyncio import async_scoped_session, async_sessionmaker
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, scoped_session, sessionmaker
 from sqlalchemy.util import await_only
@@ -54,6 +54,55 @@ def stands(shop: StartedSystem) -> tuple[list[int], list[int]]:
     shop.settle()
     with shop.session(SALES) as session:
         return sorted(session.scalars(select(Sent.n))), sorted(event.n for event in shop.published(Numbered))
+
+
+def publish(session: Session, n: int = 1) -> None:
+    with SALES.unit_of_work(session) as unit_of_work:
+        session.add(Sent(n=n))
+        unit_of_work.publish(numbered(n))
+
+
+def test_a_unit_inside_begin_commits_at_its_own_end_and_nothing_follows_it_there(shop: StartedSystem) -> None:
+    with shop.session(SALES) as session, pytest.raises(InvalidRequestError), session.begin():
+        session.add(Sent(n=1))
+        publish(session, 2)
+        session.add(Sent(n=3))
+        session.flush()
+
+    assert stands(shop) == ([1, 2], [2])
+
+
+@pytest.mark.parametrize("block", ["begin", "begin_nested"])
+def test_what_raises_after_the_unit_in_a_block_around_it_takes_nothing_back(shop: StartedSystem, block: str) -> None:
+    with shop.session(SALES) as session, pytest.raises(KeyError), getattr(session, block)():
+        publish(session)
+        raise KeyError
+
+    assert stands(shop) == ([1], [1])
+
+
+def test_begin_inside_a_unit_is_refused_and_nothing_is_kept(shop: StartedSystem) -> None:
+    with shop.session(SALES) as session, pytest.raises(InvalidRequestError), SALES.unit_of_work(session) as work:
+        work.publish(numbered(1))
+        with session.begin():
+            session.add(Sent(n=1))
+
+    assert stands(shop) == ([], [])
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_on_a_connection_with_an_outer_transaction_rows_and_events_stand_or_fall_with_that(
+    shop: StartedSystem, kept: bool
+) -> None:
+    with shop.session(SALES) as session:
+        engine = session.get_bind()
+    assert isinstance(engine, Engine)
+    with engine.connect() as connection, connection.begin() as outer:
+        with Session(connection) as session:
+            publish(session)
+        outer.commit() if kept else outer.rollback()
+
+    assert stands(shop) == (([1], [1]) if kept else ([], []))
 
 
 def test_a_session_that_writes_to_a_second_database_is_refused_and_nothing_is_kept_in_either(

@@ -17,7 +17,7 @@ def check_imports(partition: Partition, codebase: Codebase) -> Iterator[Finding]
     shared = [one for one in partition.ownerships if one.package is None]
     if shared:
         names = " and ".join(one.name for one in shared)
-        message = f"{names} are declared in one module: only the code of their handlers can be checked."
+        message = f"{names} are declared in one module: only the SQL in their handlers is checked."
         yield Finding("module-shared", shared[0].name, names, "declare", message, shared[0].place)
     if codebase.graph is not None:
         yield from _imports(partition, codebase)

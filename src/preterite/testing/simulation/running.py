@@ -16,6 +16,8 @@ from preterite.testing.simulation.machine.marks import MARKS, unreached
 from preterite.testing.simulation.worlds import Outcome
 
 HISTORY_LINES = 40
+LINES_OF_PROGRESS = 10
+"""Lines that a run prints while it goes on."""
 SEEDS_AT_ONCE = 4
 WORLDS_THAT_REACH_ALL = 500
 
@@ -62,14 +64,15 @@ class _Tally:
         if outcome.violations:
             self.broken.append(outcome)
 
-    def show(self) -> None:
-        """Print what happened in them."""
+    def show(self, *, with_marks: bool) -> None:
+        """Print what happened in them; with which places of the package's own code they have reached."""
         print("faults")
         for fault, times in sorted(self.faults.items()):
             print(f"  {fault:<40} {times:>9,}")
-        print("reached")
-        for mark in MARKS:
-            print(f"  {mark:<40} {self.marks[mark]:>9,}")
+        if with_marks:
+            print("reached")
+            for mark in MARKS:
+                print(f"  {mark:<40} {self.marks[mark]:>9,}")
         print(
             f"{self.worlds:,} worlds of at least {self.fewest:,} events, {self.events:,} events, "
             f"{sum(self.faults.values()):,} faults, {len(self.broken)} broken"
@@ -98,10 +101,9 @@ def run(
     with ProcessPoolExecutor(processes) as pool:
         for outcome in pool.map(simulating, seeds, chunksize=SEEDS_AT_ONCE):
             tally.take(outcome)
-            text = f"{tally.worlds:,} of {len(seeds):,} worlds, {len(tally.broken)} broken"
-            print(f"\r{text}\x1b[K", end="", file=sys.stderr)
-    print(file=sys.stderr)
-    tally.show()
+            if tally.worlds * LINES_OF_PROGRESS // len(seeds) != (tally.worlds - 1) * LINES_OF_PROGRESS // len(seeds):
+                print(f"{tally.worlds:,} of {len(seeds):,} worlds, {len(tally.broken)} broken", file=sys.stderr)
+    tally.show(with_marks=reaches_all)
     if result is not None:
         tally.keep(result, seeds[0])
     missing = unreached([tally.marks]) if reaches_all and tally.worlds >= WORLDS_THAT_REACH_ALL else []
@@ -116,7 +118,8 @@ def run(
 
 def explain(outcome: Outcome) -> int:
     """Show one world: its faults, the end of its history if it broke a promise, and the verdict; 1 if it did."""
-    print(f"seed {outcome.seed}, history {outcome.hash}, {len(outcome.faults)} faults: {', '.join(outcome.faults)}")
+    faults = ", ".join(f"{fault} {times}" for fault, times in sorted(Counter(outcome.faults).items()))
+    print(f"seed {outcome.seed}, history {outcome.hash}, {len(outcome.faults)} faults: {faults or 'none'}")
     for line in outcome.last_lines[-HISTORY_LINES:] if outcome.violations else ():
         print(f"  {line}")
     for violation in outcome.violations:

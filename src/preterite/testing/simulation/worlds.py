@@ -279,7 +279,7 @@ class World:
                 self._scenario.use(self._versions[0], self._random)
             except Exception as error:
                 if not isinstance(error, StoreUnavailable) and not is_unavailable(error):
-                    self._broken.append(f"who uses the system met {type(error).__name__}: {error}")
+                    self._broken.append(f"the use of the system raised {type(error).__name__}: {error}")
             self.scheduler.sleep(self._random.uniform(0.0, 0.2))
 
     def _is_at_rest(self) -> bool:
