@@ -292,6 +292,7 @@ def test_the_root_and_every_folder_can_be_taken_in_at_a_glance() -> None:
 
 # Tested through what uses them, or by a suite that every implementation passes.
 TESTED_ELSEWHERE = {
+    "store/sqlite/running": "tests/stores/test_sqlite.py",
     "publishing/forgotten": "tests/stories/when_something_is_restored.py",
     "__init__": "tests/architecture/test_public_api.py",
     "__main__": "tests/unit/cli/test_command_line.py",

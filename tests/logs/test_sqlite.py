@@ -66,7 +66,7 @@ class TestSqliteLog(LogConformance):
         assert nothing_left == (5, 4), "a relay that takes over must not send everything again"
         assert [(record.kind, record.number) for record in found] == [("head", 4)], "retention keeps the newest head"
 
-    def test_only_one_process_checkpoints_and_the_others_write_nothing_for_it(self, open_log: OpenLog) -> None:
+    def test_only_one_process_maintains_it_and_the_others_write_nothing_for_it(self, open_log: OpenLog) -> None:
         first, second = open_log(), open_log()
         first.append(events(1, 3))
         first.maintain()

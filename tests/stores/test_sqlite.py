@@ -1,5 +1,6 @@
 """The SQLite store passes the suite of all stores."""
 
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ import pytest
 
 from preterite.drivers.sqlite_guard import GuardedConnection
 from preterite.store.contract import Database
-from preterite.store.rows import Script
+from preterite.store.rows import RunningHandler, Script
 from preterite.store.sqlite.store import SqliteDatabase, SqliteStore
 from preterite.testing.conformance import StoreConformance
 from preterite.testing.conformance.store_steps import IDENTITY, parked, transaction
@@ -73,3 +74,21 @@ class TestSqliteStore(StoreConformance):
         assert store.identity(connection) == IDENTITY
         assert [row.record.number for row in rows] == [5]
         assert connection.execute("select more from preterite_parked").fetchall() == [(None,)]
+
+    def test_a_note_beside_the_file_is_its_owners_only_and_a_damaged_one_is_none(
+        self, database: Database, tmp_path: Path
+    ) -> None:
+        beside = tmp_path / "sales.sqlite-running"
+        connection: Any = database.connect()
+        database.note_running(RunningHandler("me", "bill", 2.0), 100.0, 6.0)
+        mode = stat.S_IMODE(beside.stat().st_mode)
+        database.forget_running("another")
+        kept = list(database.running(connection, 100.0))
+        for text in ("", "[]", '{"owner": "me"}', '{"until": "x"}', "\x00"):
+            beside.write_text(text)
+            assert list(database.running(connection, 100.0)) == []
+        database.note_running(RunningHandler("me", "bill", 2.0), 100.0, 6.0)
+        database.forget_running("me")
+
+        assert (mode, kept, beside.exists()) == (0o600, [RunningHandler("me", "bill", 2.0)], False)
+        assert [path.name for path in tmp_path.glob("*running*")] == []

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
-from support.any_store import sql, sqlite_only, started
+from support.any_store import sql, started
 from support.small_shop import Shop, bills, declare, publish, purchased, texts
 
 from preterite import leases
-from preterite.drivers.sqlite import has_wal_reset_bug
-from preterite.errors import LogAhead
 from preterite.log.contract import Record, Stream
 from preterite.publishing.relay import Relay
 from preterite.testing import StartedSystem
@@ -111,26 +108,3 @@ def test_it_does_not_call_the_log_ahead_that_another_has_written_meanwhile(
     assert len(relays) == 1, "it was overtaken while it looked"
     assert opened.status()["sales"].counts.relay_halt is None
     assert sorted(bills(opened, shop.finance)) == sorted(texts(*NAMES))
-
-
-@sqlite_only
-def test_the_database_of_a_relay_that_refuses_is_checkpointed_all_the_same(tmp_path: Path) -> None:
-    """Nobody else does it, and what uses the component goes on writing."""
-    shop = declare()
-    urls = {name: f"sqlite:///{tmp_path}/{name}.sqlite" for name in ("sales", "finance", "log")}
-    log = urls.pop("log")
-    with shop.system.open(databases=urls, log=log, create_tables=True) as opened:
-        stream = Stream("sales", 0)
-        opened.log.take_over({stream: 0}, 1, b"nonce")
-        opened.log.append([Record(stream, "event", 1, 1, b"another", b"{}")])
-        with opened.connection(shop.sales) as connection:
-            connection.execute("create table large (content blob)")
-            connection.execute("insert into large values (zeroblob(2000000))")
-            before = (tmp_path / "sales.sqlite").stat().st_size
-            relay = opened.runtime.relay("sales")
-            with pytest.raises(LogAhead):
-                relay.step()
-            after = (tmp_path / "sales.sqlite").stat().st_size
-            relay.close()
-
-    assert after > 2_000_000 > before or not has_wal_reset_bug()

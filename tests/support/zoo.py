@@ -15,6 +15,7 @@ import logging
 import multiprocessing
 import os
 import random
+import re
 import signal
 import socket
 import sqlite3
@@ -232,6 +233,11 @@ CHANGED = {
 # What ends, stops or holds the process
 
 
+def _spin(_visit: Visit) -> None:
+    while True:
+        pass
+
+
 def _segmentation_fault(_visit: Visit) -> None:
     faulthandler.disable()
     ctypes.string_at(0)
@@ -246,6 +252,13 @@ ENDED = {
     "stopped": _way(lambda _: os.kill(os.getpid(), signal.SIGSTOP), "ProcessDied", by_process=True),
     "never returns": _way(lambda _: time.sleep(3600), "ProcessDied", by_process=True),
     "never returns, async": _way(lambda _: asyncio.sleep(3600), "ProcessDied", by_process=True),
+    "spins": _way(_spin, "ProcessDied", by_process=True),
+    # It holds the interpreter's lock: no other thread of its process runs.
+    "a pattern without end": _way(
+        lambda _: re.match(r"(a+)+$", "a" * 64 + "b"),
+        "ProcessDied",
+        by_process=True,
+    ),
     "exits": _way(lambda _: sys.exit(3), "SystemExit"),
     "a terminal's Ctrl-C": _way(_raising(KeyboardInterrupt), "KeyboardInterrupt", by_process=True),
     "takes long": _way(lambda _: time.sleep(2.0), ""),
@@ -360,6 +373,16 @@ def _nested(depth: int) -> object:
     return value
 
 
+class _NoText(str):
+    """A key whose text cannot be made."""
+
+    def __str__(self) -> str:
+        raise ZeroDivisionError("this key has no text")
+
+    def encode(self, encoding: str = "utf-8", errors: str = "strict") -> bytes:
+        raise ZeroDivisionError("this key has no bytes")
+
+
 def _schedule(**moment: Any) -> Callable[[Visit], object]:
     return lambda visit: visit.unit_of_work.schedule(Later(name=visit.name), **moment)
 
@@ -379,6 +402,7 @@ PUBLISHED = {
     "a long key": _way(_publish(1, name="k" * 5_000), "InvalidEvent"),
     "a key with surrogates": _way(_publish(1, name="a\udcffb"), "InvalidEvent"),
     "no key": _way(_publish(1, name=None), "InvalidEvent"),  # pyright: ignore[reportArgumentType]
+    "a key that raises": _way(_publish(1, name=_NoText()), "InvalidEvent", "ZeroDivisionError"),  # pyright: ignore[reportArgumentType]
     "a key that is empty": _way(_publish(1, name=""), ""),
     "a command without a time": _way(_schedule(), "UsageError"),
     "a command of long ago": _way(_schedule(at=datetime(1, 1, 1, tzinfo=UTC)), ""),

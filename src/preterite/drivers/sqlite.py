@@ -1,18 +1,21 @@
-"""One SQLite file: how it is opened, what its settings promise, and which process checkpoints it.
+"""One SQLite file: how it is opened, what its settings promise, and how its write-ahead log is kept small.
 
 Shared by the SQLite store and the SQLite log. Rules R20 and R23 of the field:
-WAL, `synchronous=FULL`, `BEGIN IMMEDIATE` for every transaction, one owner of checkpoints.
+WAL, `synchronous=FULL`, `BEGIN IMMEDIATE` for every transaction, owned checkpoints.
 
-SQLite 3.7.0 to 3.51.2 (but for 3.44.6 and 3.50.7) can lose commits when one connection resets the
-write-ahead log while another checkpoints. On such a library no connection checkpoints by itself:
-only the holder of a lease does, by `checkpoint`.
+SQLite 3.7.0 to 3.51.2 (but for 3.44.6 and 3.50.7) can lose commits when one connection resets the write-ahead log
+while another checkpoints, also where only one ever checkpoints. On such a library no connection checkpoints by itself:
+a connection that has committed and finds the log too large does, by `keep_wal_small`, while it locks out writers.
 """
 
 from __future__ import annotations
 
 import os
 import sqlite3
-from contextlib import suppress
+import threading
+from collections.abc import Callable
+from contextlib import closing, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -33,10 +36,18 @@ BUSY_TIMEOUT_MS = 10_000
 """How long a SQLite connection waits for another one's lock."""
 CHECKPOINT_PAGES = 1000
 """Size of the write-ahead log at which SQLite checkpoints by itself."""
+WAL_BYTES_MAX = 4 * 1024 * 1024
+"""Size of the write-ahead log at which a commit is followed by a checkpoint, where SQLite must run none by itself."""
+WAL_STEP_BYTES = 1024 * 1024
+"""By how much a write-ahead log that a reader holds back grows until it is checkpointed again."""
+WAL_WAIT_BYTES = 2 * WAL_BYTES_MAX
+"""Size of the write-ahead log from which on a checkpoint waits for other writers; below it is left to the next one."""
 CACHE_KIB = 4 * 1024
 """Size of the page cache of a SQLite connection."""
 STATEMENTS_CACHED = 256
 """Prepared statements that a SQLite connection keeps."""
+_LIMIT_WAL = f"PRAGMA journal_size_limit={WAL_BYTES_MAX}"
+"""A write-ahead log that begins anew is cut to so many bytes."""
 _SYNCHRONOUS_FULL = 2
 _WAL_RESET_BUG = ((3, 7, 0), (3, 51, 3))
 _WAL_RESET_FIXED = ((3, 44, 6), (3, 50, 7))
@@ -116,9 +127,11 @@ def open_file(path: Path, factory: type[Opened] = GuardedConnection) -> Opened:
 
 
 def note_file(connection: GuardedConnection, path: Path) -> None:
-    """Note which file the connection has just opened."""
+    """Note which file the connection has just opened, and what keeps its write-ahead log small."""
     found = os.stat(path)
     connection.opened_file = OpenedFile(path, found.st_dev, found.st_ino)
+    if has_wal_reset_bug():
+        connection.after_commit = partial(keep_wal_small, path)
 
 
 def require_same_file(connection: Any) -> None:
@@ -151,6 +164,7 @@ def configure(connection: Any) -> None:
         f"PRAGMA cache_size=-{CACHE_KIB}",
         "PRAGMA foreign_keys=ON",
         f"PRAGMA wal_autocheckpoint={0 if has_wal_reset_bug() else CHECKPOINT_PAGES}",
+        _LIMIT_WAL,
     ):
         cursor.execute(pragma)
         cursor.fetchall()
@@ -211,19 +225,81 @@ def promise(connection: sqlite3.Connection) -> str:
             "commits are only safe with wal and 2 (FULL). Nothing was started. Put the file on a local disk."
         )
     checkpoints = (
-        "one process at a time runs checkpoints, because this version of SQLite can lose commits otherwise"
+        "checkpoints lock out writers, because this version of SQLite can lose commits otherwise"
         if has_wal_reset_bug()
         else "checkpoints are automatic"
     )
     return f"SQLite {sqlite3.sqlite_version}, wal, synchronous=FULL: commits survive power failure; {checkpoints}"
 
 
-def checkpoint(connection: sqlite3.Connection) -> None:
-    """Checkpoint: move what is possible from the write-ahead log into the file, without waiting for readers.
+class _Checkpoints:
+    """The checkpoints of one file by this process: one at a time, and the size at which the next one is due."""
 
-    Only the holder of the lease calls it.
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.due_bytes = WAL_BYTES_MAX
+
+
+_checkpoints: dict[tuple[int, Path], _Checkpoints] = {}
+"""By process, for a forked one does not share the locks of its parent; only of files whose log is large."""
+
+
+def wal_bytes(path: Path) -> int:
+    """Size of the file's write-ahead log; 0 where there is none that can be seen."""
+    try:
+        return os.stat(f"{path}-wal").st_size
+    except OSError:
+        return 0
+
+
+def keep_wal_small(path: Path) -> None:
+    """Checkpoint the file if its write-ahead log is too large; costs a look into the folder where it is not.
+
+    To call after every commit. A commit must not fail afterwards, so what keeps the file from being checkpointed is
+    left to the next one. A reader that is still at an older state holds the log back.
     """
-    connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+    size, key = wal_bytes(path), (os.getpid(), path)
+    if size <= WAL_BYTES_MAX:
+        if key in _checkpoints:
+            _checkpoints.pop(key, None)
+        return
+    known = _checkpoints.setdefault(key, _Checkpoints())
+    if size <= known.due_bytes or not known.lock.acquire(blocking=False):
+        return
+    try:
+        with suppress(sqlite3.Error):
+            checkpoint(path, wait_ms=BUSY_TIMEOUT_MS if size > WAL_WAIT_BYTES else 0)
+            known.due_bytes = size + WAL_STEP_BYTES
+    finally:
+        known.lock.release()
+
+
+def checkpoint(path: Path, *, wait_ms: int = BUSY_TIMEOUT_MS) -> None:
+    """Move what is possible from the write-ahead log into the file, without waiting for readers.
+
+    One connection holds the lock of writers while another one checkpoints. So no writer can reset the log meanwhile,
+    which is what loses commits (above). Raises `sqlite3.OperationalError` if the lock is not free within `wait_ms`.
+    """
+    # A file that was deleted is not made again.
+    url = f"{path.as_uri()}?mode=rw"
+    with closing(sqlite3.connect(url, timeout=wait_ms / 1000, isolation_level=None, uri=True)) as locking:
+        locking.execute("BEGIN IMMEDIATE")
+        with closing(sqlite3.connect(url, timeout=0.0, isolation_level=None, uri=True)) as connection:
+            connection.execute("PRAGMA wal_autocheckpoint=0").fetchall()
+            connection.execute("SELECT count(*) FROM sqlite_master").fetchall()
+            connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+        locking.execute("ROLLBACK")
+
+
+def upkeep(connection: Any) -> Callable[[], None] | None:
+    """What keeps the write-ahead log small after a commit on a connection that a user has brought."""
+    if not has_wal_reset_bug() or getattr(connection, "preterite_guard", None) is not None:
+        return None
+    cursor = plain_cursor(connection)
+    cursor.execute(_LIMIT_WAL).fetchall()
+    files = cursor.execute("PRAGMA database_list").fetchall()
+    file = next((file for _, name, file in files if name == "main"), None)
+    return partial(keep_wal_small, Path(file)) if file else None
 
 
 def changes(path: Path) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -172,6 +172,8 @@ class GuardedConnection(sqlite3.Connection):
     changed: SettingsChanged = SettingsChanged.NO
     """What was changed while it was guarded, besides rows; who runs handlers sets it back."""
     opened_file: OpenedFile | None = None
+    after_commit: Callable[[], None] | None = None
+    """What is to do after each commit; it raises nothing."""
     reads_only: bool = False
     """Whether it refuses every statement that writes."""
 
@@ -267,6 +269,8 @@ class GuardedConnection(sqlite3.Connection):
         if self.watch is not None:
             self.watch.before_commit()
         super().commit()
+        if self.after_commit is not None:
+            self.after_commit()
 
     def rollback(self) -> None:
         if not self.flushing:

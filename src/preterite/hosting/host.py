@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from contextlib import closing, suppress
+from contextlib import suppress
 from functools import partial
 from types import TracebackType
 
@@ -23,7 +23,8 @@ from preterite.leases import LEASE_SECONDS, RENEW_SECONDS, new_owner
 from preterite.loop import Loop, Progress
 from preterite.printing.logger import logger
 from preterite.receiving.receiver import Receiver
-from preterite.store.contract import run_in_transaction, translating_errors
+from preterite.store.contract import translating_errors
+from preterite.store.rows import RunningHandler
 
 IDLE_SECONDS = 1.0
 """How long a loop without work waits where nothing wakes it."""
@@ -249,9 +250,10 @@ class LoopThread(threading.Thread):
 
 
 class Heartbeat:
-    """Renews the heartbeats of receivers that run a long handler, so that no other worker takes over their partitions.
+    """Notes which handler a receiver has been running for longer than `RENEW_SECONDS`, and that it is at work still.
 
-    It stops at the handler's time limit. Where only one transaction can write at a time, no worker could take over.
+    The status reads it; and where several transactions write at a time, no other worker takes over the partitions
+    meanwhile. It stops at the handler's time limit. Short handlers cost nothing.
     """
 
     is_broken = False
@@ -259,33 +261,40 @@ class Heartbeat:
     def __init__(self, runtime: Runtime, receivers: Mapping[str, Receiver]) -> None:
         self._runtime = runtime
         self._receivers = receivers
+        self._noted: dict[str, str] = {}
+        """The component of each receiver whose handler was noted last time."""
 
     def step(self) -> Progress:
         now = self._runtime.clock.monotonic()
         fault: StoreUnavailable | None = None
         for receiver in dict(self._receivers).values():
             running = receiver.running
-            if running is None or not self._runtime.databases[receiver.component].store.writes_at_once:
-                continue
-            if RENEW_SECONDS <= now - running.since < receiver.time_limit_seconds:
+            if running is not None and RENEW_SECONDS <= now - running.since < receiver.time_limit_seconds:
                 try:
-                    self._renew(receiver)
+                    self._note(receiver, RunningHandler(receiver.owner, running.handler, now - running.since))
                 except StoreUnavailable as error:
-                    # The handlers of other components are renewed all the same.
+                    # The handlers of other components are noted all the same.
                     fault = error
+            else:
+                self._forget(receiver.owner)
         if fault is not None:
             raise fault
         return Progress(busy=False)
 
-    def _renew(self, receiver: Receiver) -> None:
+    def _note(self, receiver: Receiver, running: RunningHandler) -> None:
         database = self._runtime.databases[receiver.component]
-        with translating_errors(database.store, receiver.component), closing(database.connect()) as connection:
-            now = database.store.server_time(connection, self._runtime.clock.wall())
-            act = partial(database.store.heartbeat, connection, receiver.owner, now + LEASE_SECONDS, now)
-            run_in_transaction(database.store, connection, act)
+        with translating_errors(database.store, receiver.component):
+            database.note_running(running, self._runtime.clock.wall(), LEASE_SECONDS)
+        self._noted[receiver.owner] = receiver.component
+
+    def _forget(self, owner: str) -> None:
+        component = self._noted.pop(owner, None)
+        if component is not None:
+            self._runtime.databases[component].forget_running(owner)
 
     def seconds_to_next(self) -> float | None:
         return None
 
     def close(self) -> None:
-        pass
+        for owner in list(self._noted):
+            self._forget(owner)

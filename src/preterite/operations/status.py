@@ -16,6 +16,7 @@ __all__ = [
     "Backlog",
     "ComponentStatus",
     "Counts",
+    "ObservedHandler",
     "State",
     "Verdict",
     "verdict",
@@ -26,9 +27,19 @@ Verdict = Literal["OK", "DEGRADED", "DOWN"]
 NO_PROGRESS_SECONDS = 15.0
 """How long what waits may wait without progress until the status is DEGRADED; takeovers after a crash take less.
 
-Where handlers of a running component take it, its `time_limit_seconds`, if that is longer.
+What waits for a handler that its worker is seen to run within its time limit may wait for longer.
 """
+WAL_NOTICE_BYTES = 16 * 1024 * 1024
+"""Size of a SQLite file's write-ahead log from which on the status says that a reader holds it back."""
 NOTHING = Counts(0, 0, 0, 0, 0, 0, 0, 0, 0, None, None, 0, 0, 0)
+
+
+class ObservedHandler(NamedTuple):
+    """A handler that a worker has been seen to run for so long, within its time limit."""
+
+    handler: str
+    seconds: float
+    limit_seconds: float
 
 
 class Backlog(NamedTuple):
@@ -41,21 +52,18 @@ class Backlog(NamedTuple):
     """For how long the oldest has waited."""
     idle_seconds: float | None = None
     """How long ago anything was taken from this place."""
-
-    handler_seconds_max: float = 0.0
-    """How long a handler may be at work on what was taken from this place last; 0 if no handler takes from it."""
+    handling: ObservedHandler | None = None
+    """The handler that holds it up, if a worker is seen to run one."""
 
     @property
-    def handling_seconds(self) -> float | None:
-        """For how long a handler has been at work, though longer than usual; nothing if that is beyond its limit."""
-        waiting = self._waiting_seconds
-        return None if waiting is None or waiting >= self.handler_seconds_max else waiting
+    def is_held_up(self) -> bool:
+        """Whether it waits for longer than usual for a handler that is at work."""
+        return self.handling is not None and self._waiting_seconds is not None
 
     @property
     def no_progress_seconds(self) -> float | None:
-        """For how long nothing was taken although something waited; nothing if that is no longer than usual."""
-        waiting = self._waiting_seconds
-        return None if waiting is None or waiting < self.handler_seconds_max else waiting
+        """For how long nothing was taken although something waited and no handler was at work; nothing if as usual."""
+        return None if self.handling is not None else self._waiting_seconds
 
     @property
     def _waiting_seconds(self) -> float | None:
@@ -90,6 +98,8 @@ class ComponentStatus:
     """Why its database cannot be read, if it is unreachable; all numbers are 0 then."""
     log_fault: str | None = None
     """Why the log cannot be read, if so; lag is 0 then, and the outbox counts what the log has not confirmed."""
+    wal_bytes: int = 0
+    """Size of the write-ahead log beside its SQLite file."""
 
     @property
     def is_quiet(self) -> bool:
@@ -110,24 +120,29 @@ class ComponentStatus:
         return max((seconds for seconds in found if seconds is not None), default=None)
 
     @property
-    def handling_seconds(self) -> float | None:
-        """For how long a handler has been at work within its time limit, if longer than usual."""
-        found = [one.handling_seconds for one in self.backlogs]
-        return max((seconds for seconds in found if seconds is not None), default=None)
+    def handling(self) -> ObservedHandler | None:
+        """The handler that has been at work for longest, if something waits for it for longer than usual."""
+        found = [one.handling for one in self.backlogs if one.is_held_up and one.handling is not None]
+        return max(found, key=lambda one: one.seconds, default=None)
 
     @property
     def notices(self) -> list[str]:
         """What an operator may want to know and need not act on."""
         found = [
-            f"{self.component} has been handling for {one.handling_seconds:.0f} s (its time limit is "
-            f"{one.handler_seconds_max:.0f} s), and {_waits(one)}"
+            f"{self.component} has been running {one.handling.handler} for {one.handling.seconds:.0f} s "
+            f"(its time limit is {one.handling.limit_seconds:.0f} s), and {_waits(one)}"
             for one in self.backlogs
-            if one.handling_seconds is not None
+            if one.is_held_up and one.handling is not None
         ]
-        if self.counts.skipped == 0:
-            return found
-        records = "1 record" if self.counts.skipped == 1 else f"{self.counts.skipped:,} records"
-        return [*found, f"{self.component} skipped {records}: of undeclared types, or lost"]
+        if self.wal_bytes > WAL_NOTICE_BYTES:
+            found.append(
+                f"{self.component} has a write-ahead log of {self.wal_bytes / 1024 / 1024:.0f} MiB: a transaction that "
+                "reads an older state keeps it from being written back; end it, or the process that holds it"
+            )
+        if self.counts.skipped:
+            records = "1 record" if self.counts.skipped == 1 else f"{self.counts.skipped:,} records"
+            found.append(f"{self.component} skipped {records}: of undeclared types, or lost")
+        return found
 
     @property
     def problems(self) -> list[str]:

@@ -11,7 +11,7 @@ meanwhile from outside, or falls due because time passes.
 
 from __future__ import annotations
 
-from collections.abc import Container, Generator, Mapping, Sequence
+from collections.abc import Container, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -20,12 +20,12 @@ from uuid import UUID
 from preterite.clock import Clock
 from preterite.errors import LogError, NotMigrated, PreteriteError, StoreUnavailable, WrongLog
 from preterite.handling.failure import text_of
-from preterite.leases import host_and_process, is_gone
+from preterite.leases import host_and_process, is_gone, partition_leases
 from preterite.log.contract import Log, Stream
 from preterite.operations.startup import second_database
-from preterite.operations.status import NOTHING, Backlog, ComponentStatus
+from preterite.operations.status import NOTHING, Backlog, ComponentStatus, ObservedHandler
 from preterite.store.contract import Database, translating_errors
-from preterite.store.rows import Ages, CursorState, HandlerRegistration, LeaseState, StreamNumbers
+from preterite.store.rows import Ages, CursorState, HandlerRegistration, LeaseState, RunningHandler, StreamNumbers
 from preterite.topology import Topology
 
 IN_OUTBOX, IN_LOG, DUE = "in its outbox", "in the log", "beyond the time at which to run"
@@ -169,18 +169,23 @@ class StatusReader:
         store = database.store
         wall = store.server_time(connection, self._clock.wall())
         cursors = store.cursors(connection)
-        holders = _holders(store.leases(connection), wall)
+        leases = store.leases(connection)
+        running = {one.owner: one for one in database.running(connection, wall) if not is_gone(one.owner)}
+        holders = _holders(leases, wall, running)
         counts = store.counts(connection, now, wall)
         numbered = store.stream_numbers(connection)
         ages = store.ages(connection, now)
         lagging = _lagging(cursors, ends or {}, subscriptions.publishers)
         self._lagging[name] = {stream: number for stream, (number, _) in lagging.items()}
-        # A handler that is at work holds up what it handles; and its relay, where one transaction writes at a time.
-        handling = subscriptions.component.time_limit_seconds if holders and subscriptions.registrations else 0.0
-        lag = Backlog(IN_LOG, _sum_of(lagging), None, ages.moved, handling)
-        due = Backlog(DUE, counts.due, ages.due, ages.handled, handling)
+        at_work = _handling(running, subscriptions.component.time_limit_seconds)
+        takers = {lease.owner for lease in leases if lease.name in _partition_leases(lagging)}
+        # Where one transaction writes at a time, a handler's holds up all workers of the component, and its relay.
+        holds_up_all = not store.writes_at_once
+        holds_up_lag = holds_up_all or takers <= running.keys()
+        lag = Backlog(IN_LOG, _sum_of(lagging), None, ages.moved, at_work if holds_up_lag else None)
+        due = Backlog(DUE, counts.due, ages.due, ages.handled, at_work)
         outbox = self._outbox(name, connection, counts.unnumbered, numbered, ends, ages)
-        outbox = outbox._replace(handler_seconds_max=0.0 if store.writes_at_once else handling)
+        outbox = outbox._replace(handling=at_work if holds_up_all else None)
         return ComponentStatus(
             component=name,
             state="running" if holders else "off",
@@ -193,6 +198,7 @@ class StatusReader:
             workers={lease: host_and_process(owner) for lease, owner in holders.items()},
             lacking=_lacking(store.handlers(connection)[1], subscriptions.registrations),
             backlogs=(outbox, lag, due),
+            wal_bytes=database.wal_bytes(),
         )
 
     def _outbox(
@@ -278,9 +284,26 @@ def _beyond(name: str, numbered: Sequence[StreamNumbers], ends: Mapping[Stream, 
     return sum(max(row.last_number - ends[Stream(name, row.partition)], 0) for row in numbered)
 
 
-def _holders(leases: Sequence[LeaseState], wall: float) -> dict[str, str]:
-    """Who holds which lease. One worker holds many: each is looked up once."""
-    held = {lease.name: lease.owner for lease in leases if lease.owner is not None and lease.expires_at > wall}
+def _partition_leases(streams: Iterable[Stream]) -> frozenset[str]:
+    """The leases under which these streams are read."""
+    names = partition_leases(max((stream.partition for stream in streams), default=-1) + 1)
+    return frozenset(names[stream.partition] for stream in streams)
+
+
+def _handling(running: Mapping[str, RunningHandler], limit_seconds: float) -> ObservedHandler | None:
+    """The handler that has been at work for longest, within its time limit."""
+    found = [one for one in running.values() if one.seconds < limit_seconds]
+    longest = max(found, key=lambda one: one.seconds, default=None)
+    return None if longest is None else ObservedHandler(longest.handler, longest.seconds, limit_seconds)
+
+
+def _holders(leases: Sequence[LeaseState], wall: float, running: Container[str]) -> dict[str, str]:
+    """Who holds which lease. One worker holds many: each is looked up once.
+
+    A lease that has run out is held all the same while its worker is `running` a handler.
+    """
+    owned = [(lease, lease.owner) for lease in leases if lease.owner is not None]
+    held = {lease.name: owner for lease, owner in owned if lease.expires_at > wall or owner in running}
     gone = {owner for owner in set(held.values()) if is_gone(owner)}
     return {lease: owner for lease, owner in held.items() if owner not in gone}
 

@@ -120,7 +120,7 @@ class Relay:
             self._epoch = 0
             return Progress(busy=False)
         except (LogError, StoreUnavailable):
-            # Nobody else maintains the database of a component that cannot publish, and it is written to meanwhile.
+            # No other loop maintains the database of a component that cannot publish.
             self._maintain_database()
             raise
         return Progress(busy=bool(numbered or sent), drained=drained)

@@ -372,6 +372,7 @@ class UnitOfWorkContext:
             transaction.verify()
             with transaction.writing_own_tables():
                 self._write(pending)
+            upkeep = transaction.store.upkeep(transaction.connection)
             pending.is_committing = True
             transaction.commit()
         except BaseException:
@@ -380,6 +381,8 @@ class UnitOfWorkContext:
             raise
         finally:
             pending.is_committing = False
+        if upkeep is not None:
+            upkeep()
         transaction.context.wake()
 
     def _write(self, pending: PendingMessages) -> None:

@@ -10,14 +10,14 @@ kinds of databases; a `Dialect` is what each kind supplies.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from preterite.errors import StoreUnavailable, TransactionConflict
 from preterite.store.dialect import Dialect, run_in_transaction
-from preterite.store.rows import DbConnection
+from preterite.store.rows import DbConnection, RunningHandler
 from preterite.store.sql.store import Store
 
 __all__ = [
@@ -137,4 +137,23 @@ class Database(Protocol):
 
     def maintain(self, connection: DbConnection) -> None:
         """Do the database's periodic work, under the relay's lease: checkpoints, vacuum."""
+        ...
+
+    def note_running(self, running: RunningHandler, wall: float, valid_seconds: float) -> None:
+        """Note for the status which handler a worker runs, on a connection of its own; it counts for so long.
+
+        Where several workers write at a time this is the worker's heartbeat, too. `wall` is this machine's time.
+        """
+        ...
+
+    def forget_running(self, owner: str) -> None:
+        """Forget it, where the worker's next heartbeat does not."""
+        ...
+
+    def running(self, connection: DbConnection, wall: float) -> Sequence[RunningHandler]:
+        """The handlers that workers have noted and that still count. Reads only."""
+        ...
+
+    def wal_bytes(self) -> int:
+        """Size of the write-ahead log that readers may hold back beside a file; 0 where there is none."""
         ...

@@ -103,6 +103,13 @@ class Dialect(Protocol):
     def take_mark(self, connection: DbConnection) -> bool:
         """Take the mark from the open transaction; false if it has none: then it is not the one that was marked."""
 
+    def upkeep(self, connection: DbConnection) -> Callable[[], None] | None:
+        """What the database needs after a commit on a connection that a user has brought, if anything; raises nothing.
+
+        Inside the transaction.
+        """
+        return None
+
     @abstractmethod
     def terminate_sessions(self, connection: DbConnection, owner: str) -> None:
         """End the open transactions of a worker that lost its lease: they block the worker that takes over.

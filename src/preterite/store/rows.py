@@ -126,6 +126,14 @@ class LeaseState(NamedTuple):
     renewals: int
 
 
+class RunningHandler(NamedTuple):
+    """A handler that a worker was still running at its last heartbeat, and for how long."""
+
+    owner: str
+    handler: str
+    seconds: float
+
+
 class Move(NamedTuple):
     """One stream's cursor, from what was read to where the batch ends."""
 

@@ -7,7 +7,15 @@ from dataclasses import replace
 import pytest
 
 from preterite.log.contract import Stream
-from preterite.operations.status import NO_PROGRESS_SECONDS, NOTHING, Backlog, ComponentStatus, verdict
+from preterite.operations.status import (
+    NO_PROGRESS_SECONDS,
+    NOTHING,
+    WAL_NOTICE_BYTES,
+    Backlog,
+    ComponentStatus,
+    ObservedHandler,
+    verdict,
+)
 
 LONG = NO_PROGRESS_SECONDS + 1.0
 RUNNING = ComponentStatus("sales", "running", NOTHING, 0, 0, subscribes=True, lag=0, stalled={}, lacking=())
@@ -66,19 +74,28 @@ def test_no_progress_is_that_something_waits_for_long_and_nothing_was_taken_for_
     assert (verdict([RUNNING, status]) == "OK") == (seconds is None)
 
 
-def test_a_handler_at_work_within_its_time_limit_is_shown_and_no_problem() -> None:
-    waiting = Backlog("in the log", 3, 2 * LONG, LONG, handler_seconds_max=LONG + 0.5)
+def test_a_handler_that_is_seen_at_work_is_shown_and_no_problem() -> None:
+    handling = ObservedHandler("bill", LONG, 60.0)
+    waiting = Backlog("in the log", 3, 2 * LONG, LONG, handling)
     status = replace(RUNNING, backlogs=(waiting,))
 
-    assert (status.handling_seconds, status.no_progress_seconds, verdict([status])) == (LONG, None, "OK")
-    assert status.notices == ["sales has been handling for 16 s (its time limit is 16 s), and 3 events wait in the log"]
+    assert (status.handling, status.no_progress_seconds, verdict([status])) == (handling, None, "OK")
+    assert status.notices == [
+        "sales has been running bill for 16 s (its time limit is 60 s), and 3 events wait in the log"
+    ]
 
 
-def test_beyond_the_time_limit_of_its_handlers_nothing_is_at_work() -> None:
-    status = replace(RUNNING, backlogs=(Backlog("in the log", 3, 2 * LONG, LONG, handler_seconds_max=LONG),))
+def test_a_handler_that_nothing_waits_for_is_not_shown() -> None:
+    status = replace(RUNNING, backlogs=(Backlog("in the log", 3, 1.0, 1.0, ObservedHandler("bill", 20.0, 60.0)),))
 
-    assert (status.handling_seconds, status.no_progress_seconds, verdict([status])) == (None, LONG, "DEGRADED")
-    assert status.notices == []
+    assert (status.handling, status.notices, verdict([status])) == (None, [], "OK")
+
+
+def test_a_large_write_ahead_log_is_a_notice_and_no_problem() -> None:
+    held = replace(RUNNING, wal_bytes=WAL_NOTICE_BYTES + 1)
+
+    assert [notice.partition(":")[0] for notice in held.notices] == ["sales has a write-ahead log of 16 MiB"]
+    assert (replace(held, wal_bytes=WAL_NOTICE_BYTES).notices, verdict([held])) == ([], "OK")
 
 
 def test_what_waits_is_told_with_how_much_and_for_how_long() -> None:

@@ -17,6 +17,7 @@ from preterite.log.deferred import open_or_defer
 from preterite.operations.status import NO_PROGRESS_SECONDS, verdict
 from preterite.operations.status_reader import StatusReader
 from preterite.store.contract import Database
+from preterite.store.rows import RunningHandler
 from preterite.testing import StartedSystem, started
 
 LONG_AGO = 2 * NO_PROGRESS_SECONDS
@@ -179,6 +180,38 @@ def test_a_lag_without_progress_is_a_problem_and_one_that_is_worked_off_is_none(
     assert busy.oldest_seconds == pytest.approx(LONG_AGO, abs=NO_PROGRESS_SECONDS / 2)
     assert busy.problems == []
     assert "although 2 events wait in the log" in stuck.problems[0]
+
+
+def test_a_worker_that_takes_nothing_makes_no_progress_however_long_its_handlers_may_take() -> None:
+    """Only a handler that it is seen to run explains that events wait."""
+    shop = declare()
+    shop.finance.time_limit_seconds = 3600.0
+    with started(shop.system) as opened, working(opened, "receiver"):
+        publish(opened, shop.sales, purchased("a"))
+        relay = opened.runtime.relay("sales")
+        relay.step()
+        set_back(opened, "sales", "journal.numbered_at")
+        set_back(opened, "finance", "cursor.moved_at")
+        still = opened.status()["finance"]
+        with closing(opened.databases["finance"].connect()) as connection:
+            leases = opened.databases["finance"].store.leases(connection)
+        owner = next(lease.owner for lease in leases if lease.name == "partition/0")
+        assert owner is not None
+        note = RunningHandler(owner, "bill", LONG_AGO)
+        opened.databases["finance"].note_running(note, opened.clock.wall(), 60.0)
+        busy = opened.status()["finance"]
+        opened.databases["finance"].note_running(note._replace(seconds=3601.0), opened.clock.wall(), 60.0)
+        beyond = opened.status()["finance"]
+        relay.close()
+
+    assert (still.state, still.notices, verdict([still])) == ("running", [], "DEGRADED")
+    assert "finance: no progress for " in still.problems[0]
+    assert (busy.problems, verdict([busy]), busy.notices[0].partition(" for ")[0]) == (
+        [],
+        "OK",
+        "finance has been running bill",
+    )
+    assert (beyond.notices, verdict([beyond])) == ([], "DEGRADED")
 
 
 def test_what_is_due_and_not_run_is_a_problem() -> None:

@@ -37,17 +37,17 @@ from preterite.log.sqlite import databases as sqlite_databases
 from preterite.log.sqlite import keeping
 from preterite.log.sqlite.clock import SqliteClock
 
-CHECKPOINT_LEASE_SECONDS = 10.0
-"""How long a process alone checkpoints the log; renewed after half of it."""
-CHECKPOINT_SECONDS = 0.1
-"""How often a changed log is maintained: retention and checkpoint."""
+MAINTAIN_LEASE_SECONDS = 10.0
+"""How long a process alone maintains the log; renewed after half of it."""
+MAINTAIN_SECONDS = 0.1
+"""How often a changed log is maintained: retention, and a checkpoint where the last ones came too early."""
 RETENTION_RECORDS = 5000
 """Records that are dropped from the log at a time when their retention has ended."""
 
 _SCHEMA = (
     """CREATE TABLE IF NOT EXISTS log_identity (
         id INTEGER PRIMARY KEY CHECK (id = 1), system TEXT NOT NULL, system_id BLOB NOT NULL,
-        partitions INTEGER NOT NULL, checkpointer BLOB, checkpointer_until REAL NOT NULL DEFAULT 0) STRICT""",
+        partitions INTEGER NOT NULL, maintainer BLOB, maintainer_until REAL NOT NULL DEFAULT 0) STRICT""",
     """CREATE TABLE IF NOT EXISTS log_stream (
         id INTEGER PRIMARY KEY, publisher TEXT NOT NULL, partition INTEGER NOT NULL,
         epoch INTEGER NOT NULL, claim BLOB NOT NULL, last_number INTEGER NOT NULL DEFAULT 0,
@@ -90,10 +90,10 @@ SELECT r.kind, r.epoch, r.number, r.event_id, r.body FROM log_record r
 WHERE r.stream = (SELECT id FROM log_stream WHERE publisher = ? AND partition = ?) AND r.number > ?
 ORDER BY r.number LIMIT ?
 """
-_CHECKPOINTER = "SELECT checkpointer, checkpointer_until FROM log_identity"
-_RELEASE_CHECKPOINTS = "UPDATE log_identity SET checkpointer = NULL, checkpointer_until = 0 WHERE checkpointer = ?"
-_TAKE_CHECKPOINTS = """
-UPDATE log_identity SET checkpointer = ?, checkpointer_until = ? WHERE checkpointer IS ? OR checkpointer_until <= ?
+_MAINTAINER = "SELECT maintainer, maintainer_until FROM log_identity"
+_RELEASE_MAINTENANCE = "UPDATE log_identity SET maintainer = NULL, maintainer_until = 0 WHERE maintainer = ?"
+_TAKE_MAINTENANCE = """
+UPDATE log_identity SET maintainer = ?, maintainer_until = ? WHERE maintainer IS ? OR maintainer_until <= ?
 """
 _FORGOTTEN_UP_TO = "SELECT forgotten FROM log_stream WHERE id = ?"
 
@@ -240,21 +240,20 @@ class SqliteLog:
 
     def maintain(self) -> None:
         now = self._clock.monotonic()
-        if now - self._maintained_at < CHECKPOINT_SECONDS or self.version() == self._maintained_version:
+        if now - self._maintained_at < MAINTAIN_SECONDS or self.version() == self._maintained_version:
             return
         self._maintained_at = now
         wall = self._clock.wall()
-        if self._checkpoints(wall):
+        if self._maintains(wall):
             if self._retention is not None:
                 self._forget(wall - self._retention.total_seconds())
-            with self._lock, _translated():
-                sqlite_file.checkpoint(self._connection)
+            sqlite_file.keep_wal_small(self.path)
         self._maintained_version = self.version()
 
     def close(self) -> None:
         # Where the file is out of reach the lease runs out by itself.
         with suppress(StoreUnavailable, sqlite3.Error), self._writing() as cursor:
-            cursor.execute(_RELEASE_CHECKPOINTS, (self._owner,))
+            cursor.execute(_RELEASE_MAINTENANCE, (self._owner,))
         with self._lock:
             self._connection.close()
             if self._demo_clock is not None:
@@ -267,16 +266,16 @@ class SqliteLog:
                 self._demo_clock = SqliteClock(self.path)
             return self._demo_clock
 
-    def _checkpoints(self, wall: float) -> bool:
-        """Whether this process is the one that checkpoints; writes only where that changes or must be renewed."""
+    def _maintains(self, wall: float) -> bool:
+        """Whether this process is the one that maintains the log; writes only where that changes or must be renewed."""
         with self._lock, _translated():
-            owner, until = self._connection.execute(_CHECKPOINTER).fetchone()
-        if owner == self._owner and until - wall > CHECKPOINT_LEASE_SECONDS / 2:
+            owner, until = self._connection.execute(_MAINTAINER).fetchone()
+        if owner == self._owner and until - wall > MAINTAIN_LEASE_SECONDS / 2:
             return True
         if owner not in (None, self._owner) and until > wall:
             return False
         with self._writing() as cursor:
-            cursor.execute(_TAKE_CHECKPOINTS, (self._owner, wall + CHECKPOINT_LEASE_SECONDS, self._owner, wall))
+            cursor.execute(_TAKE_MAINTENANCE, (self._owner, wall + MAINTAIN_LEASE_SECONDS, self._owner, wall))
             return cursor.rowcount == 1
 
     def _forget(self, before: float) -> None:

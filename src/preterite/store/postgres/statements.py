@@ -31,6 +31,22 @@ WHERE n.nspname = 'preterite' AND c.relname = 'migration'
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity
 WHERE datname = current_database() AND application_name = ? AND state LIKE 'idle in transaction%%'
 """
+    # Between two handlers a worker runs none.
+    HEARTBEAT = """
+INSERT INTO preterite_worker (owner, until) VALUES (?, ?)
+ON CONFLICT (owner) DO UPDATE SET until = excluded.until, handler = NULL, handler_since = NULL
+"""
+    NOTE_RUNNING = """
+INSERT INTO preterite_worker (owner, until, handler, handler_since)
+SELECT ?, n.now + ?, ?, n.now - ? FROM (SELECT extract(epoch FROM clock_timestamp())::double precision AS now) n
+ON CONFLICT (owner) DO UPDATE
+SET until = excluded.until, handler = excluded.handler, handler_since = excluded.handler_since
+"""
+    RUNNING = """
+SELECT w.owner, w.handler, greatest(n.now - w.handler_since, 0) FROM preterite_worker w,
+    (SELECT extract(epoch FROM clock_timestamp())::double precision AS now) n
+WHERE w.handler IS NOT NULL AND w.until > n.now ORDER BY w.owner
+"""
     # By the index: the table's pages may be full of rows that were moved already.
     HAS_OUTBOX_ABOVE = "SELECT 1 FROM preterite_outbox WHERE id > ? ORDER BY id LIMIT 1"
     SERVER_TIME = "SELECT extract(epoch FROM clock_timestamp())::double precision"

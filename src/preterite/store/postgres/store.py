@@ -22,10 +22,10 @@ from preterite.drivers import postgres_guard
 from preterite.drivers.postgres_place import first_line, place_of
 from preterite.errors import NotMigrated, StoreUnavailable, UsageError
 from preterite.printing.raised import is_a
-from preterite.store.contract import Database, Store, TableChange
+from preterite.store.contract import Database, Store, TableChange, run_in_transaction
 from preterite.store.postgres.outbox_floor import Floor, raised
 from preterite.store.postgres.statements import PostgresStatements
-from preterite.store.rows import Activity, DbConnection, Fence, Lease, Move, Numbered, OutboxRow
+from preterite.store.rows import Activity, DbConnection, Fence, Lease, Move, Numbered, OutboxRow, RunningHandler
 
 CHANNEL = "preterite"
 VACUUM_BYTES_MIN = 1024 * 1024
@@ -162,6 +162,23 @@ class PostgresDatabase:
         if not stuck:
             self._vacuum_backoff.reset()
         self._vacuum_seconds = self._vacuum_backoff.next()
+
+    def note_running(self, running: RunningHandler, wall: float, valid_seconds: float) -> None:
+        values = (running.owner, valid_seconds, running.handler, running.seconds)
+        with closing(self.connect()) as connection:
+            run_in_transaction(
+                self.store, connection, lambda: connection.cursor().execute(self.store.own.NOTE_RUNNING, values)
+            )
+
+    def forget_running(self, owner: str) -> None:
+        # The worker's next heartbeat does.
+        pass
+
+    def running(self, connection: DbConnection, wall: float) -> Sequence[RunningHandler]:
+        return [RunningHandler(*row) for row in connection.cursor().execute(self.store.own.RUNNING).fetchall()]
+
+    def wal_bytes(self) -> int:
+        return 0
 
     def _close_notifier(self) -> None:
         if self._notifier is not None:

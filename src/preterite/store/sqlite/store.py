@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,9 @@ from preterite.errors import StoreUnavailable
 from preterite.printing.raised import original_of
 from preterite.printing.urls import shown
 from preterite.store.contract import Database, Store, TableChange
-from preterite.store.rows import DbConnection, StoreIdentity
+from preterite.store.rows import DbConnection, RunningHandler, StoreIdentity
 from preterite.store.sql.statements import Statements
+from preterite.store.sqlite import running as notes
 
 _MARK = "preterite_unit_of_work"
 
@@ -140,8 +141,19 @@ class SqliteDatabase:
             )
 
     def maintain(self, connection: DbConnection) -> None:
-        if isinstance(connection, sqlite3.Connection):
-            sqlite_file.checkpoint(connection)
+        sqlite_file.keep_wal_small(self.path)
+
+    def note_running(self, running: RunningHandler, wall: float, valid_seconds: float) -> None:
+        notes.note(self.path, running, wall, valid_seconds)
+
+    def forget_running(self, owner: str) -> None:
+        notes.forget(self.path, owner)
+
+    def running(self, connection: DbConnection, wall: float) -> Sequence[RunningHandler]:
+        return notes.running(self.path, wall)
+
+    def wal_bytes(self) -> int:
+        return sqlite_file.wal_bytes(self.path)
 
 
 class SqliteStore(Store):
@@ -235,6 +247,9 @@ class SqliteStore(Store):
                 return False
             raise
         return True
+
+    def upkeep(self, connection: DbConnection) -> Callable[[], None] | None:
+        return sqlite_file.upkeep(connection)
 
     def terminate_sessions(self, connection: DbConnection, owner: str) -> None:
         # An idle transaction holds the file; only its own process can end it.

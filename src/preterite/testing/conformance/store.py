@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -9,13 +10,13 @@ import pytest
 from preterite.clock import SystemClock
 from preterite.errors import HandlerEndedTransaction, WrongDatabase
 from preterite.store.contract import Database
-from preterite.store.rows import StoreIdentity
+from preterite.store.rows import RunningHandler, StoreIdentity
 from preterite.testing.conformance.store_cursors import CursorConformance
 from preterite.testing.conformance.store_dead_letters import DeadLettersConformance
 from preterite.testing.conformance.store_outbox import OutboxConformance
 from preterite.testing.conformance.store_parking import ParkingConformance
 from preterite.testing.conformance.store_replay import ReplayConformance
-from preterite.testing.conformance.store_steps import IDENTITY, transaction
+from preterite.testing.conformance.store_steps import IDENTITY, ME, transaction
 from preterite.testing.conformance.store_time import TimeConformance
 
 PATIENCE_SECONDS = 5.0
@@ -162,3 +163,32 @@ class StoreConformance(
                 cursor.execute(statement)
 
         assert connection.cursor().execute("SELECT what FROM noted").fetchall() == [("kept",)]
+
+    def test_which_handler_a_worker_runs_is_noted_while_its_transaction_is_open(
+        self, database: Database, connection: Any
+    ) -> None:
+        store, wall = database.store, SystemClock().wall()
+        with closing(database.connect()) as reading, transaction(store, connection):
+            nothing = list(database.running(reading, wall))
+            database.note_running(RunningHandler(ME, "bill", 20.0), wall, 60.0)
+            first = list(database.running(reading, wall + 1.0))
+            database.note_running(RunningHandler(ME, "mail", 0.0), wall, 60.0)
+            second = list(database.running(reading, wall))
+
+        assert (nothing, [(one.owner, one.handler) for one in second]) == ([], [(ME, "mail")])
+        assert [(one.owner, one.handler) for one in first] == [(ME, "bill")]
+        assert 20.0 <= first[0].seconds < 60.0
+
+    def test_what_was_noted_counts_no_more_once_it_is_old_or_the_worker_runs_none(
+        self, database: Database, connection: Any
+    ) -> None:
+        store, wall = database.store, SystemClock().wall()
+        database.note_running(RunningHandler(ME, "bill", 20.0), wall, -1.0)
+        old = list(database.running(connection, wall))
+        database.note_running(RunningHandler(ME, "bill", 20.0), wall, 60.0)
+        with transaction(store, connection):
+            store.heartbeat(connection, ME, wall + 60.0, wall)
+        database.forget_running(ME)
+
+        assert (old, list(database.running(connection, wall))) == ([], [])
+        assert dict(store.workers(connection)) == {ME: wall + 60.0}

@@ -66,7 +66,9 @@ CREATE TABLE preterite.lease (               -- who does what alone; owner null:
 
 CREATE TABLE preterite.worker (              -- workers that share the partitions
     owner text PRIMARY KEY,
-    until double precision NOT NULL          -- counts as gone from then on, unless it renews this
+    until double precision NOT NULL,         -- counts as gone from then on, unless it renews this
+    handler text,                            -- which handler it was running at its last heartbeat, if one for long
+    handler_since double precision
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
 
 -- The way in: how far each stream was applied, and by which handlers.
