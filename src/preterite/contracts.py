@@ -39,6 +39,7 @@ import msgspec
 
 from preterite.errors import EventTooLarge, InvalidEvent, UsageError
 from preterite.printing.arguments import arguments_fault, shown
+from preterite.printing.text import clause
 
 EVENT_BYTES_MAX = 256 * 1024
 """Size of an event or command as JSON."""
@@ -161,7 +162,7 @@ def declares(example: str = "") -> Callable[[Callable[Parameters, Returned]], Ca
 
 def _no_declaration(name: str, fault: str, example: str) -> UsageError:
     form = f"@{name}{example}" if example else f"@{name} above a class, without parentheses"
-    return UsageError(f"@{name} cannot be used so: {fault}. Write it as in {form}; nothing was declared.")
+    return UsageError(f"@{name} cannot be used so: {clause(fault)}. Write it as in {form}; nothing was declared.")
 
 
 def wire_name(message_type: type[Message], component: str) -> str:
@@ -263,7 +264,9 @@ class Checked:
         try:
             body = self._encode(message)
         except (TypeError, ValueError, OverflowError, RecursionError) as error:
-            raise InvalidEvent(f"{self.message_type.__name__} is no JSON: {error}; nothing was written.") from None
+            raise InvalidEvent(
+                f"{self.message_type.__name__} is no JSON: {clause(error)}; nothing was written."
+            ) from None
         if not self._all_plain:
             self._check_nested(message, body)
         if len(body) > EVENT_BYTES_MAX:
@@ -285,7 +288,7 @@ class Checked:
         try:
             same = reads_back(message, self.decode(body))
         except (msgspec.ValidationError, RecursionError) as error:
-            raise InvalidEvent(f"{self.message_type.__name__}: {error}; nothing was written.") from None
+            raise InvalidEvent(f"{self.message_type.__name__}: {clause(error)}; nothing was written.") from None
         if not same:
             raise InvalidEvent(
                 f"{self.message_type.__name__} does not read back as it was written; check the types of its fields."

@@ -29,6 +29,7 @@ import msgspec
 
 from preterite.contracts import Command, Event, Message, declares, reads_back
 from preterite.errors import UsageError
+from preterite.printing.text import clause
 
 Missing = Literal["park", "ignore"]
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -174,7 +175,7 @@ def encoded(saga: Saga) -> bytes:
     try:
         same = reads_back(saga, msgspec.json.decode(state, type=type(saga)))
     except msgspec.ValidationError as error:
-        raise UsageError(f"The state of saga {saga.__saga__.name} does not fit its fields: {error}.") from None
+        raise UsageError(f"The state of saga {saga.__saga__.name} does not fit its fields: {clause(error)}.") from None
     if not same:
         raise UsageError(f"The state of saga {saga.__saga__.name} does not read back as it is; check its field types.")
     return state
@@ -194,4 +195,6 @@ def decoded(saga: type[Saga], version: int, state: bytes) -> Saga:
         older: Mapping[str, Any] = msgspec.json.decode(state)
         return msgspec.convert(saga.upcast(version, dict(older)), saga)
     except msgspec.ValidationError as error:
-        raise UsageError(f"The state of saga {contract.name}, version {version}, cannot be read: {error}.") from None
+        raise UsageError(
+            f"The state of saga {contract.name}, version {version}, cannot be read: {clause(error)}."
+        ) from None
