@@ -53,6 +53,7 @@ class Reaction:
     message_type: type[Message]
     by: str | None = None
     missing: Missing = "park"
+    ended: Missing | None = None
 
 
 @dataclass_transform(kw_only_default=True, field_specifiers=(msgspec.field,))
@@ -109,14 +110,19 @@ def started_by(message_type: type[Event] | type[Command], *, by: str | None = No
 
 @declares("(ItemPurchased)")
 def joined_by(
-    message_type: type[Event] | type[Command], *, by: str | None = None, missing: Missing = "park"
+    message_type: type[Event] | type[Command],
+    *,
+    by: str | None = None,
+    missing: Missing = "park",
+    ended: Missing | None = None,
 ) -> Callable[[Function], Function]:
     """Run the decorated function for this event, or command of its own component, in the instance there is.
 
     Where there is none the message is parked with that reason, and runs once there is one; with `missing="ignore"` it
-    is skipped and counted.
+    is skipped and counted. `ended` says the same of a message that comes after its instance has ended, which is
+    remembered for seven days; where left out, `missing` holds for it, too.
     """
-    return _mark(Reaction("joins", message_type, by, missing))
+    return _mark(Reaction("joins", message_type, by, missing, ended))
 
 
 @declares("(PackPurchase)")
