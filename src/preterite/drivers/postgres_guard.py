@@ -6,8 +6,8 @@ import os
 import re
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
-from functools import lru_cache
-from typing import Any
+from functools import cache, lru_cache
+from typing import Any, cast
 
 import psycopg
 from psycopg import pq
@@ -47,6 +47,15 @@ class _Guard:
     """Where the store starts to read the outbox on this connection."""
     process: int = 0
     """The process that opened it; 0 until it is open."""
+
+    @property
+    def cursor_factory(self) -> Any:
+        """The class of its cursors. Whichever is set, its cursors ask the connection."""
+        return self._cursor_factory
+
+    @cursor_factory.setter
+    def cursor_factory(self, kind: Any) -> None:
+        self._cursor_factory = _guarded(kind)
 
     @property
     def belongs_here(self) -> bool:
@@ -115,34 +124,69 @@ class _Guard:
             raise
 
 
-class GuardedCursor(psycopg.Cursor[Any]):
-    """A cursor that asks its connection before each statement."""
+class _Guarded:
+    """What a cursor does that asks its connection before each statement; mixed into a class of the driver's cursors."""
 
     def execute(self, query: Any, *arguments: Any, **options: Any) -> Any:
         guard = _guard_of(self)
         guard.before_statement(query)
-        super().execute(query, *arguments, **options)
+        cast(Any, super()).execute(query, *arguments, **options)
         guard.after_statement()
         return self
 
     def executemany(self, query: Any, *arguments: Any, **options: Any) -> Any:
         _guard_of(self).before_statement(query)
-        return super().executemany(query, *arguments, **options)
+        return cast(Any, super()).executemany(query, *arguments, **options)
+
+    def stream(self, query: Any, *arguments: Any, **options: Any) -> Generator[Any]:
+        _guard_of(self).before_statement(query)
+        yield from cast(Any, super()).stream(query, *arguments, **options)
+
+    @contextmanager
+    def copy(self, statement: Any, *arguments: Any, **options: Any) -> Generator[Any]:
+        _guard_of(self).before_statement(statement)
+        with cast(Any, super()).copy(statement, *arguments, **options) as copying:
+            yield copying
 
 
-class GuardedAsyncCursor(psycopg.AsyncCursor[Any]):
+class _GuardedAsync:
     """The same for asyncio."""
 
     async def execute(self, query: Any, *arguments: Any, **options: Any) -> Any:
         guard = _guard_of(self)
         guard.before_statement(query)
-        await super().execute(query, *arguments, **options)
+        await cast(Any, super()).execute(query, *arguments, **options)
         guard.after_statement()
         return self
 
     async def executemany(self, query: Any, *arguments: Any, **options: Any) -> Any:
         _guard_of(self).before_statement(query)
-        return await super().executemany(query, *arguments, **options)
+        return await cast(Any, super()).executemany(query, *arguments, **options)
+
+    async def stream(self, query: Any, *arguments: Any, **options: Any) -> AsyncGenerator[Any]:
+        _guard_of(self).before_statement(query)
+        async for row in cast(Any, super()).stream(query, *arguments, **options):
+            yield row
+
+    @asynccontextmanager
+    async def copy(self, statement: Any, *arguments: Any, **options: Any) -> AsyncGenerator[Any]:
+        _guard_of(self).before_statement(statement)
+        async with cast(Any, super()).copy(statement, *arguments, **options) as copying:
+            yield copying
+
+
+@cache
+def _guarded(kind: Any) -> Any:
+    """A class of cursors that ask their connection, whichever class the application has chosen."""
+    asks = not isinstance(kind, type) or issubclass(kind, (_Guarded, _GuardedAsync))
+    if asks:
+        return kind
+    asking = _GuardedAsync if issubclass(kind, psycopg.AsyncCursor) else _Guarded
+    return type(f"Guarded{kind.__name__}", (asking, kind), {})
+
+
+GuardedCursor = _guarded(psycopg.Cursor)
+GuardedAsyncCursor = _guarded(psycopg.AsyncCursor)
 
 
 class GuardedConnection(_Guard, psycopg.Connection[Any]):
