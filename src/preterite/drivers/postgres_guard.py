@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import Any, cast
 
 import psycopg
@@ -19,6 +19,8 @@ from preterite.errors import HandlerEndedTransaction
 
 STATEMENTS_MAX = 1000
 """Texts of statements whose reading is kept."""
+CURSOR_CLASSES_MAX = 100
+"""Classes of cursors that the application has chosen and that are kept."""
 _ENDS_TRANSACTION = re.compile(
     r"(?:\A|;)\s*(?:BEGIN|START\s+TRANSACTION|COMMIT|END|ABORT|PREPARE\s+TRANSACTION"
     r"|ROLLBACK(?!\s+(?:(?:WORK|TRANSACTION)\s+)?TO\b))\b",
@@ -175,14 +177,17 @@ class _GuardedAsync:
             yield copying
 
 
-@cache
+@lru_cache(maxsize=CURSOR_CLASSES_MAX)
 def _guarded(kind: Any) -> Any:
     """A class of cursors that ask their connection, whichever class the application has chosen."""
-    asks = not isinstance(kind, type) or issubclass(kind, (_Guarded, _GuardedAsync))
-    if asks:
+    if not _is_subclass(kind, (psycopg.Cursor, psycopg.AsyncCursor)) or _is_subclass(kind, (_Guarded, _GuardedAsync)):
         return kind
-    asking = _GuardedAsync if issubclass(kind, psycopg.AsyncCursor) else _Guarded
+    asking = _GuardedAsync if _is_subclass(kind, psycopg.AsyncCursor) else _Guarded
     return type(f"Guarded{kind.__name__}", (asking, kind), {})
+
+
+def _is_subclass(kind: object, classes: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, classes)
 
 
 GuardedCursor = _guarded(psycopg.Cursor)
