@@ -123,14 +123,15 @@ class HandlerInvoker:
         self, batch: Batch, bound: BoundHandler, index: int | None, error: BaseException
     ) -> TransactionConflict | StoreUnavailable | HandlerRaised:
         """What an exception out of a handler's call means for the batch."""
+        name = self._component.name
         if self._store.is_conflict(error):
             return TransactionConflict(f"Handler {bound.name} met another transaction: {clause(error)}.")
         if not self._store.is_open(batch.transaction.connection):
             return ConnectionLost(
-                f"The connection to the database of {self._component.name!r} ended while {bound.name} ran: {clause(error)}."
+                f"The connection to the database of {name!r} ended while {bound.name} ran: {clause(error)}."
             )
         if self._store.is_unavailable(error) and self._may_be_own(batch, error):
-            return StoreUnavailable(f"The database of {self._component.name!r} is not available: {clause(error)}.")
+            return StoreUnavailable(f"The database of {name!r} is not available: {clause(error)}.")
         return HandlerRaised(bound, index, self._explained(batch, error), certain=not batch.failed_together)
 
     def _run_in_saga(

@@ -35,7 +35,7 @@ from preterite.handling import batch as inbox
 from preterite.hosting.runtime import Runtime
 from preterite.log.contract import Record, Stream
 from preterite.open_system import OpenSystem
-from preterite.receiving import receiver as receivers
+from preterite.receiving import careful
 from preterite.receiving.parking import Parking
 from preterite.receiving.receiver import Receiver
 from preterite.store.rows import HandlerRegistration, Parked
@@ -382,7 +382,7 @@ def test_what_was_not_parked_after_an_unclean_takeover_is_run_one_by_one_as_well
     opened: StartedSystem, shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """There was room for some of it only: the rest may still hold what ended the process."""
-    monkeypatch.setattr(receivers, "BATCH_EVENTS", 4)
+    monkeypatch.setattr(careful, "BATCH_EVENTS", 4)
     monkeypatch.setattr(inbox, "PARKED_MAX", 2)
     announce(opened, shop, *"abcd")
     with opened.connection(shop.finance) as connection:
