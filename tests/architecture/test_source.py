@@ -258,6 +258,7 @@ def test_an_error_whose_sentence_says_all_has_one_traceback() -> None:
 
 FOREIGN = {"error", "reason", "why", "said"}
 """What a text is called that an exception or another program has given."""
+NOT_QUOTED = -1
 GOES_ON = re.compile(r"['\"]?[.;,](\s|$)")
 
 
@@ -266,7 +267,7 @@ def _written_before_more(node: ast.AST) -> Iterator[ast.expr]:
     if isinstance(node, ast.JoinedStr):
         for part, then in zip(node.values, node.values[1:], strict=False):
             goes_on = isinstance(then, ast.Constant) and GOES_ON.match(str(then.value))
-            if isinstance(part, ast.FormattedValue) and goes_on:
+            if isinstance(part, ast.FormattedValue) and part.conversion == NOT_QUOTED and goes_on:
                 yield part.value
     elif isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
         pieces = re.split(r"%[sd]|%\.\df", str(node.args[0].value))
