@@ -22,7 +22,7 @@ import msgspec
 
 from preterite.contracts import DEPTH_MAX, Event, is_deeper, nested_fault, own_key_field
 from preterite.errors import InvalidEvent, Undecodable
-from preterite.printing.text import printable
+from preterite.printing.text import clause, printable
 
 DOCUMENT_BYTES_MAX = 8 * 1024 * 1024
 """Size of an XML or JSON document from which events are published."""
@@ -52,7 +52,7 @@ def read_json(document: bytes, event_types: Mapping[str, type[Event]], make_key:
         types = [_known(event_types, message.type) for message in messages]
         return [_event(kind, given, make_key, strict=True) for kind, given in zip(types, fields, strict=True)]
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise Undecodable(f"This JSON document cannot be read: {error}. Nothing was published.") from None
+        raise Undecodable(f"This JSON document cannot be read: {clause(error)}. Nothing was published.") from None
 
 
 def read_xml(document: bytes, event_types: Mapping[str, type[Event]], make_key: Callable[[], UUID]) -> list[Event]:
@@ -126,7 +126,7 @@ def _event(event_type: type[Event], fields: dict[str, Any], make_key: Callable[[
     try:
         event = msgspec.convert(fields, event_type, strict=strict)
     except (msgspec.ValidationError, ValueError, ArithmeticError, RecursionError) as error:
-        raise Undecodable(f"{event_type.__name__}: {error}. Nothing was published.") from None
+        raise Undecodable(f"{event_type.__name__}: {clause(error)}. Nothing was published.") from None
     if not strict:
         event = _in_utc(event, names)
     fault = nested_fault(event)
@@ -165,7 +165,7 @@ def _refuse_ambiguous(document: bytes) -> None:
     try:
         json.loads(document, object_pairs_hook=_once, parse_float=_finite, parse_constant=_finite)
     except (ValueError, RecursionError) as error:
-        raise Undecodable(f"This JSON document cannot be read: {error}. Nothing was published.") from None
+        raise Undecodable(f"This JSON document cannot be read: {clause(error)}. Nothing was published.") from None
 
 
 def _once(pairs: list[tuple[str, Any]]) -> None:
@@ -207,7 +207,7 @@ class _Messages:
         try:
             parser.Parse(document, True)
         except (expat.ExpatError, LookupError, ValueError) as error:
-            raise Undecodable(f"This XML document cannot be read: {error}. Nothing was published.") from None
+            raise Undecodable(f"This XML document cannot be read: {clause(error)}. Nothing was published.") from None
         return self._messages
 
     def _refuse_doctype(self, *_declaration: object) -> None:

@@ -36,6 +36,7 @@ import msgspec
 
 from preterite.errors import EventTooLarge, InvalidEvent
 from preterite.printing.keys import field_key_fault, key_text
+from preterite.printing.text import clause
 
 EVENT_BYTES_MAX = 256 * 1024
 """Size of an event or command as JSON."""
@@ -215,7 +216,9 @@ class Checked:
         try:
             body = self._encode(message)
         except (TypeError, ValueError, OverflowError, RecursionError) as error:
-            raise InvalidEvent(f"{self.message_type.__name__} is no JSON: {error}; nothing was written.") from None
+            raise InvalidEvent(
+                f"{self.message_type.__name__} is no JSON: {clause(error)}; nothing was written."
+            ) from None
         if not self._all_plain:
             self._check_nested(message, body)
         if len(body) > EVENT_BYTES_MAX:
@@ -237,7 +240,7 @@ class Checked:
         try:
             same = reads_back(message, self.decode(body))
         except (msgspec.ValidationError, RecursionError) as error:
-            raise InvalidEvent(f"{self.message_type.__name__}: {error}; nothing was written.") from None
+            raise InvalidEvent(f"{self.message_type.__name__}: {clause(error)}; nothing was written.") from None
         if not same:
             raise InvalidEvent(
                 f"{self.message_type.__name__} does not read back as it was written; check the types of its fields."

@@ -13,6 +13,7 @@ from uuid import UUID
 import msgspec
 
 from preterite.errors import Undecodable
+from preterite.printing.text import clause
 
 
 class Envelope(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -58,4 +59,4 @@ def from_bytes(document: bytes) -> Envelope:
     try:
         return _decode(document)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise Undecodable(f"This is not an envelope: {error}.") from None
+        raise Undecodable(f"This is not an envelope: {clause(error)}.") from None

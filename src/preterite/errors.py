@@ -211,8 +211,12 @@ class OutsideCallRefused(PreteriteError, PermissionError):
 class SagaMissing(PreteriteError):
     """An event joins an instance of a saga that does not exist; it waits for the instance, or for an operator."""
 
-    def __init__(self, saga: str, correlation: str) -> None:
-        super().__init__(f"There is no instance of saga {saga} for {correlation}; the event waits until there is one.")
+    def __init__(self, saga: str, correlation: str, *, has_ended: bool = False) -> None:
+        if has_ended:
+            what, until = f"The instance of saga {saga} for {correlation} has ended", "another one"
+        else:
+            what, until = f"There is no instance of saga {saga} for {correlation}", "one"
+        super().__init__(f"{what}; the event waits until there is {until}.")
 
 
 class Fenced(PreteriteError):

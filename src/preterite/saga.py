@@ -31,6 +31,7 @@ from preterite.contracts import Command, Event, Message, reads_back
 from preterite.errors import UsageError
 from preterite.printing.arguments import declares
 from preterite.printing.keys import field_key_fault, key_text
+from preterite.printing.text import clause
 
 Missing = Literal["park", "ignore"]
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -54,6 +55,7 @@ class Reaction:
     message_type: type[Message]
     by: str | None = None
     missing: Missing = "park"
+    ended: Missing | None = None
 
 
 @dataclass_transform(kw_only_default=True, field_specifiers=(msgspec.field,))
@@ -110,14 +112,19 @@ def started_by(message_type: type[Event] | type[Command], *, by: str | None = No
 
 @declares("(ItemPurchased)")
 def joined_by(
-    message_type: type[Event] | type[Command], *, by: str | None = None, missing: Missing = "park"
+    message_type: type[Event] | type[Command],
+    *,
+    by: str | None = None,
+    missing: Missing = "park",
+    ended: Missing | None = None,
 ) -> Callable[[Function], Function]:
     """Run the decorated function for this event, or command of its own component, in the instance there is.
 
     Where there is none the message is parked with that reason, and runs once there is one; with `missing="ignore"` it
-    is skipped and counted.
+    is skipped and counted. `ended` says the same of a message that comes after its instance has ended, which is
+    remembered for seven days; where left out, `missing` holds for it, too.
     """
-    return _mark(Reaction("joins", message_type, by, missing))
+    return _mark(Reaction("joins", message_type, by, missing, ended))
 
 
 @declares("(PackPurchase)")
@@ -184,7 +191,7 @@ def encoded(saga: Saga) -> bytes:
     try:
         same = reads_back(saga, msgspec.json.decode(state, type=type(saga)))
     except msgspec.ValidationError as error:
-        raise UsageError(f"The state of saga {saga.__saga__.name} does not fit its fields: {error}.") from None
+        raise UsageError(f"The state of saga {saga.__saga__.name} does not fit its fields: {clause(error)}.") from None
     if not same:
         raise UsageError(f"The state of saga {saga.__saga__.name} does not read back as it is; check its field types.")
     return state
@@ -204,4 +211,6 @@ def decoded(saga: type[Saga], version: int, state: bytes) -> Saga:
         older: Mapping[str, Any] = msgspec.json.decode(state)
         return msgspec.convert(saga.upcast(version, dict(older)), saga)
     except msgspec.ValidationError as error:
-        raise UsageError(f"The state of saga {contract.name}, version {version}, cannot be read: {error}.") from None
+        raise UsageError(
+            f"The state of saga {contract.name}, version {version}, cannot be read: {clause(error)}."
+        ) from None

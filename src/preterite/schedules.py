@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 
 from preterite.drivers.extras import missing
+from preterite.printing.text import clause
 
 MONTHLY = "0 0 1 * *"
 DAILY = "0 0 * * *"
@@ -34,7 +35,7 @@ class Schedule:
         try:
             from cronsim import CronSimError
         except ImportError as error:
-            raise ValueError(str(missing("a calendar", error)).removesuffix(".")) from None
+            raise ValueError(clause(missing("a calendar", error))) from None
         zone = self._zone()
         try:
             return self._next_fixed(at, zone) if zone is UTC or self._is_fixed else self._next_on_the_clock(at, zone)

@@ -18,6 +18,7 @@ import msgspec
 
 from preterite.drivers.private_folder import DEFAULT_FOLDER
 from preterite.errors import ConfigurationError
+from preterite.printing.text import clause
 
 ADMIN_VARIABLE = "PRETERITE_ADMIN_URL"
 """The environment variable with the administrator's URL; on a command line its password is visible to other users."""
@@ -67,7 +68,7 @@ def read_project(folder: Path) -> ProjectSettings:
         table = msgspec.convert(content, _Project).tool.get("preterite", {})
         found = msgspec.convert(table, ProjectSettings)
     except (ValueError, RecursionError, msgspec.ValidationError) as error:
-        raise ConfigurationError(f"{file} cannot be read: {error}.") from None
+        raise ConfigurationError(f"{file} cannot be read: {clause(error)}.") from None
     unknown = set(table) - {"app", "log", "databases", "pages"}
     if unknown:
         raise ConfigurationError(
@@ -89,7 +90,7 @@ def read_file(file: Path) -> str | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
-        raise ConfigurationError(f"{file} cannot be read: {_said(error)}.") from None
+        raise ConfigurationError(f"{file} cannot be read: {clause(_said(error))}.") from None
     raise ConfigurationError(f"{file} cannot be read: it is larger than {FILE_BYTES_MAX:,} bytes.")
 
 
@@ -98,7 +99,7 @@ def write_file(file: Path, text: str) -> None:
     try:
         file.write_text(text, encoding="utf-8")
     except (OSError, ValueError) as error:
-        raise ConfigurationError(f"{file} cannot be written: {_said(error)}.") from None
+        raise ConfigurationError(f"{file} cannot be written: {clause(_said(error))}.") from None
 
 
 def _said(error: OSError | ValueError) -> str:

@@ -17,6 +17,7 @@ from preterite.contracts import Checked, Command, Event, Message, key_fault
 from preterite.envelope import Envelope
 from preterite.errors import SystemRefused
 from preterite.log.contract import Kind
+from preterite.printing.text import clause
 from preterite.recoverability import Recoverability
 from preterite.saga import saga_faults
 from preterite.schedules import Schedule, schedule_fault
@@ -213,7 +214,7 @@ def _future_faults(components: Sequence[Component]) -> list[str]:
     for component in components:
         schedules = [(h.name, h.schedule) for h in component.handlers if h.schedule is not None]
         found = [(name, schedule_fault(schedule)) for name, schedule in schedules]
-        faults += [f"{component.name}.{name}: {fault}." for name, fault in found if fault is not None]
+        faults += [f"{component.name}.{name}: {clause(fault)}." for name, fault in found if fault is not None]
     handled: dict[type[Message], list[str]] = {}
     for component in components:
         for handler in component.handlers:
@@ -298,7 +299,7 @@ def _bound(
     try:
         call = call_of(handler, connection_type)
     except TypeError as error:
-        faults.append(f"{component.name}.{handler.name} cannot be called: {error}.")
+        faults.append(f"{component.name}.{handler.name} cannot be called: {clause(error)}.")
         return None
     return BoundHandler(
         handler.name, handler, call, handler.recoverability or component.recoverability or recoverability

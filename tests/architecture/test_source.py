@@ -256,6 +256,41 @@ def test_an_error_whose_sentence_says_all_has_one_traceback() -> None:
     assert keeps - {"preterite/testing/simulation/machine/faults.py"} == KEEPS_ITS_CAUSE
 
 
+FOREIGN = {"error", "reason", "why", "said"}
+"""What a text is called that an exception or another program has given."""
+NOT_QUOTED = -1
+GOES_ON = re.compile(r"['\"]?[.;,](\s|$)")
+
+
+def _written_before_more(node: ast.AST) -> Iterator[ast.expr]:
+    """What a text or a line of the log gets in the middle of a sentence, before a mark of the sentence's own."""
+    if isinstance(node, ast.JoinedStr):
+        for part, then in zip(node.values, node.values[1:], strict=False):
+            goes_on = isinstance(then, ast.Constant) and GOES_ON.match(str(then.value))
+            if isinstance(part, ast.FormattedValue) and part.conversion == NOT_QUOTED and goes_on:
+                yield part.value
+    elif isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
+        pieces = re.split(r"%[sd]|%\.\df", str(node.args[0].value))
+        for argument, then in zip(node.args[1:], pieces[1:], strict=False):
+            if ast.unparse(node.func).startswith("_logger.") and GOES_ON.match(then):
+                yield argument
+
+
+def test_what_an_error_says_is_put_into_a_sentence_without_its_own_period() -> None:
+    """By `clause`: else a log says "cannot be opened: no such file.. Nothing was written."."""
+    found = {
+        f"{name}: {ast.unparse(value)}"
+        for name, tree in trees(SOURCES)
+        for node in ast.walk(tree)
+        for value in _written_before_more(node)
+        if not ast.unparse(value).startswith(("clause(", "type(", "number_of("))
+        if (isinstance(value, ast.Call) and isinstance(node, ast.Call))
+        or FOREIGN & {one.id for one in ast.walk(value) if isinstance(one, ast.Name)}
+    }
+
+    assert found == set()
+
+
 def test_names_are_not_vague() -> None:
     found: set[str] = set()
     for name, tree in trees(ALL_SOURCES):

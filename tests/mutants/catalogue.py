@@ -167,7 +167,7 @@ MUTANTS = (
            "there is not None and there.event_id != record.event_id:", "False:"),
     Mutant("what fails goes on failing for ever", "retries", "recoverability.py",
            "if delays_spent >= self.delayed_retries:", "if False:"),
-    Mutant("what is discarded is not kept", "dead letters", "store/sql/statements.py",
+    Mutant("what is discarded is not kept", "dead letters", "store/sql/dead_letter_statements.py",
            "FROM preterite_parked WHERE id = ? AND state <> 'parked'\n",
            "FROM preterite_parked WHERE id = ? AND state = 'none'\n"),
     Mutant("events of unknown types are skipped without a count", "visibility", "handling/plan.py",

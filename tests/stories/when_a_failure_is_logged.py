@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from datetime import timedelta
 from pathlib import Path
 
@@ -49,6 +50,30 @@ def test_a_failure_is_a_warning_when_its_group_is_new_and_an_error_when_it_is_a_
     assert len(logged(caplog)) == 3
     assert {text.split("ItemPurchased ")[1].split(" ")[0].replace("-", "") for text in errors} == identifiers
     assert all("dead letter, after 2 attempts" in text for text in errors)
+
+
+@pytest.mark.parametrize("text", ["No price for 85123A.", "No price for 85123A", "It has no price.\n"])
+def test_a_line_about_a_failure_has_no_two_periods_in_a_row_whatever_the_exception_says(
+    caplog: pytest.LogCaptureFixture, text: str
+) -> None:
+    shop = declare(bills=False, recoverability=ONCE_AGAIN)
+
+    @shop.finance.handles(ItemPurchased)
+    def bill(event: ItemPurchased) -> None:
+        raise LookupError(text)
+
+    with started(shop.system) as opened:
+        publish(opened, shop.sales, purchased("a"))
+        opened.settle(failures="park")
+        opened.clock.advance(timedelta(minutes=2))
+        opened.settle(failures="park")
+    lines = [line for _, line in logged(caplog)]
+
+    assert [line.rpartition("py:")[2].partition(" ")[2] for line in lines] == [
+        "It is retried.",
+        "It is a dead letter, after 2 attempts: preterite dead-letters list",
+    ]
+    assert [line for line in lines if re.search(r"\.\s*\.|[.] at |\\n", line)] == []
 
 
 def test_logging_that_raises_fails_no_work_and_its_lines_go_to_standard_error(

@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
 
+import psycopg
 import pytest
 from sqlalchemy import select, text
 from sqlalchemy.exc import IntegrityError
@@ -77,8 +78,24 @@ ENDINGS: dict[str, Callable[[Connection], object]] = {
     "END": lambda connection: connection.execute(sql("end transaction")),
     "with": lambda connection: connection.__exit__(None, None, None),
 }
-if IS_SQLITE:
-    ENDINGS["executescript"] = lambda connection: connection.executescript("select 1")
+
+
+def _with(connection: Any, kind: type) -> Any:
+    connection.cursor_factory = kind
+    return connection
+
+
+_ON_SQLITE: dict[str, Callable[[Any], object]] = {
+    "executescript": lambda connection: connection.executescript("select 1"),
+}
+_ON_POSTGRESQL: dict[str, Callable[[Any], object]] = {
+    "stream": lambda connection: next(connection.cursor().stream("COMMIT")),
+    "copy": lambda connection: connection.cursor().copy("ROLLBACK").__enter__(),
+    "executemany": lambda connection: connection.cursor().executemany("COMMIT", [()]),
+    "another class of cursors": lambda connection: _with(connection, psycopg.ClientCursor).execute("COMMIT"),
+    "a raw cursor": lambda connection: next(_with(connection, psycopg.RawCursor).cursor().stream("COMMIT")),
+}
+ENDINGS.update(_ON_SQLITE if IS_SQLITE else _ON_POSTGRESQL)
 
 
 @pytest.mark.rule(9)

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+import select
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
-from support.any_store import Connection, started
+from support.any_store import Connection, own_connection, servers_only, sql, started
 from support.raised import RAISED, chain, noted, recurse, ring
-from support.small_shop import ItemPurchased, bills, declare, id_of, insert_bill, letters, publish, purchased, texts
+from support.small_shop import (
+    ItemPurchased,
+    bills,
+    declare,
+    handle_all,
+    id_of,
+    insert_bill,
+    letters,
+    publish,
+    purchased,
+    texts,
+)
 
 from preterite import Recoverability
 from preterite.hosting.host import Host
@@ -87,3 +100,55 @@ def test_another_database_that_is_unavailable_for_many_events_holds_up_no_others
 
         assert sorted(bills(opened, shop.finance)) == sorted(texts(*NEIGHBOURS))
         assert len(letters(opened, shop.finance)) == len(culprits)
+
+
+def _waits_for_a_lock(connection: Any) -> None:
+    connection.execute("select pg_advisory_xact_lock(5)")
+
+
+def _is_idle(connection: Any) -> None:
+    """Return when the server has ended the session."""
+    waiting = select.poll()
+    waiting.register(connection.fileno(), select.POLLIN)
+    waiting.poll()
+
+
+def _computes(connection: Any) -> None:
+    connection.execute("select pg_sleep(60)")
+
+
+LIMITS: dict[str, tuple[Callable[[Any], None], str]] = {
+    "lock_timeout": (_waits_for_a_lock, "LockNotAvailable"),
+    "idle_in_transaction_session_timeout": (_is_idle, "ProcessDied"),
+    "statement_timeout": (_computes, "QueryCanceled"),
+}
+"""Limits that an administrator has set for all sessions of a database, a handler that reaches each, and its failure."""
+
+
+@servers_only
+@pytest.mark.parametrize("by_host", [False, True], ids=["settle", "host"])
+@pytest.mark.parametrize("limit", LIMITS)
+def test_a_limit_of_the_server_that_a_few_handlers_reach_holds_up_no_others(limit: str, by_host: bool) -> None:
+    shop = declare(bills=False, recoverability=ONCE)
+    culprits = [f"culprit {number}" for number in range(3)]
+    reach, failure = LIMITS[limit]
+
+    @shop.finance.handles(ItemPurchased)
+    def bill(event: ItemPurchased, connection: Connection) -> None:
+        insert_bill(connection, event)
+        if event.purchase_id in {id_of(name) for name in culprits}:
+            reach(connection)
+
+    with started(shop.system) as opened, own_connection(opened.databases["finance"]) as administrator:
+        administrator.execute(sql("select pg_advisory_xact_lock(5)"))
+        with own_connection(opened.databases["finance"]) as one:
+            name = one.execute(sql("select current_database()")).fetchone()[0]
+            one.execute(sql(f"alter database {name} set {limit} to '300ms'"))
+        administrator.execute(sql(f"set {limit} to 0"))
+        names = [name for pair in zip(culprits, NEIGHBOURS, strict=False) for name in pair]
+        publish(opened, shop.sales, *(purchased(name, name) for name in [*names, *NEIGHBOURS[len(culprits) :]]))
+        handle_all(opened, by_host=by_host)
+        failures = [one.failure.error for one in letters(opened, shop.finance) if one.failure is not None]
+
+        assert sorted(bills(opened, shop.finance)) == sorted(texts(*NEIGHBOURS))
+        assert failures == [failure] * len(culprits)

@@ -53,6 +53,7 @@ class ItemAddressed(Event, key="purchase_id"):
 def window(
     *,
     missing: Literal["park", "ignore"] = "park",
+    ended: Literal["park", "ignore"] | None = None,
     before: Callable[[str], None] = lambda what: None,
     log: list[str] | None = None,
 ) -> tuple[System, Component, Component, type[Saga]]:
@@ -75,7 +76,7 @@ def window(
             unit_of_work.schedule(Pack(), after=HOUR)
             unit_of_work.schedule(Complain(), after=2 * HOUR)
 
-        @joined_by(ItemReturned, missing=missing)
+        @joined_by(ItemReturned, missing=missing, ended=ended)
         def cancel(self, event: ItemReturned) -> None:
             before("cancel")
             assert event.customer_id == self.customer_id
@@ -234,6 +235,65 @@ def test_an_event_that_is_to_be_ignored_without_its_saga_is_counted() -> None:
 
         assert shop.status()["shipping"].counts.skipped == 2
         assert counts(shop, shipping) == (0, 0)
+
+
+def packed_and_then_returned(
+    ended: Literal["park", "ignore"] | None, missing: Literal["park", "ignore"] = "park"
+) -> tuple[list[tuple[str, str]], int, list[str]]:
+    """One is returned once it is packed, two before it is purchased: dead letters, what is skipped, what is done."""
+    log: list[str] = []
+    system, sales, shipping, _ = window(log=log, ended=ended, missing=missing)
+    with started(system) as shop:
+        publish(shop, sales, purchased("one"))
+        shop.settle()
+        shop.clock.advance(HOUR)
+        shop.settle()
+        publish(shop, sales, returned("one"), returned("two", "ben"))
+        shop.settle(failures="park")
+        shop.clock.advance(HOUR)
+        shop.settle(failures="park")
+        dead = sorted(
+            (one.failure.error, one.failure.text.partition(" for ")[0] + one.failure.text.partition(";")[2])
+            for one in letters(shop, shipping)
+            if one.failure is not None
+        )
+        return dead, shop.status()["shipping"].counts.skipped, log
+
+
+def test_an_event_that_comes_after_its_saga_has_ended_is_told_from_one_that_comes_too_early() -> None:
+    too_late = ("SagaMissing", "The instance of saga PackingWindow the event waits until there is another one.")
+    too_early = ("SagaMissing", "There is no instance of saga PackingWindow the event waits until there is one.")
+
+    assert packed_and_then_returned(None) == ([too_late, too_early], 0, ["packed"])
+    assert packed_and_then_returned("ignore") == ([too_early], 1, ["packed"])
+    assert packed_and_then_returned("park", missing="ignore") == ([too_late], 1, ["packed"])
+    assert packed_and_then_returned(None, missing="ignore") == ([], 2, ["packed"])
+
+
+def test_an_event_that_is_ignored_after_the_end_of_its_saga_holds_up_no_other_of_its_key() -> None:
+    log: list[str] = []
+    system, sales, shipping, _ = window(log=log, ended="ignore")
+    with started(system) as shop:
+        publish(shop, sales, purchased("one"))
+        shop.settle()
+        shop.clock.advance(HOUR)
+        shop.settle()
+        publish(shop, sales, returned("one"), purchased("two"), returned("two"))
+        shop.settle()
+
+        assert log == ["packed", "cancelled"]
+        assert counts(shop, shipping) == (0, 0)
+
+
+def test_the_next_instance_of_a_value_gets_the_events_that_come_after_its_beginning() -> None:
+    log: list[str] = []
+    system, sales, _, _ = window(log=log, ended="ignore")
+    with started(system) as shop:
+        for _ in range(2):
+            publish(shop, sales, purchased("one"), returned("one"))
+            shop.settle()
+
+        assert log == ["cancelled", "cancelled"]
 
 
 def test_what_a_failing_handler_did_to_the_state_is_gone() -> None:

@@ -99,6 +99,11 @@ class Handling:
         cursor.execute(statement)
         return cursor
 
+    @property
+    def driver(self) -> Any:
+        """The driver's own connection."""
+        return self.session.connection().connection.dbapi_connection
+
 
 # looks
 
@@ -283,6 +288,29 @@ def _raise(_call: Handling) -> None:
     raise Refused("a step")
 
 
+ENDS: Mapping[str, Callable[[Handling], object]] = {
+    "commit": lambda call: call.session.commit(),
+    "rollback": lambda call: call.session.rollback(),
+    "close": lambda call: call.session.close(),
+    "reset": lambda call: call.session.reset(),
+    "invalidate": lambda call: call.session.invalidate(),
+    "begin": lambda call: call.session.execute(text("BEGIN")),
+    "COMMIT": lambda call: call.session.execute(text("COMMIT")),
+    "ROLLBACK": lambda call: call.session.execute(text("ROLLBACK")),
+    "driver's COMMIT": lambda call: call.raw("COMMIT"),
+    "driver's commit": lambda call: call.driver.commit(),
+    "driver's rollback": lambda call: call.driver.rollback(),
+    "connection's commit": lambda call: call.session.connection().commit(),
+    "connection's rollback": lambda call: call.session.connection().rollback(),
+    "connection's close": lambda call: call.session.connection().close(),
+}
+"""Ways in which a handler may try to end the transaction, which is the batch's."""
+
+
+def _end(call: Handling, how: str) -> None:
+    ENDS[how](call)
+
+
 # steps that hold further ones
 
 
@@ -340,6 +368,7 @@ STEPS: Mapping[str, Callable[..., object]] = {
     "left open": _left_open,
     "publish": _publish,
     "raise": _raise,
+    "end": _end,
     "caught": _caught,
     "not flushed": _not_flushed,
     "savepoint": _savepoint,
@@ -410,6 +439,11 @@ _within = some.one_of(_plain, _blocks(_plain))
 _steps = some.lists(some.one_of(_plain, _blocks(_within)), min_size=1, max_size=5)
 programs: some.SearchStrategy[Program] = some.lists(_steps, min_size=2, max_size=8)
 """Programs of up to eight events."""
+
+_ending = some.one_of(_plain, _step("end", some.sampled_from(sorted(ENDS))))
+_ending_steps = some.lists(some.one_of(_ending, _blocks(_ending)), min_size=1, max_size=5)
+programs_that_end: some.SearchStrategy[Program] = some.lists(_ending_steps, min_size=2, max_size=8)
+"""The same, and some steps try to end the transaction."""
 
 KNOWN: Mapping[str, Program] = {
     f"a row changed by {how} is loaded again": [

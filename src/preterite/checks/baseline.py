@@ -20,6 +20,7 @@ import msgspec
 from preterite.checks.findings import NOWHERE, Finding, Place
 from preterite.checks.rules import RULES
 from preterite.errors import ConfigurationError
+from preterite.printing.text import clause
 from preterite.settings import read_file, write_file
 
 FILE = "baseline.toml"
@@ -65,7 +66,7 @@ def read(file: Path) -> tuple[Entry, ...]:
         found = msgspec.convert(tomllib.loads(text), _File)
     except (ValueError, RecursionError, msgspec.ValidationError) as error:
         raise ConfigurationError(
-            f"{file} cannot be read: {error}. An entry has key, reason and since, as in since = 2026-11-25."
+            f"{file} cannot be read: {clause(error)}. An entry has key, reason and since, as in since = 2026-11-25."
         ) from None
     for entry in found.violation:
         if not entry.reason.strip():
@@ -167,7 +168,7 @@ def read_recorded(file: Path) -> tuple[list[Finding], bool]:
     try:
         return read_document(msgspec.json.decode(text))
     except (ValueError, RecursionError, msgspec.MsgspecError) as error:
-        raise ConfigurationError(f"{file} cannot be read: {error}. {_RECORD}") from None
+        raise ConfigurationError(f"{file} cannot be read: {clause(error)}. {_RECORD}") from None
 
 
 def read_document(document: Any) -> tuple[list[Finding], bool]:

@@ -47,6 +47,7 @@ from preterite.errors import (
     WrongLog,
 )
 from preterite.printing.raised import original_of
+from preterite.printing.text import clause
 
 ABOUT = """\
 Partition a business system into components: each owns its database and publishes durable events to the others. The
@@ -97,7 +98,7 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         if ":/" in message or "assword" in message:
             message = "an argument that holds a URL or a password is not valid, and is not shown"
-        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help.\n")
+        self.exit(2, f"{self.prog}: {clause(message)}; see {self.prog} --help.\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -157,8 +158,8 @@ def _as_ours() -> Generator[None]:
         if not _is_of_a_database(error):
             raise
         raise StoreUnavailable(
-            f"A database or the log has answered {type(error).__name__}: {error!s:.500}. The command stopped there; "
-            "what it has committed before stays. If the database is damaged, restore it from a backup."
+            f"A database or the log has answered {type(error).__name__}: {clause(error):.500}. The command stopped "
+            "there; what it has committed before stays. If the database is damaged, restore it from a backup."
         ) from error
 
 
@@ -184,7 +185,7 @@ def _work_in(folder: str) -> None:
         os.chdir(folder)
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else "that is no name of a folder"
-        raise Refused(f"{folder} is not a directory to work in: {why}.") from None
+        raise Refused(f"{folder} is not a directory to work in: {clause(why)}.") from None
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -25,6 +25,7 @@ from preterite.drivers.extras import missing
 from preterite.errors import ConfigurationError, ExtraMissing, NotMigrated, UsageError
 from preterite.log.contract import ANY_SYSTEM, Log, LogIdentity
 from preterite.printing.by_name import unknown_name
+from preterite.printing.text import clause
 from preterite.store.contract import Database, translating_errors
 from preterite.store.rows import DbConnection
 from preterite.system import System
@@ -201,14 +202,10 @@ def import_module(module_name: str, name: str) -> ModuleType:
                 "packages. Correct the name, or name the folder of the project with -C."
             ) from None
         found = missing(module_name, error)
-        raise found or ConfigurationError(f"{module_name} cannot be imported: {_sentence(error)}") from error
+        raise found or ConfigurationError(f"{module_name} cannot be imported: {clause(error)}.") from error
     except ExtraMissing:
         raise
     except Exception as error:
         # Whatever the user's own module does wrong is the user's to see: in one sentence, or whole with --debug.
         kind = type(error).__name__
-        raise ConfigurationError(f"{module_name} cannot be imported: {kind}: {_sentence(error)}") from error
-
-
-def _sentence(error: Exception) -> str:
-    return f"{str(error).removesuffix('.')}."
+        raise ConfigurationError(f"{module_name} cannot be imported: {kind}: {clause(error)}.") from error

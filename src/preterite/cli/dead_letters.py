@@ -13,6 +13,7 @@ from preterite.cli.output import ago, document, indented, number_of, print_block
 from preterite.envelope import from_bytes
 from preterite.errors import Undecodable
 from preterite.operations import dead_letters
+from preterite.printing.text import clause
 from preterite.store.rows import AuditLine, FailureGroup, Parked
 
 DEAD_LETTERS_SHOWN = 1000
@@ -162,7 +163,8 @@ def show_dead_letter(options: argparse.Namespace) -> int:
         print_line(f"original  {_event_text(row.original)}")
     if row.failure is not None:
         place = f" at {row.failure.place}" if row.failure.place else ""
-        print_line(f"error     {row.failure.error}: {row.failure.text}{place}")
+        text = clause(row.failure.text) if place else row.failure.text
+        print_line(f"error     {row.failure.error}: {text}{place}")
         if row.failure.trace:
             print_line()
             print_block(indented(row.failure.trace))

@@ -10,6 +10,7 @@ from typing import Any
 from preterite import codecs
 from preterite.cli.application import Refused, add_command, find
 from preterite.cli.output import print_line
+from preterite.printing.text import clause
 
 HELP = """\
 Publish the events of FILE (JSON or XML; - reads standard input) as COMPONENT, all of them or none.
@@ -54,4 +55,4 @@ def _read(name: str) -> bytes:
             return file.read(codecs.DOCUMENT_BYTES_MAX + 1)
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else "that is no name of a file"
-        raise Refused(f"{name} cannot be read: {why}. Nothing was published.") from None
+        raise Refused(f"{name} cannot be read: {clause(why)}. Nothing was published.") from None

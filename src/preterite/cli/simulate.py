@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from preterite.cli.application import Refused, add_command, find, import_module, load, parts_of
 from preterite.cli.words import number_from
+from preterite.printing.text import clause
 
 if TYPE_CHECKING:
     from preterite.testing.simulation import Outcome, Scenario
@@ -126,5 +127,5 @@ def _refuse_arguments(option: str, name: str, arguments: str) -> None:
         signature.bind(*arguments.split(", "))
     except TypeError as error:
         raise Refused(
-            f"{option} calls {name} as {name.partition(':')[2]}({arguments}), which fails: {error}."
+            f"{option} calls {name} as {name.partition(':')[2]}({arguments}), which fails: {clause(error)}."
         ) from None

@@ -31,6 +31,7 @@ from preterite.drivers.postgres_guard import (
 from preterite.drivers.postgres_place import Place, first_line, unreachable
 from preterite.errors import NotDurable, StoreUnavailable
 from preterite.printing.raised import is_a, original_of
+from preterite.printing.text import clause
 
 CONNECT_SECONDS = 5
 """How long a connection to PostgreSQL may take."""
@@ -269,7 +270,7 @@ class Listener:
             self._notified += sum(1 for notification in notifications if notification.pid != self.own_backend)
         except psycopg.Error as error:
             self.close()
-            raise StoreUnavailable(f"{self._place.shown} is out of reach: {first_line(error)}.") from None
+            raise StoreUnavailable(f"{self._place.shown} is out of reach: {clause(first_line(error))}.") from None
         return self._notified
 
     def fileno(self) -> int | None:

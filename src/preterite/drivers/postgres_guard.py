@@ -8,7 +8,7 @@ import sys
 from collections.abc import AsyncGenerator, Generator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 
 import psycopg
 from psycopg import pq
@@ -22,6 +22,8 @@ from preterite.errors import HandlerEndedTransaction, OwnTableRefused
 
 STATEMENTS_MAX = 1000
 """Texts of statements whose reading is kept."""
+CURSOR_CLASSES_MAX = 100
+"""Classes of cursors that the application has chosen and that are kept."""
 _ENDS_TRANSACTION = re.compile(
     r"(?:\A|;)\s*(?:BEGIN|START\s+TRANSACTION|COMMIT|END|ABORT|PREPARE\s+TRANSACTION"
     r"|ROLLBACK(?!\s+(?:(?:WORK|TRANSACTION)\s+)?TO\b))\b",
@@ -115,6 +117,15 @@ class _Guard:
         return self.lent_adapters
 
     @property
+    def cursor_factory(self) -> Any:
+        """The class of its cursors. Whichever is set, its cursors ask the connection."""
+        return self._cursor_factory
+
+    @cursor_factory.setter
+    def cursor_factory(self, kind: Any) -> None:
+        self._cursor_factory = _guarded(kind)
+
+    @property
     def belongs_here(self) -> bool:
         """Whether this process may close it; closed by a forked one, it would be closed for its parent, too."""
         return self.process in (0, os.getpid())
@@ -195,15 +206,15 @@ class _Guard:
             raise
 
 
-class GuardedCursor(psycopg.Cursor[Any]):
-    """A cursor that asks its connection before each statement."""
+class _Guarded:
+    """What a cursor does that asks its connection before each statement; mixed into a class of the driver's cursors."""
 
     def execute(self, query: Any, *arguments: Any, **options: Any) -> Any:
         guard = _guard_of(self)
         guard.before_statement(query)
         guard.is_checked = True
         try:
-            super().execute(query, *arguments, **options)
+            cast(Any, super()).execute(query, *arguments, **options)
         finally:
             guard.is_checked = False
         guard.after_statement()
@@ -211,10 +222,20 @@ class GuardedCursor(psycopg.Cursor[Any]):
 
     def executemany(self, query: Any, *arguments: Any, **options: Any) -> Any:
         _guard_of(self).before_statement(query)
-        return super().executemany(query, *arguments, **options)
+        return cast(Any, super()).executemany(query, *arguments, **options)
+
+    def stream(self, query: Any, *arguments: Any, **options: Any) -> Generator[Any]:
+        _guard_of(self).before_statement(query)
+        yield from cast(Any, super()).stream(query, *arguments, **options)
+
+    @contextmanager
+    def copy(self, statement: Any, *arguments: Any, **options: Any) -> Generator[Any]:
+        _guard_of(self).before_statement(statement)
+        with cast(Any, super()).copy(statement, *arguments, **options) as copying:
+            yield copying
 
 
-class GuardedAsyncCursor(psycopg.AsyncCursor[Any]):
+class _GuardedAsync:
     """The same for asyncio."""
 
     async def execute(self, query: Any, *arguments: Any, **options: Any) -> Any:
@@ -222,7 +243,7 @@ class GuardedAsyncCursor(psycopg.AsyncCursor[Any]):
         guard.before_statement(query)
         guard.is_checked = True
         try:
-            await super().execute(query, *arguments, **options)
+            await cast(Any, super()).execute(query, *arguments, **options)
         finally:
             guard.is_checked = False
         guard.after_statement()
@@ -230,7 +251,35 @@ class GuardedAsyncCursor(psycopg.AsyncCursor[Any]):
 
     async def executemany(self, query: Any, *arguments: Any, **options: Any) -> Any:
         _guard_of(self).before_statement(query)
-        return await super().executemany(query, *arguments, **options)
+        return await cast(Any, super()).executemany(query, *arguments, **options)
+
+    async def stream(self, query: Any, *arguments: Any, **options: Any) -> AsyncGenerator[Any]:
+        _guard_of(self).before_statement(query)
+        async for row in cast(Any, super()).stream(query, *arguments, **options):
+            yield row
+
+    @asynccontextmanager
+    async def copy(self, statement: Any, *arguments: Any, **options: Any) -> AsyncGenerator[Any]:
+        _guard_of(self).before_statement(statement)
+        async with cast(Any, super()).copy(statement, *arguments, **options) as copying:
+            yield copying
+
+
+@lru_cache(maxsize=CURSOR_CLASSES_MAX)
+def _guarded(kind: Any) -> Any:
+    """A class of cursors that ask their connection, whichever class the application has chosen."""
+    if not _is_subclass(kind, (psycopg.Cursor, psycopg.AsyncCursor)) or _is_subclass(kind, (_Guarded, _GuardedAsync)):
+        return kind
+    asking = _GuardedAsync if _is_subclass(kind, psycopg.AsyncCursor) else _Guarded
+    return type(f"Guarded{kind.__name__}", (asking, kind), {})
+
+
+def _is_subclass(kind: object, classes: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, classes)
+
+
+GuardedCursor = _guarded(psycopg.Cursor)
+GuardedAsyncCursor = _guarded(psycopg.AsyncCursor)
 
 
 class GuardedConnection(_Guard, psycopg.Connection[Any]):

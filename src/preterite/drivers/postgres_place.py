@@ -10,6 +10,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from preterite.errors import ConfigurationError, StoreUnavailable
 from preterite.printing import urls
+from preterite.printing.text import clause
 
 
 @dataclass(frozen=True)
@@ -50,9 +51,9 @@ def unreachable(place: Place, error: psycopg.Error) -> StoreUnavailable:
     secrets = [str(value) for value in conninfo_to_dict(place.conninfo).values() if str(value) not in place.shown]
     if any(secret in said for secret in secrets):
         said = "the server or its library refused it, with a message that contains a part of the URL which is not shown"
-    return StoreUnavailable(f"{place.shown} cannot be reached: {said}. Nothing was written.")
+    return StoreUnavailable(f"{place.shown} cannot be reached: {clause(said)}. Nothing was written.")
 
 
 def first_line(error: BaseException) -> str:
     """The first line of a driver's message."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -28,6 +28,7 @@ from preterite.errors import (
     WrongDatabase,
 )
 from preterite.printing.raised import is_a, original_of
+from preterite.printing.text import clause
 from preterite.printing.urls import shown
 
 WAL_ATTEMPTS_MAX = 5
@@ -119,10 +120,12 @@ def open_file(path: Path, factory: type[Opened] = GuardedConnection) -> Opened:
             raise
     except sqlite3.DatabaseError as error:
         if is_unavailable(error):
-            raise StoreUnavailable(f"{path} cannot be opened just now: {error}. Nothing was written.") from None
-        raise WrongDatabase(f"{path} is no SQLite database that can be read: {error}. Nothing was written.") from None
+            raise StoreUnavailable(f"{path} cannot be opened just now: {clause(error)}. Nothing was written.") from None
+        raise WrongDatabase(
+            f"{path} is no SQLite database that can be read: {clause(error)}. Nothing was written."
+        ) from None
     except OSError as error:
-        raise StoreUnavailable(f"{path} cannot be opened: {error.strerror}. Nothing was written.") from None
+        raise StoreUnavailable(f"{path} cannot be opened: {clause(error.strerror)}. Nothing was written.") from None
     return connection
 
 

@@ -18,6 +18,7 @@ from preterite.component import Component
 from preterite.errors import ConfigurationError
 from preterite.evolution.compatibility import Problem, Verdict, compare
 from preterite.evolution.shapes import Shape, read, require_field, shape_of, written
+from preterite.printing.text import clause
 from preterite.settings import read_file, write_file
 from preterite.system import System
 
@@ -85,7 +86,9 @@ def load(file: Path) -> Lock:
             for one in shape.fields.values():
                 require_field(one)
     except (ValueError, RecursionError, msgspec.MsgspecError) as error:
-        raise ConfigurationError(f"{file} cannot be read: {error}. preterite contracts lock writes it.") from None
+        raise ConfigurationError(
+            f"{file} cannot be read: {clause(error)}. preterite contracts lock writes it."
+        ) from None
     events = {
         name: {version: tuple(_shape(name, version, one) for one in shapes) for version, shapes in kept.items()}
         for name, kept in found.events.items()

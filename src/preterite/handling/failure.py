@@ -12,6 +12,7 @@ from preterite.clock import Clock
 from preterite.printing.limit import LineLimit
 from preterite.printing.logger import logger
 from preterite.printing.raised import is_a
+from preterite.printing.text import clause
 from preterite.store.rows import Failure, Fingerprint, Parked
 
 TEXT_CHARACTERS_MAX = 2_000
@@ -141,7 +142,7 @@ class FailureLog:
                 if row.state != "parked":
                     self._log_dead_letter(row, failure, now)
                 elif is_new and self._failures.allows(now):
-                    _logger.warning("%s: %s. It is retried.", self._component, _described(row, failure))
+                    _logger.warning("%s: %s. It is retried.", self._component, clause(_described(row, failure)))
 
     def report_left_out(self) -> None:
         """Log how many lines were left out lately, once that is over. Cheap."""
@@ -169,7 +170,7 @@ class FailureLog:
             _logger.error(
                 "%s: %s. It is a dead letter, after %s: preterite dead-letters list",
                 self._component,
-                _described(row, failure),
+                clause(_described(row, failure)),
                 "1 attempt" if row.attempts == 1 else f"{row.attempts} attempts",
             )
 
@@ -189,4 +190,4 @@ def _described(row: Parked, failure: Failure) -> str:
     handler = f"handler {row.handler} failed on" if row.handler else "no handler gets"
     at = f" at {failure.place}" if failure.place else ""
     event = f"{row.type} {event_id} ({record.stream} number {record.number})"
-    return f"{handler} {event}: {failure.error}: {failure.text}{at}"
+    return f"{handler} {event}: {failure.error}: {clause(failure.text)}{at}"

@@ -25,6 +25,7 @@ from preterite.handling.outcome import run_to_its_end
 from preterite.handling.sagas import SagaInstance, SagaPersister
 from preterite.handling.transaction import Batch
 from preterite.printing.raised import is_a
+from preterite.printing.text import clause
 from preterite.publishing.pending import PendingMessages
 from preterite.publishing.transaction import Transaction
 from preterite.publishing.unit_of_work import Cause, UnitOfWork
@@ -122,14 +123,15 @@ class HandlerInvoker:
         self, batch: Batch, bound: BoundHandler, index: int | None, error: BaseException
     ) -> TransactionConflict | StoreUnavailable | HandlerRaised:
         """What an exception out of a handler's call means for the batch."""
+        name = self._component.name
         if self._store.is_conflict(error):
-            return TransactionConflict(f"Handler {bound.name} met another transaction: {error}.")
+            return TransactionConflict(f"Handler {bound.name} met another transaction: {clause(error)}.")
         if not self._store.is_open(batch.transaction.connection):
             return ConnectionLost(
-                f"The connection to the database of {self._component.name!r} ended while {bound.name} ran: {error}."
+                f"The connection to the database of {name!r} ended while {bound.name} ran: {clause(error)}."
             )
         if self._store.is_unavailable(error) and self._may_be_own(batch, error):
-            return StoreUnavailable(f"The database of {self._component.name!r} is not available: {error}.")
+            return StoreUnavailable(f"The database of {name!r} is not available: {clause(error)}.")
         return HandlerRaised(bound, index, self._explained(batch, error), certain=not batch.failed_together)
 
     def _run_in_saga(
@@ -172,7 +174,7 @@ class HandlerInvoker:
                         _execute(batch, bound, arguments)
             except TransactionConflict as error:
                 # It comes from another unit of work that the handler opened, not from this transaction.
-                raise HandlerFailed(bound.name, text_of(error)) from error
+                raise HandlerFailed(bound.name, clause(text_of(error))) from error
             self._require_transaction(batch)
         for pending in batch.pending[before:]:
             # At once, so that a command which was cancelled does not run later in this batch.
@@ -204,7 +206,9 @@ class HandlerInvoker:
             raise
         except StoreUnavailable as error:
             if self._database.answers():
-                raise ConnectionLost(f"{error} It was the connection of a batch; the database answers.") from error
+                raise ConnectionLost(
+                    f"{clause(error)}. It was the connection of a batch; the database answers."
+                ) from error
             raise
 
     def committed(self) -> None:

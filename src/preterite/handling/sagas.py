@@ -8,7 +8,7 @@ from preterite.clock import Clock
 from preterite.errors import InvalidEvent, SagaChanged, SagaMissing
 from preterite.handling.delivery import Delivery
 from preterite.publishing.unit_of_work import SagaReference
-from preterite.saga import Saga, correlation, decoded, encoded
+from preterite.saga import Reaction, Saga, correlation, decoded, encoded
 from preterite.store.contract import Store
 from preterite.store.rows import DbConnection, SagaRow, saga_key
 from preterite.topology import BoundHandler
@@ -37,7 +37,7 @@ class SagaPersister:
     def load(self, connection: DbConnection, bound: BoundHandler, delivery: Delivery) -> SagaInstance | None:
         """The instance that this message is for; nothing if it has ended, or if its absence is to be ignored.
 
-        Raises `SagaMissing` where the event waits for it.
+        Raises `SagaMissing` where the event waits for it, or comes too late and is not to be ignored.
         """
         saga, reaction = bound.handler.saga, bound.handler.reaction
         assert saga is not None, "only a saga's functions have instances"
@@ -59,17 +59,27 @@ class SagaPersister:
             return SagaInstance(decoded(saga, row.version, row.state), row)
         if reaction.kind == "starts" and text is not None:
             return self._begun(connection, saga(**{saga.__saga__.by: value}), text)
-        if reaction.missing == "park" and text is not None:
-            raise SagaMissing(saga.__saga__.name, text)
-        what = f"no {saga.__saga__.name} for {reaction.message_type.__name__}"
-        self._store.count_skipped(connection, delivery.record.stream.publisher, what, 1, self._clock.wall())
+        self._miss(connection, saga.__saga__.name, text, reaction, delivery)
         return None
+
+    def _miss(
+        self, connection: DbConnection, name: str, value: str | None, reaction: Reaction, delivery: Delivery
+    ) -> None:
+        """Count a message that is skipped because its instance is not there; raises `SagaMissing` if it waits."""
+        has_ended = value is not None and self._store.has_ended(connection, name, value)
+        if (
+            value is not None
+            and (reaction.ended if has_ended and reaction.ended is not None else reaction.missing) == "park"
+        ):
+            raise SagaMissing(name, value, has_ended=has_ended)
+        what = f"{'ended' if has_ended else 'no'} {name} for {reaction.message_type.__name__}"
+        self._store.count_skipped(connection, delivery.record.stream.publisher, what, 1, self._clock.wall())
 
     def save(self, connection: DbConnection, instance: SagaInstance) -> None:
         """Keep the state as the handler has left it, or end the instance; raises `SagaChanged` if it was overtaken."""
         row = instance.row
         if instance.saga.completed:
-            kept = self._store.end_saga(connection, row)
+            kept = self._store.end_saga(connection, row, self._clock.wall())
         else:
             state = encoded(instance.saga)
             version = instance.saga.__saga__.version

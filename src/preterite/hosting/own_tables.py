@@ -13,6 +13,7 @@ from typing import Any
 from preterite.component import Component
 from preterite.errors import PreteriteError, TablesMissing
 from preterite.printing.raised import original_of
+from preterite.printing.text import clause
 from preterite.settings import owner_variable
 from preterite.store.contract import Database
 
@@ -79,6 +80,6 @@ def _not_created(component: str, url: str, error: BaseException, *, as_owner: bo
     reason = str(error).strip().partition("\n")[0] or type(error).__name__
     owner = "" if as_owner else f", or set {owner_variable(component)} to the URL of the role that may create them"
     return (
-        f"The tables of {component!r} cannot be created in {url}: {reason}. None was created. Create them by your "
-        f"migrations{owner}."
+        f"The tables of {component!r} cannot be created in {url}: {clause(reason)}. None was created. Create them by "
+        f"your migrations{owner}."
     )

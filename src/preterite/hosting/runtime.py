@@ -17,6 +17,7 @@ from preterite.log.contract import Log
 from preterite.operations.startup import bind_database, prepare, require_own_database
 from preterite.printing.by_name import ByName
 from preterite.printing.logger import logger
+from preterite.printing.text import clause
 from preterite.publishing.relay import Relay
 from preterite.publishing.sessions import Sessions
 from preterite.publishing.transaction import SessionContext
@@ -150,7 +151,7 @@ class Runtime:
         try:
             return self._receiver(component, owner)
         except DatabaseWentBack as error:
-            _logger.warning("%s Its handlers are registered again.", error)
+            _logger.warning("%s. Its handlers are registered again.", clause(error))
             self._openings.open_again(component)
             return self._receiver(component, owner)
 
@@ -207,7 +208,9 @@ class Runtime:
         try:
             holders[self.log.promise] = ["log"]
         except StoreUnavailable as error:
-            _logger.error("The log is out of reach, and is tried again: %s Events wait in the outboxes.", error)
+            _logger.error(
+                "The log is out of reach, and is tried again: %s. Events wait in the outboxes.", clause(error)
+            )
         promises: Mapping[str, Callable[[], str]] = {name: self.databases[name].promise for name in self.components}
         if opening_seconds is not None:
             promises = side_by_side(lambda name: self.databases[name].promise(), self.components, opening_seconds)

@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 from preterite.clock import Backoff, Clock
 from preterite.printing.logger import logger
+from preterite.printing.text import clause
 from preterite.settings import worker_environment
 
 START_SECONDS_MAX = 60.0
@@ -120,7 +121,7 @@ class Supervisor:
             fault = fault_of(worker.beat, now, worker.limit_seconds, has_reported=worker.has_reported)
             if fault is None:
                 return
-            _logger.error("%s: %s; its process is ended and replaced", worker.component, fault)
+            _logger.error("%s: %s; its process is ended and replaced", worker.component, clause(fault))
             worker.process.kill()
             worker.process.wait()
         else:

@@ -18,6 +18,7 @@ from preterite import envelope as envelopes
 from preterite.contracts import Checked
 from preterite.envelope import Envelope
 from preterite.errors import InvalidEvent, Undecodable, UsageError
+from preterite.printing.text import clause
 from preterite.store.contract import Store, run_in_transaction
 from preterite.store.rows import AuditLine, DbConnection, FailureGroup, Fingerprint, Note, Parked
 
@@ -243,9 +244,7 @@ def _changed(envelope: Envelope, before: Mapping[str, Any], changes: Mapping[str
         message = checked.decode(msgspec.json.encode({**before, **changes}))
         data, key = checked.encode(message), checked.key_of(message)
     except (msgspec.ValidationError, InvalidEvent) as error:
-        raise UsageError(
-            f"{envelope.type} would not be valid: {str(error).removesuffix('.')}. Nothing was changed."
-        ) from None
+        raise UsageError(f"{envelope.type} would not be valid: {clause(error)}. Nothing was changed.") from None
     if key != envelope.subject:
         raise UsageError("The key of an event decides its order and cannot be changed. Nothing was changed.")
     return msgspec.structs.replace(envelope, data=msgspec.Raw(data))

@@ -26,6 +26,7 @@ from preterite.log.contract import Log, Stream
 from preterite.operations.dead_letters import Operator
 from preterite.operations.outside_calls import OutsideCalls
 from preterite.operations.replays import Wanted, start
+from preterite.printing.text import clause
 from preterite.publishing.transaction import SessionContext
 from preterite.receiving.parking import Parking
 from preterite.receiving.replayer import Replayer
@@ -152,7 +153,7 @@ def _run(
         unfinished = store.replays(connection, active=True)
         if unfinished:
             why = unfinished[0].reason or "the log no longer holds all that was read"
-            raise UsageError(f"The replay would not finish: {why}. Nothing was changed.")
+            raise UsageError(f"The replay would not finish: {clause(why)}. Nothing was changed.")
         return next(one.replayed for one in store.replays(connection, active=False) if one.id == number)
     finally:
         replayer.close()

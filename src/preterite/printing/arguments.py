@@ -9,6 +9,7 @@ from types import UnionType
 from typing import Any, Literal, ParamSpec, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from preterite.errors import UsageError
+from preterite.printing.text import clause
 
 SHOWN_MAX = 80
 """Characters that are shown of a wrong argument."""
@@ -54,7 +55,7 @@ def declares(example: str = "") -> Callable[[Callable[Parameters, Returned]], Ca
 
 def _no_declaration(name: str, fault: str, example: str) -> UsageError:
     form = f"@{name}{example}" if example else f"@{name} above a class, without parentheses"
-    return UsageError(f"@{name} cannot be used so: {fault}. Write it as in {form}; nothing was declared.")
+    return UsageError(f"@{name} cannot be used so: {clause(fault)}. Write it as in {form}; nothing was declared.")
 
 
 def arguments_fault(

@@ -13,6 +13,7 @@ from typing import TextIO
 CHARACTERS_MAX = 2_000
 """Characters of one foreign text in a log message or a table; the rest is counted."""
 _ENDS_LINE = "\n"
+_ENDS_SENTENCE = ". \t\r\n"
 _SPACES = re.compile(r"[^\S\x00-\x1f\x7f\x85\u2028\u2029]")
 
 
@@ -27,6 +28,11 @@ def printable(text: str, *, lines: bool = False, limit: int | None = None) -> st
     if not text.isprintable():
         text = "".join(character if _is_printed(character, lines) else _escaped(character) for character in text)
     return text + cut
+
+
+def clause(said: object) -> str:
+    """What an error or another program says, as a part of a sentence of one's own: without a period at its end."""
+    return str(said).rstrip(_ENDS_SENTENCE)
 
 
 def _is_printed(character: str, lines: bool) -> bool:

@@ -47,7 +47,7 @@ PRUNE_SECONDS = 60.0
 PRUNE_EVENTS = 5000
 """Records that are pruned from the journal in one transaction."""
 JOURNAL_SECONDS = 7 * 24 * 3600.0
-"""How long a record stays in the journal, from which it can be resent."""
+"""How long a record stays in the journal, from which it can be resent, and it is known that a saga has ended."""
 
 Fresh = dict[int, list[Record]]
 """What has just been numbered, by partition."""
@@ -300,19 +300,19 @@ class Relay:
 
     def _maintain_database(self) -> None:
         """Let the database do its periodic work, now and then."""
-        now = self._clock.monotonic()
-        if now - self._maintained_at >= MAINTAIN_SECONDS:
+        if (now := self._clock.monotonic()) - self._maintained_at >= MAINTAIN_SECONDS:
             self._maintained_at = now
             self._database.maintain(self._connection)
 
     def _prune(self, lease: Lease) -> int:
-        """Drop from the journal what is old and confirmed; return how many records that were."""
+        """Drop from the journal what is old and confirmed; return how many records. Forget old ends of sagas, too."""
         if self._unsaved:
             self._save(lease)
         epoch, self._epoch = self._epoch, 0  # if the answer is lost: take over again, and read where the journal starts
         before = self._leases.server_time() - self.journal_seconds
         with self._transaction():
             pruned = self._store.prune_journal(self._connection, before, PRUNE_EVENTS)
+            self._store.forget_ended(self._connection, before, PRUNE_EVENTS)
         if pruned:
             self._journal_starts = self._store.journal_starts(self._connection)
         self._epoch = epoch

@@ -32,6 +32,7 @@ from preterite.errors import (
     WrongDatabase,
 )
 from preterite.printing.raised import original_of
+from preterite.printing.text import clause
 from preterite.publishing.pending import PendingMessages
 from preterite.publishing.transaction import (
     SessionTransaction,
@@ -319,8 +320,8 @@ class UnitOfWorkContext:
             if not is_unavailable(error):
                 raise
             raise StoreUnavailable(
-                f"The database of {self._component!r} is not available: {original_of(error)}. The unit of work has not "
-                "begun: nothing was written, and nothing is published. Begin another one later."
+                f"The database of {self._component!r} is not available: {clause(original_of(error))}. The unit of work "
+                "has not begun: nothing was written, and nothing is published. Begin another one later."
             ) from error
 
     def _refuse_nesting(self) -> None:

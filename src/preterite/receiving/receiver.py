@@ -318,8 +318,8 @@ class Receiver:
         """A publisher that sends again what was lost soon comes to what is stale; else the stream is stalled."""
         number = cursor.number + 1
         if self._resends.request(stream, number, at_once=False):
-            reason = f"number {number} of {stream} is in the log under an older epoch than what comes before it"
-            self._stall(stream, cursor, f"{reason}. The stream is stalled until its publisher sends it again.")
+            stale = f"number {number} of {stream} is in the log under an older epoch than what comes before it"
+            self._stall(stream, cursor, f"{stale}. The stream is stalled until its publisher sends it again.")
 
     def _start_reading(self) -> None:
         """Take stock under the leases just taken: handlers, cursors, interrupted rows, and a reader from there."""

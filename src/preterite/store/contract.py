@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from preterite.errors import StoreUnavailable, TransactionConflict
+from preterite.printing.text import clause
 from preterite.store.dialect import Dialect, run_in_transaction
 from preterite.store.rows import DbConnection, RunningHandler
 from preterite.store.sql.store import Store
@@ -41,10 +42,10 @@ def translating_errors(store: Dialect, component: str) -> Generator[None]:
     except Exception as error:
         if store.is_conflict(error):
             raise TransactionConflict(
-                f"Another transaction has changed the same rows of {component!r}: {error}."
+                f"Another transaction has changed the same rows of {component!r}: {clause(error)}."
             ) from error
         if store.is_unavailable(error):
-            raise StoreUnavailable(f"The database of {component!r} is not available: {error}.") from error
+            raise StoreUnavailable(f"The database of {component!r} is not available: {clause(error)}.") from error
         raise
 
 

@@ -20,6 +20,7 @@ from typing import Any, Protocol
 import pytest
 
 from preterite.contracts import Event
+from preterite.printing.text import clause
 from preterite.system import System
 from preterite.testing import SEED, StartedSystem, started
 from preterite.testing.scenario import Act, Scenario
@@ -106,7 +107,7 @@ class Boundaries:
         try:
             found = getattr(importlib.import_module(module), attribute, None)
         except ModuleNotFoundError as error:
-            raise pytest.UsageError(f"{BOUNDARIES} = {self._name}: {error}.") from error
+            raise pytest.UsageError(f"{BOUNDARIES} = {self._name}: {clause(error)}.") from error
         if not isinstance(found, System):
             raise pytest.UsageError(f"{BOUNDARIES} = {self._name}: {module} has no System called {attribute!r}.")
         return found

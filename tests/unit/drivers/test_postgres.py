@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
@@ -128,6 +129,38 @@ def test_a_guarded_connection_refuses_what_ends_the_transaction(connection: Guar
     with connection.guarding(), pytest.raises(HandlerEndedTransaction):
         connection.execute(ending, prepare=False)
     connection.rollback()
+
+
+@pytest.mark.slow("PostgreSQL")
+@pytest.mark.rule(9)
+@pytest.mark.parametrize("kind", [psycopg.AsyncCursor, psycopg.AsyncClientCursor, psycopg.AsyncRawCursor])
+def test_a_guarded_connection_for_asyncio_refuses_it_whatever_its_cursors_are_and_do(url: str, kind: Any) -> None:
+    async def end_by_each_way() -> int:
+        refused = 0
+        async with await postgres_server.connect_async(place_of(url)) as opened:
+            opened.cursor_factory = kind
+            await opened.execute("BEGIN")
+            with opened.guarding():
+                for way in ("execute", "executemany", "stream", "copy"):
+                    try:
+                        await _use(opened.cursor(), way)
+                    except HandlerEndedTransaction:
+                        refused += 1
+            await opened.rollback()
+        return refused
+
+    assert asyncio.run(end_by_each_way()) == 4
+
+
+async def _use(cursor: Any, way: str) -> None:
+    if way == "stream":
+        async for _ in cursor.stream("COMMIT"):
+            pass
+    elif way == "copy":
+        async with cursor.copy("COMMIT"):
+            pass
+    else:
+        await getattr(cursor, way)("COMMIT", *([[()]] if way == "executemany" else []))
 
 
 @pytest.mark.slow("PostgreSQL")

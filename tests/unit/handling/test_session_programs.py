@@ -15,12 +15,13 @@ from uuid import UUID
 import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as some
 from sqlalchemy import Connection as SqlalchemyConnection
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 from support import postgres
-from support.handler_programs import COLUMNS, KNOWN, TABLES, Base, Handling, Program, programs
+from support.handler_programs import COLUMNS, KNOWN, TABLES, Base, Handling, Program, programs, programs_that_end
 from support.tiers import sample
 
 from preterite import Component, Event, Recoverability, System, UnitOfWork, testing
@@ -288,6 +289,12 @@ def test_no_handler_can_tell_in_how_large_a_batch_it_runs(on_sqlite: Rig, progra
     check_plainly(on_sqlite, program)
 
 
+@given(program=programs_that_end)
+@settings(max_examples=sample(40, 600), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_no_handler_can_tell_though_another_tries_to_end_the_transaction(on_sqlite: Rig, program: Program) -> None:
+    check(on_sqlite, program)
+
+
 @pytest.mark.slow("PostgreSQL")
 @pytest.mark.parametrize("asynchronous", [False, True], ids=["Session", "AsyncSession"])
 def test_no_handler_can_tell_on_postgresql_either(asynchronous: bool) -> None:
@@ -295,8 +302,8 @@ def test_no_handler_can_tell_on_postgresql_either(asynchronous: bool) -> None:
         places = {name: make(name) for name in ("sales", "finance")}
         with rig(asynchronous=asynchronous, databases=places) as made:
 
-            @given(program=programs)
-            @settings(max_examples=100, deadline=None)
+            @given(program=some.one_of(programs, programs_that_end))
+            @settings(max_examples=120, deadline=None)
             def run(program: Program) -> None:
                 check(made, program)
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import random
+import resource
+from collections.abc import Generator
+from contextlib import contextmanager
 
 import pytest
 from support.any_store import started
@@ -79,3 +83,43 @@ def test_one_database_that_is_out_of_reach_keeps_no_other_from_waking_its_loops(
         watcher.close()
 
     assert asked == ["sales"], "it is left alone for a while"
+
+
+DESCRIPTORS = 1_200
+"""More than fit into the set of descriptors that `select` takes."""
+
+
+@contextmanager
+def beyond_a_thousand() -> Generator[tuple[int, int]]:
+    """The two ends of a pipe in a process that has so many files open."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < 2 * DESCRIPTORS:
+        pytest.skip(f"this process may open {hard} files only")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 2 * DESCRIPTORS), hard))
+    held = [os.open(os.devnull, os.O_RDONLY) for _ in range(DESCRIPTORS)]
+    try:
+        held += os.pipe()
+        yield held[-2], held[-1]
+    finally:
+        for one in held:
+            os.close(one)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_a_notification_wakes_a_process_that_has_thousands_of_files_open() -> None:
+    shop = declare()
+    with started(shop.system) as opened, beyond_a_thousand() as (reading, writing):
+        watcher = ChangeWatcher(opened.runtime)
+        compared_anew: list[bool] = []
+        sales = opened.databases["sales"]
+        sales.fileno = lambda: reading  # pyright: ignore[reportAttributeAccessIssue] - as of a connection that listens
+        sales.version = lambda *, elsewhere=False: compared_anew.append(elsewhere) or 1  # pyright: ignore
+        watcher.step()
+        before = list(compared_anew)
+        os.write(writing, b"a notification")
+        watcher.step()
+        watcher.close()
+        del sales.fileno, sales.version
+
+    assert reading > 1_024
+    assert (before, compared_anew) == ([], [True])

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 from support.processes import until
@@ -114,3 +116,19 @@ def test_asking_to_stop_ends_everything_in_order() -> None:
     supervisor.stop()
 
     assert supervisor.run()
+
+
+def test_a_worker_is_given_no_url_but_its_own_and_the_logs(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in ("FINANCE", "FINANCE_OWNER", "SALES", "SALES_OWNER", "LOG", "FINANCE_LOG", "SALES_LOG", "ADMIN"):
+        monkeypatch.setenv(f"PRETERITE_{name}_URL", f"sqlite:///{name}")
+    told = tmp_path / "told"
+    program = f"import os; open({str(told)!r}, 'w').write(repr(dict(os.environ))); os._exit(3)"
+    supervise(program, caplog, "its process has ended (exit code 3)").end()
+    given = ast.literal_eval(told.read_text())
+
+    assert {name: url for name, url in given.items() if name.endswith("_URL")} == {
+        "PRETERITE_FINANCE_URL": "sqlite:///FINANCE",
+        "PRETERITE_LOG_URL": "sqlite:///FINANCE_LOG",
+    }

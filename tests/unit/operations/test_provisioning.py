@@ -18,6 +18,7 @@ from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy import Column, Integer, MetaData, Table
 from support import postgres
 
+import preterite
 from preterite import Component, System
 from preterite.clock import SystemClock
 from preterite.errors import ConfigurationError, StoreUnavailable, TablesMissing, WrongLog
@@ -96,6 +97,15 @@ def server() -> Iterator[Server]:
     opened = Server(postgres.ADMIN_URL)
     yield opened
     opened.close()
+
+
+def test_what_runs_with_the_rights_of_the_owner_takes_names_from_nobody_elses_schemas() -> None:
+    """A role may make temporary tables, and set its search path."""
+    scripts = [path.read_text(encoding="utf-8") for path in Path(preterite.__file__).parent.rglob("*.sql")]
+    functions = [line for text in scripts for line in text.splitlines() if "SECURITY DEFINER" in line]
+
+    assert len(functions) >= 4
+    assert [line for line in functions if "SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS" not in line] == []
 
 
 @pytest.mark.slow("PostgreSQL")

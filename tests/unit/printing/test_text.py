@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from preterite.printing.logger import logger
-from preterite.printing.text import CHARACTERS_MAX, PrintableStream, printable
+from preterite.printing.text import CHARACTERS_MAX, PrintableStream, clause, printable
 
 HOSTILE = st.text(
     st.one_of(
@@ -54,6 +54,15 @@ def test_a_document_of_json_remains_the_same_document(content: object) -> None:
 
 def test_a_long_text_is_cut_and_the_rest_is_counted() -> None:
     assert printable("a" * 10, limit=4) == "aaaa… (6 more characters)"
+
+
+@pytest.mark.parametrize(
+    "said", ["no such file", "no such file.", "no such file. ", "no such file\n", "no such file..."]
+)
+def test_what_an_error_says_ends_as_the_sentence_does_that_it_stands_in(said: str) -> None:
+    assert f"It cannot be opened: {clause(OSError(said))}. Nothing was written." == (
+        "It cannot be opened: no such file. Nothing was written."
+    )
 
 
 @given(HOSTILE, HOSTILE)

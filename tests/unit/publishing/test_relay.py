@@ -639,6 +639,18 @@ def test_the_journal_is_pruned_as_fast_as_it_grows(bench: Bench, monkeypatch: py
         assert connection.execute("select count(*) from preterite_journal").fetchone()[0] == 0
 
 
+def test_that_a_saga_has_ended_is_forgotten_after_as_long_as_the_journal_keeps_an_event(bench: Bench) -> None:
+    add = "insert into preterite_saga_ended values ('Window', ?, ?)"
+    now = bench.opened.clock.wall()
+    with bench.opened.connection(bench.shop.sales) as connection:
+        for value, seconds in (("old", outbox.JOURNAL_SECONDS + 60.0), ("young", outbox.JOURNAL_SECONDS - 60.0)):
+            connection.execute(add, [value, now - seconds])
+        bench.relay().step()
+        left = connection.execute("select correlation from preterite_saga_ended").fetchall()
+
+    assert left == [("young",)]
+
+
 def test_a_claim_of_another_relay_in_between_makes_it_start_again(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -35,6 +35,7 @@ from preterite.handling import batch as inbox
 from preterite.hosting.runtime import Runtime
 from preterite.log.contract import Record, Stream
 from preterite.open_system import OpenSystem
+from preterite.receiving import careful
 from preterite.receiving.parking import Parking
 from preterite.receiving.receiver import Receiver
 from preterite.store.rows import HandlerRegistration, Parked
@@ -375,6 +376,34 @@ def test_an_unclean_takeover_counts_every_attempt_before_the_handler_starts(
 
     assert sorted(bills(opened, shop.finance)) == sorted(texts("a", "b"))
     assert attempts == [[(1, True)], [(1, True)]]
+
+
+def test_what_was_not_parked_after_an_unclean_takeover_is_run_one_by_one_as_well(
+    opened: StartedSystem, shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There was room for some of it only: the rest may still hold what ended the process."""
+    monkeypatch.setattr(careful, "BATCH_EVENTS", 4)
+    monkeypatch.setattr(inbox, "PARKED_MAX", 2)
+    announce(opened, shop, *"abcd")
+    with opened.connection(shop.finance) as connection:
+        for partition in range(8):
+            connection.execute("insert into preterite_lease values (?, 'dead', 7, 0, 3)", [f"partition/{partition}"])
+    counted: list[int] = []
+    watched = declare(bills=False)
+
+    @watched.finance.handles(ItemPurchased, name="bill")
+    def bill(event: ItemPurchased, connection: sqlite3.Connection) -> None:
+        insert_bill(connection, event)
+        with opened.connection(shop.finance) as other:
+            rows = opened.databases["finance"].store.list_parked(other, ["parked"], 10)
+        counted.append(sum(row.attempts for row in rows if row.running))
+
+    with receiving(reopen(opened, watched.system)) as receiver:
+        while receiver.step():
+            pass
+
+    assert sorted(bills(opened, shop.finance)) == sorted(texts(*"abcd"))
+    assert counted == [1, 1, 1, 1]
 
 
 def test_an_interrupted_attempt_counts_as_one_that_ended_the_process(opened: StartedSystem, shop: Shop) -> None:

@@ -20,6 +20,7 @@ from preterite.checks.sql.databases import database_of, server_of
 from preterite.checks.sql.statements import StatementCache
 from preterite.checks.sql.tables import Dialect, NotUnderstood, TableAccess
 from preterite.contracts import Event
+from preterite.printing.text import clause
 from preterite.system import System
 
 VALUES_MAX = 200
@@ -104,7 +105,7 @@ class Recorder:
                 return
             self.not_understood += 1
             what = " ".join(statement.split())[:40]
-            message = f"{now.ownership.name} ran {what!r}: {error}."
+            message = f"{now.ownership.name} ran {what!r}: {clause(error)}."
             self._add(Finding("sql-not-understood", now.ownership.name, what, "ran", message, now.place))
             return
         self._accessed(now.ownership, access, connection, now.place)
@@ -181,7 +182,7 @@ class Recorder:
             message = f"{_number(count)} {what} ran in the code of no component; the first one is at this place."
             found.append(Finding("statement-of-no-component", owner, "statements", "ran", message, places[owner]))
         for fault, count in dict(self.faults).items():
-            message = f"{_number(count)} could not be recorded: the recorder raised {fault}."
+            message = f"{_number(count)} could not be recorded: the recorder raised {clause(fault)}."
             found.append(Finding("statement-not-recorded", "", fault, "ran", message, NOWHERE))
         return found
 

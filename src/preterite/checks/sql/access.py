@@ -12,6 +12,7 @@ from preterite.checks.partition import Ownership, Partition, is_infrastructure
 from preterite.checks.sql.databases import is_database, role_of
 from preterite.checks.sql.statements import StatementCache
 from preterite.checks.sql.tables import NotUnderstood, TableAccess, TableName
+from preterite.printing.text import clause
 
 
 def check_table_access(partition: Partition, codebase: Codebase) -> Iterator[Finding]:
@@ -94,7 +95,7 @@ def _statement(
     except NotUnderstood as error:
         if string.is_executed and string.is_complete:
             what = " ".join(string.value.split())[:40]
-            message = f"{ownership.name} runs {what!r}: {error}."
+            message = f"{ownership.name} runs {what!r}: {clause(error)}."
             yield Finding("sql-not-understood", ownership.name, what, "run", message, place)
         return
     known = replace(
@@ -111,7 +112,7 @@ def _declared(partition: Partition, ownership: Ownership) -> Iterator[Finding]:
     """Foreign keys, views, triggers and grants among the tables that a component declares."""
     name, schema, place = ownership.name, ownership.schema, ownership.place
     for what, why in schema.not_understood:
-        yield Finding("sql-not-understood", name, what, "declare", f"{name} declares {what!r}: {why}.", place)
+        yield Finding("sql-not-understood", name, what, "declare", f"{name} declares {what!r}: {clause(why)}.", place)
     for reference in schema.references:
         owner = partition.owner(reference.target, ownership)
         if owner is not None and owner is not ownership:

@@ -30,6 +30,17 @@ WHERE head.id = ?
     EDIT_PARKED = f"""
 UPDATE preterite_parked SET original = coalesce(original, envelope), envelope = ? WHERE id = ? AND {_DEAD}
 """
+    REDRIVE = """
+UPDATE preterite_parked SET state = 'parked', due_at = 0, attempts = 0, running = 0 WHERE id = ? AND state <> 'parked'
+AND NOT EXISTS (SELECT 1 FROM preterite_handler h WHERE h.name = preterite_parked.handler AND h.retired_at IS NOT NULL)
+"""
+    DISCARD = """
+INSERT INTO preterite_discarded
+    (handler, publisher, partition, number, event_id, key, type, envelope, error, error_text,
+    reason, discarded_by, discarded_at)
+SELECT handler, publisher, partition, number, event_id, key, type, envelope, error, error_text, ?, ?, ?
+FROM preterite_parked WHERE id = ? AND state <> 'parked'
+"""
     SET_NOTE = """
 INSERT INTO preterite_note (handler, error, place, text, noted_by, noted_at) VALUES (?, ?, ?, ?, ?, ?)
 ON CONFLICT (handler, error, place) DO UPDATE

@@ -70,15 +70,27 @@ class ScheduledStore(Dialect):
         cursor.execute(self.sql.SAVE_SAGA, (version, state, row.id, row.revision))
         return cursor.rowcount == 1
 
-    def end_saga(self, connection: DbConnection, row: SagaRow) -> bool:
-        """End an instance with all its commands, parked ones too; false if it is no longer as it was read."""
+    def end_saga(self, connection: DbConnection, row: SagaRow, now: float) -> bool:
+        """End an instance with all its commands, parked ones too; false if it is no longer as it was read.
+
+        That it has ended is remembered, from this machine time on.
+        """
         cursor = connection.cursor()
         cursor.execute(self.sql.END_SAGA, (row.id, row.revision))
         if cursor.rowcount != 1:
             return False
+        cursor.execute(self.sql.REMEMBER_ENDED, (row.saga, row.correlation, now))
         cursor.execute(self.sql.END_TIMEOUTS, (row.id,))
         cursor.execute(self.sql.END_PARKED_TIMEOUTS, (SCHEDULED, saga_key(row.saga, row.correlation)))
         return True
+
+    def has_ended(self, connection: DbConnection, saga: str, correlation: str) -> bool:
+        """Whether it is remembered that an instance of a saga for a value has ended. Reads only."""
+        return connection.cursor().execute(self.sql.HAS_ENDED, (saga, correlation)).fetchone() is not None
+
+    def forget_ended(self, connection: DbConnection, before: float, limit: int) -> None:
+        """Forget instances that ended before this machine time, the first ones first."""
+        connection.cursor().execute(self.sql.FORGET_ENDED, (before, limit))
 
     def calendars(self, connection: DbConnection) -> Mapping[str, str]:
         """The calendars that are active here, and their schedules as text. Reads only."""

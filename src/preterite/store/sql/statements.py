@@ -235,6 +235,15 @@ ON CONFLICT DO NOTHING RETURNING id
 UPDATE preterite_saga SET version = ?, state = ?, revision = revision + 1 WHERE id = ? AND revision = ?
 """
     END_SAGA = "DELETE FROM preterite_saga WHERE id = ? AND revision = ?"
+    REMEMBER_ENDED = """
+INSERT INTO preterite_saga_ended (saga, correlation, ended_at) VALUES (?, ?, ?)
+ON CONFLICT (saga, correlation) DO UPDATE SET ended_at = excluded.ended_at
+"""
+    HAS_ENDED = "SELECT 1 FROM preterite_saga_ended WHERE saga = ? AND correlation = ?"
+    FORGET_ENDED = """
+DELETE FROM preterite_saga_ended WHERE (saga, correlation) IN (
+    SELECT saga, correlation FROM preterite_saga_ended WHERE ended_at < ? ORDER BY ended_at LIMIT ?)
+"""
     END_TIMEOUTS = "DELETE FROM preterite_scheduled WHERE saga_id = ?"
     END_PARKED_TIMEOUTS = "DELETE FROM preterite_parked WHERE publisher = ? AND key = ? AND kind = 'command'"
     CALENDARS = "SELECT name, schedule FROM preterite_calendar"
@@ -296,17 +305,6 @@ WHERE id = ? AND attempts = ?
     RETRY_UNDECODABLE = "UPDATE preterite_parked SET state = 'parked', due_at = 0 WHERE state = 'undecodable'"
     LIST_PARKED = f"SELECT id, {_PARKED_COLUMNS} FROM preterite_parked WHERE state IN ({{states}}) ORDER BY id LIMIT ?"
     GET_PARKED = f"SELECT id, {_PARKED_COLUMNS} FROM preterite_parked WHERE id = ?"
-    REDRIVE = """
-UPDATE preterite_parked SET state = 'parked', due_at = 0, attempts = 0, running = 0 WHERE id = ? AND state <> 'parked'
-AND NOT EXISTS (SELECT 1 FROM preterite_handler h WHERE h.name = preterite_parked.handler AND h.retired_at IS NOT NULL)
-"""
-    DISCARD = """
-INSERT INTO preterite_discarded
-    (handler, publisher, partition, number, event_id, key, type, envelope, error, error_text,
-    reason, discarded_by, discarded_at)
-SELECT handler, publisher, partition, number, event_id, key, type, envelope, error, error_text, ?, ?, ?
-FROM preterite_parked WHERE id = ? AND state <> 'parked'
-"""
     REMOVE_PARKED = "DELETE FROM preterite_parked WHERE id = ?"
     ADD_REPLAY = """
 INSERT INTO preterite_replay (handlers, again, publishes, rate, from_time, state, reason, replayed, started_at)

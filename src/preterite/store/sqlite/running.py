@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from preterite.errors import StoreUnavailable
+from preterite.printing.text import clause
 from preterite.store.rows import RunningHandler
 
 
@@ -29,7 +30,7 @@ def note(database: Path, running: RunningHandler, wall: float, valid_seconds: fl
             json.dump(found | times, opened)
         draft.replace(file)
     except OSError as error:
-        raise StoreUnavailable(f"{file} cannot be written: {error.strerror}. The status misses one handler.") from None
+        raise StoreUnavailable(f"{file} cannot be written: {clause(error.strerror or error)}. The status misses one handler.") from None
 
 
 def forget(database: Path, owner: str) -> None:

@@ -110,7 +110,7 @@ class TimeConformance:
         row = begin(store, connection)
         with transaction(store, connection):
             kept = [store.save_saga(connection, row, 2, state) for state in (b"first", b"overtaken")]
-            ended = store.end_saga(connection, row)
+            ended = store.end_saga(connection, row, NOW)
         found = store.find_saga(connection, "Window", "one")
 
         assert kept == [True, False]
@@ -134,7 +134,7 @@ class TimeConformance:
         )
         park(store, connection, replace(command, record=record))
         with transaction(store, connection):
-            ended = store.end_saga(connection, row)
+            ended = store.end_saga(connection, row, NOW)
 
         assert ended
         assert store.find_saga(connection, "Window", "one") is None
@@ -145,9 +145,29 @@ class TimeConformance:
         store = database.store
         row = begin(store, connection)
         with transaction(store, connection):
-            store.end_saga(connection, row)
+            store.end_saga(connection, row, NOW)
 
         assert begin(store, connection).id > row.id
+
+    def test_that_an_instance_has_ended_is_remembered_for_a_while(self, database: Database, connection: Any) -> None:
+        store = database.store
+        for value, at in (("one", NOW), ("two", NOW + 1.0), ("one", NOW + 2.0), ("three", NOW + 3.0)):
+            row = begin(store, connection, value)
+            before = store.has_ended(connection, "Window", value)
+            with transaction(store, connection):
+                assert store.end_saga(connection, row, at)
+            assert before == (at == NOW + 2.0)
+        remembered = [self._remembered(store, connection)]
+        for at, limit in ((NOW + 2.0, 9), (NOW + 9.0, 1), (NOW + 9.0, 9)):
+            with transaction(store, connection):
+                store.forget_ended(connection, at, limit)
+            remembered.append(self._remembered(store, connection))
+
+        assert remembered == [["one", "two", "three"], ["one", "three"], ["three"], []]
+        assert not store.has_ended(connection, "Other", "one")
+
+    def _remembered(self, store: Store, connection: Any) -> list[str]:
+        return [value for value in ("one", "two", "three") if store.has_ended(connection, "Window", value)]
 
     def test_a_timeout_waits_for_the_parked_events_of_its_instance(self, database: Database, connection: Any) -> None:
         store = database.store

@@ -214,6 +214,14 @@ CREATE TABLE preterite.saga (                -- instances that have begun and no
     UNIQUE (saga, correlation)
 );
 
+CREATE TABLE preterite.saga_ended (          -- instances that ended lately, so that what comes too late is known
+    saga text NOT NULL,
+    correlation text NOT NULL,
+    ended_at double precision NOT NULL,
+    PRIMARY KEY (saga, correlation)
+);
+CREATE INDEX saga_ended_at ON preterite.saga_ended (ended_at);
+
 CREATE TABLE preterite.calendar (            -- schedules as text, of the calendars that are active
     name text PRIMARY KEY,
     schedule text NOT NULL

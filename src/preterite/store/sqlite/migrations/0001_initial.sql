@@ -208,6 +208,14 @@ CREATE TABLE preterite_saga (                -- instances that have begun and no
     UNIQUE (saga, correlation)
 ) STRICT;
 
+CREATE TABLE preterite_saga_ended (          -- instances that ended lately, so that what comes too late is known
+    saga TEXT NOT NULL,
+    correlation TEXT NOT NULL,
+    ended_at REAL NOT NULL,
+    PRIMARY KEY (saga, correlation)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX preterite_saga_ended_at ON preterite_saga_ended (ended_at);
+
 CREATE TABLE preterite_calendar (            -- schedules as text, of the calendars that are active
     name TEXT PRIMARY KEY,
     schedule TEXT NOT NULL

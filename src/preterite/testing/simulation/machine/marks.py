@@ -96,8 +96,8 @@ class MarkingStore(SqliteStore):
     def take_scheduled(self, connection: DbConnection, scheduled_id: int, now: float) -> bool:
         return self._unless(super().take_scheduled(connection, scheduled_id, now))
 
-    def end_saga(self, connection: DbConnection, row: SagaRow) -> bool:
-        ended = super().end_saga(connection, row)
+    def end_saga(self, connection: DbConnection, row: SagaRow, now: float) -> bool:
+        ended = super().end_saga(connection, row, now)
         if ended:
             self._history.mark(SAGA_ENDED)
         return ended
