@@ -30,8 +30,9 @@ def note(database: Path, running: RunningHandler, wall: float, valid_seconds: fl
             json.dump(found | times, opened)
         draft.replace(file)
     except OSError as error:
-        why = clause(error.strerror or error)
-        raise StoreUnavailable(f"{file} cannot be written: {why}. The status misses one handler.") from None
+        raise StoreUnavailable(
+            f"{file} cannot be written: {clause(error.strerror or error)}. The status misses one handler."
+        ) from None
 
 
 def forget(database: Path, owner: str) -> None:
