@@ -9,6 +9,7 @@
     │   ├── UnitOfWorkNested           a unit of work inside a unit of work
     │   ├── UnitOfWorkBroken           its transaction ended, or was to be ended, inside it
     │   ├── HandlerEndedTransaction    a handler called commit, rollback or begin
+    │   ├── OwnTableRefused            a handler or unit of work wrote to one of Preterite's own tables
     │   └── SystemRefused              the declaration contradicts itself; all faults listed
     ├── ConfigurationError             a setting, URL or project cannot be read
     │   ├── ExtraMissing               a package that comes with an extra is not installed

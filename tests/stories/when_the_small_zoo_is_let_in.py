@@ -129,7 +129,7 @@ def test_ticks_and_upcasts_that_raise_end_with_their_own_reasons(zoo: SmallZoo) 
         opened.settle(failures="park")
 
         require_own_reasons(opened, NAMES)
-        assert "ticking has 1 dead letter" in opened.status()["ticking"].problems
+        assert "ticking has 1 dead letter: preterite dead-letters list" in opened.status()["ticking"].problems
 
 
 @contextmanager

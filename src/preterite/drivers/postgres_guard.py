@@ -95,6 +95,8 @@ class _Guard:
             package = sys._getframe(1).f_globals.get("__package__")  # pyright: ignore[reportPrivateUsage]
             if package != "psycopg" and (package or "").partition(".")[0] not in _BELOW:
                 self._refuse_libpq()
+        if self._libpq is None:
+            raise AttributeError("pgconn")  # as psycopg has it before it has connected
         return self._libpq
 
     @pgconn.setter
