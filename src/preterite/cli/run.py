@@ -76,7 +76,6 @@ def run(options: argparse.Namespace) -> int:
     opened = _opened(application, names, create_tables=options.create_tables)
     later = set(opened.runtime.faults) if options.create_tables else set[str]()
     opened.close()
-    _announce(application, names)
     limits = {component.name: component.time_limit_seconds for component in components}
     command = worker_command(application.name, options.threads, later)
     supervisor = Supervisor(limits, command, SystemClock(), options.workers)
@@ -88,6 +87,7 @@ def run(options: argparse.Namespace) -> int:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
+    _announce(application, names)
     orderly = supervisor.run()
     print_line("stopped; the next run handles what is left", error=True)
     if not orderly:
