@@ -61,15 +61,19 @@ def event() -> Event:
     return purchased(str(uuid4()))
 
 
-def by_connection(place: Place) -> int:
+def by_units_on(place: Place, connection: sqlite3.Connection) -> int:
     largest = 0
-    with place.opened.connection(place.shop.sales) as connection:
-        for _ in range(UNITS):
-            with place.shop.sales.unit_of_work(connection) as unit_of_work:
-                connection.execute(INSERT)
-                unit_of_work.publish(event())
-            largest = max(largest, place.size())
+    for _ in range(UNITS):
+        with place.shop.sales.unit_of_work(connection) as unit_of_work:
+            connection.execute(INSERT)
+            unit_of_work.publish(event())
+        largest = max(largest, place.size())
     return largest
+
+
+def by_connection(place: Place) -> int:
+    with place.opened.connection(place.shop.sales) as connection:
+        return by_units_on(place, connection)
 
 
 def by_sessions(place: Place) -> int:
@@ -83,14 +87,8 @@ def by_sessions(place: Place) -> int:
 
 
 def by_an_own_connection(place: Place) -> int:
-    largest = 0
     with closing(sqlite3.connect(place.file, isolation_level=None)) as connection:
-        for _ in range(UNITS):
-            with place.shop.sales.unit_of_work(connection) as unit_of_work:
-                connection.execute(INSERT)
-                unit_of_work.publish(event())
-            largest = max(largest, place.size())
-    return largest
+        return by_units_on(place, connection)
 
 
 def by_an_own_engine(place: Place) -> int:
