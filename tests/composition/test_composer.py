@@ -29,6 +29,7 @@ from support.paper_shop import (
     order_page,
     shelf,
 )
+from support.processes import until
 
 from preterite.composition import ComposedPage, Composer, Ids, NotFound, Page, PageRequest, PartResult, Parts, State
 from preterite.composition.context import INLINE_PAUSE_SECONDS, InlineBudget
@@ -107,6 +108,25 @@ def test_a_part_that_fails_is_logged_once_and_its_recovery_once(caplog: pytest.L
 
     logged = [record.getMessage() for record in caplog.records]
     assert logged == ["library.names failed; its slot shows the fallback.", "library.names has recovered."]
+
+
+def test_a_part_that_is_late_at_every_view_is_logged_once_though_it_ends_each_time(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO", "preterite.composition")
+    page = replace(order_page, parts=[lines, replace(names, seconds=0.05)])
+    with composing(3, page) as composer:
+        ended, watched = calls_of(composer.context.pools["library"].call)
+        composer.context.pools["library"].call = watched  # type: ignore[method-assign]
+        for view in range(1, 4):
+            gates.open.clear()
+            composer.compose(page, order=ORDER)
+            gates.open.set()
+            until(lambda view=view: len(ended) == view, "the part ends")
+
+    assert [record.getMessage() for record in caplog.records] == [
+        "library.names did not answer within 50 ms; its slot shows the fallback."
+    ]
 
 
 @pytest.mark.parametrize("inline", [False, True])

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from uuid import UUID
 
+import pytest
 from support.paper_shop import BookId, OrderId, lines, names, order_page, shelf
 
 from preterite.composition import Page, PartResult, State
@@ -47,7 +48,7 @@ def started(action: Action) -> str:
 
 
 def page_of(*parts: Part) -> Page:
-    return Page("page", takes={"book": BookId}, parts=parts)
+    return Page("page", takes={"order": OrderId, "book": BookId}, parts=parts)
 
 
 def test_the_first_part_starts_with_the_identifiers_of_the_page() -> None:
@@ -69,6 +70,16 @@ def test_a_part_that_runs_for_long_no_longer_delays_the_next() -> None:
     state.start("lines", 0.0)
 
     assert started(next_action(state, OVERLAP)) == "shelf"
+
+
+@pytest.mark.parametrize("inline", [False, True])
+def test_whoever_waits_looks_again_in_time_for_a_part_that_a_thread_starts_meanwhile(inline: bool) -> None:
+    state = execution(page_of(lines, names), inline=inline)
+    state.parts["names"].seconds = 2.0
+    state.overlap_seconds = SECONDS
+    state.start("lines", 0.0)
+
+    assert next_action(state, 0.5) == Wait(2.5, inline)
 
 
 def test_beside_a_slow_part_the_others_run_one_after_another() -> None:

@@ -62,7 +62,8 @@ class CompositionContext:
 
     def note(self, part: Part, state: State, error: BaseException | None = None) -> None:
         """Log a part's failure once, and its recovery once, rather than at every view."""
-        if self._troubles.get(part.full_name, State.FILLED) is state:
+        # A part that finds nothing under an identifier says nothing of its component's health.
+        if state is State.NOT_FOUND or self._troubles.get(part.full_name, State.FILLED) is state:
             return
         self._troubles[part.full_name] = state
         if state is State.FILLED:

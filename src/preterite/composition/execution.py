@@ -126,6 +126,8 @@ class Execution:
             with self._lock:
                 if not self._state.finish(action.part.slot, outcome, self._context.clock.monotonic()):
                     return
+                # Only what a page shows is logged: a part that is always late would "recover" at every view.
+                self._context.note(action.part, outcome.state, outcome.error)
             action = self._act()
         with self._lock:
             inline = self._state.inline
@@ -140,17 +142,14 @@ class Execution:
         part, pool = action.part, self._context.pools[action.part.component.name]
         began = self._context.clock.monotonic()
         injected = {name: self._request for name, what in part.injected.items() if what is Injected.REQUEST}
-        state, result = State.FILLED, PartResult({})
+        state, result, failure = State.FILLED, PartResult({}), None
         try:
             result = _checked(part, pool.call(part, {**action.identifiers, **injected}))
         except NotFound:
             state = State.NOT_FOUND
         except Exception as error:
-            state = State.FAILED
-            self._context.note(part, state, error)
-        else:
-            self._context.note(part, state)
-        return Outcome(state, result, (self._context.clock.monotonic() - began) * 1000)
+            state, failure = State.FAILED, error
+        return Outcome(state, result, (self._context.clock.monotonic() - began) * 1000, failure)
 
 
 def _checked(part: Part, found: Any) -> PartResult:

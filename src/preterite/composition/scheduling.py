@@ -30,6 +30,8 @@ class Outcome(NamedTuple):
     state: State
     result: PartResult
     milliseconds: float = 0.0
+    error: Exception | None = None
+    """Why it failed."""
 
 
 @dataclass
@@ -126,7 +128,8 @@ def next_action(state: ExecutionState, now: float) -> Action:
             return Start(part.step.part, identifiers_for(state, part.step))
     if state.inline and min(overlaps_at, default=now) <= now:
         return LeaveInline()
-    until = [since + part.seconds for part in unfinished if (since := ready_at[part.step.part.slot]) is not None]
+    # A thread that has called one part calls the next one and wakes nobody: a part that is not ready may start now.
+    until = [part.seconds + (now if (since := ready_at[part.step.part.slot]) is None else since) for part in unfinished]
     if may_start_at > now and (startable or state.inline):
         until.append(may_start_at)
     elif startable:
