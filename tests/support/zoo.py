@@ -243,13 +243,19 @@ def _segmentation_fault(_visit: Visit) -> None:
     ctypes.string_at(0)
 
 
+def _stop(_visit: Visit) -> None:
+    os.kill(os.getpid(), signal.SIGSTOP)
+    # Another thread may take the signal; until it does, this one would go on and return.
+    time.sleep(3600)
+
+
 ENDED = {
     "_exit": _way(lambda _: os._exit(7), "ProcessDied", by_process=True),
     "exit 0": _way(lambda _: os._exit(0), "ProcessDied", by_process=True),
     "abort": _way(lambda _: os.abort(), "ProcessDied", by_process=True),
     "killed": _way(lambda _: os.kill(os.getpid(), signal.SIGKILL), "ProcessDied", by_process=True),
     "segmentation fault": _way(_segmentation_fault, "ProcessDied", by_process=True),
-    "stopped": _way(lambda _: os.kill(os.getpid(), signal.SIGSTOP), "ProcessDied", by_process=True),
+    "stopped": _way(_stop, "ProcessDied", by_process=True),
     "never returns": _way(lambda _: time.sleep(3600), "ProcessDied", by_process=True),
     "never returns, async": _way(lambda _: asyncio.sleep(3600), "ProcessDied", by_process=True),
     "spins": _way(_spin, "ProcessDied", by_process=True),

@@ -149,9 +149,14 @@ def sign_in(context: BrowserContext) -> None:
 
 
 def press(page: Page, button: str) -> None:
-    """Press a button of a form, and wait for the page that answers: what is opened before it would be interrupted."""
-    with page.expect_navigation():
-        page.get_by_role("button", name=button).click()
+    """Press a button of a form, and wait for the page that answers: what is opened before it would be interrupted.
+
+    The page that answers is known by what it lacks: `expect_navigation` can end with the page before it.
+    """
+    page.evaluate("document.documentElement.dataset.pressed = 'yes'")
+    page.get_by_role("button", name=button).click()
+    page.locator("html:not([data-pressed])").wait_for(state="attached")
+    page.wait_for_load_state()
 
 
 def be(page: Page, persona: Persona) -> None:
