@@ -175,9 +175,9 @@ def _checked(part: Part, found: Any) -> PartResult:
     result = found if isinstance(found, PartResult) else PartResult(found)
     value: object = result.value
     kind = type(value).__name__
+    if inspect.iscoroutine(value):
+        value.close()
     if inspect.isawaitable(value) or isinstance(value, Iterator | AsyncIterator):
-        if inspect.iscoroutine(value):
-            value.close()
         raise UsageError(
             f"{part.full_name} returns a {kind}, whose work would be done after its transaction has ended, and once at "
             f"most; return a list or a mapping at {part.place}."
