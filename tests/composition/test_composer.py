@@ -219,6 +219,23 @@ def test_a_slow_component_takes_no_threads_from_the_others() -> None:
 
 
 @pytest.mark.parametrize("inline", [False, True])
+def test_of_parts_that_become_ready_together_a_slow_one_does_not_delay_the_other(inline: bool) -> None:
+    @Parts(ledger).part(fallback="Not now.")
+    def opener(books: Ids[BookId]) -> int:
+        gates.open.set()
+        return len(books)
+
+    seconds = 20.0
+    page = replace(order_page, parts=[lines, names, opener])
+    with composing(3, page, inline=inline, optional_seconds=seconds) as composer:
+        gates.open.clear()
+        composed = composer.compose(page, order=ORDER)
+
+    assert (composed["names"].state, composed["opener"].state) == (State.FILLED, State.FILLED)
+    assert composed.milliseconds < seconds * 1000 / 2
+
+
+@pytest.mark.parametrize("inline", [False, True])
 def test_what_depends_on_a_late_part_is_called_with_the_identifiers_of_its_other_sources(inline: bool) -> None:
     held = threading.Event()
 
@@ -469,6 +486,22 @@ def test_misuse_is_refused_in_one_sentence() -> None:
             composer.compose(order_page, oder=ORDER)
         with pytest.raises(UsageError, match="write: await"):
             asyncio.run(on_a_loop(composer))
+        with pytest.raises(UsageError, match=r"order is \[.*\], no identifier; pass one, or a frozenset"):
+            composer.compose(order_page, order=[ORDER])
+        assert composer.compose(order_page, order={ORDER}).status == 200
+    with pytest.raises(UsageError, match="This composer is closed"):
+        composer.compose(order_page, order=ORDER)
+
+
+def test_pages_that_are_too_many_are_refused_and_logged_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("preterite.composition.composer.EXECUTIONS_MAX", 0)
+    with composing() as composer:
+        refused = [composer.compose(order_page, order=ORDER) for _ in range(3)]
+
+    assert {(page.calls, page.status) for page in refused} == {(0, 503)}
+    assert [record.getMessage()[:25] for record in caplog.records] == ["0 pages are being compose"]
 
 
 def test_pages_of_a_component_that_was_not_opened_are_refused() -> None:

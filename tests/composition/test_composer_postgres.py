@@ -57,6 +57,27 @@ def thief_by_driver(connection: psycopg.Connection[Any]) -> None:
     connection.commit()
 
 
+def thief_with_a_mode(connection: Connection) -> None:
+    connection.execute(text("set transaction read write"))
+    connection.execute(text(WRITE))
+    connection.commit()
+
+
+def thief_after_the_end(connection: psycopg.Connection[Any]) -> None:
+    connection.commit()
+    connection.execute(WRITE)
+
+
+def thief_behind_sqlalchemy(connection: Connection) -> None:
+    driver: Any = connection.connection.driver_connection
+    driver.rollback()
+    connection.execute(text(WRITE))
+
+
+def pid(connection: Connection) -> int | None:
+    return connection.scalar(text("select pg_backend_pid()"))
+
+
 def page_of(*functions: Callable[..., Any]) -> Page:
     parts = Parts(library)
     return Page("books", parts=[parts.part(fallback="Not now.")(function) for function in functions])
@@ -70,6 +91,27 @@ def test_parts_read_and_cannot_write(shop: StartedSystem) -> None:
 
     assert [slot.state for slot in composed.slots.values()] == [State.FAILED] * 3 + [State.FILLED] * 3
     assert [slot.value for slot in list(composed.slots.values())[3:]] == [["Emma", "Persuasion"]] * 3
+
+
+def test_a_part_cannot_allow_itself_to_write_nor_end_the_transaction_that_cannot(shop: StartedSystem) -> None:
+    page = page_of(thief_with_a_mode, thief_after_the_end, thief_behind_sqlalchemy, by_session)
+    with Composer(shop, [page], optional_seconds=60) as composer:
+        composed = [composer.compose(page) for _ in range(2)][-1]
+
+    assert [slot.state for slot in composed.slots.values()] == [State.FAILED] * 3 + [State.FILLED]
+    assert composed["by_session"].value == ["Emma", "Persuasion"]
+
+
+def test_a_part_whose_connection_the_server_has_ended_meanwhile_reads_over_another_one(shop: StartedSystem) -> None:
+    page = page_of(pid)
+    with Composer(shop, [page], optional_seconds=60) as composer:
+        first = composer.compose(page)["pid"]
+        with shop.connection(library) as connection, library.unit_of_work(connection):
+            connection.execute("select pg_terminate_backend(%s, 60000)", [first.value])
+        second = composer.compose(page)["pid"]
+
+    assert (first.state, second.state) == (State.FILLED, State.FILLED)
+    assert first.value != second.value
 
 
 def test_views_whose_parts_wait_for_a_server_are_asked_side_by_side(

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
+from typing import Any
 from uuid import UUID
 
-from support.paper_shop import BookId, gates, ledger, library, named, open_shop, order_page, priced
+import pytest
+from support.paper_shop import BookId, gates, ledger, library, named, open_shop, order_page, priced, shelf
 
-from preterite.composition import Composer, Form, Submission
-from preterite.testing import StartedSystem
+from preterite import Component, System
+from preterite.composition import Composer, Form, Page, PageRequest, Parts, Section, Submission, ValidationError
+from preterite.errors import ConfigurationError, UsageError
+from preterite.testing import StartedSystem, started
 
 BOOK = BookId(UUID(int=99))
 FORM = Form("new book", [named, priced])
@@ -85,9 +89,97 @@ def test_an_owner_may_still_refuse_while_it_writes() -> None:
         assert rows(shop) == (1, 0)
 
 
-def test_an_owner_that_has_nothing_to_write_is_not_called() -> None:
-    from preterite.composition import PageRequest, Parts
+def sent_with(read: Callable[..., Any], write: Callable[..., Any], **fields: Any) -> tuple[Submission, tuple[int, int]]:
+    """What came of a form whose second section is read and written so, and the rows that it left."""
+    broken = Parts(ledger).section("pence", read=read, fallback="Later.")(write)
+    form = Form("broken", [named, broken])
+    with open_shop(UUID(int=1), 1) as shop, Composer(shop, [order_page], [form]) as composer:
+        return asyncio.run(composer.submit(form, BOOK, {"name": "Emma", "pence": "250", **fields})), rows(shop)
 
+
+def nothing(*_: object) -> None: ...
+
+
+def something(fields: Mapping[str, str], request: PageRequest) -> str | None:
+    return fields["pence"] or None
+
+
+def test_nothing_is_written_if_a_field_cannot_be_read() -> None:
+    def cannot(fields: Mapping[str, str], request: PageRequest) -> Any:
+        raise LookupError("no such currency")
+
+    sent, left = sent_with(cannot, nothing)
+
+    assert (sent.written, sent.failed, left) == ((), {"ledger.nothing": "Later."}, (0, 0))
+
+
+def test_a_field_that_is_no_text_reads_as_empty() -> None:
+    sent, _ = sent_with(something, nothing, pence=b"a file")
+
+    assert sent.written == ("library.named",)
+
+
+def test_an_error_without_a_field_is_no_success() -> None:
+    def refusing(*_: object) -> None:
+        raise ValidationError
+
+    while_reading, left = sent_with(refusing, nothing)
+    while_writing, _ = sent_with(something, refusing)
+
+    assert (while_reading.is_complete, left) == (False, (0, 0))
+    assert while_writing.failed == {"ledger.refusing": "Later."}
+
+
+@pytest.mark.parametrize("error", [SystemExit, StopIteration, asyncio.CancelledError, KeyboardInterrupt])
+def test_whatever_a_section_raises_its_section_has_failed(error: type[BaseException]) -> None:
+    def raising(*_: object) -> None:
+        raise error
+
+    sent, left = sent_with(something, raising)
+
+    assert (sent.written, sent.failed, left) == (("library.named",), {"ledger.raising": "Later."}, (1, 0))
+
+
+def test_a_section_whose_work_is_never_done_is_not_written() -> None:
+    async def later(*_: object) -> None: ...
+
+    def returning(*_: object) -> Any:
+        return later()
+
+    with pytest.raises(UsageError, match="is async"):
+        sent_with(something, later)
+    with pytest.raises(UsageError, match="a read that is async"):
+        sent_with(later, nothing)
+    assert sent_with(something, returning)[0].failed == {"ledger.returning": "Later."}
+
+
+def test_sections_of_one_name_in_two_components_get_their_own_values() -> None:
+    kept: dict[str, str] = {}
+
+    def section(component: Component, field: str) -> Section:
+        def read(fields: Mapping[str, str], request: PageRequest) -> str:
+            return fields[field]
+
+        def noted(book: BookId, text: str, session: object, request: PageRequest) -> None:
+            kept[component.name] = text
+
+        return Parts(component).section(field, read=read, fallback="Later.")(noted)
+
+    form = Form("same", [section(library, "title"), section(ledger, "pence")])
+    with open_shop(UUID(int=1), 1) as shop, Composer(shop, [order_page], [form]) as composer:
+        asyncio.run(composer.submit(form, BOOK, {"title": "Emma", "pence": "250"}))
+
+    assert kept == {"library": "Emma", "ledger": "250"}
+
+
+def test_forms_of_a_component_that_was_not_opened_are_refused() -> None:
+    page = Page("shelf", parts=[shelf])
+    with started(System("library-only", [library])) as shop:
+        with pytest.raises(ConfigurationError, match="Forms have fields of 'ledger'"):
+            Composer(shop, [page], [FORM])
+
+
+def test_an_owner_that_has_nothing_to_write_is_not_called() -> None:
     @Parts(ledger).section("note", read=lambda fields, request: fields["note"] or None, fallback="Later.")
     def noted(book: BookId, note: str, session: object, request: PageRequest) -> None:
         raise AssertionError("there was no note")

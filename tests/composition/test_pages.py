@@ -22,7 +22,7 @@ from support.paper_shop import (
 from preterite import Component
 from preterite.composition import Form, Ids, Page, PagesRefused, Part, Parts
 from preterite.composition.pages import needed_for, plan, plans
-from preterite.errors import UsageError
+from preterite.errors import UnknownName, UsageError
 
 AuthorId = NewType("AuthorId", UUID)
 
@@ -103,6 +103,24 @@ def test_two_owners_of_a_field_are_refused_with_both_places() -> None:
     said = faults(forms=(Form("book", [named, priced, same]),))
 
     assert "field 'name' has two owners: library.named (tests/support/paper_shop.py:" in said
+
+
+def test_two_sections_of_one_name_in_a_form_are_refused() -> None:
+    assert "has two sections called library.named" in faults(forms=(Form("book", [named, named]),))
+
+
+@pytest.mark.parametrize("name", ["viewer", "as_of", "params", "only", "page", "self"])
+def test_an_identifier_that_could_not_be_passed_is_refused(name: str) -> None:
+    said = faults(Page("book", takes={name: BookId}, parts=[names]))
+
+    assert f"takes an identifier called {name!r}, which compose() has as an argument" in said
+
+
+def test_slots_that_a_page_does_not_have_are_not_composed_in_silence() -> None:
+    with pytest.raises(UnknownName, match="Did you mean 'names'"):
+        needed_for(plan(order_page), ["nmaes"])
+    with pytest.raises(UsageError, match="write a list"):
+        needed_for(plan(order_page), "names")
 
 
 def test_what_a_slot_needs_includes_the_sources_of_its_identifiers() -> None:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from uuid import UUID
 
-import pytest
 from support.paper_shop import BookId, OrderId, lines, names, order_page, shelf
 
 from preterite.composition import Page, PartResult, State
@@ -23,6 +22,7 @@ from preterite.composition.scheduling import (
     Source,
     Start,
     Wait,
+    must_look_earlier,
     next_action,
 )
 
@@ -72,14 +72,38 @@ def test_a_part_that_runs_for_long_no_longer_delays_the_next() -> None:
     assert started(next_action(state, OVERLAP)) == "shelf"
 
 
-@pytest.mark.parametrize("inline", [False, True])
-def test_whoever_waits_looks_again_in_time_for_a_part_that_a_thread_starts_meanwhile(inline: bool) -> None:
-    state = execution(page_of(lines, names), inline=inline)
+def test_whoever_waits_looks_again_in_time_for_a_part_that_a_thread_starts_meanwhile() -> None:
+    state = execution(page_of(lines, names))
     state.parts["names"].seconds = 2.0
-    state.overlap_seconds = SECONDS
+    state.start("lines", 0.0)
+    state.looks_at = SECONDS
+    state.finish("lines", books(3), 1.5)
+    state.start("names", 1.5)
+    late = must_look_earlier(state, "names", 1.5)
+    state.looks_at = 3.5
+
+    assert late
+    assert not must_look_earlier(state, "names", 1.5)
+
+
+def test_whoever_waits_looks_again_in_time_for_a_part_that_waits_for_one_that_a_thread_starts() -> None:
+    state = execution(page_of(lines, names, names.at("second")))
+    state.start("lines", 0.0)
+    state.finish("lines", books(3), 1.5)
+    state.start("names", 1.5)
+    state.looks_at = SECONDS
+    late = must_look_earlier(state, "names", 1.5)
+    state.looks_at = 1.5 + OVERLAP
+
+    assert late
+    assert not must_look_earlier(state, "names", 1.5)
+
+
+def test_a_thread_that_starts_a_part_soon_wakes_nobody_who_looks_soon() -> None:
+    state = execution()
     state.start("lines", 0.0)
 
-    assert next_action(state, 0.5) == Wait(2.5, inline)
+    assert next_action(state, 0.0) == Wait(OVERLAP, inline=False)
 
 
 def test_beside_a_slow_part_the_others_run_one_after_another() -> None:

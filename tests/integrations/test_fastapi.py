@@ -15,6 +15,7 @@ from support import any_store
 from support.small_shop import ItemPurchased, id_of, purchased, texts
 
 from preterite import Component, System
+from preterite.errors import UsageError
 from preterite.integrations.fastapi import (
     AsyncUnitOfWorkDependency,
     UnitOfWorkDependency,
@@ -140,3 +141,12 @@ def test_an_application_starts_while_the_database_of_another_component_is_away(t
     app.post("/{name}")(purchase)
     with TestClient(app) as client:
         assert client.post("/a").status_code == 200
+
+
+def test_an_application_that_has_ended_writes_nothing_more(web: Web) -> None:
+    with TestClient(web.app) as client:
+        client.post("/purchases/a")
+
+    with pytest.raises(UsageError, match="in tests `with TestClient"):
+        client.post("/purchases/b")
+    assert web.published() == texts("a")

@@ -30,6 +30,11 @@ def test_a_child_that_closes_what_it_has_not_used_leaves_the_parent_alone(tmp_pa
     assert _purchases(tmp_path) == _billed(tmp_path)
 
 
+def test_pages_are_composed_in_parent_and_children_whatever_was_running_at_the_fork(tmp_path: Path) -> None:
+    assert _run(tmp_path, "pages") == 0
+    assert _purchases(tmp_path) == _billed(tmp_path)
+
+
 def _run(folder: Path, how: str) -> int:
     urls = {
         f"PRETERITE_{name.upper()}_URL": url for name, url in places(folder, ("sales", "finance", "shipping")).items()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 import traceback
 from collections.abc import Callable
 from functools import partial
@@ -19,6 +20,8 @@ import sqlalchemy
 from sqlalchemy.orm import Session
 
 from preterite import OpenSystem
+from preterite.composition import Composer, Page, Parts
+from preterite.composition.pools import CALLS_AT_A_TIME
 from preterite.errors import UsageError
 from support import process_shop
 from support.any_store import own_url, sql
@@ -88,6 +91,45 @@ def use_across_fork(shop: OpenSystem) -> int:
     return faults
 
 
+def view_after_fork(shop: OpenSystem) -> int:
+    """A page is composed before the fork, in all threads that there are, some of which are still busy at it."""
+    parts = Parts(sales)
+    arrived, leave = threading.Semaphore(0), threading.Event()
+
+    @parts.part(fallback="Not now.")
+    def count(connection: sqlalchemy.Connection) -> int:
+        return connection.scalar(sqlalchemy.text("select count(*) from purchase")) or 0
+
+    @parts.part(fallback="Not now.")
+    def busy(connection: sqlalchemy.Connection) -> None:
+        arrived.release()
+        leave.wait()
+
+    page, busy_page = Page("count", parts=[count]), Page("busy", parts=[busy])
+
+    def view(composer: Composer) -> None:
+        for _ in range(CALLS_AT_A_TIME + 1):
+            assert composer.compose(page)["count"].value > 0
+
+    def view_and_close(composer: Composer) -> None:
+        view(composer)
+        composer.close()
+
+    with Composer(shop, [page, busy_page], optional_seconds=10) as composer:
+        before = [threading.Thread(target=composer.compose, args=[busy_page]) for _ in range(CALLS_AT_A_TIME)]
+        for thread in before:
+            thread.start()
+        for _ in before:
+            arrived.acquire()
+        children = [fork(partial(view_and_close, composer)), fork(composer.close), fork(partial(view, composer))]
+        leave.set()
+        for thread in before:
+            thread.join()
+        faults = faults_of(children)
+        view(composer)
+    return faults
+
+
 def close_unused(shop: OpenSystem) -> int:
     """A child closes what it never used: that is nothing of its own."""
     faults = faults_of([fork(shop.close)])
@@ -105,7 +147,9 @@ def main(how: str) -> int:
     with system.open(create_tables=True) as shop:
         buy(shop)
         shop.settle()
-        faults = {"after": use_after_fork, "across": use_across_fork, "unused": close_unused}[how](shop)
+        faults = {"after": use_after_fork, "across": use_across_fork, "unused": close_unused, "pages": view_after_fork}[
+            how
+        ](shop)
         buy(shop)
         shop.settle()
     return faults

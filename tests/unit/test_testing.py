@@ -6,8 +6,9 @@ import os
 import re
 import subprocess
 import sys
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any, cast
 from uuid import UUID
 
 import psycopg
@@ -16,10 +17,11 @@ from support import postgres
 from support.small_shop import ItemPurchased, bills, declare, publish, purchased, texts
 
 from preterite import Recoverability
-from preterite.errors import ConfigurationError
+from preterite.errors import ConfigurationError, UsageError
 from preterite.testing import MovableClock, SeededRandomness, instant, started
 from preterite.testing.databases import VARIABLE
 from preterite.testing.pytest_plugin import StartSystem
+from preterite.testing.scenario import Scenario
 
 NOON = datetime(2011, 3, 1, 12, tzinfo=UTC)
 
@@ -36,6 +38,24 @@ NOON = datetime(2011, 3, 1, 12, tzinfo=UTC)
 )
 def test_an_instant_is_utc_where_it_names_no_zone(text: str | datetime, moment: datetime) -> None:
     assert instant(text) == moment
+
+
+@pytest.mark.parametrize("given", ["nonsense", "2011-13-01", date(2011, 3, 1), None, 5])
+def test_what_is_no_instant_is_refused_in_one_sentence(given: Any) -> None:
+    with pytest.raises(UsageError, match=r"is no instant; write one as in '2011-03-01T10:00Z'"):
+        instant(given)
+
+
+def test_what_is_no_event_is_refused_in_one_sentence() -> None:
+    with started(declare().system) as shop:
+        scenario = Scenario(shop)
+        for wrong in (ItemPurchased, "ItemPurchased"):
+            with pytest.raises(UsageError, match=r"ItemPurchased'? is no event; pass one with its fields"):
+                scenario.given(cast(Any, wrong))
+        with pytest.raises(UsageError, match="'ItemPurchased' is no event and no type of events"):
+            scenario.then(cast(Any, "ItemPurchased"))
+    with pytest.raises(UsageError, match="is no System; pass the one that the application declares"):
+        started(cast(Any, "shop")).__enter__()
 
 
 def test_the_clock_stands_still_until_it_is_moved_and_never_goes_back() -> None:

@@ -11,10 +11,12 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 from web_shop import AGREEMENT, BULK, NEW, OVERDUE, Served, a_visitor, be, buy, move_clock, open_invoice, press
 
+from retail.finance.actions import pay_everything
 from retail.finance.contracts import InvoiceOverdue
 from retail.sales.contracts import ItemPurchased
 from retail.sales.reports import purchase_count
-from retail.system import sales
+from retail.system import finance, sales
+from retail.web.app import MOVES
 
 
 def first_popular(page: Page) -> str:
@@ -67,11 +69,10 @@ def test_an_overdue_customer_is_refused_while_finance_is_away_and_may_purchase_a
     move_clock(page, "Past the due date")
     page.goto(path)
     expect(page.get_by_text("You cannot purchase.")).to_be_visible()
-    # The banner comes by itself, also to a page that was there before; the form is new with the page.
-    page.goto(path)
+    # The banner and the button follow by themselves, also on a page that was there before.
+    expect(page.get_by_role("button", name="Buy")).to_be_disabled()
     shop.stop("finance")
     before = count(shop)
-    expect(page.get_by_role("button", name="Buy")).to_be_disabled()
     page.evaluate("document.querySelector('#buy').submit()")
     expect(page.locator("#quantity-says")).to_contain_text("You have an overdue invoice")
     assert count(shop) == before
@@ -85,6 +86,26 @@ def test_an_overdue_customer_is_refused_while_finance_is_away_and_may_purchase_a
     buy(page, path)
     expect(page.get_by_role("heading", name="Thank you for your purchase")).to_be_visible()
     assert shop.persona(0).customer_id in {event.customer_id for event in shop.shop.open.published(InvoiceOverdue)}
+
+
+def test_the_button_follows_the_invoices_of_a_customer_and_keeps_what_was_typed(page: Page, shop: Served) -> None:
+    path = first_popular(page)
+    buy(page, path)
+    page.goto(path)
+    button, quantity = page.get_by_role("button", name="Buy"), page.get_by_label("How many")
+    quantity.fill("7")
+    form = page.locator("#buy input[name=id]").input_value()
+    for move in ("month", "due"):
+        shop.shop.move_clock(MOVES[move](shop.shop.clock.now()))
+    expect(button).to_be_disabled()
+    expect(quantity).to_have_value("7")
+    with shop.shop.open.session(finance) as session:
+        pay_everything(session, shop.persona(0).customer_id, shop.shop.clock.now())
+
+    expect(button).to_be_enabled()
+    expect(page.get_by_text("You cannot purchase.")).to_have_count(0)
+    expect(quantity).to_have_value("7")
+    assert page.locator("#buy input[name=id]").input_value() == form, "pressed twice, it is one purchase"
 
 
 def test_an_overdue_customer_sees_what_to_pay_on_every_page(page: Page, shop: Served) -> None:

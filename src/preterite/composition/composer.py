@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from datetime import datetime
 from types import TracebackType
 from typing import Any, cast
@@ -13,14 +14,15 @@ from uuid import UUID
 from preterite.component import Component
 from preterite.composition.context import CompositionContext, InlineBudget
 from preterite.composition.execution import Execution
-from preterite.composition.forms import Form, Section, Submission, ValidationError
-from preterite.composition.pages import Page, Plan, needed_for, plans
+from preterite.composition.forms import Form, Section, Submission, ValidationError, require_done
+from preterite.composition.pages import Page, Plan, Step, needed_for, plans
 from preterite.composition.parts import PageRequest, Part, PartResult
 from preterite.composition.pools import ComponentPool
 from preterite.composition.scheduling import Outcome, Source
 from preterite.composition.slots import ComposedPage, Slot, State
 from preterite.errors import ConfigurationError, UsageError
 from preterite.open_system import OpenSystem
+from preterite.printing.arguments import shown
 from preterite.printing.by_name import ByName
 from preterite.printing.logger import logger
 
@@ -57,15 +59,18 @@ class Composer:
     ) -> None:
         self.plans: Mapping[str, Plan] = ByName("page", plans(pages, forms))
         self._system = system
-        components = {part.component.name: part.component for page in pages for part in page.parts}
-        pools = {name: _pool(system, component) for name, component in components.items()}
-        self.context = CompositionContext(system.clock, pools, {False: optional_seconds, True: required_seconds})
-        """What all executions share."""
-        self.stopped = self.context.stopped
+        self._seconds = {False: optional_seconds, True: required_seconds}
+        self._components = {part.component.name: part.component for page in pages for part in page.parts}
+        for form in forms:
+            for section in form.sections:
+                _require_open(system, section.component, "Forms have fields")
+        self.stopped: set[str] = set()
         """Names of components that are not called at present; their slots show the fallback."""
-        inline = inline and all(pool.reads_files for pool in pools.values())
+        self._of_other_processes: list[object] = []
+        self._beginning = threading.Lock()
+        self._begin()
+        inline = inline and all(pool.reads_files for pool in self.context.pools.values())
         self._budgets = {page.name: InlineBudget(inline=inline) for page in pages}
-        self._places = threading.Semaphore(EXECUTIONS_MAX)
 
     def compose(self, page: Page, **arguments: Any) -> ComposedPage:
         """The same as `compose_async`, for code that does not run on an event loop."""
@@ -95,24 +100,18 @@ class Composer:
             raise UsageError(f"{page!r} is no page; pass the Page itself. Known: {', '.join(self.plans)}.")
         plan = self.plans[page.name]
         if set(identifiers) != set(page.takes):
-            raise UsageError(f"Page {page.name!r} takes {', '.join(page.takes) or 'nothing'}, not {set(identifiers)}.")
+            takes, given = (", ".join(names) or "nothing" for names in (page.takes, identifiers))
+            raise UsageError(f"Page {page.name!r} takes {takes}, not {given}.")
         clock = self._system.clock
         began = clock.monotonic()
         request = PageRequest(as_of or clock.now(), viewer, params or {})
         wanted = None if only is None else needed_for(plan, only)
-        given = {Source(name, kind): _as_set(identifiers[name]) for name, kind in page.takes.items()}
+        found = {Source(name, kind): _as_set(name, identifiers[name]) for name, kind in page.takes.items()}
         steps = [step for wave in plan for step in wave if wanted is None or step.part.slot in wanted]
-        outcomes: Mapping[str, Outcome] = {}
-        if self._places.acquire(blocking=False):
-            try:
-                execution = Execution(self.context, steps, given, request, self._budgets[page.name])
-                outcomes = await execution.outcomes()
-            finally:
-                self._places.release()
+        outcomes, calls = await self._outcomes(steps, found, request, self._budgets[page.name])
         slots = ByName(
             "slot", {step.part.slot: _slot(step.part, outcomes.get(step.part.slot, _REFUSED)) for step in steps}
         )
-        calls = sum(slot.state not in (State.NOT_CALLED, State.STOPPED) for slot in slots.values())
         return ComposedPage(page.name, slots, request.as_of, calls, (clock.monotonic() - began) * 1000)
 
     async def submit(
@@ -130,30 +129,33 @@ class Composer:
         failed.
         """
         request = PageRequest(as_of or self._system.clock.now(), viewer)
-        values, errors = form.read(fields, request)
-        if errors:
-            return Submission(identifier, errors, (), {})
-        written: list[str] = []
+        values, errors, failures = form.read(fields, request)
         failed: dict[str, str] = {}
+        written: list[str] = []
         for section in form.sections:
-            if values[section.name] is None:
+            if section.full_name in failures:
+                failed[section.full_name] = self._note(form, section, failures[section.full_name])
+        if errors or failed:
+            return Submission(identifier, errors, (), failed)
+        for section, value in zip(form.sections, values, strict=True):
+            if value is None:
                 continue
             if section.component.name in self.stopped:
                 failed[section.full_name] = section.fallback
                 continue
-            try:
-                await asyncio.to_thread(self._write, section, identifier, values[section.name], request)
+            error = await asyncio.to_thread(self._write, section, identifier, value, request)
+            if error is None:
                 written.append(section.full_name)
-            except ValidationError as invalid:
-                errors |= invalid.messages
-            except Exception:
-                _logger.exception("Section %s of form %r was not written.", section.full_name, form.name)
-                failed[section.full_name] = section.fallback
+            elif isinstance(error, ValidationError):
+                errors |= error.messages
+            else:
+                failed[section.full_name] = self._note(form, section, error)
         return Submission(identifier, errors, tuple(written), failed)
 
     def close(self) -> None:
         """Close threads and connections; a part that is still running ends by itself."""
-        self.context.close()
+        if self._process == os.getpid():
+            self.context.close()
 
     def __enter__(self) -> Composer:
         return self
@@ -163,25 +165,76 @@ class Composer:
     ) -> None:
         self.close()
 
-    def _write(self, section: Section, identifier: Any, value: Any, request: PageRequest) -> None:
-        with self._system.session(section.component) as session:
-            section.write(identifier, value, session, request)
+    async def _outcomes(
+        self,
+        steps: Sequence[Step],
+        identifiers: Mapping[Source, frozenset[Any]],
+        request: PageRequest,
+        budget: InlineBudget,
+    ) -> tuple[Mapping[str, Outcome], int]:
+        """How each part ended, by slot, and how many were called: none if too many pages are composed already."""
+        if self._process != os.getpid():
+            self._begin_after_fork()
+        if not self._places.acquire(blocking=False):
+            self.context.note_refusal(EXECUTIONS_MAX)
+            return {}, 0
+        try:
+            execution = Execution(self.context, steps, identifiers, request, budget)
+            return await execution.outcomes(), execution.calls
+        finally:
+            self._places.release()
+
+    def _begin(self) -> None:
+        """Make what belongs to this process."""
+        pools = {name: _pool(self._system, component) for name, component in self._components.items()}
+        self.context = CompositionContext(self._system.clock, pools, self._seconds, self.stopped)
+        """What all executions share."""
+        self._places = threading.Semaphore(EXECUTIONS_MAX)
+        self._process = os.getpid()
+
+    def _begin_after_fork(self) -> None:
+        """A process that was forked has none of the parent's threads; what is open is the parent's, and stays so."""
+        with self._beginning:
+            if self._process != os.getpid():
+                self._of_other_processes.append(self.context)
+                self._begin()
+
+    def _write(self, section: Section, identifier: Any, value: Any, request: PageRequest) -> BaseException | None:
+        """Let a section write; returns what it raised, since a future cannot carry all that may be raised."""
+        try:
+            with self._system.session(section.component) as session:
+                require_done(section, section.write(identifier, value, session, request))
+        except BaseException as error:
+            return error
+        return None
+
+    def _note(self, form: Form, section: Section, error: BaseException) -> str:
+        """Log why a section was not written; returns what is shown."""
+        _logger.error("Section %s of form %r was not written.", section.full_name, form.name, exc_info=error)
+        return section.fallback
 
 
 _REFUSED = Outcome(State.LATE, PartResult({}))
 
 
 def _pool(system: OpenSystem, component: Component) -> ComponentPool:
-    if component.name not in system.databases:
-        raise ConfigurationError(
-            f"Pages show parts of {component.name!r}, which this system was opened without; "
-            "open it with that component, or without only=."
-        )
+    _require_open(system, component, "Pages show parts")
     return ComponentPool(system, component)
 
 
-def _as_set(given: Any) -> frozenset[Any]:
-    return cast("frozenset[Any]", given) if isinstance(given, frozenset) else frozenset({given})
+def _require_open(system: OpenSystem, component: Component, what: str) -> None:
+    if component.name not in system.databases:
+        raise ConfigurationError(
+            f"{what} of {component.name!r}, which this system was opened without; "
+            "open it with that component, or without only=."
+        )
+
+
+def _as_set(name: str, given: Any) -> frozenset[Any]:
+    try:
+        return frozenset(cast("Set[Any]", given)) if isinstance(given, Set) else frozenset({given})
+    except TypeError:
+        raise UsageError(f"{name} is {shown(given)}, no identifier; pass one, or a frozenset of them.") from None
 
 
 def _slot(part: Part, outcome: Outcome) -> Slot:

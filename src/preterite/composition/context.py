@@ -9,6 +9,7 @@ from preterite.clock import Clock
 from preterite.composition.parts import Part
 from preterite.composition.pools import CALLS_AT_A_TIME, ComponentPool
 from preterite.composition.slots import State
+from preterite.errors import UsageError
 from preterite.printing.logger import logger
 
 INLINE_SECONDS = 0.03
@@ -41,14 +42,17 @@ class InlineBudget:
 class CompositionContext:
     """Shared by the executions of a composer, which run in several threads."""
 
-    def __init__(self, clock: Clock, pools: Mapping[str, ComponentPool], seconds: Mapping[bool, float]) -> None:
+    def __init__(
+        self, clock: Clock, pools: Mapping[str, ComponentPool], seconds: Mapping[bool, float], stopped: set[str]
+    ) -> None:
         self.clock = clock
         self.pools = pools
         """By component."""
-        self.stopped: set[str] = set()
+        self.stopped = stopped
         """Components that are not called at present."""
         self._seconds = seconds
         self._troubles: dict[str, State] = {}
+        self._has_refused = False
         # As many threads as there are places in all pools: a part that has a place never waits for a thread.
         self._threads = ThreadPoolExecutor(max(len(pools), 1) * CALLS_AT_A_TIME, "parts of pages")
 
@@ -57,8 +61,11 @@ class CompositionContext:
         return self._seconds[part.required] if part.seconds is None else part.seconds
 
     def run_in_thread(self, work: Callable[[], None]) -> None:
-        """Run this in one of the threads."""
-        self._threads.submit(work)
+        """Run this in one of the threads; raises `UsageError` once it is closed."""
+        try:
+            self._threads.submit(work)
+        except RuntimeError:
+            raise UsageError("This composer is closed; compose pages within its with block.") from None
 
     def note(self, part: Part, state: State, error: BaseException | None = None) -> None:
         """Log a part's failure once, and its recovery once, rather than at every view."""
@@ -73,6 +80,12 @@ class CompositionContext:
             _logger.warning("%s did not answer within %.0f ms; its slot shows the fallback.", part.full_name, seconds)
         else:
             _logger.warning("%s failed; its slot shows the fallback.", part.full_name, exc_info=error)
+
+    def note_refusal(self, most: int) -> None:
+        """Log once that pages are refused."""
+        if not self._has_refused:
+            self._has_refused = True
+            _logger.warning("%d pages are being composed; one more shows the fallback in every slot at once.", most)
 
     def close(self) -> None:
         """Close threads and connections; a part that is still running ends by itself."""

@@ -8,8 +8,9 @@ each other down, so that pages side by side take longer than one after another.
 from __future__ import annotations
 
 import asyncio
+import inspect
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from queue import Empty, SimpleQueue
@@ -28,6 +29,7 @@ from preterite.composition.scheduling import (
     Source,
     Start,
     Wait,
+    must_look_earlier,
     next_action,
 )
 from preterite.composition.slots import State
@@ -69,7 +71,7 @@ class Execution:
         """How each part ended, by slot; raises nothing for one that fails."""
         self._loop, self._wakes = asyncio.get_running_loop(), asyncio.Event()
         try:
-            while not isinstance(action := self._act(), Done):
+            while not isinstance(action := self._act(waits=True), Done):
                 if isinstance(action, Start):
                     self._context.run_in_thread(partial(self._call_in_a_row, action))
                 else:
@@ -79,8 +81,16 @@ class Execution:
                 self._state.is_cancelled = True
         return {slot: part.outcome for slot, part in self._state.parts.items() if part.outcome is not None}
 
-    def _act(self) -> Start | Wait | Done:
-        """Do what is decided, up to a part that the caller has to call, or a wait, or the end."""
+    @property
+    def calls(self) -> int:
+        """How many parts were called."""
+        return sum(part.started_at is not None for part in self._state.parts.values())
+
+    def _act(self, *, waits: bool = False) -> Start | Wait | Done:
+        """Do what is decided, up to a part that the caller has to call, or a wait, or the end.
+
+        The event loop `waits` if that is the decision; a thread ends.
+        """
         with self._lock:
             while True:
                 now = self._context.clock.monotonic()
@@ -92,9 +102,13 @@ class Execution:
                     self._budget.exhaust(now)
                     self._wakes_blocked.put(None)
                 elif not isinstance(action, Start):
+                    if waits and isinstance(action, Wait):
+                        self._state.looks_at = action.until
                     return action
                 elif self._context.pools[action.part.component.name].enter():
                     self._state.start(action.part.slot, now)
+                    if must_look_earlier(self._state, action.part.slot, now):
+                        self._wake()
                     return action
                 else:
                     self._state.full_until[action.part.component.name] = now + FULL_SECONDS
@@ -130,30 +144,44 @@ class Execution:
                 self._context.note(action.part, outcome.state, outcome.error)
             action = self._act()
         with self._lock:
-            inline = self._state.inline
-            if inline:
-                self._wakes_blocked.put(None)
-        if not inline:
-            # A closed loop has nothing to wake.
-            with suppress(RuntimeError):
-                self._loop.call_soon_threadsafe(self._wakes.set)
+            self._wake()
+
+    def _wake(self) -> None:
+        """Let the event loop look again; called under the lock."""
+        if self._state.inline:
+            self._wakes_blocked.put(None)
+            return
+        # A closed loop has nothing to wake.
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._wakes.set)
 
     def _call(self, action: Start) -> Outcome:
         part, pool = action.part, self._context.pools[action.part.component.name]
         began = self._context.clock.monotonic()
         injected = {name: self._request for name, what in part.injected.items() if what is Injected.REQUEST}
-        state, result, failure = State.FILLED, PartResult({}), None
+        state, result = State.FILLED, PartResult({})
+        failure: BaseException | None = None
         try:
             result = _checked(part, pool.call(part, {**action.identifiers, **injected}))
         except NotFound:
             state = State.NOT_FOUND
-        except Exception as error:
+        except BaseException as error:
+            # Also what ends a program in its main thread: here it would end the thread, and the page would wait.
             state, failure = State.FAILED, error
         return Outcome(state, result, (self._context.clock.monotonic() - began) * 1000, failure)
 
 
 def _checked(part: Part, found: Any) -> PartResult:
     result = found if isinstance(found, PartResult) else PartResult(found)
+    value: object = result.value
+    kind = type(value).__name__
+    if inspect.iscoroutine(value):
+        value.close()
+    if inspect.isawaitable(value) or isinstance(value, Iterator | AsyncIterator):
+        raise UsageError(
+            f"{part.full_name} returns a {kind}, whose work would be done after its transaction has ended, and once at "
+            f"most; return a list or a mapping at {part.place}."
+        )
     undeclared = [kind for kind in result.provides if kind not in part.provides]
     if undeclared:
         names = ", ".join(kind.__name__ for kind in undeclared)

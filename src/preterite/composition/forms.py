@@ -12,9 +12,10 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from preterite.component import Component
+from preterite.errors import UsageError
 
 if TYPE_CHECKING:
     from preterite.composition.parts import PageRequest
@@ -24,6 +25,8 @@ class ValidationError(Exception):
     """Fields that are not valid, each with a message: `ValidationError(price="Write it as in 3.39.")`."""
 
     def __init__(self, **messages: str) -> None:
+        if not messages:
+            raise UsageError("ValidationError names no field; write it as in ValidationError(price='Write a price.').")
         self.messages = messages
         super().__init__("; ".join(f"{field}: {message}" for field, message in messages.items()))
 
@@ -50,6 +53,16 @@ class Section:
         return place_of(self.write)
 
 
+class Reading(NamedTuple):
+    """What was read of a form: the value of each section in their order, unless some are not valid or not read."""
+
+    values: list[Any]
+    errors: dict[str, str]
+    """Messages by field."""
+    failures: dict[str, Exception]
+    """What `read` has raised, by section."""
+
+
 @dataclass(frozen=True)
 class Form:
     """Sections of different components that people fill in together."""
@@ -58,9 +71,13 @@ class Form:
     sections: Sequence[Section]
 
     def faults(self) -> Iterable[str]:
-        """What is wrong with it, in sentences: a field with two owners."""
+        """What is wrong with it, in sentences: a field with two owners, two sections of one name."""
         owners: dict[str, Section] = {}
+        names: set[str] = set()
         for section in self.sections:
+            if section.full_name in names:
+                yield f"Form {self.name!r} has two sections called {section.full_name}."
+            names.add(section.full_name)
             for field in section.fields:
                 if field in owners:
                     other = owners[field]
@@ -70,17 +87,18 @@ class Form:
                     )
                 owners[field] = section
 
-    def read(self, fields: Mapping[str, str], request: PageRequest) -> tuple[dict[str, Any], dict[str, str]]:
-        """What each component reads from its own fields, by section; and the errors, by field."""
-        values: dict[str, Any] = {}
-        errors: dict[str, str] = {}
+    def read(self, fields: Mapping[str, object], request: PageRequest) -> Reading:
+        """What each component reads from its own fields; what is not text, such as a file, reads as empty."""
+        found = Reading([], {}, {})
         for section in self.sections:
-            own = {name: fields[name].strip() for name in section.fields if name in fields}
+            own = {name: text.strip() for name in section.fields if isinstance(text := fields.get(name), str)}
             try:
-                values[section.name] = section.read(defaultdict(str, own), request)
+                found.values.append(section.read(defaultdict(str, own), request))
             except ValidationError as invalid:
-                errors |= invalid.messages
-        return values, errors
+                found.errors.update(invalid.messages)
+            except Exception as error:
+                found.failures[section.full_name] = error
+        return found
 
 
 @dataclass(frozen=True)
@@ -99,6 +117,17 @@ class Submission:
     def is_complete(self) -> bool:
         """Whether every section is written."""
         return not self.errors and not self.failed
+
+
+def require_done(section: Section, returned: object) -> None:
+    """Raise `UsageError` if a section's function has returned work that would never be done."""
+    if inspect.isawaitable(returned) or inspect.isgenerator(returned) or inspect.isasyncgen(returned):
+        if inspect.iscoroutine(returned):
+            returned.close()
+        raise UsageError(
+            f"{section.full_name} returns a {type(returned).__name__}, which is never run; write in the function "
+            f"({section.place})."
+        )
 
 
 def place_of(function: Callable[..., Any]) -> str:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from preterite.composition.forms import Form
 from preterite.composition.parts import Kind, Part
 from preterite.errors import UsageError
+from preterite.printing.by_name import unknown_name
 
 
 class PagesRefused(UsageError):
@@ -51,6 +52,7 @@ class Step(NamedTuple):
         return {source for sources in self.sources.values() for source in sources}
 
 
+_OF_COMPOSE = frozenset({"self", "page", "viewer", "as_of", "params", "only"})
 Plan = Sequence[Sequence[Step]]
 """Waves: the parts of one wave get their identifiers from the page and from earlier waves."""
 
@@ -95,8 +97,12 @@ def plans(pages: Iterable[Page], forms: Iterable[Form] = ()) -> dict[str, Plan]:
 
 
 def needed_for(steps: Plan, slots: Iterable[str]) -> set[str]:
-    """These slots, and all sources of their identifiers."""
-    needed = set(slots)
+    """These slots, and all sources of their identifiers; raises `UnknownName` for a slot that there is not."""
+    if isinstance(slots, str):
+        raise UsageError(f"The slots to compose are {slots!r}; write a list of their names, as in [{slots!r}].")
+    needed, known = set(slots), {step.part.slot for wave in steps for step in wave}
+    for unknown in needed - known:
+        raise unknown_name("slot", unknown, known)
     for wave in reversed(steps):
         for step in wave:
             if step.part.slot in needed:
@@ -105,6 +111,8 @@ def needed_for(steps: Plan, slots: Iterable[str]) -> set[str]:
 
 
 def _faults(page: Page) -> Iterable[str]:
+    for name in sorted(page.takes.keys() & _OF_COMPOSE):
+        yield f"Page {page.name!r} takes an identifier called {name!r}, which compose() has as an argument; rename it."
     owners: dict[str, Part] = {}
     for part in page.parts:
         where = f"Page {page.name!r}, slot {part.slot!r}"

@@ -16,7 +16,7 @@ from uuid import UUID
 from preterite.component import Component
 from preterite.composition.forms import Section, place_of
 from preterite.errors import UsageError
-from preterite.printing.arguments import declares
+from preterite.printing.arguments import declares, shown
 from preterite.publishing.transaction import names_connection, names_session
 
 Identifier = TypeVar("Identifier", bound=Hashable)
@@ -65,6 +65,9 @@ class Injected(StrEnum):
     SESSION = "session"
     CONNECTION = "connection"
     DRIVER = "driver's connection"
+
+
+_PASSED_BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
 
 @dataclass(frozen=True)
@@ -136,7 +139,9 @@ class Parts:
 
         def declare(function: Callable[..., Any]) -> Part:
             needs, injected = _parameters(function, self.component)
-            name = getattr(function, "__name__", repr(function))
+            name = function.__name__
+            if seconds is not None and not seconds > 0:
+                raise UsageError(f"Part {self.component.name}.{name} has {seconds} seconds; write more than 0.")
             part = Part(
                 self.component,
                 name,
@@ -169,6 +174,9 @@ class Parts:
         """
 
         def declare(function: Callable[..., None]) -> Section:
+            subject = _require_plain("section", self.component, function)
+            if inspect.iscoroutinefunction(read):
+                raise UsageError(f"{subject} has a read that is async; write a plain function, which queries nothing.")
             section = Section(self.component, function.__name__, tuple(fields), read, function, fallback)
             self.sections.append(section)
             return section
@@ -178,17 +186,17 @@ class Parts:
 
 def _parameters(function: Callable[..., Any], component: Component) -> tuple[dict[str, Kind], dict[str, Injected]]:
     """Read from its annotations what a part is called with; raises `UsageError` with the fault in one sentence."""
-    subject = f"Part {component.name}.{getattr(function, '__name__', function)} ({place_of(function)})"
-    if inspect.iscoroutinefunction(function):
-        raise UsageError(f"{subject} is async; a part is a plain function, which runs in a thread.")
+    subject = _require_plain("part", component, function)
     try:
         hints = get_type_hints(function)
     except NameError as error:
         raise UsageError(f"{subject} has an annotation that cannot be read ({error}).") from None
     needs: dict[str, Kind] = {}
     injected: dict[str, Injected] = {}
-    for name in inspect.signature(function).parameters:
+    for name, parameter in inspect.signature(function).parameters.items():
         annotation = hints.get(name)
+        if parameter.kind not in _PASSED_BY_NAME:
+            raise UsageError(f"{subject}: parameter {name!r} cannot be passed by its name; write it without * or /.")
         if get_origin(annotation) is frozenset:
             needs[name] = get_args(annotation)[0]
         elif (what := _injected_by(annotation)) is not None:
@@ -198,7 +206,23 @@ def _parameters(function: Callable[..., Any], component: Component) -> tuple[dic
                 f"{subject}: parameter {name!r} cannot be passed; annotate it as Ids[Kind], PageRequest, Session, "
                 "Connection or a connection of the driver."
             )
+    reading = [name for name, what in injected.items() if what is not Injected.REQUEST]
+    if len(reading) > 1:
+        raise UsageError(f"{subject} reads by {' and '.join(reading)}; one session or connection is enough.")
     return needs, injected
+
+
+def _require_plain(what: str, component: Component, function: Callable[..., Any]) -> str:
+    """The part or section in a sentence; raises `UsageError` if a call of its function would not do its work."""
+    plain = inspect.unwrap(function)
+    if not (inspect.isfunction(plain) or inspect.ismethod(plain)):
+        raise UsageError(f"A {what} of {component.name} is {shown(function)}, which is no function; write it with def.")
+    subject = f"{what.capitalize()} {component.name}.{function.__name__} ({place_of(function)})"
+    if inspect.iscoroutinefunction(plain) or inspect.isasyncgenfunction(plain):
+        raise UsageError(f"{subject} is async; a {what} is a plain function, which runs in a thread.")
+    if inspect.isgeneratorfunction(plain):
+        raise UsageError(f"{subject} yields; a {what} does its work and returns.")
+    return subject
 
 
 def _injected_by(annotation: Any) -> Injected | None:

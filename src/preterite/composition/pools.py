@@ -24,7 +24,6 @@ class ComponentPool:
     """Calls the parts of one component, each in a read-only transaction of its own. Used by several threads."""
 
     def __init__(self, system: OpenSystem, component: Component) -> None:
-        self._system = system
         self._component = component.name
         self._runtime = system.runtime
         self._database = system.databases[component.name]
@@ -39,7 +38,6 @@ class ComponentPool:
         For SQLAlchemy each stays in one transaction. The transactions of the database begin and end without it, since
         otherwise that would take most of a part's time.
         """
-        self._of_other_processes: list[object] = []
         self._closed = False
 
     def enter(self) -> bool:
@@ -105,7 +103,6 @@ class ComponentPool:
 
     def _connection(self) -> Any:
         with self._lock:
-            self._leave_to_parent()
             while self._free:
                 kept = self._free.pop()
                 if self._database.store.is_open(kept.connection.driver_connection):
@@ -118,14 +115,6 @@ class ComponentPool:
         connection.begin()
         connection.connection.driver_connection.rollback()
         return connection
-
-    def _leave_to_parent(self) -> None:
-        """In a process that was forked since the last call: what is open is the parent's, and stays so."""
-        if self._runtime is self._system.runtime:
-            return
-        self._of_other_processes += [self._runtime, self._engine, *self._free]
-        self._runtime, self._database = self._system.runtime, self._system.databases[self._component]
-        self._engine, self._free = None, []
 
     def _keep(self, connection: Any) -> None:
         with self._lock:

@@ -30,7 +30,7 @@ class Outcome(NamedTuple):
     state: State
     result: PartResult
     milliseconds: float = 0.0
-    error: Exception | None = None
+    error: BaseException | None = None
     """Why it failed."""
 
 
@@ -63,6 +63,8 @@ class ExecutionState:
     full_until: dict[str, float] = field(default_factory=dict[str, float])
     """Components that had no free place, and when to try again."""
     is_cancelled: bool = False
+    looks_at: float = 0.0
+    """When the event loop looks again, unless it is woken before."""
 
     def start(self, slot: str, now: float) -> None:
         """A part runs from now on."""
@@ -128,13 +130,26 @@ def next_action(state: ExecutionState, now: float) -> Action:
             return Start(part.step.part, identifiers_for(state, part.step))
     if state.inline and min(overlaps_at, default=now) <= now:
         return LeaveInline()
-    # A thread that has called one part calls the next one and wakes nobody: a part that is not ready may start now.
-    until = [part.seconds + (now if (since := ready_at[part.step.part.slot]) is None else since) for part in unfinished]
-    if may_start_at > now and (startable or state.inline):
+    until = [since + part.seconds for part in unfinished if (since := ready_at[part.step.part.slot]) is not None]
+    is_waiting = any(part.started_at is None for part in unfinished)
+    if may_start_at > now and (is_waiting or state.inline):
+        # Also for parts that are not ready: most are called so soon that nothing has to wake the event loop.
         until.append(may_start_at)
     elif startable:
         until += [state.full_until[part.step.part.component.name] for part in startable]
     return Wait(min(until), state.inline)
+
+
+def must_look_earlier(state: ExecutionState, slot: str, now: float) -> bool:
+    """Whether the event loop would look too late, since a thread has just started this part.
+
+    A thread that has called one part calls the next one, and otherwise wakes the event loop only at its end.
+    """
+    moments = [now + state.parts[slot].seconds]
+    for part in state.parts.values():
+        if part.started_at is None and part.outcome is None and (since := _ready_at(state, part)) is not None:
+            moments += [now + state.overlap_seconds, since + part.seconds]
+    return min(moments) < state.looks_at
 
 
 def identifiers_for(state: ExecutionState, step: Step) -> dict[str, frozenset[Any]]:

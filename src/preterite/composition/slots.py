@@ -8,6 +8,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from preterite.errors import UsageError
+
 
 class State(StrEnum):
     """How a slot was filled, or why it was not."""
@@ -49,11 +51,17 @@ class Slot:
 
     def row(self, identifier: Any) -> Any:
         """The value of one identifier; nothing if the component does not know it, or the slot is missing."""
-        return self.value.get(identifier)
+        try:
+            return self.value.get(identifier)
+        except AttributeError:
+            raise UsageError(
+                f"{self.part} returns a {type(self.value).__name__}, which has no values by identifier; show its value "
+                "or return a mapping."
+            ) from None
 
     def of(self, identifier: Any) -> Any:
         """The same, but `unknown` if the component does not know the identifier, and a dash if the slot is missing."""
-        found = self.value.get(identifier)
+        found = self.row(identifier)
         if found is not None:
             return found
         return "–" if self.is_missing else self.unknown

@@ -8,30 +8,28 @@ has changed, and the region's address returns what.
 
 from __future__ import annotations
 
-import asyncio
-from collections import Counter
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+import re
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 from uuid import UUID
 
+from preterite.composition.changes import Changes
 from preterite.composition.composer import Composer
-from preterite.composition.pages import Page
+from preterite.composition.pages import Page, PagesRefused
 from preterite.composition.parts import Kind
 from preterite.composition.slots import ComposedPage, Slot, State
 from preterite.drivers.extras import needing
-from preterite.errors import LogError, StoreUnavailable
-from preterite.open_system import OpenSystem
+from preterite.errors import UsageError
 
 with needing("preterite.composition.web", "web"):
-    from jinja2 import Environment, meta, nodes
+    from jinja2 import Environment, TemplateNotFound, meta, nodes
     from markupsafe import Markup
     from starlette.requests import Request
-    from starlette.responses import HTMLResponse, Response, StreamingResponse
-    from starlette.types import Receive, Scope, Send
+    from starlette.responses import HTMLResponse, Response
 
 __all__ = [
     "Addresses",
@@ -44,14 +42,6 @@ __all__ = [
     "regions_of",
 ]
 
-POLL_SECONDS = 0.1
-"""How often the databases are compared for the pages that listen for changes."""
-HEARTBEAT_SECONDS = 15.0
-"""How long a stream of changes is silent before a comment keeps its connection open."""
-STREAMS_MAX = 256
-"""Streams of changes that are open at the same time in a process."""
-STREAMS_OF_CLIENT_MAX = 32
-"""Streams of changes that one client's address has open at the same time in a process."""
 RETRIES = 2
 """Automatic requests for a missing part; afterwards the page shows a button."""
 RETRY_SECONDS = 2
@@ -87,7 +77,7 @@ class PageView:
     """An endpoint that shows one page, or one region of it.
 
     `error_page` answers if the page cannot be shown: with 404 if its subject was not found, with 503 and the fallback
-    of a required part if that has no result.
+    of a required part if that has no result. Refuses pages whose slots its templates could not show (`PagesRefused`).
     """
 
     def __init__(
@@ -98,6 +88,9 @@ class PageView:
         read_arguments: ReadArguments,
         error_page: ErrorPage,
     ) -> None:
+        if hidden := sorted(page.slots.keys() & _VARIABLES):
+            where = f"Page {page.name!r}, slot {hidden[0]!r}"
+            raise PagesRefused([f"{where}: templates have something else under that name; place it under another."])
         self.page = page
         self.regions = regions_of(environment, page)
         self._composer = composer
@@ -112,10 +105,15 @@ class PageView:
             return await self._error_page(request, 404, f"This page has no region called {name}.")
         try:
             in_path = self._identifiers_in_path(request)
-        except ValueError:
+        except (ValueError, ArithmeticError):
             return await self._error_page(request, 404, "There is no page at this address.")
         arguments = await self._read_arguments(request)
         identifiers = {**in_path, **arguments.identifiers}
+        if absent := sorted(self.page.takes.keys() - identifiers.keys()):
+            raise UsageError(
+                f"Page {self.page.name!r} takes {', '.join(absent)}; the path has to contain it, or the function that "
+                "reads a request's arguments has to return it."
+            )
         composed = await self._composer.compose_async(
             self.page,
             viewer=arguments.viewer,
@@ -150,17 +148,50 @@ class PageView:
 
 def regions_of(environment: Environment, page: Page) -> dict[str, Region]:
     """The blocks of a page's template and of those that it extends, with the slots of the page that each shows."""
-    assert environment.loader is not None, "templates are found by a loader"
     found: dict[str, Region] = {}
+    complete: set[str] = set()
     name: str | None = page.template
     while name is not None:
-        tree = environment.parse(environment.loader.get_source(environment, name)[0])
+        tree = _parsed(environment, name)
         for block in tree.find_all(nodes.Block):
-            used = meta.find_undeclared_variables(nodes.Template(block.body, lineno=1).set_environment(environment))  # pyright: ignore[reportArgumentType]
-            found.setdefault(block.name, Region(name, frozenset(used & set(page.slots))))
+            if block.name in complete:
+                continue
+            inherited = found.get(block.name, Region(name, frozenset()))
+            used = inherited.slots | (_used_in(environment, block.body) & set(page.slots))
+            found[block.name] = Region(inherited.template, used)
+            if not any(
+                isinstance(one.node, nodes.Name) and one.node.name == "super" for one in block.find_all(nodes.Call)
+            ):
+                complete.add(block.name)
         parent = next(tree.find_all(nodes.Extends), None)
         name = parent.template.value if parent is not None and isinstance(parent.template, nodes.Const) else None
     return found
+
+
+def _parsed(environment: Environment, name: str) -> nodes.Template:
+    assert environment.loader is not None, "templates are found by a loader"
+    return environment.parse(environment.loader.get_source(environment, name)[0])
+
+
+def _used_in(environment: Environment, body: list[nodes.Node]) -> set[str]:
+    """The variables that these nodes show, also in templates that they include."""
+    tree = nodes.Template(body, lineno=1).set_environment(environment)
+    used = meta.find_undeclared_variables(tree)  # pyright: ignore[reportArgumentType]
+    for include in tree.find_all((nodes.Include, nodes.Import, nodes.FromImport)):
+        if include.with_context:
+            for name in _names_in(include.template):
+                with suppress(TemplateNotFound):
+                    used |= _used_in(environment, _parsed(environment, name).body)
+    return used
+
+
+def _names_in(template: nodes.Expr) -> Sequence[str]:
+    """The names of templates that are written there; none where they are computed."""
+    try:
+        named = template.as_const()
+    except nodes.Impossible:
+        return ()
+    return [named] if isinstance(named, str) else named
 
 
 class Addresses:
@@ -168,7 +199,9 @@ class Addresses:
 
     def __init__(self, page: Page, request: Request, attempt: int) -> None:
         # A form that is shown again was sent to another address than that of the page.
-        self._path = page.path.format(**request.path_params)
+        self._path = quote(request.scope.get("root_path", "")) + _PARAMETER.sub(
+            lambda found: quote(str(request.path_params[found[1]]), safe="/" if found[2] == ":path" else ""), page.path
+        )
         self._query = [(name, value) for name, value in request.query_params.multi_items() if name not in _OWN]
         self.attempt = attempt
         """How often what is missing was requested again."""
@@ -209,90 +242,9 @@ def live(region: str, address: Addresses, *components: str) -> Markup:
     )
 
 
-class Changes:
-    """Notifies browsers that something was committed in a component's database or the log, not what it was.
-
-    Polls once in `POLL_SECONDS` for all listeners, and not at all without one.
-    """
-
-    def __init__(self, system: OpenSystem) -> None:
-        self._watched = {**system.databases, "log": system.log}
-        self._versions: dict[str, int] = {}
-        self._listeners: set[asyncio.Queue[str]] = set()
-        self._streams: Counter[str] = Counter()
-        self._polling: asyncio.Task[None] | None = None
-
-    async def __call__(self, request: Request) -> Response:
-        """A stream of server-sent events, named `changed-COMPONENT`; for HEAD its head alone."""
-        if request.method == "HEAD":
-            return Response(headers={"Cache-Control": "no-store"}, media_type="text/event-stream")
-        client = request.client.host if request.client is not None else ""
-        if self._streams.total() >= STREAMS_MAX or self._streams[client] >= STREAMS_OF_CLIENT_MAX:
-            return Response("Too many pages are open already.", 503, {"Retry-After": "10"})
-        return _CountedStream(self._stream(), self._streams, client)
-
-    async def _stream(self) -> AsyncGenerator[str]:
-        notified: asyncio.Queue[str] = asyncio.Queue(len(self._watched))
-        self._listeners.add(notified)
-        if self._polling is None:
-            self._polling = asyncio.create_task(self._poll())
-        try:
-            yield ": open\n\n"
-            while True:
-                try:
-                    name = await asyncio.wait_for(notified.get(), HEARTBEAT_SECONDS)
-                    yield f"event: changed-{name}\ndata: {name}\n\n"
-                except TimeoutError:
-                    yield ": heartbeat\n\n"
-        finally:
-            self._listeners.discard(notified)
-
-    async def _poll(self) -> None:
-        try:
-            while self._listeners:
-                for name, version in (await asyncio.to_thread(self._current)).items():
-                    if self._versions.setdefault(name, version) != version:
-                        self._versions[name] = version
-                        self._notify(name)
-                await asyncio.sleep(POLL_SECONDS)
-        finally:
-            # The next listener starts polling again, whatever ended it.
-            self._polling = None
-
-    def _current(self) -> dict[str, int]:
-        """The version of everything that is in reach."""
-        found: dict[str, int] = {}
-        for name, watched in self._watched.items():
-            with suppress(StoreUnavailable, LogError):
-                found[name] = watched.version()
-        return found
-
-    def _notify(self, name: str) -> None:
-        for listener in self._listeners:
-            # The queue of a listener is full only if every name is in it already.
-            if not listener.full():
-                listener.put_nowait(name)
-
-
-class _CountedStream(StreamingResponse):
-    """A stream of server-sent events that counts for its client from here on until it ends, however it ends."""
-
-    def __init__(self, events: AsyncGenerator[str], open_streams: Counter[str], client: str) -> None:
-        super().__init__(events, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
-        self._open_streams = open_streams
-        self._client = client
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self._open_streams[self._client] += 1
-        try:
-            await super().__call__(scope, receive, send)
-        finally:
-            self._open_streams[self._client] -= 1
-            if not self._open_streams[self._client]:
-                del self._open_streams[self._client]
-
-
 _OWN = ("region", "attempt")
+_VARIABLES = frozenset({"composed", "request", "address"})
+_PARAMETER = re.compile(r"{(\w+)(:\w+)?}")
 _NOTHING = Markup()
 
 
@@ -301,11 +253,11 @@ def _attempt(request: Request) -> int:
     return min(int(given), RETRIES) if given.isdecimal() and len(given) < 3 else 0
 
 
-def _read(kind: Kind, text: str) -> Any:
-    """An identifier of this kind, read from an address."""
+def _read(kind: Kind, text: object) -> Any:
+    """An identifier of this kind, read from an address; the path may have converted it already."""
     while hasattr(kind, "__supertype__"):
         kind = kind.__supertype__
-    return kind(text)
+    return text if isinstance(text, kind) else kind(str(text))
 
 
 def _message_of(composed: ComposedPage) -> str:

@@ -56,7 +56,9 @@ BEGIN ISOLATION LEVEL REPEATABLE READ; SET LOCAL synchronous_commit TO on; SET L
 BEGIN_BATCH_READ_COMMITTED = """
 BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL synchronous_commit TO on; SET LOCAL preterite.batch TO 'open'
 """
-BEGIN_READING = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+# After the first query no statement can allow the transaction to write.
+BEGIN_READING = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT 1"
+READ_ONLY = "SET default_transaction_read_only TO on"
 MARK = "SET LOCAL preterite.batch TO 'open'"
 _IN_BATCH = "SELECT current_setting('preterite.batch', true) = 'open'"
 # The division fails, and the commit with it, where the mark is missing.

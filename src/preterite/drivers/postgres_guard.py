@@ -68,6 +68,8 @@ class _Guard:
     flushing: bool = False
     """While a session flushes. If the flush fails, the session rolls back, which is allowed then."""
     pooled: bool = False
+    reads_only: bool = False
+    """Whether its session refuses to write, also outside of the transaction that a part of a page reads in."""
     reads_committed: bool = False
     """Whether a single statement, outside of an explicit transaction, sees what was committed before it."""
     context: Any = None

@@ -234,6 +234,8 @@ class GuardedConnection(sqlite3.Connection):
             return sqlite3.SQLITE_DENY
         if self.own_tables_closed and self._is_own_table(action, details):
             return sqlite3.SQLITE_DENY
+        if action == sqlite3.SQLITE_PRAGMA and self.reads_only and str(details[0]).lower() == "query_only":
+            return sqlite3.SQLITE_OK if details[1] is None else sqlite3.SQLITE_DENY
         if action == sqlite3.SQLITE_PRAGMA and self.guarded:
             return self._authorize_pragma(details[0], details[1])
         if action in _OUTLASTING:

@@ -60,7 +60,10 @@ def lifespan(system: System, **options: Any) -> Callable[[FastAPI], AbstractAsyn
         shop = await asyncio.to_thread(lambda: system.open(**options))
         async with shop:
             app.state.preterite = shop
-            yield
+            try:
+                yield
+            finally:
+                app.state.preterite = None
 
     return while_running
 
@@ -94,5 +97,8 @@ def in_async_unit_of_work(component: Component) -> Any:
 def _open_system(request: Request) -> OpenSystem:
     found = getattr(request.app.state, "preterite", None)
     if found is None:
-        raise UsageError("The system is not open; write FastAPI(lifespan=lifespan(system)). Nothing was written.")
+        raise UsageError(
+            "The system is not open; write FastAPI(lifespan=lifespan(system)), and in tests `with TestClient(app)`. "
+            "The lifespan of an application that is mounted in another one does not run. Nothing was written."
+        )
     return found

@@ -88,6 +88,8 @@ def _fits(value: Any, hint: Any) -> bool:
         return isinstance(value, type) and issubclass(value, parts[0])
     if kind is Any or not isinstance(kind, type):
         return True
+    if kind is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
     return isinstance(value, kind) and (kind is str or not isinstance(value, str))
 
 

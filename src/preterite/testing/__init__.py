@@ -18,7 +18,9 @@ from pathlib import Path
 from typing import cast
 from uuid import UUID
 
+from preterite.errors import UsageError
 from preterite.open_system import OpenSystem
+from preterite.printing.arguments import shown
 from preterite.system import System, open_as
 from preterite.testing.clock import MovableClock, instant
 from preterite.testing.databases import empty_databases
@@ -70,6 +72,8 @@ def started(
     that PostgreSQL server. `databases` and `log` are URLs of other empty databases; the log is in memory without.
     `settle()` raises a handler's own exception unless `failures="park"`.
     """
+    if not isinstance(cast(object, system), System):
+        raise UsageError(f"{shown(system)} is no System; pass the one that the application declares.")
     clock = MovableClock(instant(at))
     given = dict(databases or {})
     names = [component.name for component in system.components if component.name not in given]

@@ -6,12 +6,16 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from preterite.clock import SystemClock
+from preterite.errors import UsageError
 
 
 def instant(at: str | datetime) -> datetime:
-    """The instant that a text such as "2011-03-01T10:00Z" names; UTC where it names no zone."""
-    moment = datetime.fromisoformat(at) if isinstance(at, str) else at
-    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+    """The instant that a text such as "2011-03-01T10:00Z" names; UTC where it names no zone; raises `UsageError`."""
+    try:
+        moment = datetime.fromisoformat(at) if isinstance(at, str) else at
+        return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+    except (ValueError, AttributeError):
+        raise UsageError(f"{at!r} is no instant; write one as in '2011-03-01T10:00Z', or pass a datetime.") from None
 
 
 class MovableClock(SystemClock):

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 from preterite.contracts import Event
 from preterite.errors import UsageError
+from preterite.printing.arguments import shown
 from preterite.testing import StartedSystem
 
 Act = Callable[[StartedSystem], object]
@@ -49,6 +50,9 @@ class Scenario:
 
     def then(self, *expected: Event | type[Event]) -> Scenario:
         """Components have published exactly these since `when`, in any order; a type stands for any of its events."""
+        for one in expected:
+            if not isinstance(cast(object, one), Event | type):
+                raise UsageError(f"{shown(one)} is no event and no type of events; pass either.")
         left = self._since()
         missing: list[Event | type[Event]] = []
         for one in sorted(expected, key=lambda one: isinstance(one, type)):
@@ -65,6 +69,8 @@ class Scenario:
         if isinstance(what, Event):
             self._publish(what)
             self._published.append(what)
+        elif isinstance(what, type) or not callable(what):
+            raise UsageError(f"{shown(what)} is no event; pass one with its fields, or a function of the system.")
         else:
             what(self.shop)
         self.shop.settle()

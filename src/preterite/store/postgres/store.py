@@ -238,6 +238,10 @@ class PostgresStore(Store):
         _begin(connection, _beginning(isolated))
 
     def begin_reading(self, connection: Any) -> None:
+        # What follows the end of this transaction commits by itself. A pooler would give the setting to other clients.
+        if not connection.reads_only and not connection.pooled:
+            postgres_server.run(connection, postgres_server.READ_ONLY)
+            connection.reads_only = True
         _begin(connection, postgres_server.BEGIN_READING)
 
     def is_in_batch(self, connection: DbConnection) -> bool:
