@@ -83,7 +83,7 @@ def shape_of(event: type[Event], component: str) -> Shape:
 
 
 def _fields(info: Any, around: tuple[Any, ...], is_alternative: bool = False) -> dict[str, Field]:
-    """The fields of a struct inside others; first the tag of one, which only alternatives are told apart by."""
+    """The fields of a struct inside others; first the tag of one, by which only alternatives are distinguished."""
     inside = (*around, info.cls)
     is_array, tag = _is_array(info), getattr(info, "tag", None)
     found = {} if tag is None else {str(info.tag_field): Field({"enum": [tag]}, not is_array and not is_alternative)}
