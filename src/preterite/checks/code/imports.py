@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from preterite.checks.code.codebase import Codebase
 from preterite.checks.code.django_names import check_names, read_names
-from preterite.checks.code.modules import RELATION_CALLS, ModuleSource
+from preterite.checks.code.modules import ModuleSource
 from preterite.checks.findings import Finding, Place
 from preterite.checks.partition import Ownership, Partition
 
@@ -121,7 +121,7 @@ def _names(
         if module is not None and other is not None and other is not ownership and not partition.is_contract(module):
             message = f"{ownership.name} names {module}, which is internal to {other.name}, in a string."
             yield Finding("names-internals", ownership.name, module, "string", message, place)
-        if string.call in RELATION_CALLS:
+        if string.is_relation:
             for name in re.findall(r"\w+", value):
                 owners = mapped.get(name, set())
                 if owners and ownership.name not in owners:

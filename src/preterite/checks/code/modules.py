@@ -24,11 +24,18 @@ SQL_CALLS = frozenset(
         "fetchval",
         "copy",
         "SQL",
+        "RawSQL",
+        "RunSQL",
     }
 )
 RELATION_CALLS = frozenset(
     {"relationship", "ForeignKey", "OneToOneField", "ManyToManyField", "get_model", "get_class", "backref"}
 )
+RELATION_FIELDS = ("ForeignKey", "OneToOneField", "ManyToManyField", "ParentalKey", "GenericRelation")
+"""How fields of Django that name a model are called at the end: `TreeForeignKey` of another package, too."""
+USER_MODEL = "AUTH_USER_MODEL"
+"""The setting of Django that names the model of users."""
+_ABSTRACT_USERS = frozenset({"AbstractBaseUser", "AbstractUser"})
 DEPENDENCIES = "dependencies"
 """The name under which migrations of Django list the apps whose migrations they need."""
 TABLE_CALLS = frozenset({"Table", "table"})
@@ -81,6 +88,11 @@ class StringLiteral(NamedTuple):
         return self.call in SQL_CALLS
 
     @property
+    def is_relation(self) -> bool:
+        """Whether it is passed to a function that relates models or mapped classes."""
+        return self.call is not None and (self.call in RELATION_CALLS or self.call.endswith(RELATION_FIELDS))
+
+    @property
     def looks_like_sql(self) -> bool:
         """Whether it starts like a SQL statement."""
         return (_EXECUTED if self.is_executed else _SQL).match(self.value) is not None
@@ -107,8 +119,12 @@ class ModuleSource:
     """Classes that are mapped to tables."""
     models: dict[str, str | None] = field(default_factory=dict[str, str | None])
     """Models of Django, each with the label of its app, if it names one."""
-    app_label: str | None = None
-    """The label of the app of Django that this module configures, if it names one."""
+    users: list[str] = field(default_factory=list[str])
+    """Those that Django's abstract users are the base of."""
+    user_model: str | None = None
+    """The model of users, if this module sets it."""
+    app: tuple[str | None, str] | None = None
+    """The app of Django that this module configures: its package, if it names one, and its label."""
     imported: list[ImportedName] = field(default_factory=list[ImportedName])
     state: dict[str, int] = field(default_factory=dict[str, int])
     """Module-level names that hold something mutable, an engine, a session or a connection; and their lines."""
@@ -170,11 +186,20 @@ class _Visitor(ast.NodeVisitor):
     def _define_for_django(self, node: ast.ClassDef) -> None:
         """Record a model of Django, or the configuration of an app."""
         bases = [_last_name(one) or "" for one in node.bases]
-        if any(one == "AppConfig" for one in bases):
-            self.source.app_label = _text_of(node, "label") or self.source.app_label
-        elif any(one.endswith("Model") and one != "BaseModel" for one in bases):
+        label = _text_of(node, "label")
+        if any(one.endswith("Config") for one in bases) and label is not None:
+            self.source.app = (_text_of(node, "name"), label)
+        elif self._depth == 0 and self._may_be_model(bases):
             meta = next((one for one in node.body if isinstance(one, ast.ClassDef) and one.name == "Meta"), None)
             self.source.models[node.name] = None if meta is None else _text_of(meta, "app_label")
+            if _ABSTRACT_USERS.intersection(bases):
+                self.source.users.append(node.name)
+
+    def _may_be_model(self, bases: list[str]) -> bool:
+        """Whether a class may be a model: by its base, or in a module of models, whatever its base is called."""
+        if "models" in self.source.module.split("."):
+            return bool(bases)
+        return any(one in _ABSTRACT_USERS or (one.endswith("Model") and one != "BaseModel") for one in bases)
 
     def visit_Import(self, node: ast.Import) -> None:
         for one in node.names:
@@ -196,6 +221,8 @@ class _Visitor(ast.NodeVisitor):
         if isinstance(node.func, ast.Attribute) and node.func.attr in MUTATIONS:
             self._change(node.func.value)
         self.visit(node.func)
+        if called == "get_user_model":
+            self.source.strings.append(StringLiteral(USER_MODEL, node.lineno, called, True))
         if called == "get_model" and len(node.args) == 2 and all(isinstance(one, ast.Constant) for one in node.args):
             app, model = (str(one.value) for one in node.args if isinstance(one, ast.Constant))
             self.source.strings.append(StringLiteral(f"{app}.{model}", node.lineno, called, True))
@@ -237,6 +264,8 @@ class _Visitor(ast.NodeVisitor):
         self.generic_visit(node)
 
     def visit_Attribute(self, node: ast.Attribute) -> None:
+        if node.attr == USER_MODEL:
+            self.source.strings.append(StringLiteral(USER_MODEL, node.lineno, self._call[-1], True))
         dotted = _dotted(node)
         if dotted is not None:
             first, _, rest = dotted.partition(".")
@@ -287,6 +316,8 @@ class _Visitor(ast.NodeVisitor):
             return
         if isinstance(value, ast.Constant) and isinstance(value.value, str):
             self._constants[target.id] = StringLiteral(value.value, value.lineno, None, True)
+            if target.id == USER_MODEL:
+                self.source.user_model = value.value
         elif isinstance(value, ast.JoinedStr):
             self._constants[target.id] = _joined(value, None)
         called = _last_name(value.func) if isinstance(value, ast.Call) else None
