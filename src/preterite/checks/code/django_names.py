@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from preterite.checks.code.modules import DEPENDENCIES, USER_MODEL, ModuleSource, StringLiteral
+from preterite.checks.code.literals import StringLiteral
+from preterite.checks.code.modules import DEPENDENCIES, USER_MODEL, ModuleSource
 from preterite.checks.findings import Finding, Place
 from preterite.checks.partition import Ownership, Partition
 

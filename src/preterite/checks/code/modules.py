@@ -3,36 +3,13 @@
 from __future__ import annotations
 
 import ast
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-SQL_CALLS = frozenset(
-    {
-        "execute",
-        "executemany",
-        "executescript",
-        "exec_driver_sql",
-        "text",
-        "raw",
-        "mogrify",
-        "read_sql",
-        "fetch",
-        "fetchrow",
-        "fetchval",
-        "copy",
-        "SQL",
-        "RawSQL",
-        "RunSQL",
-    }
-)
-RELATION_CALLS = frozenset(
-    {"relationship", "ForeignKey", "OneToOneField", "ManyToManyField", "get_model", "get_class", "backref"}
-)
-RELATION_FIELDS = ("ForeignKey", "OneToOneField", "ManyToManyField", "ParentalKey", "GenericRelation")
-"""How fields of Django that name a model are called at the end: `TreeForeignKey` of another package, too."""
+from preterite.checks.code.literals import SQL_CALLS, StringLiteral, combined, filled, joined
+
 USER_MODEL = "AUTH_USER_MODEL"
 """The setting of Django that names the model of users."""
 _ABSTRACT_USERS = frozenset({"AbstractBaseUser", "AbstractUser"})
@@ -56,46 +33,6 @@ MUTATIONS = frozenset(
     {"append", "extend", "insert", "add", "update", "setdefault", "pop", "popitem", "remove", "discard", "clear",
      "appendleft"}
 )  # fmt: skip
-_SQL = re.compile(
-    r"\s*(--[^\n]*\s*|/\*.*?\*/\s*)*(select\b.+\bfrom\b|insert\s+(or\s+\w+\s+)?into\b|update\s+[\w.\"]+\s+(as\s+\w+\s+)?set\b|"
-    r"delete\s+from\b|with\s+(recursive\s+)?[\w\"]+\s*(\([^)]*\)\s*)?as\s+(materialized\s+|not\s+materialized\s+)?\(|"
-    r"create\s+(or\s+replace\s+)?(temp\s+|temporary\s+|unique\s+|materialized\s+)?(table|view|index|trigger|function)\b|"
-    r"alter\s+table\b|drop\s+(table|view)\b|truncate\b\s+\w|merge\s+into\b|copy\s+\S+\s.*\b(from|to)\b|lock\s+table\b|"
-    r"declare\s+\w+\s.*\bcursor\b|grant\s+\w+.*\bon\b|refresh\s+materialized\b|replace\s+into\b)",
-    re.IGNORECASE | re.DOTALL,
-)
-
-
-_EXECUTED = re.compile(
-    r"\s*(--[^\n]*\s*|/\*.*?\*/\s*)*(select|insert|update|delete|with|values|create|alter|drop|truncate|merge|copy|lock|declare|"
-    r"grant|revoke|refresh|replace|do|call|execute|explain|set|table)\b\s*\S",
-    re.IGNORECASE | re.DOTALL,
-)
-
-
-class StringLiteral(NamedTuple):
-    """A string in the source, its line, and the function that it is passed to."""
-
-    value: str
-    line: int
-    call: str | None
-    is_complete: bool
-    """Whether its whole value is known; that of an f-string is not."""
-
-    @property
-    def is_executed(self) -> bool:
-        """Whether it is passed to a function that runs SQL."""
-        return self.call in SQL_CALLS
-
-    @property
-    def is_relation(self) -> bool:
-        """Whether it is passed to a function that relates models or mapped classes."""
-        return self.call is not None and (self.call in RELATION_CALLS or self.call.endswith(RELATION_FIELDS))
-
-    @property
-    def looks_like_sql(self) -> bool:
-        """Whether it starts like a SQL statement."""
-        return (_EXECUTED if self.is_executed else _SQL).match(self.value) is not None
 
 
 class ImportedName(NamedTuple):
@@ -220,6 +157,8 @@ class _Visitor(ast.NodeVisitor):
         called = _last_name(node.func)
         if isinstance(node.func, ast.Attribute) and node.func.attr in MUTATIONS:
             self._change(node.func.value)
+        if self._combine(node):
+            return
         self.visit(node.func)
         if called == "get_user_model":
             self.source.strings.append(StringLiteral(USER_MODEL, node.lineno, called, True))
@@ -285,13 +224,30 @@ class _Visitor(ast.NodeVisitor):
 
     def visit_Constant(self, node: ast.Constant) -> None:
         if isinstance(node.value, str):
-            self.source.strings.append(StringLiteral(node.value, node.lineno, self._call[-1], True))
+            # The brackets in a text for psycopg's `SQL` are filled by its `format`.
+            text = filled(node.value) if self._call[-1] == "SQL" else node.value
+            self.source.strings.append(StringLiteral(text, node.lineno, self._call[-1], text == node.value))
 
     def visit_JoinedStr(self, node: ast.JoinedStr) -> None:
-        self.source.strings.append(_joined(node, self._call[-1]))
+        self.source.strings.append(joined(node, self._call[-1]))
         for part in node.values:
             if isinstance(part, ast.FormattedValue):
                 self._visit_argument(None, part.value)
+
+    def visit_BinOp(self, node: ast.BinOp) -> None:
+        if not self._combine(node):
+            self.generic_visit(node)
+
+    def _combine(self, node: ast.Call | ast.BinOp) -> bool:
+        """Record a statement of SQL that is put together from texts and values; False if it is none."""
+        made = combined(node, self._call[-1], self._constants)
+        if made is None or not made[0].looks_like_sql:
+            return False
+        literal, values = made
+        self.source.strings.append(literal)
+        for value in values:
+            self._visit_argument(None, value)
+        return True
 
     def _body(self, body: list[ast.stmt]) -> None:
         """Visit statements, except docstrings."""
@@ -319,7 +275,7 @@ class _Visitor(ast.NodeVisitor):
             if target.id == USER_MODEL:
                 self.source.user_model = value.value
         elif isinstance(value, ast.JoinedStr):
-            self._constants[target.id] = _joined(value, None)
+            self._constants[target.id] = joined(value, None)
         called = _last_name(value.func) if isinstance(value, ast.Call) else None
         if called in STATEFUL_CALLS:
             self.source.stateful.add(target.id)
@@ -352,12 +308,6 @@ class _Visitor(ast.NodeVisitor):
         package = self.source.module.split(".")
         keep = len(package) - node.level + (1 if self._is_package else 0)
         return ".".join([*package[:keep], *([node.module] if node.module else [])])
-
-
-def _joined(node: ast.JoinedStr, call: str | None) -> StringLiteral:
-    """An f-string with the word `placeholder` in place of each value."""
-    parts = [part.value if isinstance(part, ast.Constant) else "placeholder" for part in node.values]
-    return StringLiteral("".join(str(part) for part in parts), node.lineno, call, False)
 
 
 def _text_of(node: ast.ClassDef, name: str) -> str | None:

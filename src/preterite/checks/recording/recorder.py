@@ -7,13 +7,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
 
 from preterite.checks.events import check_values
 from preterite.checks.findings import NOWHERE, Finding, Place, in_order
-from preterite.checks.partition import Ownership, Partition
+from preterite.checks.partition import Ownership, Partition, dialect_of
 from preterite.checks.recording.attribution import Attribution, handler
 from preterite.checks.sql.access import access_violations
 from preterite.checks.sql.databases import database_of, server_of
@@ -56,9 +56,7 @@ class Recorder:
         """The components of each database, by what a connection to it is recorded as."""
         for name, url in urls.items():
             self.opened(name, url)
-        self._caches: dict[Dialect, StatementCache] = {
-            "sqlite": StatementCache("sqlite"), "postgres": StatementCache("postgres"),
-        }  # fmt: skip
+        self._caches: dict[Dialect, StatementCache] = {one: StatementCache(one) for one in get_args(Dialect)}
         self._found: dict[tuple[str, Place], Finding] = {}
         self._values: dict[tuple[str, str, str], dict[object, None]] = {}
         self._paths: WeakKeyDictionary[object, tuple[str, ...]] = WeakKeyDictionary()
@@ -132,9 +130,10 @@ class Recorder:
 
     def _ran_for_nobody(self, statement: str, dialect: Dialect | None, place: Place) -> None:
         """Count a statement that runs in no component's code, by the owners of what it accesses."""
-        first: Dialect = next((one.dialect for one in self._partition.ownerships), "sqlite")
+        if dialect is None:
+            dialect = next((one.dialect for one in self._partition.ownerships), None) or dialect_of("")
         try:
-            access = self._caches[dialect or first].table_access(statement)
+            access = self._caches[dialect].table_access(statement)
         except NotUnderstood:
             owners = {""}
         else:
