@@ -72,8 +72,8 @@ class ModuleSource:
 
 
 def read(module: str, file: Path) -> ModuleSource:
-    """Parse a module."""
-    tree = ast.parse(file.read_text(encoding="utf-8"), str(file))
+    """Parse a module, in the encoding that it declares."""
+    tree = ast.parse(file.read_bytes(), str(file))
     source = ModuleSource(module, file)
     _Visitor(source, file.name == "__init__.py").visit(tree)
     return source
@@ -340,6 +340,6 @@ def _dotted(node: ast.AST) -> str | None:
 
 def files(root: Path, package: str) -> Iterator[tuple[str, Path]]:
     """The modules of a package, given its folder."""
-    for file in sorted(root.rglob("*.py")):
+    for file in sorted(one for one in root.rglob("*.py") if one.is_file()):
         parts = [package, *file.relative_to(root).with_suffix("").parts]
         yield ".".join(parts[:-1] if parts[-1] == "__init__" else parts), file
