@@ -18,6 +18,7 @@ PAST = [
     "InvoiceOverdue",
     "OverdueInvoicesPaid",
     "PriceSet",
+    "PriceUnset",
     "OrderSent",
     "ParcelLost",
     "ProductWithdrawn",

@@ -230,3 +230,23 @@ def test_time_passes_and_due_commands_run(given: Given) -> None:
     scenario = given(System("shop", [sales, finance])).when(purchased("a"))
     scenario.advance(timedelta(days=29)).then()
     scenario.advance(timedelta(days=1)).then(ItemBilled)
+
+
+def test_the_databases_of_the_components_are_those_that_are_configured(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shows = """
+def test_shown(pytestconfig):
+    partition = pytestconfig.pluginmanager.getplugin("preterite-boundaries")._recorder._partition
+    assert [one.dialect for one in partition.ownerships] == ["postgres", "sqlite"]
+"""
+    pytester.makeini("[pytest]\npreterite_boundaries = shop:system\n")
+    pytester.makepyfile(shop=SHOP, test_shop=shows)
+    monkeypatch.setenv("PRETERITE_SALES_URL", "postgresql://sales@127.0.0.1/sales")
+    pytester.runpytest_subprocess().assert_outcomes(passed=1)
+
+    monkeypatch.setenv("PRETERITE_SALES_URL", "postgresql://[")
+    result = pytester.runpytest_subprocess()
+
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: preterite_boundaries = shop:system: *names no PostgreSQL database*"])

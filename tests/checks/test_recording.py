@@ -16,7 +16,8 @@ from sqlalchemy.orm import Session
 
 from preterite import Component, Event, System
 from preterite.checks.findings import Finding
-from preterite.checks.recording import recording
+from preterite.checks.recording import Recorder, recording
+from preterite.checks.recording.attribution import running
 from preterite.testing import started
 
 AT = datetime(2013, 1, 17, 13, 37, tzinfo=UTC)
@@ -131,3 +132,23 @@ def test_nothing_is_recorded_after_the_recording_has_ended(tmp_path: Path) -> No
         connection.execute("select 1")
 
     assert recorder.statements == before
+
+
+def test_a_statement_is_read_in_the_dialect_of_the_database_that_runs_it() -> None:
+    """Components whose URLs are not set count as those on SQLite; the application may run on PostgreSQL."""
+    sales = Component("sales", tables='create table "Purchase" (id int, parts text)')
+    finance = Component("finance", tables="create table bill (id int)")
+    recorder = Recorder(System("shop", [sales, finance]), {})
+    statement = """update "Purchase" set parts = %s::integer[] where id = any(%s) returning xmin::text::bigint"""
+
+    with running("finance", "bill"):
+        recorder.ran(statement, None, "postgres")
+        recorder.ran("insert or replace into purchase values (?1, `a`)", None, "sqlite")
+    recorder.ran(statement, None, "postgres")
+
+    assert recorder.counts() == (2, 0, 1, 0)
+    assert {one.key for one in recorder.findings()} == {
+        "cross-component-sql-at-runtime:finance:sales.Purchase:write",
+        "cross-component-sql-at-runtime:finance:sales.purchase:write",
+        "statement-of-no-component:sales:statements:ran",
+    }

@@ -45,8 +45,10 @@ class Ownership:
 
     def owns(self, name: TableName) -> bool:
         """Whether a table, as a statement names it, is one of its tables."""
+        # What was declared for SQLite is folded; the statement may be one of another database.
+        table = name.table.casefold() if self.dialect == "sqlite" else name.table
         return any(
-            own.table == name.table
+            own.table == table
             and (
                 name.schema is None
                 or (own.schema or DEFAULT_SCHEMA) == name.schema

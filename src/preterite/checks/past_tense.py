@@ -15,7 +15,7 @@ NOT_PARTICIPLES = frozenset(
 SAME_FORMS = frozenset(
     """
     bet bid burst cast cost cut hit hurt let outbid overrun put quit read rerun reset rid run set shut slit split spread
-    thrust upset become come overcome
+    thrust unset upset become come overcome
     """.split()
 )
 """Past forms that are the present or a noun too: PriceSet is an event, OrderSetItem may be anything."""

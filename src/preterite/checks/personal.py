@@ -71,9 +71,11 @@ TAILS = frozenset(
 """Words after which a phrase is still the data: phone_number, but not phone_count."""
 PEOPLE = frozenset(
     """
-    applicant author beneficiary borrower buyer caller cardholder child client contact customer donor driver
-    employee father guardian guest holder insured manager member mother owner parent passenger patient payee payer
-    person recipient sender signatory signer spouse staff student subscriber tenant traveller user visitor
+    actor applicant assignee attendee author beneficiary borrower buyer caller cardholder child client commenter
+    contact contributor creator customer donor driver editor employee father guardian guest holder insured
+    invitee manager member moderator mother owner parent participant passenger patient payee payer person poster
+    recipient registrant reporter requester reviewer sender signatory signer speaker spouse staff student
+    subscriber tenant traveller uploader user visitor voter
     """.split()
 )
 """Words that make what follows that of a person: customer_age, recipient_name."""

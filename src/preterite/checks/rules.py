@@ -76,6 +76,13 @@ _RULES = (
         "constants and pure functions",
     ),
     Rule(
+        "module-not-understood", "code", "error",
+        "Every module of a component can be parsed.",
+        "A module that cannot be parsed may import and access anything; the check does not assume that it is harmless.",
+        "Correct it, or move what is no code for this Python, such as a template, out of the package; or "
+        "add it to the baseline with a reason.",
+    ),
+    Rule(
         "module-shared", "code", "note",
         "Each component is declared in a module of its own.",
         "If one module declares several components, the owner of a function is unknown; only the SQL in handlers "

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
-from preterite.evolution.shapes import Field, Shape, Type, arguments_of, kind_of, read, type_text
+from preterite.evolution.shapes import STRUCTS, Field, Shape, Type, arguments_of, kind_of, read, type_text
 
 Rule = Literal[
     "contract-field-required", "contract-field-removed", "contract-type", "contract-values", "contract-limits",
@@ -26,7 +26,7 @@ REMEDIES: Mapping[Rule, str] = {
     "contract-key": "Publish a new event with the other key.",
     "contract-removed": "Keep the declaration until no log contains the event: preterite contracts lock --retire NAME.",
     "contract-upcast": "Write an upcast from the older version in each component that subscribes.",
-    "contract-strict": "Remove forbid_unknown_fields, so that readers ignore unknown fields.",
+    "contract-strict": "Read it as a struct without forbid_unknown_fields, which ignores unknown fields.",
 }
 STRINGS = {"uuid", "datetime", "date", "time", "duration", "decimal", "bytes"}
 """Types that are encoded as strings; a reader of plain strings accepts them."""
@@ -85,7 +85,7 @@ def _types(reader: Type, writer: Type, where: str) -> Iterator[Problem]:
             same = [
                 problems for one, problems in zip(arguments_of(reader), tried, strict=True) if kind_of(one) == writes
             ]
-            yield from same[0] if same else [_mismatch(reader, writer, where)]
+            yield from min(same, key=_distance) if same else [_mismatch(reader, writer, where)]
         return
     if writes == "open enum":
         yield from _types(reader, {"enum": arguments_of(writer)}, where)
@@ -103,6 +103,11 @@ def _types(reader: Type, writer: Type, where: str) -> Iterator[Problem]:
     yield from _within(reader, writer, where)
 
 
+def _distance(problems: Sequence[Problem]) -> tuple[int, int]:
+    """How far a written alternative is from one that is read: those with another tag are the farthest."""
+    return sum(one.rule == "contract-values" for one in problems), len(problems)
+
+
 def _kinds(values: Sequence[Any]) -> set[str]:
     """Whether the values of an enumeration are numbers, strings or both."""
     return {"int" if isinstance(value, int) else "str" for value in values}
@@ -117,13 +122,14 @@ def _written_kinds(writer: Type) -> set[str]:
 
 
 def _is_accepted(reads: str, writes: str) -> bool:
-    arrays = ("list", "set")
+    arrays, by_place = ("list", "set"), ("array struct", "strict array struct")
     structs = ("struct", "strict struct")
     return (
         writes in NUMBERS.get(reads, ())
         or (reads == "str" and writes in STRINGS)
         or (reads in arrays and writes in (*arrays, "tuple"))
         or (reads in (*structs, "dict") and writes in structs)
+        or (reads in by_place and writes in by_place)
     )
 
 
@@ -142,13 +148,12 @@ def _within(reader: Type, writer: Type, where: str) -> Iterator[Problem]:
             return
         for place, (one, other) in enumerate(zip(wanted, given, strict=True)):
             yield from _types(one, other, f"{where}[{place}]")
-    elif reads == "dict" and kind_of(writer) != "dict":
-        yield from _types(wanted["key"], "str", f"{where} keys")
-        for name, one in given.items():
-            yield from _types(wanted["value"], read(one).type, f"{where}.{name}")
+    elif reads == "enclosing" and wanted != given:
+        yield _mismatch(reader, writer, where)
+    elif reads in ("array struct", "strict array struct"):
+        yield from _places(reads, wanted, given, where)
     elif reads == "dict":
-        yield from _types(wanted["key"], given["key"], f"{where} keys")
-        yield from _types(wanted["value"], given["value"], f"{where} values")
+        yield from _entries(wanted, writer, where)
     elif reads in ("struct", "strict struct"):
         fields = {name: read(one) for name, one in given.items()}
         if reads == "strict struct" and set(fields) - set(wanted):
@@ -158,6 +163,33 @@ def _within(reader: Type, writer: Type, where: str) -> Iterator[Problem]:
     else:
         same = kind_of(writer) in (reads, *NUMBERS.get(reads, ()))
         yield from _limits(wanted, given if same else {}, where)
+
+
+def _entries(wanted: Mapping[str, Type], writer: Type, where: str) -> Iterator[Problem]:
+    """Compare a dictionary with another, or with a struct; keys are always written as strings."""
+    held = arguments_of(writer)
+    is_struct = kind_of(writer) != "dict"
+    key = "str" if is_struct or held["key"] == "any" else held["key"]
+    if wanted["key"] != "str":
+        yield from _types(wanted["key"], key, f"{where} keys")
+    values = {f".{name}": read(one).type for name, one in held.items()} if is_struct else {" values": held["value"]}
+    for name, one in values.items():
+        yield from _types(wanted["value"], one, f"{where}{name}")
+
+
+def _places(reads: str, wanted: Mapping[str, Any], given: Mapping[str, Any], where: str) -> Iterator[Problem]:
+    """Compare fields that are read by place; a writer writes all of its own."""
+    values = [read(one).type for one in given.values()]
+    for place, (name, text) in enumerate(wanted.items()):
+        field = read(text)
+        if place < len(values):
+            yield from _types(field.type, values[place], f"{where}.{name}")
+        elif not field.optional:
+            message = f"{where}.{name} is required and is not written."
+            yield Problem("contract-field-required", f"{where}.{name}", message)
+    if reads == "strict array struct" and len(given) > len(wanted):
+        extra = list(given)[len(wanted)]
+        yield Problem("contract-strict", f"{where}.{extra}", f"{where} does not allow {extra}, which is written.")
 
 
 def _array(wanted: Any, given: Any, items: Any, where: str) -> Iterator[Problem]:
@@ -311,7 +343,6 @@ def _notes_of_types(before: Type, after: Type, where: str) -> Iterator[str]:
         for value in arguments_of(after):
             if value not in arguments_of(before):
                 yield f"{value!r} of {where} was added; old readers read it as their default for unknown values."
-    structs = ("struct", "strict struct")
-    if kind_of(before) in structs and kind_of(after) in structs:
+    if kind_of(before) in STRUCTS and kind_of(after) in STRUCTS:
         old, new = ({name: read(one) for name, one in arguments_of(it).items()} for it in (before, after))
         yield from _notes_inside(old, new, f"{where}.")

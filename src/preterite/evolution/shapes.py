@@ -1,7 +1,9 @@
 """The shape of an event on the wire: names, types, and which fields are optional. Plain data that fits in a file.
 
 A type is a word (`"uuid"`) or a word with arguments (`{"list": "uuid"}`, `{"int": {"ge": 1}}`, `{"enum": ["a"]}`). An
-`open enum` has a default for values that it does not know.
+`open enum` has a default for values that it does not know. Structs that are written as arrays, and named tuples, are
+`array struct`: their fields are read by place. `{"enclosing": 1}` is the struct that directly contains the field,
+`{"enclosing": 2}` the one around that.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from msgspec import inspect as types
 
 from preterite.contracts import Event, wire_name
 from preterite.errors import UsageError
+from preterite.printing.text import clause
 
 Type = str | Mapping[str, Any]
 PLAIN: Mapping[type[types.Type], str] = {
@@ -37,12 +40,16 @@ LIMITED: Mapping[type[types.Type], tuple[str, tuple[str, ...]]] = {
 }
 _LIMITS: Mapping[str, type] = {"pattern": str, "tz": bool}
 _UNKNOWN = "a value that no enumeration has"
+STRUCTS = ("struct", "strict struct", "array struct", "strict array struct")
+"""Types with fields; a strict one refuses fields that it does not know."""
 ARRAYS: Mapping[type[types.Type], str] = {
     types.ListType: "list",
     types.VarTupleType: "list",
     types.SetType: "set",
     types.FrozenSetType: "set",
 }
+_EMPTY = (list, dict, set, frozenset, tuple)
+"""Factories of defaults that make the same value each time."""
 
 
 class Field(NamedTuple):
@@ -68,23 +75,41 @@ def shape_of(event: type[Event], component: str) -> Shape:
     info = cast(types.StructType, types.type_info(event))
     key = event.__contract__.key
     names = {field.name: field.encode_name for field in info.fields}
-    return Shape(
-        wire_name(event, component), event.__contract__.version, None if key is None else names[key], _fields(info)
-    )
+    try:
+        fields = _fields(info, ())
+    except UsageError as error:
+        raise UsageError(f"{event.__name__}: {clause(error)}.") from None
+    return Shape(wire_name(event, component), event.__contract__.version, None if key is None else names[key], fields)
 
 
-def _fields(info: types.StructType) -> dict[str, Field]:
-    return {field.encode_name: Field(_type(field.type), not field.required, _default(field)) for field in info.fields}
+def _fields(info: Any, around: tuple[Any, ...], is_alternative: bool = False) -> dict[str, Field]:
+    """The fields of a struct inside others; first the tag of one, by which only alternatives are distinguished."""
+    inside = (*around, info.cls)
+    is_array, tag = _is_array(info), getattr(info, "tag", None)
+    found = {} if tag is None else {str(info.tag_field): Field({"enum": [tag]}, not is_array and not is_alternative)}
+    for place, field in enumerate(info.fields):
+        # What is read by place may only be missing at the end.
+        after = info.fields[place:] if is_array else (field,)
+        kept = Field(_type(field.type, inside), not any(one.required for one in after), _default(field))
+        found[field.encode_name] = kept
+    return found
+
+
+def _is_array(info: Any) -> bool:
+    return isinstance(info, types.NamedTupleType) or getattr(info, "array_like", False)
 
 
 def _default(field: types.Field) -> str | None:
-    value = field.default_factory() if field.default_factory is not msgspec.NODEFAULT else field.default
+    """The default as JSON; unknown if a factory may make another one each time."""
+    value = field.default
+    if field.default_factory in _EMPTY:
+        value = cast(Any, field.default_factory)()
     if value is msgspec.NODEFAULT or value is msgspec.UNSET:
         return None
     return msgspec.json.encode(value, order="deterministic").decode()
 
 
-def _type(info: types.Type) -> Type:
+def _type(info: types.Type, around: tuple[Any, ...]) -> Type:
     plain = PLAIN.get(type(info))
     if plain is not None:
         return plain
@@ -93,24 +118,45 @@ def _type(info: types.Type) -> Type:
         given = {limit: getattr(info, limit) for limit in limits if getattr(info, limit) is not None}
         return {word: given} if given else word
     if type(info) in ARRAYS:
-        return _array(ARRAYS[type(info)], cast(Any, info))
+        return _array(ARRAYS[type(info)], cast(Any, info), around)
     match info:
         case types.UnionType():
-            return {"one of": sorted((_type(one) for one in info.types), key=str)}
+            of_structs = [one for one in info.types if isinstance(one, types.StructType)]
+            made = [
+                _struct(one, around, len(of_structs) > 1) if one in of_structs else _type(one, around)
+                for one in info.types
+            ]
+            return {"one of": sorted(made, key=str)}
         case types.EnumType():
             values = sorted((member.value for member in info.cls), key=str)
             return {"open enum" if _is_open(info.cls, values) else "enum": values}
         case types.LiteralType():
-            return {"enum": sorted(info.values, key=str)}
+            return _literal(info.values)
         case types.TupleType():
-            return {"tuple": [_type(one) for one in info.item_types]}
+            return {"tuple": [_type(one, around) for one in info.item_types]}
         case types.DictType():
-            return {"dict": {"key": _type(info.key_type), "value": _type(info.value_type)}}
-        case types.StructType():
-            made: dict[str, Any] = {name: written(field) for name, field in _fields(info).items()}
-            return {"strict struct" if info.forbid_unknown_fields else "struct": made}
+            return {"dict": {"key": _type(info.key_type, around), "value": _type(info.value_type, around)}}
+        case types.StructType() | types.DataclassType() | types.TypedDictType() | types.NamedTupleType():
+            return _struct(info, around)
         case _:
-            raise UsageError(f"A field of type {type(info).__name__} cannot be part of a contract.")
+            name = type(info).__name__.removesuffix("Type")
+            raise UsageError(f"a field of type {name} cannot be part of a contract")
+
+
+def _struct(info: Any, around: tuple[Any, ...], is_alternative: bool = False) -> Type:
+    """What has fields: a struct, a dataclass, a typed dictionary or a named tuple."""
+    if info.cls in around:
+        return {"enclosing": len(around) - around.index(info.cls)}
+    is_strict = isinstance(info, types.NamedTupleType) or getattr(info, "forbid_unknown_fields", False)
+    word = f"{'strict ' if is_strict else ''}{'array ' if _is_array(info) else ''}struct"
+    return {word: {name: written(field) for name, field in _fields(info, around, is_alternative).items()}}
+
+
+def _literal(values: Sequence[Any]) -> Type:
+    given = sorted((value for value in values if value is not None), key=str)
+    if len(given) == len(values):
+        return {"enum": given}
+    return {"one of": [{"enum": given}, "null"]} if given else "null"
 
 
 def _is_open(kind: type[Enum], values: Sequence[Any]) -> bool:
@@ -122,9 +168,9 @@ def _is_open(kind: type[Enum], values: Sequence[Any]) -> bool:
         return False
 
 
-def _array(word: str, info: Any) -> Type:
+def _array(word: str, info: Any, around: tuple[Any, ...]) -> Type:
     limits = {limit: getattr(info, limit) for limit in ("min_length", "max_length") if getattr(info, limit) is not None}
-    item = _type(info.item_type)
+    item = _type(info.item_type, around)
     return {word: {"of": item, **limits}} if limits else {word: item}
 
 
@@ -158,13 +204,13 @@ def require_type(one: Any) -> None:
     elif word in ("one of", "tuple") and isinstance(held, list):
         for part in cast(list[Any], held):
             require_type(part)
-    elif word in ("struct", "strict struct") and isinstance(held, dict):
+    elif word in STRUCTS and isinstance(held, dict):
         for part in cast(dict[str, Any], held).values():
             require_field(part)
     elif word == "dict" and isinstance(held, dict) and {*cast(dict[str, Any], held)} == {"key", "value"}:
         for part in cast(dict[str, Any], held).values():
             require_type(part)
-    elif not _holds_plain_values(word, held):
+    elif not (word == "enclosing" and isinstance(held, int)) and not _holds_plain_values(word, held):
         raise ValueError(f"{one!r:.100} is not a type")
 
 
@@ -207,8 +253,10 @@ def type_text(one: Type) -> str:
         return f"{' or '.join(map(repr, held))} or another value"
     if word in ("one of", "enum"):
         return " or ".join(type_text(part) if word == "one of" else repr(part) for part in held)
-    if word in ("struct", "strict struct"):
-        return f"struct of {', '.join(held)}"
+    if word in STRUCTS:
+        return f"{word.removeprefix('strict ')} of {', '.join(held)}"
+    if word == "enclosing":
+        return "the struct around it" if held == 1 else f"the struct {held} levels around it"
     if word in ("list", "set"):
         limited = cast(dict[str, Any], held if isinstance(held, dict) and "of" in held else {"of": held})
         return f"{word} of {type_text(limited['of'])}"

@@ -10,6 +10,7 @@ records what every test runs, and fails the first test with a violation that is 
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Generator
 from contextlib import ExitStack
@@ -19,7 +20,9 @@ from typing import Any, Protocol
 
 import pytest
 
+from preterite import settings
 from preterite.contracts import Event
+from preterite.errors import ConfigurationError
 from preterite.printing.text import clause
 from preterite.system import System
 from preterite.testing import SEED, StartedSystem, started
@@ -97,7 +100,13 @@ class Boundaries:
         from preterite.checks.recording import recording
 
         self._known = {entry.key for entry in baseline.read(self._root / baseline.FILE)}
-        self._recorder = self._stack.enter_context(recording(self._system()))
+        system = self._system()
+        names = [one.name for one in system.components]
+        try:
+            urls = settings.database_urls(system.name, names, {}, os.environ, settings.read_project(self._root))
+            self._recorder = self._stack.enter_context(recording(system, urls))
+        except ConfigurationError as error:
+            raise pytest.UsageError(f"{BOUNDARIES} = {self._name}: {error}") from None
 
     def _system(self) -> System:
         """The system that the setting names; modules are searched in the project's root too."""

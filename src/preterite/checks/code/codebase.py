@@ -6,14 +6,25 @@ import importlib.util
 import inspect
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from preterite.checks.code.modules import ModuleSource, files, read
-from preterite.checks.findings import place_of
+from preterite.checks.findings import Place, place_of
 from preterite.checks.partition import Ownership, Partition
 from preterite.drivers.extras import needing
+
+REASON_MAX = 200
+"""Characters of the reason why a module cannot be parsed."""
+
+
+class Unread(NamedTuple):
+    """A module that cannot be parsed, and why."""
+
+    module: str
+    place: Place
+    reason: str
 
 
 @dataclass
@@ -22,7 +33,10 @@ class Codebase:
 
     modules: Mapping[str, ModuleSource]
     graph: Any
-    """Grimp's import graph; None if the code is not in packages."""
+    """Grimp's import graph; None if the code is not in packages, or if a module of one cannot be parsed."""
+    unread: list[Unread] = field(default_factory=list[Unread])
+    without_imports: Unread | None = None
+    """Why no import is known, if a module cannot be parsed."""
 
 
 def read_codebase(partition: Partition) -> Codebase:
@@ -31,17 +45,35 @@ def read_codebase(partition: Partition) -> Codebase:
         import grimp
 
     roots = sorted({(one.package or "").partition(".")[0] for one in partition.ownerships if one.package} - {""})
-    modules: dict[str, ModuleSource] = {}
+    found: dict[str, Path] = {}
     packages: list[str] = []
     for root in roots:
         folders = _folders(root)
         for folder in folders:
             packages.append(root)
-            modules.update({module: read(module, file) for module, file in files(folder, root)})
+            found.update(files(folder, root))
         if not folders and (file := _file(root)) is not None:
-            modules[root] = read(root, file)
-    graph = grimp.build_graph(*dict.fromkeys(packages), cache_dir=None) if packages else None
-    return Codebase(modules, graph)
+            found[root] = file
+    modules: dict[str, ModuleSource] = {}
+    codebase = Codebase(modules, None)
+    for module, file in found.items():
+        try:
+            modules[module] = read(module, file)
+        except (SyntaxError, ValueError, RecursionError, MemoryError, OSError) as error:
+            codebase.unread.append(Unread(module, Place(file, getattr(error, "lineno", None)), _reason(error)))
+    try:
+        codebase.graph = grimp.build_graph(*dict.fromkeys(packages), cache_dir=None) if packages else None
+    except (grimp.exceptions.SourceSyntaxError, UnicodeError) as error:
+        file = getattr(error, "filename", None)
+        place = Place(None if file is None else Path(file), getattr(error, "lineno", None))
+        codebase.without_imports = Unread("", place, _reason(error))
+    return codebase
+
+
+def _reason(error: BaseException) -> str:
+    """Why a module cannot be parsed, in one line."""
+    said = error.msg if isinstance(error, SyntaxError) else str(error).partition("\n")[0]
+    return said[:REASON_MAX] or type(error).__name__
 
 
 def modules_of_components(partition: Partition, codebase: Codebase) -> Iterator[tuple[Ownership, ModuleSource]]:

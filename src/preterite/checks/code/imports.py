@@ -7,9 +7,10 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from preterite.checks.code.codebase import Codebase
 from preterite.checks.code.django_names import check_names, read_names
-from preterite.checks.code.modules import RELATION_CALLS, ModuleSource
+from preterite.checks.code.modules import ModuleSource
 from preterite.checks.findings import Finding, Place
 from preterite.checks.partition import Ownership, Partition
+from preterite.printing.text import clause
 
 
 def check_imports(partition: Partition, codebase: Codebase) -> Iterator[Finding]:
@@ -19,6 +20,7 @@ def check_imports(partition: Partition, codebase: Codebase) -> Iterator[Finding]
         names = " and ".join(one.name for one in shared)
         message = f"{names} are declared in one module: only the SQL in their handlers is checked."
         yield Finding("module-shared", shared[0].name, names, "declare", message, shared[0].place)
+    yield from _unread(partition, codebase)
     if codebase.graph is not None:
         yield from _imports(partition, codebase)
     mapped = _mapped_classes(partition, codebase)
@@ -32,6 +34,19 @@ def check_imports(partition: Partition, codebase: Codebase) -> Iterator[Finding]
         yield from check_names(of_django, ownership, source)
         yield from _calls(partition, ownership, source, functions)
     yield from _shared_state(partition, codebase)
+
+
+def _unread(partition: Partition, codebase: Codebase) -> Iterator[Finding]:
+    """Modules of components that cannot be parsed, and the one because of which no imports are known."""
+    for one in codebase.unread:
+        ownership = partition.of_module(one.module)
+        if ownership is not None:
+            message = f"{one.module} of {ownership.name} cannot be parsed: {clause(one.reason)}."
+            yield Finding("module-not-understood", ownership.name, one.module, "parse", message, one.place)
+    if codebase.without_imports is not None:
+        _, place, reason = codebase.without_imports
+        message = f"The imports of no module are checked, because one cannot be parsed: {clause(reason)}."
+        yield Finding("module-not-understood", "", "imports", "parse", message, place)
 
 
 def _imports(partition: Partition, codebase: Codebase) -> Iterator[Finding]:
@@ -121,7 +136,7 @@ def _names(
         if module is not None and other is not None and other is not ownership and not partition.is_contract(module):
             message = f"{ownership.name} names {module}, which is internal to {other.name}, in a string."
             yield Finding("names-internals", ownership.name, module, "string", message, place)
-        if string.call in RELATION_CALLS:
+        if string.is_relation:
             for name in re.findall(r"\w+", value):
                 owners = mapped.get(name, set())
                 if owners and ownership.name not in owners:

@@ -3,32 +3,16 @@
 from __future__ import annotations
 
 import ast
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-SQL_CALLS = frozenset(
-    {
-        "execute",
-        "executemany",
-        "executescript",
-        "exec_driver_sql",
-        "text",
-        "raw",
-        "mogrify",
-        "read_sql",
-        "fetch",
-        "fetchrow",
-        "fetchval",
-        "copy",
-        "SQL",
-    }
-)
-RELATION_CALLS = frozenset(
-    {"relationship", "ForeignKey", "OneToOneField", "ManyToManyField", "get_model", "get_class", "backref"}
-)
+from preterite.checks.code.literals import SQL_CALLS, StringLiteral, combined, filled, joined
+
+USER_MODEL = "AUTH_USER_MODEL"
+"""The setting of Django that names the model of users."""
+_ABSTRACT_USERS = frozenset({"AbstractBaseUser", "AbstractUser"})
 DEPENDENCIES = "dependencies"
 """The name under which migrations of Django list the apps whose migrations they need."""
 TABLE_CALLS = frozenset({"Table", "table"})
@@ -49,41 +33,6 @@ MUTATIONS = frozenset(
     {"append", "extend", "insert", "add", "update", "setdefault", "pop", "popitem", "remove", "discard", "clear",
      "appendleft"}
 )  # fmt: skip
-_SQL = re.compile(
-    r"\s*(--[^\n]*\s*|/\*.*?\*/\s*)*(select\b.+\bfrom\b|insert\s+(or\s+\w+\s+)?into\b|update\s+[\w.\"]+\s+(as\s+\w+\s+)?set\b|"
-    r"delete\s+from\b|with\s+(recursive\s+)?[\w\"]+\s*(\([^)]*\)\s*)?as\s+(materialized\s+|not\s+materialized\s+)?\(|"
-    r"create\s+(or\s+replace\s+)?(temp\s+|temporary\s+|unique\s+|materialized\s+)?(table|view|index|trigger|function)\b|"
-    r"alter\s+table\b|drop\s+(table|view)\b|truncate\b\s+\w|merge\s+into\b|copy\s+\S+\s.*\b(from|to)\b|lock\s+table\b|"
-    r"declare\s+\w+\s.*\bcursor\b|grant\s+\w+.*\bon\b|refresh\s+materialized\b|replace\s+into\b)",
-    re.IGNORECASE | re.DOTALL,
-)
-
-
-_EXECUTED = re.compile(
-    r"\s*(--[^\n]*\s*|/\*.*?\*/\s*)*(select|insert|update|delete|with|values|create|alter|drop|truncate|merge|copy|lock|declare|"
-    r"grant|revoke|refresh|replace|do|call|execute|explain|set|table)\b\s*\S",
-    re.IGNORECASE | re.DOTALL,
-)
-
-
-class StringLiteral(NamedTuple):
-    """A string in the source, its line, and the function that it is passed to."""
-
-    value: str
-    line: int
-    call: str | None
-    is_complete: bool
-    """Whether its whole value is known; that of an f-string is not."""
-
-    @property
-    def is_executed(self) -> bool:
-        """Whether it is passed to a function that runs SQL."""
-        return self.call in SQL_CALLS
-
-    @property
-    def looks_like_sql(self) -> bool:
-        """Whether it starts like a SQL statement."""
-        return (_EXECUTED if self.is_executed else _SQL).match(self.value) is not None
 
 
 class ImportedName(NamedTuple):
@@ -107,8 +56,12 @@ class ModuleSource:
     """Classes that are mapped to tables."""
     models: dict[str, str | None] = field(default_factory=dict[str, str | None])
     """Models of Django, each with the label of its app, if it names one."""
-    app_label: str | None = None
-    """The label of the app of Django that this module configures, if it names one."""
+    users: list[str] = field(default_factory=list[str])
+    """Those that Django's abstract users are the base of."""
+    user_model: str | None = None
+    """The model of users, if this module sets it."""
+    app: tuple[str | None, str] | None = None
+    """The app of Django that this module configures: its package, if it names one, and its label."""
     imported: list[ImportedName] = field(default_factory=list[ImportedName])
     state: dict[str, int] = field(default_factory=dict[str, int])
     """Module-level names that hold something mutable, an engine, a session or a connection; and their lines."""
@@ -119,8 +72,8 @@ class ModuleSource:
 
 
 def read(module: str, file: Path) -> ModuleSource:
-    """Parse a module."""
-    tree = ast.parse(file.read_text(encoding="utf-8"), str(file))
+    """Parse a module, in the encoding that it declares."""
+    tree = ast.parse(file.read_bytes(), str(file))
     source = ModuleSource(module, file)
     _Visitor(source, file.name == "__init__.py").visit(tree)
     return source
@@ -170,11 +123,20 @@ class _Visitor(ast.NodeVisitor):
     def _define_for_django(self, node: ast.ClassDef) -> None:
         """Record a model of Django, or the configuration of an app."""
         bases = [_last_name(one) or "" for one in node.bases]
-        if any(one == "AppConfig" for one in bases):
-            self.source.app_label = _text_of(node, "label") or self.source.app_label
-        elif any(one.endswith("Model") and one != "BaseModel" for one in bases):
+        label = _text_of(node, "label")
+        if any(one.endswith("Config") for one in bases) and label is not None:
+            self.source.app = (_text_of(node, "name"), label)
+        elif self._depth == 0 and self._may_be_model(bases):
             meta = next((one for one in node.body if isinstance(one, ast.ClassDef) and one.name == "Meta"), None)
             self.source.models[node.name] = None if meta is None else _text_of(meta, "app_label")
+            if _ABSTRACT_USERS.intersection(bases):
+                self.source.users.append(node.name)
+
+    def _may_be_model(self, bases: list[str]) -> bool:
+        """Whether a class may be a model: by its base, or in a module of models, whatever its base is called."""
+        if "models" in self.source.module.split("."):
+            return bool(bases)
+        return any(one in _ABSTRACT_USERS or (one.endswith("Model") and one != "BaseModel") for one in bases)
 
     def visit_Import(self, node: ast.Import) -> None:
         for one in node.names:
@@ -195,7 +157,11 @@ class _Visitor(ast.NodeVisitor):
         called = _last_name(node.func)
         if isinstance(node.func, ast.Attribute) and node.func.attr in MUTATIONS:
             self._change(node.func.value)
+        if self._combine(node):
+            return
         self.visit(node.func)
+        if called == "get_user_model":
+            self.source.strings.append(StringLiteral(USER_MODEL, node.lineno, called, True))
         if called == "get_model" and len(node.args) == 2 and all(isinstance(one, ast.Constant) for one in node.args):
             app, model = (str(one.value) for one in node.args if isinstance(one, ast.Constant))
             self.source.strings.append(StringLiteral(f"{app}.{model}", node.lineno, called, True))
@@ -237,6 +203,8 @@ class _Visitor(ast.NodeVisitor):
         self.generic_visit(node)
 
     def visit_Attribute(self, node: ast.Attribute) -> None:
+        if node.attr == USER_MODEL:
+            self.source.strings.append(StringLiteral(USER_MODEL, node.lineno, self._call[-1], True))
         dotted = _dotted(node)
         if dotted is not None:
             first, _, rest = dotted.partition(".")
@@ -256,13 +224,30 @@ class _Visitor(ast.NodeVisitor):
 
     def visit_Constant(self, node: ast.Constant) -> None:
         if isinstance(node.value, str):
-            self.source.strings.append(StringLiteral(node.value, node.lineno, self._call[-1], True))
+            # The brackets in a text for psycopg's `SQL` are filled by its `format`.
+            text = filled(node.value) if self._call[-1] == "SQL" else node.value
+            self.source.strings.append(StringLiteral(text, node.lineno, self._call[-1], text == node.value))
 
     def visit_JoinedStr(self, node: ast.JoinedStr) -> None:
-        self.source.strings.append(_joined(node, self._call[-1]))
+        self.source.strings.append(joined(node, self._call[-1]))
         for part in node.values:
             if isinstance(part, ast.FormattedValue):
                 self._visit_argument(None, part.value)
+
+    def visit_BinOp(self, node: ast.BinOp) -> None:
+        if not self._combine(node):
+            self.generic_visit(node)
+
+    def _combine(self, node: ast.Call | ast.BinOp) -> bool:
+        """Record a statement of SQL that is put together from texts and values; False if it is none."""
+        made = combined(node, self._call[-1], self._constants)
+        if made is None or not made[0].looks_like_sql:
+            return False
+        literal, values = made
+        self.source.strings.append(literal)
+        for value in values:
+            self._visit_argument(None, value)
+        return True
 
     def _body(self, body: list[ast.stmt]) -> None:
         """Visit statements, except docstrings."""
@@ -287,8 +272,10 @@ class _Visitor(ast.NodeVisitor):
             return
         if isinstance(value, ast.Constant) and isinstance(value.value, str):
             self._constants[target.id] = StringLiteral(value.value, value.lineno, None, True)
+            if target.id == USER_MODEL:
+                self.source.user_model = value.value
         elif isinstance(value, ast.JoinedStr):
-            self._constants[target.id] = _joined(value, None)
+            self._constants[target.id] = joined(value, None)
         called = _last_name(value.func) if isinstance(value, ast.Call) else None
         if called in STATEFUL_CALLS:
             self.source.stateful.add(target.id)
@@ -323,12 +310,6 @@ class _Visitor(ast.NodeVisitor):
         return ".".join([*package[:keep], *([node.module] if node.module else [])])
 
 
-def _joined(node: ast.JoinedStr, call: str | None) -> StringLiteral:
-    """An f-string with the word `placeholder` in place of each value."""
-    parts = [part.value if isinstance(part, ast.Constant) else "placeholder" for part in node.values]
-    return StringLiteral("".join(str(part) for part in parts), node.lineno, call, False)
-
-
 def _text_of(node: ast.ClassDef, name: str) -> str | None:
     """The text that the body of a class assigns to a name."""
     assigned = {
@@ -359,6 +340,6 @@ def _dotted(node: ast.AST) -> str | None:
 
 def files(root: Path, package: str) -> Iterator[tuple[str, Path]]:
     """The modules of a package, given its folder."""
-    for file in sorted(root.rglob("*.py")):
+    for file in sorted(one for one in root.rglob("*.py") if one.is_file()):
         parts = [package, *file.relative_to(root).with_suffix("").parts]
         yield ".".join(parts[:-1] if parts[-1] == "__init__" else parts), file

@@ -7,13 +7,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
 
 from preterite.checks.events import check_values
 from preterite.checks.findings import NOWHERE, Finding, Place, in_order
-from preterite.checks.partition import Ownership, Partition
+from preterite.checks.partition import Ownership, Partition, dialect_of
 from preterite.checks.recording.attribution import Attribution, handler
 from preterite.checks.sql.access import access_violations
 from preterite.checks.sql.databases import database_of, server_of
@@ -56,7 +56,7 @@ class Recorder:
         """The components of each database, by what a connection to it is recorded as."""
         for name, url in urls.items():
             self.opened(name, url)
-        self._caches = {one.dialect: StatementCache(one.dialect) for one in self._partition.ownerships}
+        self._caches: dict[Dialect, StatementCache] = {one: StatementCache(one) for one in get_args(Dialect)}
         self._found: dict[tuple[str, Place], Finding] = {}
         self._values: dict[tuple[str, str, str], dict[object, None]] = {}
         self._paths: WeakKeyDictionary[object, tuple[str, ...]] = WeakKeyDictionary()
@@ -91,7 +91,10 @@ class Recorder:
         return in_order([*found, *self._counted()])
 
     def ran(self, statement: str, connection: object = None, dialect: Dialect | None = None) -> None:
-        """Record a statement that is about to run in this thread."""
+        """Record a statement that is about to run in this thread, in the dialect of the database that runs it.
+
+        Without a dialect it is that of the component's database, as configured.
+        """
         now = self._attribution.now()
         if now.ownership is None:
             if not now.is_own:
@@ -99,7 +102,7 @@ class Recorder:
             return
         self.statements += 1
         try:
-            access = self._caches[now.ownership.dialect].table_access(statement)
+            access = self._caches[dialect or now.ownership.dialect].table_access(statement)
         except NotUnderstood as error:
             if now.is_own and _OWN_TABLE in statement:
                 return
@@ -127,11 +130,10 @@ class Recorder:
 
     def _ran_for_nobody(self, statement: str, dialect: Dialect | None, place: Place) -> None:
         """Count a statement that runs in no component's code, by the owners of what it accesses."""
-        cache = self._caches.get(dialect) if dialect is not None else next(iter(self._caches.values()), None)
-        if cache is None:
-            return
+        if dialect is None:
+            dialect = next((one.dialect for one in self._partition.ownerships), None) or dialect_of("")
         try:
-            access = cache.table_access(statement)
+            access = self._caches[dialect].table_access(statement)
         except NotUnderstood:
             owners = {""}
         else:
@@ -193,9 +195,9 @@ class Recorder:
 
 def targets_of(url: str) -> list[str]:
     """What a connection to a database is recorded as: its file, or its server with and without the database."""
-    parts = urlsplit(url)
-    if parts.scheme.startswith("sqlite"):
-        return [str(Path(parts.path.removeprefix("/")).absolute()), parts.path]
+    if url.startswith("sqlite"):
+        path = urlsplit(url).path
+        return [str(Path(path.removeprefix("/")).absolute()), path]
     return [database_of(url), server_of(url).removeprefix("postgresql://")]
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from preterite.checks.code.codebase import Codebase, modules_of_components
-from preterite.checks.code.modules import TABLE_CALLS, ModuleSource, StringLiteral
+from preterite.checks.code.literals import PLACEHOLDER, StringLiteral
+from preterite.checks.code.modules import TABLE_CALLS, ModuleSource
 from preterite.checks.findings import Finding, Place
 from preterite.checks.partition import Ownership, Partition, is_infrastructure
 from preterite.checks.sql.databases import is_database, role_of
@@ -98,14 +99,19 @@ def _statement(
             message = f"{ownership.name} runs {what!r}: {clause(error)}."
             yield Finding("sql-not-understood", ownership.name, what, "run", message, place)
         return
-    known = replace(
-        access,
-        reads=frozenset(name for name in access.reads if name.table != "placeholder"),
-        writes=frozenset(name for name in access.writes if name.table != "placeholder"),
-    )
+    known = replace(access, reads=_known(access.reads), writes=_known(access.writes))
     for found in access_violations(partition, ownership, known, "cross-component-sql", place):
         if found.rule != "table-without-owner" or string.is_executed:
             yield found
+
+
+def _known(names: Iterable[TableName]) -> frozenset[TableName]:
+    """Tables whose whole name is in the source; a schema that is a value may be any."""
+    return frozenset(
+        TableName(one.table, None if PLACEHOLDER in (one.schema or "") else one.schema)
+        for one in names
+        if PLACEHOLDER not in one.table
+    )
 
 
 def _declared(partition: Partition, ownership: Ownership) -> Iterator[Finding]:
