@@ -43,6 +43,7 @@ def read_codebase(partition: Partition) -> Codebase:
     """Read every module of the top-level packages that contain components."""
     with needing("preterite check"):
         import grimp
+        from grimp.exceptions import SourceSyntaxError
 
     roots = sorted({(one.package or "").partition(".")[0] for one in partition.ownerships if one.package} - {""})
     found: dict[str, Path] = {}
@@ -63,7 +64,7 @@ def read_codebase(partition: Partition) -> Codebase:
             codebase.unread.append(Unread(module, Place(file, getattr(error, "lineno", None)), _reason(error)))
     try:
         codebase.graph = grimp.build_graph(*dict.fromkeys(packages), cache_dir=None) if packages else None
-    except (grimp.exceptions.SourceSyntaxError, UnicodeError) as error:
+    except (SourceSyntaxError, UnicodeError) as error:
         file = getattr(error, "filename", None)
         place = Place(None if file is None else Path(file), getattr(error, "lineno", None))
         codebase.without_imports = Unread("", place, _reason(error))
