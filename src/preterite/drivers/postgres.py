@@ -147,12 +147,14 @@ def can_commit(connection: Any) -> bool:
 
 
 def is_dropped(connection: Any) -> bool:
-    """Whether a connection has been closed by the server or the network, as far as this machine knows.
+    """Whether a connection is closed, by the server or the network too, as far as this machine knows, or of no use.
+
+    One in a pipeline is of no use: a statement was cancelled in it, or a handler has left it open.
 
     To one that is idle a server says something only at its end, or where its settings were changed; then it counts as
     dropped, too.
     """
-    if connection.closed:
+    if connection.closed or connection.pgconn.pipeline_status != pq.PipelineStatus.OFF:
         return True
     waiting = select.poll()
     try:
