@@ -209,6 +209,12 @@ def let_close(connection: Any, _record: Any, _error: Any) -> None:
             getattr(guard, "interrupt", _nothing)()
 
 
+def is_in_unit(connection: Any) -> bool:
+    """Whether a unit of work is open on a connection, by whatever session it was reached."""
+    watch = getattr(_guard_of(connection), "watch", None)
+    return watch is not None and watch.refuses
+
+
 def _nothing() -> None: ...
 
 
