@@ -84,10 +84,11 @@ class _Guard:
     def pgconn(self, opened: Any) -> None:
         self._libpq = opened
 
-    @property
-    def info(self) -> Any:
-        """What is known of it."""
+    def _known(self) -> Any:
         return _Info(self)
+
+    info = property(_known)
+    """What is known of it."""
 
     def libpq_for(self, frame: Any) -> Any:
         """libpq's connection, for the code that runs in a frame."""
