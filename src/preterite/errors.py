@@ -110,6 +110,14 @@ class UnitOfWorkSealed(UsageError):
 class UnitOfWorkNested(UsageError):
     """A unit of work was opened inside another one; the outer one is not affected."""
 
+    @classmethod
+    def on(cls, component: str, given: object) -> UnitOfWorkNested:
+        """One is open on what was given, or on the connection that it works on."""
+        return cls(
+            f"A unit of work of {component!r} is open on this {type(given).__name__} already; the outer one goes on. "
+            "Pass the outer unit of work on, or use a savepoint."
+        )
+
 
 class UnitOfWorkBroken(UsageError):
     """The transaction of a unit of work ended, or was to be ended, inside its `with`; the unit keeps nothing."""

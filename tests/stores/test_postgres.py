@@ -190,3 +190,23 @@ def test_the_transactions_of_a_batch_are_isolated_and_those_of_users_are_not(dat
         engine.dispose()
 
     assert found == ["read committed", "repeatable read", "read committed"]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "CREATE TABLE whole (n int) PARTITION BY LIST (n)",
+        "CREATE TABLE heir () INHERITS (plain)",
+        "CREATE RULE also AS ON INSERT TO plain DO ALSO INSERT INTO other VALUES (new.n)",
+        "CREATE POLICY some_rows ON plain USING (EXISTS (SELECT FROM other))",
+    ],
+)
+def test_partitions_heirs_rules_and_policies_make_tables_depend_on_others(database: Database, statement: str) -> None:
+    connection = database.connect()
+    connection.execute("CREATE TABLE plain (n int)")
+    connection.execute("CREATE TABLE other (n int)")
+    before = database.store.has_hidden_dependencies(connection)
+    connection.execute(statement)
+
+    assert (before, database.store.has_hidden_dependencies(connection)) == (False, True)
+    connection.rollback()

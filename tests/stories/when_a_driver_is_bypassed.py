@@ -94,6 +94,7 @@ ENDS: dict[str, Callable[[Any], object]] = {
     "commit by libpq": _raw("commit"),
     "commit by libpq, and another transaction": _raw("commit", "begin"),
     "roll back by libpq, and another transaction": _raw("rollback", "begin; set local preterite.batch to 'open'"),
+    "commit by the libpq of what is known": lambda connection: connection.info.pgconn.exec_(b"commit"),
     "a block that commits": lambda connection: connection.execute("do $$ begin commit; end $$"),
     "a procedure that commits": lambda connection: connection.execute("call ending()"),
     "several statements": lambda connection: connection.execute("commit; begin"),

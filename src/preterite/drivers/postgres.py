@@ -18,10 +18,12 @@ from typing import Any, cast
 
 import psycopg
 from psycopg import generators, pq
+from psycopg.adapt import AdaptersMap
 from psycopg.conninfo import conninfo_to_dict
+from psycopg.postgres import register_default_adapters
+from psycopg.rows import tuple_row
 
 from preterite.drivers.postgres_guard import (
-    CoreCursor,
     GuardedAsyncConnection,
     GuardedAsyncCursor,
     GuardedConnection,
@@ -75,6 +77,29 @@ _UNAVAILABLE_CLASSES = ("08", "53", "57", "58")
 _UNAVAILABLE_CODES = frozenset({"25006", "55P03", "25P03", "25P04"})
 _NOT_UNAVAILABLE_CODES = frozenset({"57014"})
 _CONFLICT_CODES = frozenset({"40001", "40P01"})
+
+
+def _default_adapters() -> AdaptersMap:
+    adapters = AdaptersMap(types=psycopg.postgres.types)
+    register_default_adapters(adapters)
+    return adapters
+
+
+class CoreCursor(psycopg.Cursor[Any]):
+    """A cursor of the core: its rows are tuples, and its values are read and written as the driver does by itself.
+
+    What a user has registered on the connection, or on the driver, is not asked.
+    """
+
+    _own = _default_adapters()
+
+    def __init__(self, connection: psycopg.Connection[Any]) -> None:
+        super().__init__(connection, row_factory=tuple_row)
+
+    @property
+    def adapters(self) -> AdaptersMap:
+        """How values are read and written."""
+        return self._own
 
 
 def plain_cursor(connection: Any) -> Any:
@@ -149,12 +174,14 @@ def can_commit(connection: Any) -> bool:
 
 
 def is_dropped(connection: Any) -> bool:
-    """Whether a connection has been closed by the server or the network, as far as this machine knows.
+    """Whether a connection is closed, by the server or the network too, as far as this machine knows, or of no use.
+
+    One in a pipeline is of no use: a statement was cancelled in it, or a handler has left it open.
 
     To one that is idle a server says something only at its end, or where its settings were changed; then it counts as
     dropped, too.
     """
-    if connection.closed:
+    if connection.closed or connection.pgconn.pipeline_status != pq.PipelineStatus.OFF:
         return True
     waiting = select.poll()
     try:

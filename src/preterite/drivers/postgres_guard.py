@@ -13,7 +13,6 @@ from typing import Any, cast
 import psycopg
 from psycopg import pq
 from psycopg.adapt import AdaptersMap
-from psycopg.postgres import register_default_adapters
 from psycopg.rows import tuple_row
 
 from preterite.drivers.settings import SettingsChanged, settings_changed
@@ -38,27 +37,16 @@ _BELOW = frozenset({"preterite", "psycopg", "psycopg_pool", "sqlalchemy"})
 """Packages that may use libpq's connection while handlers run."""
 
 
-def _default_adapters() -> AdaptersMap:
-    adapters = AdaptersMap(types=psycopg.postgres.types)
-    register_default_adapters(adapters)
-    return adapters
+class _Info(psycopg.ConnectionInfo):
+    """What is known of a connection. It does not give away libpq's."""
 
-
-class CoreCursor(psycopg.Cursor[Any]):
-    """A cursor of the core: its rows are tuples, and its values are read and written as the driver does by itself.
-
-    What a user has registered on the connection, or on the driver, is not asked.
-    """
-
-    _own = _default_adapters()
-
-    def __init__(self, connection: psycopg.Connection[Any]) -> None:
-        super().__init__(connection, row_factory=tuple_row)
+    def __init__(self, guard: _Guard) -> None:
+        self._guard = guard
 
     @property
-    def adapters(self) -> AdaptersMap:
-        """How values are read and written."""
-        return self._own
+    def pgconn(self) -> Any:
+        """libpq's connection, refused as the connection's own `pgconn` is."""
+        return self._guard.libpq_for(sys._getframe(1))  # pyright: ignore[reportPrivateUsage]
 
 
 class _Guard:
@@ -92,18 +80,28 @@ class _Guard:
     @property
     def pgconn(self) -> Any:
         """libpq's connection. What is sent by it cannot be checked, so handlers and units of work may not use it."""
+        return self.libpq_for(sys._getframe(1))  # pyright: ignore[reportPrivateUsage]
+
+    @pgconn.setter
+    def pgconn(self, opened: Any) -> None:
+        self._libpq = opened
+
+    def _known(self) -> Any:
+        return _Info(self)
+
+    info = property(_known)
+    """What is known of it."""
+
+    def libpq_for(self, frame: Any) -> Any:
+        """libpq's connection, for the code that runs in a frame."""
         if self.own_tables_closed:
             # Asked several times for each statement: by the driver itself, nearly always.
-            package = sys._getframe(1).f_globals.get("__package__")  # pyright: ignore[reportPrivateUsage]
+            package = frame.f_globals.get("__package__")
             if package != "psycopg" and (package or "").partition(".")[0] not in _BELOW:
                 self._refuse_libpq()
         if self._libpq is None:
             raise AttributeError("pgconn")  # as psycopg has it before it has connected
         return self._libpq
-
-    @pgconn.setter
-    def pgconn(self, opened: Any) -> None:
-        self._libpq = opened
 
     def _refuse_libpq(self) -> None:
         what = "use libpq's connection, past the driver's"

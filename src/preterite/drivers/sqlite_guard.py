@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -285,6 +285,10 @@ class GuardedConnection(sqlite3.Connection):
 
     def close(self) -> None:
         self._refuse("close the connection")
+        with suppress(sqlite3.Error):
+            # Cursors that were not read to their end keep a closed connection alive, and with it the file's lock.
+            if self.in_transaction:
+                super().rollback()
         super().close()
 
     def set_authorizer(self, authorizer_callback: Any) -> None:

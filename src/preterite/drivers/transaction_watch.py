@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
 from preterite.errors import OwnTableRefused, UnitOfWorkBroken
@@ -190,7 +190,33 @@ class TransactionWatch:
 
 def forget_watch(connection: Any, _record: Any) -> None:
     """Watch a connection no longer: a session has given it back to its pool."""
-    guard = getattr(getattr(connection, "driver_connection", connection), "preterite_guard", None)
+    guard = _guard_of(connection)
     if guard is not None:
         guard.watch = None
         guard.own_tables_closed = False
+
+
+def let_close(connection: Any, _record: Any, _error: Any) -> None:
+    """Let a connection be closed that its pool gives up, also in the middle of a batch, which has failed then.
+
+    A statement that is cancelled is not known to have ended; so its connection is given up. If it stayed open, its
+    transaction would keep its locks. On SQLite the statement is still running, in the driver's thread.
+    """
+    guard = _guard_of(connection)
+    if guard is not None:
+        guard.guarded = False
+        with suppress(Exception):
+            getattr(guard, "interrupt", _nothing)()
+
+
+def is_in_unit(connection: Any) -> bool:
+    """Whether a unit of work is open on a connection, by whatever session it was reached."""
+    watch = getattr(_guard_of(connection), "watch", None)
+    return watch is not None and watch.refuses
+
+
+def _nothing() -> None: ...
+
+
+def _guard_of(connection: Any) -> Any:
+    return getattr(getattr(connection, "driver_connection", connection), "preterite_guard", None)

@@ -14,6 +14,8 @@ from preterite.errors import HandlerFailed
 from preterite.handling.failure import is_of_a_library
 
 Result = TypeVar("Result")
+_OF_STATEMENTS = frozenset({"aiosqlite", "psycopg", "sqlalchemy"})
+"""Libraries whose tasks are statements that the handler has begun, by `gather` for example."""
 _UNDONE = (Generator, AsyncGenerator, Future, partial)
 
 
@@ -91,5 +93,7 @@ async def _awaited(handler: str, outcome: Awaitable[Any]) -> None:
 
 
 def _is_of_a_library(task: asyncio.Task[Any]) -> bool:
-    code = getattr(task.get_coro(), "cr_code", None)
-    return code is None or is_of_a_library(code.co_filename)
+    coroutine = task.get_coro()
+    code, frame = getattr(coroutine, "cr_code", None), getattr(coroutine, "cr_frame", None)
+    package = "" if frame is None else frame.f_globals.get("__name__", "").partition(".")[0]
+    return code is None or (is_of_a_library(code.co_filename) and package not in _OF_STATEMENTS)

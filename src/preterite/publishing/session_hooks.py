@@ -48,12 +48,12 @@ class Follower(Protocol):
 def follow(session: Session, follower: Follower) -> None:
     """Report what becomes of the session's transaction to the follower."""
     _hook_sessions()
-    session.info[_KEY] = follower
+    vars(session)[_KEY] = follower  # not in its `info`, which is the user's, and may be cleared
 
 
 def unfollow(session: Session) -> None:
     """Report it no more."""
-    session.info.pop(_KEY, None)
+    vars(session).pop(_KEY, None)
 
 
 def watch(connection: Connection, watch: TransactionWatch, is_open: Callable[[], bool]) -> Any:
@@ -87,19 +87,19 @@ def _hook_sessions() -> None:
 
 
 def _before_session_commits(session: Session) -> None:
-    follower: Follower | None = session.info.get(_KEY)
+    follower: Follower | None = vars(session).get(_KEY)
     if follower is not None and session.get_nested_transaction() is None:
         follower.before_commit()
 
 
 def _after_session_begins(session: Session, _transaction: SessionTransaction, connection: Connection) -> None:
-    follower: Follower | None = session.info.get(_KEY)
+    follower: Follower | None = vars(session).get(_KEY)
     if follower is not None:
         follower.after_begin(connection)
 
 
 def _after_session_rolls_back(session: Session, transaction: SessionTransaction) -> None:
-    follower: Follower | None = session.info.get(_KEY)
+    follower: Follower | None = vars(session).get(_KEY)
     if follower is not None:
         follower.after_rollback(transaction)
 

@@ -22,6 +22,7 @@ import msgspec
 
 from preterite import envelope as envelopes
 from preterite.contracts import Checked, Command, Event, partition_of
+from preterite.drivers.transaction_watch import is_in_unit
 from preterite.envelope import Envelope
 from preterite.errors import (
     ForeignEvent,
@@ -328,10 +329,7 @@ class UnitOfWorkContext:
         self._given = unwrapped(self._given)
         session = inner_session(self._given) if is_async_session(self._given) else self._given
         if id(session) in self._in_use:
-            raise UnitOfWorkNested(
-                f"A unit of work of {self._component!r} is open on this {type(self._given).__name__} already; "
-                "the outer one goes on. Pass the outer unit of work on, or use a savepoint."
-            )
+            raise UnitOfWorkNested.on(self._component, self._given)
 
     def _leave(self) -> None:
         if self._key is not None:
@@ -339,6 +337,8 @@ class UnitOfWorkContext:
         self._key = None
 
     def _open(self, transaction: Transaction) -> UnitOfWork:
+        if is_in_unit(transaction.connection):
+            raise UnitOfWorkNested.on(self._component, self._given)
         try:
             transaction.begin()
             identity = transaction.store.identity(transaction.connection)

@@ -235,3 +235,13 @@ def test_a_promise_says_that_a_connection_over_a_network_has_no_tls(
     *, ssl_in_use: bool, host: str, address: str, warns: bool
 ) -> None:
     assert ("WITHOUT TLS" in secrecy(ssl_in_use, host, address)) == warns
+
+
+@pytest.mark.slow("PostgreSQL")
+def test_a_connection_that_was_left_in_a_pipeline_is_of_no_use(connection: GuardedConnection) -> None:
+    pipeline = connection.pipeline()
+    pipeline.__enter__()
+    during = postgres_server.is_dropped(connection)
+    pipeline.__exit__(None, None, None)
+
+    assert (during, postgres_server.is_dropped(connection)) == (True, False)

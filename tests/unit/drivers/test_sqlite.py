@@ -191,3 +191,16 @@ def test_connections_that_open_a_new_file_at_once_wait_for_each_other(tmp_path: 
 
     with ThreadPoolExecutor(4) as threads:
         assert set(threads.map(open_file, range(4 * 50))) == {"wal"}
+
+
+def test_closing_a_connection_gives_up_its_locks_though_a_cursor_was_not_read_to_its_end(tmp_path: Path) -> None:
+    first, second = (sqlite_file.open_file(tmp_path / "sales.sqlite") for _ in range(2))
+    first.execute("begin immediate")
+    unread = first.execute("values (1), (2)")
+    unread.fetchone()
+
+    first.close()
+
+    second.execute("pragma busy_timeout = 0")
+    second.execute("begin immediate")
+    second.close()

@@ -18,7 +18,7 @@ from sqlalchemy.util import await_only
 from support.session_programs import Base, Sent
 
 from preterite import Component, Event, System
-from preterite.errors import ConfigurationError, UnitOfWorkBroken, UnitOfWorkSealed
+from preterite.errors import ConfigurationError, UnitOfWorkBroken, UnitOfWorkNested, UnitOfWorkSealed
 from preterite.testing import StartedSystem, started
 
 
@@ -305,5 +305,37 @@ def test_a_unit_whose_sessions_savepoint_was_removed_in_sql_leaves_no_transactio
             other.execute("PRAGMA busy_timeout = 0")
             other.execute("BEGIN IMMEDIATE")
             other.execute("ROLLBACK")
+
+    assert stands(shop) == ([], [])
+
+
+@pytest.mark.parametrize("way", ["a session that controls its connection", "a session that joins", "the driver's"])
+def test_a_unit_on_the_connection_of_another_one_is_refused_and_the_outer_one_goes_on(
+    shop: StartedSystem, way: str
+) -> None:
+    with shop.session(SALES) as session, SALES.unit_of_work(session) as outer:
+        session.add(Sent(n=1))
+        outer.publish(numbered(1))
+        session.flush()
+        connection = session.connection()
+        given: Any = connection.connection.dbapi_connection
+        if way != "the driver's":
+            mode: Any = "control_fully" if "controls" in way else "conditional_savepoint"
+            given = Session(connection, join_transaction_mode=mode)
+        with pytest.raises(UnitOfWorkNested, match="the outer one goes on"), SALES.unit_of_work(given):
+            raise AssertionError
+
+    assert stands(shop) == ([1], [1])
+
+
+def test_what_a_savepoint_takes_back_is_not_announced_though_the_sessions_info_was_cleared(
+    shop: StartedSystem,
+) -> None:
+    with shop.session(SALES) as session, SALES.unit_of_work(session) as unit_of_work:
+        session.info.clear()
+        savepoint = session.begin_nested()
+        session.add(Sent(n=1))
+        unit_of_work.publish(numbered(1))
+        savepoint.rollback()
 
     assert stands(shop) == ([], [])

@@ -16,7 +16,7 @@ from sqlalchemy.exc import DisconnectionError
 from preterite.drivers import postgres as postgres_server
 from preterite.drivers.extras import require
 from preterite.drivers.postgres_place import Place
-from preterite.drivers.transaction_watch import forget_watch
+from preterite.drivers.transaction_watch import forget_watch, let_close
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -41,6 +41,7 @@ def engine(place: Place, context: Any, beginning: str) -> Engine:
     event.listen(made, "begin", partial(_begin, beginning))
     event.listen(made, "checkout", _refuse_dropped)
     event.listen(made, "checkin", forget_watch)
+    event.listen(made, "invalidate", let_close)
     return made
 
 
@@ -60,6 +61,7 @@ def async_engine(place: Place, context: Any, beginning: str) -> AsyncEngine:
     event.listen(made.sync_engine, "begin", partial(_begin, beginning))
     event.listen(made.sync_engine, "checkout", _refuse_dropped)
     event.listen(made.sync_engine, "checkin", forget_watch)
+    event.listen(made.sync_engine, "invalidate", let_close)
     return made
 
 

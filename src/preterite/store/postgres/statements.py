@@ -14,7 +14,9 @@ class PostgresStatements(Statements):
 
     ANY_VIEW_OR_TRIGGER = """
 SELECT 1 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE c.relkind IN ('v', 'm') AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'preterite')
+WHERE c.relkind IN ('v', 'm', 'p') AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'preterite')
+UNION ALL SELECT 1 FROM pg_inherits UNION ALL SELECT 1 FROM pg_policy
+UNION ALL SELECT 1 FROM pg_rewrite WHERE rulename <> '_RETURN' AND ev_class >= 16384
 UNION ALL SELECT 1 FROM pg_trigger WHERE NOT tgisinternal LIMIT 1
 """
     TABLE_NAMES = """

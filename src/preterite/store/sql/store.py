@@ -113,7 +113,7 @@ class Store(OutboxStore, CursorStore, HandlerStore, ParkedStore, DeadLetterStore
         return None if row is None else StoreIdentity(row[0], UUID(bytes=row[1]), row[2], UUID(bytes=row[3]), row[4])
 
     def has_hidden_dependencies(self, connection: DbConnection) -> bool:
-        """Whether a view or a trigger makes what one table shows depend on what is written to another. Reads only."""
+        """Whether what one table shows may depend on what is written to another: by a view, a trigger. Reads only."""
         return connection.cursor().execute(self.sql.ANY_VIEW_OR_TRIGGER).fetchone() is not None
 
     def counts(self, connection: DbConnection, now: float, wall: float) -> Counts:

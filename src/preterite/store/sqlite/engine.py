@@ -17,7 +17,7 @@ from sqlalchemy.engine import Connection, Engine
 from preterite.drivers import sqlite as sqlite_file
 from preterite.drivers.extras import require
 from preterite.drivers.sqlite_guard import GuardedConnection
-from preterite.drivers.transaction_watch import forget_watch
+from preterite.drivers.transaction_watch import forget_watch, let_close
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -37,6 +37,7 @@ def engine(connect: Callable[[], GuardedConnection], context: Any, *, reading: b
     made = sqlalchemy.create_engine("sqlite://", creator=connect_bound, poolclass=sqlalchemy.QueuePool)
     event.listen(made, "begin", _begin_reading if reading else _begin)
     event.listen(made, "checkin", forget_watch)
+    event.listen(made, "invalidate", let_close)
     return made
 
 
@@ -72,6 +73,7 @@ def async_engine(path: Path, context: Any, require_file: Callable[[], None]) -> 
     made = create_async_engine("sqlite+aiosqlite://", async_creator=connect, poolclass=sqlalchemy.AsyncAdaptedQueuePool)
     event.listen(made.sync_engine, "begin", _begin)
     event.listen(made.sync_engine, "checkin", forget_watch)
+    event.listen(made.sync_engine, "invalidate", let_close)
     return made
 
 

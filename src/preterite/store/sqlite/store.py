@@ -23,6 +23,8 @@ from preterite.store.sql.statements import Statements
 from preterite.store.sqlite import running as notes
 
 _MARK = "preterite_unit_of_work"
+_CLOSED = (sqlite3.ProgrammingError, ValueError)
+"""What the drivers raise on a connection that was closed; the second one is aiosqlite's."""
 
 
 class SqliteDatabase:
@@ -200,7 +202,7 @@ class SqliteStore(Store):
     def is_open(self, connection: Any) -> bool:
         try:
             return connection.total_changes >= 0
-        except sqlite3.ProgrammingError:
+        except _CLOSED:
             return False
 
     def require_current(self, connection: DbConnection) -> None:
@@ -212,7 +214,7 @@ class SqliteStore(Store):
     def in_transaction(self, connection: Any) -> bool:
         try:
             return bool(connection.in_transaction)
-        except sqlite3.ProgrammingError:
+        except _CLOSED:
             # It was closed, and with it its transaction.
             return False
 
