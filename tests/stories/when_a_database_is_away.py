@@ -9,6 +9,7 @@ from contextlib import closing
 from pathlib import Path
 from uuid import UUID
 
+import psycopg
 import pytest
 from support import postgres
 from support.any_store import sqlite_only
@@ -233,3 +234,43 @@ def test_a_server_that_cannot_be_reached_keeps_no_other_component_from_opening(s
 
     assert (status["sales"].state, status["finance"].state) == ("unreachable", "off")
     assert "postgres:preterite" not in str(raised.value) + str(status["sales"].fault)
+
+
+@pytest.mark.slow("PostgreSQL")
+@pytest.mark.parametrize("table", ["preterite.parked", "preterite.component", "preterite.cursor"])
+def test_a_table_that_an_administrator_locks_hides_no_other_component_from_the_status(
+    shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, table: str
+) -> None:
+    monkeypatch.setattr("preterite.drivers.postgres.LOCK_SECONDS", 0.1)
+    with (
+        postgres.databases() as make,
+        opening(shop, tmp_path, sales=make("sales")) as opened,
+        psycopg.connect(make("sales")) as administrator,
+    ):
+        administrator.execute(f"lock table {table} in access exclusive mode")
+        found = opened.status()
+        administrator.rollback()
+        again = opened.status()
+
+    assert "lock timeout" in str(found["sales"].fault)
+    assert found["finance"].fault is None
+    assert again["sales"].fault is None
+
+
+@pytest.mark.slow("PostgreSQL")
+def test_a_log_that_an_administrator_locks_is_said_to_be_unreachable(
+    shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("preterite.drivers.postgres.LOCK_SECONDS", 0.1)
+    with (
+        postgres.databases() as make,
+        opening(shop, tmp_path, log=make("log")) as opened,
+        psycopg.connect(make("log")) as administrator,
+    ):
+        administrator.execute("lock table preterite_log.stream in access exclusive mode")
+        found = opened.status()
+        administrator.rollback()
+        again = opened.status()
+
+    assert "lock timeout" in str(found["sales"].log_fault)
+    assert again["sales"].log_fault is None

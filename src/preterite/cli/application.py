@@ -19,8 +19,8 @@ from typing import Any
 from preterite import log as logs
 from preterite import settings
 from preterite import store as stores
-from preterite.clock import SystemClock, SystemRandomness
 from preterite.cli.output import print_line
+from preterite.clock import SystemClock, SystemRandomness
 from preterite.component import Component
 from preterite.demo_clock import SharedClock
 from preterite.drivers.extras import missing

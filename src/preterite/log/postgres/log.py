@@ -307,6 +307,7 @@ class PostgresLog:
                 self._connection = None
             if self._connection is None:
                 self._connection = postgres_server.connect(self.place)
+                postgres_server.bound_waits(self._connection)
                 self._listener.own_backend = self._connection.info.backend_pid
             try:
                 postgres_server.settle(self._connection)
