@@ -112,7 +112,7 @@ def bound_waits(connection: GuardedConnection) -> None:
     Behind a pooler nothing is set, for a setting of the session would reach other clients.
     """
     if not connection.pooled:
-        connection.execute(f"SET lock_timeout TO '{LOCK_SECONDS * 1000:.0f}ms'")
+        run(connection, f"SET lock_timeout TO '{LOCK_SECONDS * 1000:.0f}ms'")
 
 
 def _note_session(connection: GuardedConnection | GuardedAsyncConnection, session: Any) -> None:

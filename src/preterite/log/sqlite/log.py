@@ -17,7 +17,15 @@ from uuid import UUID
 
 from preterite.clock import Clock
 from preterite.drivers import sqlite as sqlite_file
-from preterite.errors import LogConflict, LogFenced, RecordRefused, StoreUnavailable, WrongLog
+from preterite.errors import (
+    LogConflict,
+    LogFenced,
+    RecordRefused,
+    StoreError,
+    StoreUnavailable,
+    WrongDatabase,
+    WrongLog,
+)
 from preterite.log.contract import (
     ANY_SYSTEM,
     EMPTY,
@@ -36,6 +44,7 @@ from preterite.log.sqlite import clock as sqlite_clock
 from preterite.log.sqlite import databases as sqlite_databases
 from preterite.log.sqlite import keeping
 from preterite.log.sqlite.clock import SqliteClock
+from preterite.printing.text import clause
 
 MAINTAIN_LEASE_SECONDS = 10.0
 """How long a process alone maintains the log; renewed after half of it."""
@@ -106,7 +115,8 @@ class SqliteLog:
         self._clock = clock
         self._retention = retention
         self._lock = threading.Lock()
-        self._connection = sqlite_file.open_file(self.path)
+        with _translated():
+            self._connection = sqlite_file.open_file(self.path)
         self._owner = identity.system_id.bytes + id(self).to_bytes(8)
         self._maintained_at = float("-inf")
         self._maintained_version = -1
@@ -381,5 +391,12 @@ def _translated() -> Generator[None]:
         if sqlite_file.is_unavailable(error):
             raise StoreUnavailable(
                 f"The log is not available ({error}); nothing was appended, it is tried again."
+            ) from error
+        raise
+    except (sqlite3.DatabaseError, StoreError) as error:
+        if isinstance(error, WrongDatabase) or sqlite_file.is_damaged(error):
+            raise StoreUnavailable(
+                f"The log is damaged: {clause(error)}. Stop the workers, and restore it from a backup; if there is "
+                "none, move its file away, then: preterite recover new-log."
             ) from error
         raise
