@@ -91,7 +91,8 @@ def _print(
     all_of_them = number_of(len(statuses), "component is", "components are")
     print_line(f"{application.system.name}: {found}; {_running(statuses)} of {all_of_them} running")
     hints = [] if _running(statuses) else ["start the components: preterite run"]
-    for line in [*problems, *(notice for one in statuses.values() for notice in one.notices), *hints]:
+    notices = dict.fromkeys(notice for one in statuses.values() for notice in one.notices)
+    for line in [*problems, *notices, *hints]:
         print_line(f"  {line}")
     print_block(f"\n{_table(statuses)}")
     if workers:
@@ -155,6 +156,7 @@ def _as_json(
                 "unreachable": one.fault,
                 "log_unreachable": one.log_fault,
                 "wal_bytes": one.wal_bytes,
+                "log_wal_bytes": one.log_wal_bytes,
                 "numbered": one.numbered,
                 "workers": dict(one.workers),
                 "stalled": {str(stream): reason for stream, reason in one.stalled.items()},

@@ -66,7 +66,8 @@ class StatusReader:
         now = self._now()
         ends, log_fault = self._ends_or_fault()
         found = {name: self._status_or_fault(name, ends, now) for name in self._databases}
-        return {name: replace(self._with_age_of_lag(one, ends), log_fault=log_fault) for name, one in found.items()}
+        of_log = {"log_fault": log_fault, "log_wal_bytes": self._log.wal_bytes()}
+        return {name: replace(self._with_age_of_lag(one, ends), **of_log) for name, one in found.items()}
 
     def close(self) -> None:
         """Close the connections."""

@@ -235,6 +235,9 @@ class PostgresLog:
             cursor.execute(_WRITE_CLOCK, setting)
         self._notify()
 
+    def wal_bytes(self) -> int:
+        return 0
+
     def maintain(self) -> None:
         now = self._clock.monotonic()
         if self._retention is None or now - self._maintained_at < RETENTION_SECONDS:
