@@ -63,7 +63,7 @@ KEEPS_ITS_CAUSE = {
     "preterite/cli/__init__.py",
     # Errors of the core's own loops, which log them.
     "preterite/log/postgres/reader.py",
-    "preterite/log/sqlite/log.py",
+    "preterite/log/sqlite/translating.py",
 }
 VAGUE = {"manager", "helper", "helpers", "util", "utils", "common", "misc", "info", "base"}
 

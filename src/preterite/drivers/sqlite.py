@@ -84,7 +84,7 @@ def is_unavailable(error: BaseException) -> bool:
 
 def is_damaged(error: BaseException) -> bool:
     """Whether what stands in the file is no database, or no longer a whole one."""
-    original = original_of(error.__cause__ if isinstance(error, StoreUnavailable) and error.__cause__ else error)
+    original = original_of(error.__context__ if isinstance(error, StoreUnavailable) and error.__context__ else error)
     code = getattr(original, "sqlite_errorcode", None) if is_a(original, sqlite3.DatabaseError) else None
     return isinstance(code, int) and (code & 0xFF) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
@@ -131,7 +131,7 @@ def open_file(path: Path, factory: type[Opened] = GuardedConnection) -> Opened:
         if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_CORRUPT:
             raise StoreUnavailable(
                 f"{path} is damaged: {clause(error)}. Nothing was written. Restore it from a backup."
-            ) from error
+            ) from None
         raise WrongDatabase(
             f"{path} is no SQLite database that can be read: {clause(error)}. Nothing was written."
         ) from None

@@ -283,7 +283,7 @@ def _naming_damage(database: Database, name: str) -> Generator[None]:
             raise
         raise StoreUnavailable(
             f"The database of {name!r} is damaged: {clause(error)}. Restore it from a backup: {database.url}."
-        ) from error
+        ) from None
 
 
 @contextmanager
