@@ -90,7 +90,7 @@ def _print(
 ) -> None:
     all_of_them = number_of(len(statuses), "component is", "components are")
     print_line(f"{application.system.name}: {found}; {_running(statuses)} of {all_of_them} running")
-    hints = [] if _running(statuses) else ["start the components: preterite run"]
+    hints = _hints(statuses)
     notices = dict.fromkeys(notice for one in statuses.values() for notice in one.notices)
     for line in [*problems, *notices, *hints]:
         print_line(f"  {line}")
@@ -101,6 +101,14 @@ def _print(
 
 def _running(statuses: Mapping[str, ComponentStatus]) -> int:
     return sum(one.state == "running" for one in statuses.values())
+
+
+def _hints(statuses: Mapping[str, ComponentStatus]) -> list[str]:
+    """The command that starts what does not run."""
+    off = [name for name, one in statuses.items() if one.state in ("off", "never started")]
+    if not _running(statuses):
+        return ["start the components: preterite run"]
+    return [f"start what does not run: preterite run --only {' '.join(off)}"] if off else []
 
 
 def _table(statuses: Mapping[str, ComponentStatus]) -> str:
