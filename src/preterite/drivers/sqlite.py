@@ -127,7 +127,8 @@ def open_file(path: Path, factory: type[Opened] = GuardedConnection) -> Opened:
             raise
     except sqlite3.DatabaseError as error:
         if is_unavailable(error):
-            raise StoreUnavailable(f"{path} cannot be opened just now: {clause(error)}. Nothing was written.") from None
+            why = f"{clause(error)}{_if_full(path.parent)}"
+            raise StoreUnavailable(f"{path} cannot be opened just now: {why}. Nothing was written.") from None
         if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_CORRUPT:
             raise StoreUnavailable(
                 f"{path} is damaged: {clause(error)}. Nothing was written. Restore it from a backup."
@@ -138,6 +139,14 @@ def open_file(path: Path, factory: type[Opened] = GuardedConnection) -> Opened:
     except OSError as error:
         raise StoreUnavailable(f"{path} cannot be opened: {clause(error.strerror)}. Nothing was written.") from None
     return connection
+
+
+def _if_full(folder: Path) -> str:
+    """What a disk without space adds to an error: SQLite calls it an error of the disk where it opens a file."""
+    with suppress(OSError):
+        if os.statvfs(folder).f_bavail == 0:
+            return ", and no space is left on its disk"
+    return ""
 
 
 def note_file(connection: GuardedConnection, path: Path) -> None:

@@ -48,7 +48,8 @@ def test_it_names_the_command_that_starts_what_does_not_run(run: Run, shop: Runn
 
     assert code == 1
     assert out.startswith(
-        "shop: DEGRADED; 1 of 3 components are running\n  start what does not run: preterite run --only finance shipping\n"
+        "shop: DEGRADED; 1 of 3 components are running\n"
+        "  start what does not run: preterite run --only finance shipping\n"
     )
 
 
