@@ -127,8 +127,9 @@ def open_file(path: Path, factory: type[Opened] = GuardedConnection) -> Opened:
             raise
     except sqlite3.DatabaseError as error:
         if is_unavailable(error):
-            why = f"{clause(error)}{_if_full(path.parent)}"
-            raise StoreUnavailable(f"{path} cannot be opened just now: {why}. Nothing was written.") from None
+            raise StoreUnavailable(
+                f"{path} cannot be opened just now: {clause(error)}{_if_full(path.parent)}. Nothing was written."
+            ) from None
         if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_CORRUPT:
             raise StoreUnavailable(
                 f"{path} is damaged: {clause(error)}. Nothing was written. Restore it from a backup."
