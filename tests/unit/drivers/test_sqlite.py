@@ -183,7 +183,7 @@ def test_a_file_that_cannot_be_opened_on_a_full_disk_is_said_so(
 ) -> None:
     (tmp_path / "a.sqlite").mkdir()
     full = os.statvfs_result((4096, 4096, 100, 0, 0, 10, 10, 10, 0, 255))
-    monkeypatch.setattr("os.statvfs", lambda folder: full)
+    monkeypatch.setattr(os, "statvfs", {tmp_path: full}.__getitem__)
 
     with pytest.raises(StoreUnavailable, match="and no space is left on its disk"):
         sqlite_file.open_file(tmp_path / "a.sqlite")
