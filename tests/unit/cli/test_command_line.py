@@ -364,7 +364,8 @@ def test_tables_of_an_older_version_are_said_in_one_sentence(
 
     assert code == 6, "the other components are shown"
     assert err == (
-        "finance is left out: The database of 'finance' has tables of an older version of Preterite; nothing was written. "
+        "finance is left out: The database of 'finance' has tables of an older version of Preterite; "
+        "nothing was written. "
         "Run preterite migrate up, or preterite run.\n"
     )
 
