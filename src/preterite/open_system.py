@@ -19,6 +19,7 @@ from preterite.clock import Clock, Randomness
 from preterite.component import Component
 from preterite.contracts import Checked, Event
 from preterite.errors import ConfigurationError, ConnectionLost, LogError, PreteriteError, StoreUnavailable, UsageError
+from preterite.hosting.host import HandlerNotes
 from preterite.hosting.runtime import Runtime, close_all
 from preterite.log.contract import Log, Stream
 from preterite.loop import Progress
@@ -90,6 +91,7 @@ class OpenSystem:
         self._runtime = runtime
         self._relays: dict[str, Relay] = {}
         self._receivers: dict[str, Receiver] = {}
+        self._handler_notes = HandlerNotes(runtime, self._receivers)
         self._status_reader = StatusReader(runtime.topology, runtime.databases, runtime.log, runtime.clock)
         # Threads of the application take turns; a lock that was held at a fork is never released in the child.
         self._one_steps, self._one_reads = threading.Lock(), threading.Lock()
@@ -130,7 +132,9 @@ class OpenSystem:
         take turns. Inside a handler that it runs it raises `UsageError`.
         A handler's exception passes through unless `failures="park"`; what is to be retried later is left to wait.
         """
-        self._settle(lambda: self._step_in_turn(raising=failures == "raise"))
+        _ = self.runtime  # of this process
+        with self._handler_notes:
+            self._settle(lambda: self._step_in_turn(raising=failures == "raise"))
 
     def wait_settled(self, meanwhile: Callable[[], None] | None = None) -> None:
         """The same, but does no work itself: a host here, or other processes, run the components.
@@ -179,7 +183,8 @@ class OpenSystem:
         if self._process != os.getpid():
             return
         loops = [*self._relays.values(), *self._receivers.values()]
-        self._relays, self._receivers = {}, {}
+        self._relays.clear()
+        self._receivers.clear()
         closers = [partial(_close_loop, loop) for loop in loops]
         close_all([*closers, self._status_reader.close, *self.runtime.closers()])
 

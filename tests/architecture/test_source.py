@@ -63,7 +63,7 @@ KEEPS_ITS_CAUSE = {
     "preterite/cli/__init__.py",
     # Errors of the core's own loops, which log them.
     "preterite/log/postgres/reader.py",
-    "preterite/log/sqlite/log.py",
+    "preterite/log/sqlite/translating.py",
 }
 VAGUE = {"manager", "helper", "helpers", "util", "utils", "common", "misc", "info", "base"}
 
@@ -346,6 +346,7 @@ TESTED_ELSEWHERE = {
     "drivers/sqlite_guard": "tests/unit/drivers/test_sqlite.py",
     "operations/proof": "tests/unit/operations/test_provisioning.py",
     "log/sqlite/databases": "tests/logs/test_sqlite.py",
+    "log/sqlite/translating": "tests/stories/when_a_database_is_away.py",
     "log/postgres/databases": "tests/logs/test_postgres.py",
     "log/gaps": "tests/stories/when_something_is_restored.py",
     "log/memory": "tests/logs/test_memory.py",

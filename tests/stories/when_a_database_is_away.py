@@ -9,7 +9,9 @@ from contextlib import closing
 from pathlib import Path
 from uuid import UUID
 
+import psycopg
 import pytest
+from psycopg import sql
 from support import postgres
 from support.any_store import sqlite_only
 from support.away import away
@@ -233,3 +235,81 @@ def test_a_server_that_cannot_be_reached_keeps_no_other_component_from_opening(s
 
     assert (status["sales"].state, status["finance"].state) == ("unreachable", "off")
     assert "postgres:preterite" not in str(raised.value) + str(status["sales"].fault)
+
+
+@pytest.mark.parametrize("beyond_bytes", [0, 8192], ids=["its tables' list", "its tables"])
+def test_a_damaged_database_keeps_no_other_component_from_opening(
+    shop: Shop, tmp_path: Path, beyond_bytes: int
+) -> None:
+    opening(shop, tmp_path).close()
+    damage(tmp_path / "finance.sqlite", max(beyond_bytes, 100))
+    with opening(shop, tmp_path) as opened:
+        publish(opened, shop.sales, purchased("1"))
+        status = opened.status()
+        fault = opened.runtime.faults["finance"]
+
+    assert "damaged" in fault
+    assert (status["sales"].state, status["sales"].outbox) == ("off", 1)
+    assert status["finance"].state == "unreachable"
+
+
+@pytest.mark.parametrize("beyond_bytes", [0, 100, 8192], ids=["its header", "its tables' list", "its tables"])
+def test_while_the_log_is_damaged_components_publish_and_the_status_says_so(
+    shop: Shop, tmp_path: Path, beyond_bytes: int
+) -> None:
+    opening(shop, tmp_path).close()
+    damage(tmp_path / "log.sqlite", beyond_bytes)
+    with opening(shop, tmp_path) as opened:
+        publish(opened, shop.sales, purchased("1"))
+        status = opened.status()
+
+    assert "The log is damaged" in str(status["sales"].log_fault)
+    assert (status["sales"].state, status["sales"].outbox) == ("off", 1)
+
+
+def damage(file: Path, beyond_bytes: int) -> None:
+    """Overwrite what stands beyond so many bytes; a file that is closed has no write-ahead log."""
+    with file.open("r+b") as opened:
+        opened.seek(beyond_bytes)
+        opened.write(b"\xa5" * (file.stat().st_size - beyond_bytes))
+
+
+@pytest.mark.slow("PostgreSQL")
+@pytest.mark.parametrize("table", ["parked", "component", "cursor"])
+def test_a_table_that_an_administrator_locks_hides_no_other_component_from_the_status(
+    shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, table: str
+) -> None:
+    monkeypatch.setattr("preterite.drivers.postgres.LOCK_SECONDS", 0.1)
+    with (
+        postgres.databases() as make,
+        opening(shop, tmp_path, sales=make("sales")) as opened,
+        psycopg.connect(make("sales")) as administrator,
+    ):
+        name = sql.Identifier("preterite", table)
+        administrator.execute(sql.SQL("lock table {} in access exclusive mode").format(name))
+        found = opened.status()
+        administrator.rollback()
+        again = opened.status()
+
+    assert "lock timeout" in str(found["sales"].fault)
+    assert found["finance"].fault is None
+    assert again["sales"].fault is None
+
+
+@pytest.mark.slow("PostgreSQL")
+def test_a_log_that_an_administrator_locks_is_said_to_be_unreachable(
+    shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("preterite.drivers.postgres.LOCK_SECONDS", 0.1)
+    with (
+        postgres.databases() as make,
+        opening(shop, tmp_path, log=make("log")) as opened,
+        psycopg.connect(make("log")) as administrator,
+    ):
+        administrator.execute("lock table preterite_log.stream in access exclusive mode")
+        found = opened.status()
+        administrator.rollback()
+        again = opened.status()
+
+    assert "lock timeout" in str(found["sales"].log_fault)
+    assert again["sales"].log_fault is None

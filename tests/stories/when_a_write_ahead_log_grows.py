@@ -6,6 +6,7 @@ Otherwise a web application that publishes while no worker runs fills the disk, 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -31,6 +32,8 @@ UNITS = 300
 UNIT_BYTES = 40_000
 """What a unit of work writes; all of them write several times what the write-ahead log may hold."""
 BOUND_BYTES = sqlite_file.WAL_BYTES_MAX + 4 * UNIT_BYTES
+LARGE_BYTES = 250_000
+"""Size of a large record of the log."""
 INSERT = "insert into large values (randomblob(40000))"
 
 
@@ -157,6 +160,30 @@ def test_what_a_reader_holds_back_is_a_notice_until_it_has_ended(place: Place) -
     assert [notice for notice in held.notices if "write-ahead log of 1" in notice]
     assert held.problems == [line for line in held.problems if "write-ahead" not in line]
     assert (ended.notices, place.size() <= BOUND_BYTES) == ([], True)
+
+
+def test_what_a_reader_holds_back_of_the_log_is_a_notice_until_it_has_ended(place: Place) -> None:
+    stream, log = Stream("finance", 0), place.opened.log
+    log.take_over({stream: 0}, 1, b"nonce")
+    numbers = itertools.count(1)
+
+    def append() -> None:
+        number = next(numbers)
+        log.append([Record(stream, "event", 1, number, number.to_bytes(16), b"x" * LARGE_BYTES)])
+
+    with closing(sqlite3.connect(place.file.with_name("log.sqlite"), isolation_level=None)) as reader:
+        reader.execute("begin")
+        reader.execute("select count(*) from log_record").fetchall()
+        while log.wal_bytes() <= WAL_NOTICE_BYTES:
+            append()
+        held = place.opened.status()
+        reader.execute("commit")
+    while log.wal_bytes() > BOUND_BYTES:
+        append()
+    ended = place.opened.status()
+
+    assert [notice[:37] for notice in held["sales"].notices] == ["the log's file has a write-ahead log "]
+    assert ended["sales"].notices == []
 
 
 def test_a_commit_stands_though_the_file_cannot_be_checkpointed_after_it(place: Place) -> None:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from uuid import UUID, uuid4
 
 import pytest
 from support.any_store import Connection, sql, started
+from support.processes import until
 
 from preterite import Component, Event, OpenSystem, System
 from preterite.errors import UsageError
+from preterite.operations.status import ObservedHandler
 
 ROUNDS = 10
 PURCHASES = 20
@@ -84,3 +87,27 @@ def test_settle_in_a_handler_is_refused() -> None:
         _purchase(shop, sales)
         with pytest.raises(UsageError, match="called by a handler"):
             shop.settle()
+
+
+def test_the_status_names_a_handler_that_settle_runs_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is forgotten about it meanwhile, and nothing is left of the note afterwards."""
+    monkeypatch.setattr("preterite.hosting.host.RENEW_SECONDS", 0.0)
+    monkeypatch.setattr("preterite.operations.status.NO_PROGRESS_SECONDS", 0.0)
+    sales, finance = Component("sales", publishes=[ItemPurchased]), Component("finance")
+    seen: list[ObservedHandler | None] = []
+
+    @finance.handles(ItemPurchased)
+    def bill(event: ItemPurchased) -> None:
+        until(lambda: shop.status()["finance"].handling is not None, "it is seen at work", 30.0)
+        seen.append(shop.status()["finance"].handling)
+
+    with started(System("shop", [sales, finance])) as shop:
+        with shop.connection(sales) as connection, sales.unit_of_work(connection) as unit_of_work:
+            unit_of_work.publish(ItemPurchased(purchase_id=uuid4(), customer_id=uuid4(), purchased_at=shop.clock.now()))
+        shop.settle()
+        after = shop.status()["finance"].handling
+        threads = [thread.name for thread in threading.enumerate()]
+
+    assert [one.handler for one in seen if one is not None] == ["bill"]
+    assert after is None
+    assert "heartbeat" not in threads

@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import itertools
 import os
-import sqlite3
 import sys
 import traceback
 from collections.abc import Generator, Sequence
@@ -34,7 +33,7 @@ from preterite.cli import (
     simulate,
     status,
 )
-from preterite.cli.application import Refused, add_general
+from preterite.cli.application import Refused, add_general, is_of_a_database
 from preterite.cli.output import print_block, printable_output, refusal
 from preterite.drivers.extras import missing
 from preterite.errors import (
@@ -46,7 +45,6 @@ from preterite.errors import (
     SystemRefused,
     WrongLog,
 )
-from preterite.printing.raised import original_of
 from preterite.printing.text import clause
 
 ABOUT = """\
@@ -155,18 +153,12 @@ def _as_ours() -> Generator[None]:
             raise
         raise found from None
     except Exception as error:
-        if not _is_of_a_database(error):
+        if not is_of_a_database(error):
             raise
         raise StoreUnavailable(
             f"A database or the log has answered {type(error).__name__}: {clause(error):.500}. The command stopped "
             "there; what it has committed before stays. If the database is damaged, restore it from a backup."
         ) from error
-
-
-def _is_of_a_database(error: Exception) -> bool:
-    """Whether a database has raised it: one that is damaged, lacks a table, or refuses a right."""
-    original = original_of(error)
-    return isinstance(original, sqlite3.Error) or type(original).__module__.partition(".")[0] == "psycopg"
 
 
 def exit_code_of(error: PreteriteError) -> int:

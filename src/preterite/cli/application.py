@@ -6,6 +6,7 @@ import argparse
 import importlib
 import os
 import re
+import sqlite3
 import sys
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
@@ -18,13 +19,15 @@ from typing import Any
 from preterite import log as logs
 from preterite import settings
 from preterite import store as stores
+from preterite.cli.output import print_line
 from preterite.clock import SystemClock, SystemRandomness
 from preterite.component import Component
 from preterite.demo_clock import SharedClock
 from preterite.drivers.extras import missing
-from preterite.errors import ConfigurationError, ExtraMissing, NotMigrated, UsageError
+from preterite.errors import ConfigurationError, ExtraMissing, NotMigrated, StoreError, UsageError
 from preterite.log.contract import ANY_SYSTEM, Log, LogIdentity
 from preterite.printing.by_name import unknown_name
+from preterite.printing.raised import original_of
 from preterite.printing.text import clause
 from preterite.store.contract import Database, translating_errors
 from preterite.store.rows import DbConnection
@@ -106,6 +109,48 @@ class Application:
                 yield database, connection
         finally:
             connection.close()
+
+
+class Readings:
+    """Reads component after component: one that cannot be read is named on stderr, and keeps no other from being read.
+
+    Where only one is `asked_for`, its error passes through.
+    """
+
+    def __init__(self, *, asked_for: str | None = None) -> None:
+        self._asked_for = asked_for
+        self._read = 0
+        self.unread: list[str] = []
+        """The components that could not be read."""
+
+    @contextmanager
+    def of(self, component: str) -> Generator[None]:
+        """Read one component inside of this; where its database cannot be read, what comes after this goes on."""
+        try:
+            yield
+        except Exception as error:
+            if self._asked_for is not None or not (isinstance(error, StoreError) or is_of_a_database(error)):
+                raise
+            self.unread.append(component)
+            print_line(f"{component} is left out: {error}", error=True)
+        else:
+            self._read += 1
+
+    def none_of(self, things: str) -> str:
+        """That there are none of these things, as far as that could be read."""
+        return f"no {things} in the components that can be read" if self.unread else f"no {things}"
+
+    def exit_code(self, code: int = 0) -> int:
+        """This code if all was read; else that of a part, or of nothing."""
+        if not self.unread:
+            return code
+        return 6 if self._read else 4
+
+
+def is_of_a_database(error: BaseException) -> bool:
+    """Whether a database has raised it: one that is damaged, lacks a table, or refuses a right."""
+    original = original_of(error)
+    return isinstance(original, sqlite3.Error) or type(original).__module__.partition(".")[0] == "psycopg"
 
 
 def add_command(

@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from preterite.cli.application import Application, Refused, add_command, find
+from preterite.cli.application import Application, Readings, Refused, add_command, find
 from preterite.cli.dead_letter import NAMED, DeadLetterName, dead_letter_named
 from preterite.cli.output import number_of, print_line
 from preterite.cli.words import number_from
@@ -96,18 +96,19 @@ def add_to(verbs: Any) -> None:
 def show_plan(options: argparse.Namespace) -> int:
     """Print what a redrive of these dead letters would run."""
     application = find(options)
-    for component, numbers in _some(application, options).items():
+    readings = Readings(asked_for=options.component)
+    for component, numbers in _some(application, options, readings).items():
         with application.opened(component) as (database, connection):
             _print_plan(component, dead_letters.plan(database.store, connection, numbers))
-    return 0
+    return readings.exit_code()
 
 
 def redrive_dead_letters(options: argparse.Namespace) -> int:
     """Run dead letters again, step by step, and print the result."""
     application = find(options)
     operator = _operator(application, options)
-    code = 0
-    for component, numbers in _some(application, options).items():
+    code, readings = 0, Readings(asked_for=options.component)
+    for component, numbers in _some(application, options, readings).items():
         with application.opened(component) as (database, connection):
             chosen = dead_letters.plan(database.store, connection, numbers)
             if options.at_once:
@@ -116,22 +117,22 @@ def redrive_dead_letters(options: argparse.Namespace) -> int:
                 code = 6 if chosen.not_dead or chosen.retired else code
             else:
                 code = max(code, _redrive(component, database.store, connection, chosen, operator))
-    return code
+    return readings.exit_code(code)
 
 
 def discard_dead_letters(options: argparse.Namespace) -> int:
     """Discard dead letters; they are kept with the reason."""
     application = find(options)
     operator = _operator(application, options)
-    code = 0
-    for component, numbers in _some(application, options).items():
+    code, readings = 0, Readings(asked_for=options.component)
+    for component, numbers in _some(application, options, readings).items():
         with application.opened(component) as (database, connection):
             chosen = dead_letters.plan(database.store, connection, numbers)
             dead = [*chosen.dead_letters, *chosen.retired]
             done = dead_letters.discard(database.store, connection, dead, operator)
             print_line(f"{component}: {len(done)} discarded{_not_dead(component, chosen)}")
             code = 6 if chosen.not_dead else code
-    return code
+    return readings.exit_code(code)
 
 
 def edit_dead_letter(options: argparse.Namespace) -> int:
@@ -157,7 +158,7 @@ def edit_dead_letter(options: argparse.Namespace) -> int:
 def note_group(options: argparse.Namespace) -> int:
     """Keep a note on a failure group."""
     application = find(options)
-    component, fingerprint = _group(application, options.group)
+    component, fingerprint = _group(application, options.group, Readings())
     with application.opened(component) as (database, connection):
         text = " ".join(options.text)
         dead_letters.note(database.store, connection, fingerprint, text, _operator(application, options))
@@ -240,11 +241,11 @@ def _named(component: str, numbers: Sequence[int]) -> str:
     return ", ".join(str(DeadLetterName(component, number)) for number in numbers)
 
 
-def _some(application: Application, options: argparse.Namespace) -> Mapping[str, list[int]]:
+def _some(application: Application, options: argparse.Namespace, readings: Readings) -> Mapping[str, list[int]]:
     """What was chosen; that it is nothing is printed. Raises `Refused` where none of the names is a dead letter's."""
-    chosen = _chosen(application, options.dead_letters, options)
+    chosen = _chosen(application, options.dead_letters, options, readings)
     if not chosen:
-        print_line("no dead letters")
+        print_line(readings.none_of("dead letters"))
     elif options.dead_letters and not any(_has_dead(application, *one) for one in chosen.items()):
         names = ", ".join(_named(*one) for one in chosen.items())
         raise Refused(
@@ -259,7 +260,9 @@ def _has_dead(application: Application, component: str, numbers: Sequence[int]) 
     return bool(found.dead_letters or found.retired)
 
 
-def _chosen(application: Application, words: Sequence[str], options: argparse.Namespace) -> Mapping[str, list[int]]:
+def _chosen(
+    application: Application, words: Sequence[str], options: argparse.Namespace, readings: Readings
+) -> Mapping[str, list[int]]:
     """The numbers of the chosen dead letters, by component."""
     limit = DEAD_LETTERS_MAX if options.oldest is None else options.oldest
     if words:
@@ -271,9 +274,12 @@ def _chosen(application: Application, words: Sequence[str], options: argparse.Na
             by_component.setdefault(name.component, []).append(name.number)
         return by_component
     if options.group:
-        component, fingerprint = _group(application, options.group)
+        component, fingerprint = _group(application, options.group, readings)
         return _of(
-            application, [component], lambda store, connection: store.dead_letters_of(connection, fingerprint, limit)
+            application,
+            [component],
+            lambda store, connection: store.dead_letters_of(connection, fingerprint, limit),
+            readings,
         )
     if not options.all and options.oldest is None:
         raise Refused("Choose dead letters: by name, as in finance/12, or with --group, --oldest or --all.")
@@ -283,27 +289,30 @@ def _chosen(application: Application, words: Sequence[str], options: argparse.Na
         raise Refused(
             "--oldest needs --component or --group: dead letters of different components have no common order."
         )
-    return _of(application, names, lambda store, connection: store.dead_letters_of(connection, None, limit))
+    return _of(application, names, lambda store, connection: store.dead_letters_of(connection, None, limit), readings)
 
 
 def _of(
-    application: Application, components: Sequence[str], select: Callable[[Store, DbConnection], Sequence[int]]
+    application: Application,
+    components: Sequence[str],
+    select: Callable[[Store, DbConnection], Sequence[int]],
+    readings: Readings,
 ) -> dict[str, list[int]]:
     databases = application.databases()
     found: dict[str, list[int]] = {}
     for name in components:
         if databases[name].exists():
-            with application.opened(name) as (database, connection):
+            with readings.of(name), application.opened(name) as (database, connection):
                 found[name] = list(select(database.store, connection))
     return {name: numbers for name, numbers in found.items() if numbers}
 
 
-def _group(application: Application, name: str) -> tuple[str, Fingerprint]:
+def _group(application: Application, name: str, readings: Readings) -> tuple[str, Fingerprint]:
     databases = application.databases()
     for component in application.system.components:
         if not databases[component.name].exists():
             continue
-        with application.opened(component.name) as (database, connection):
+        with readings.of(component.name), application.opened(component.name) as (database, connection):
             for group in dead_letters.failure_groups(database.store, connection):
                 if dead_letters.group_name(component.name, group.fingerprint) == name:
                     return component.name, group.fingerprint

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from preterite.cli import dead_letter_decisions as decisions
-from preterite.cli.application import Application, Refused, add_command, add_verb, find
+from preterite.cli.application import Application, Readings, Refused, add_command, add_verb, find
 from preterite.cli.dead_letter import NAMED, DeadLetterName, dead_letter_named
 from preterite.cli.output import ago, document, indented, number_of, print_block, print_line, table
 from preterite.envelope import from_bytes
@@ -72,27 +72,29 @@ def add_to(commands: Any) -> None:
 def list_dead_letters(options: argparse.Namespace) -> int:
     """Show every dead letter, oldest first."""
     application = find(options)
-    found = _found(application, options.component)
+    readings = Readings(asked_for=options.component)
+    found = _found(application, options.component, readings)
     if options.json:
         print_block(document([_as_json(name, row) for name, row in found.items()]))
     elif not found:
-        print_line("no dead letters")
+        print_line(readings.none_of("dead letters"))
     else:
         rows = _rows(found, application.now().timestamp())
         print_block(table(["dead letter", "handler", "event", "error", "at", "failed", "attempts"], rows, right=(5, 6)))
         print_line()
         print_line(f"show one  preterite dead-letters show {next(iter(found))}")
-    return 0
+    return readings.exit_code()
 
 
 def list_groups(options: argparse.Namespace) -> int:
     """Show the failure groups with their notes."""
     application = find(options)
-    found = _groups(application, options.component)
+    readings = Readings(asked_for=options.component)
+    found = _groups(application, options.component, readings)
     if options.json:
         print_block(document([_group_as_json(one) for one in found]))
     elif not found:
-        print_line("no dead letters")
+        print_line(readings.none_of("dead letters"))
     else:
         now = application.now().timestamp()
         rows = [
@@ -115,21 +117,22 @@ def list_groups(options: argparse.Namespace) -> int:
                 print_line(f"  note of {one.group.note.by}, {ago(now - one.group.note.at)} ago: {one.group.note.text}")
         print_line()
         print_line(f"plan a redrive  preterite dead-letters plan --group {found[0].name}")
-    return 0
+    return readings.exit_code()
 
 
 def show_audit(options: argparse.Namespace) -> int:
     """Show what operators did, newest first."""
     application = find(options)
+    readings = Readings(asked_for=options.component)
     lines: list[tuple[str, AuditLine]] = []
     for name in _started(application, options.component):
-        with application.opened(name) as (database, connection):
+        with readings.of(name), application.opened(name) as (database, connection):
             lines += [(name, line) for line in database.store.audit(connection, AUDIT_SHOWN)]
     lines = sorted(lines, key=lambda one: one[1].at, reverse=True)[:AUDIT_SHOWN]
     if options.json:
         print_block(document([{"component": name, **line._asdict()} for name, line in lines]))
     elif not lines:
-        print_line("no operator has done anything")
+        print_line("no operator has done anything" if not readings.unread else readings.none_of("decisions"))
     else:
         now = application.now().timestamp()
         rows = [
@@ -137,7 +140,7 @@ def show_audit(options: argparse.Namespace) -> int:
             for name, line in lines
         ]
         print_block(table(["ago", "operator", "component", "action", "of", "reason"], rows, right=(0,)))
-    return 0
+    return readings.exit_code()
 
 
 def show_dead_letter(options: argparse.Namespace) -> int:
@@ -181,10 +184,10 @@ def _started(application: Application, only: str | None) -> list[str]:
     return [component.name for component in wanted if databases[component.name].exists()]
 
 
-def _found(application: Application, only: str | None) -> dict[DeadLetterName, Parked]:
+def _found(application: Application, only: str | None, readings: Readings) -> dict[DeadLetterName, Parked]:
     found: dict[DeadLetterName, Parked] = {}
     for name in _started(application, only):
-        with application.opened(name) as (database, connection):
+        with readings.of(name), application.opened(name) as (database, connection):
             rows = dead_letters.dead_letters(database.store, connection, DEAD_LETTERS_SHOWN)
             found |= {DeadLetterName(name, row.id): row for row in rows}
             if len(rows) == DEAD_LETTERS_SHOWN:
@@ -192,10 +195,10 @@ def _found(application: Application, only: str | None) -> dict[DeadLetterName, P
     return found
 
 
-def _groups(application: Application, only: str | None) -> list[Found]:
+def _groups(application: Application, only: str | None, readings: Readings) -> list[Found]:
     found: list[Found] = []
     for name in _started(application, only):
-        with application.opened(name) as (database, connection):
+        with readings.of(name), application.opened(name) as (database, connection):
             for group in dead_letters.failure_groups(database.store, connection):
                 found.append(Found(dead_letters.group_name(name, group.fingerprint), name, group))
     return found

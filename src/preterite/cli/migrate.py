@@ -7,7 +7,7 @@ import os
 from typing import Any
 
 from preterite import store as stores
-from preterite.cli.application import Application, add_command, add_verb, find
+from preterite.cli.application import Application, Readings, add_command, add_verb, find
 from preterite.cli.output import number_of, print_block, print_line, table
 from preterite.settings import owner_urls
 from preterite.store.contract import Database, translating_errors
@@ -39,8 +39,9 @@ def migrate(options: argparse.Namespace) -> int:
     application = find(options)
     rows: list[list[object]] = []
     missing = 0
+    readings = Readings()
     for name, database in _databases(application).items():
-        with translating_errors(database.store, name):
+        with readings.of(name), translating_errors(database.store, name):
             applied, scripts = _version(database)
             pending = [script for script in scripts if script.number > applied]
             missing += len(pending)
@@ -56,13 +57,13 @@ def migrate(options: argparse.Namespace) -> int:
             rows.append([name, database.url, applied, scripts[-1].number])
     if options.what != "sql":
         print_block(table(["component", "database", "version", "newest"], rows, right=(2, 3)))
-    elif not missing:
+    elif not missing and not readings.unread:
         print_line("no script is missing", error=True)
     if options.what == "status" and missing:
         print_line(
             f"{number_of(missing, 'script is', 'scripts are')} missing; preterite migrate up runs them", error=True
         )
-    return 1 if options.what == "status" and missing else 0
+    return readings.exit_code(1 if options.what == "status" and missing else 0)
 
 
 def _databases(application: Application) -> dict[str, Database]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import getpass
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
 
 from preterite import envelope as envelopes
-from preterite.cli.application import Application, Refused, add_command, add_verb, find
+from preterite.cli.application import Application, Readings, Refused, add_command, add_verb, find
 from preterite.cli.output import number_of, print_block, print_line, table
 from preterite.clock import SystemClock, SystemRandomness
 from preterite.log.contract import Cursor, Log, Record, Stream
@@ -183,26 +183,31 @@ def _operator(application: Application, options: argparse.Namespace) -> Operator
 def _plan(application: Application, log: Log) -> int:
     """Print what differs from the log; 1 if there is anything to decide."""
     topology = application.system.verify(application.databases())
-    findings = 0
-    for component in application.system.components:
-        name = component.name
-        database = application.databases()[name]
-        if _plan_second_database(name, database, log):
-            findings += 1
-            continue
-        if not database.exists():
-            continue  # it was never started, and has nothing to recover
-        with application.opened(name) as (_, connection):
-            findings += _plan_publisher(name, recovery.forgotten(database.store, connection, log, name), log)
-            findings += _plan_holes(name, recovery.holes(database.store, connection, log, name))
-            for publisher in topology.subscriptions[name].publishers:
-                back = recovery.gone_back(database.store, connection, log, publisher)
-                findings += _plan_reset(name, publisher, back)
-                dropped = recovery.dropped(database.store, connection, log, publisher)
-                findings += _plan_loss(name, publisher, dropped)
-    if not findings:
+    findings, readings = 0, Readings()
+    for name, subscriptions in topology.subscriptions.items():
+        with readings.of(name):
+            findings += _plan_component(application, name, subscriptions.publishers, log)
+    if not findings and not readings.unread:
         print_line("no component lacks events, no stream went back, and nothing is gone")
-    return 1 if findings else 0
+    return readings.exit_code(1 if findings else 0)
+
+
+def _plan_component(application: Application, name: str, publishers: Collection[str], log: Log) -> int:
+    """Print what differs for one component; return how many findings that are."""
+    database = application.databases()[name]
+    if _plan_second_database(name, database, log):
+        return 1
+    if not database.exists():
+        return 0  # it was never started, and has nothing to recover
+    with application.opened(name) as (_, connection):
+        findings = int(_plan_publisher(name, recovery.forgotten(database.store, connection, log, name), log))
+        findings += _plan_holes(name, recovery.holes(database.store, connection, log, name))
+        for publisher in publishers:
+            back = recovery.gone_back(database.store, connection, log, publisher)
+            findings += _plan_reset(name, publisher, back)
+            dropped = recovery.dropped(database.store, connection, log, publisher)
+            findings += _plan_loss(name, publisher, dropped)
+    return findings
 
 
 def _plan_second_database(name: str, database: Database, log: Log) -> bool:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from preterite.cli.application import Application, Refused, add_command, add_verb, find
+from preterite.cli.application import Application, Readings, Refused, add_command, add_verb, find
 from preterite.cli.output import ago, document, number_of, print_block, print_line, table
 from preterite.cli.words import instant, whole_number
 from preterite.clock import SystemClock, SystemRandomness
@@ -156,10 +156,10 @@ def show_status(options: argparse.Namespace) -> int:
     """Show every replay, newest first."""
     application = find(options)
     found: list[tuple[str, Replay, int]] = []
-    databases = application.databases()
+    databases, readings = application.databases(), Readings()
     for component in application.system.components:
         if databases[component.name].exists():
-            with application.opened(component.name) as (database, connection):
+            with readings.of(component.name), application.opened(component.name) as (database, connection):
                 left: dict[int, int] = {}
                 live = {stream: state.cursor.number for stream, state in database.store.cursors(connection).items()}
                 for one in database.store.replay_cursors(connection):
@@ -169,7 +169,7 @@ def show_status(options: argparse.Namespace) -> int:
     if options.json:
         print_block(document([{"component": name, **replay._asdict(), "left": left} for name, replay, left in found]))
     elif not found:
-        print_line("no replays")
+        print_line(readings.none_of("replays"))
     else:
         now = application.now().timestamp()
         rows = [
@@ -188,7 +188,7 @@ def show_status(options: argparse.Namespace) -> int:
         print_block(
             table(["replay", "state", "handlers", "replayed", "left", "rate", "started", "reason"], rows, right=(3, 4))
         )
-    return 0
+    return readings.exit_code()
 
 
 def change(options: argparse.Namespace) -> int:

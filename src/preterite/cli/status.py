@@ -90,8 +90,9 @@ def _print(
 ) -> None:
     all_of_them = number_of(len(statuses), "component is", "components are")
     print_line(f"{application.system.name}: {found}; {_running(statuses)} of {all_of_them} running")
-    hints = [] if _running(statuses) else ["start the components: preterite run"]
-    for line in [*problems, *(notice for one in statuses.values() for notice in one.notices), *hints]:
+    hints = _hints(statuses)
+    notices = dict.fromkeys(notice for one in statuses.values() for notice in one.notices)
+    for line in [*problems, *notices, *hints]:
         print_line(f"  {line}")
     print_block(f"\n{_table(statuses)}")
     if workers:
@@ -100,6 +101,14 @@ def _print(
 
 def _running(statuses: Mapping[str, ComponentStatus]) -> int:
     return sum(one.state == "running" for one in statuses.values())
+
+
+def _hints(statuses: Mapping[str, ComponentStatus]) -> list[str]:
+    """The command that starts what does not run."""
+    off = [name for name, one in statuses.items() if one.state in ("off", "never started")]
+    if not _running(statuses):
+        return ["start the components: preterite run"]
+    return [f"start what does not run: preterite run --only {' '.join(off)}"] if off else []
 
 
 def _table(statuses: Mapping[str, ComponentStatus]) -> str:
@@ -155,6 +164,7 @@ def _as_json(
                 "unreachable": one.fault,
                 "log_unreachable": one.log_fault,
                 "wal_bytes": one.wal_bytes,
+                "log_wal_bytes": one.log_wal_bytes,
                 "numbered": one.numbered,
                 "workers": dict(one.workers),
                 "stalled": {str(stream): reason for stream, reason in one.stalled.items()},

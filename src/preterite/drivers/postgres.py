@@ -37,6 +37,8 @@ from preterite.printing.text import clause
 
 CONNECT_SECONDS = 5
 """How long a connection to PostgreSQL may take."""
+LOCK_SECONDS = 5.0
+"""How long the status, and any use of the log, waits for a lock, as an administrator's `LOCK TABLE` takes it."""
 APPLICATION_NAME = "preterite"
 APPLICATION_NAME_MAX = 63
 """Characters of `application_name` that PostgreSQL keeps."""
@@ -129,6 +131,15 @@ async def connect_async(place: Place) -> GuardedAsyncConnection:
     connection.cursor_factory = GuardedAsyncCursor
     _note_session(connection, await (await connection.execute(_SESSION)).fetchone())
     return connection
+
+
+def bound_waits(connection: GuardedConnection) -> None:
+    """Let no statement on this connection wait for a lock for longer than `LOCK_SECONDS`.
+
+    Behind a pooler nothing is set, for a setting of the session would reach other clients.
+    """
+    if not connection.pooled:
+        run(connection, f"SET lock_timeout TO '{LOCK_SECONDS * 1000:.0f}ms'")
 
 
 def _note_session(connection: GuardedConnection | GuardedAsyncConnection, session: Any) -> None:

@@ -82,6 +82,13 @@ def is_unavailable(error: BaseException) -> bool:
     return isinstance(code, int) and (code & 0xFF) in _GONE_AWAY
 
 
+def is_damaged(error: BaseException) -> bool:
+    """Whether what stands in the file is no database, or no longer a whole one."""
+    original = original_of(error.__context__ if isinstance(error, StoreUnavailable) and error.__context__ else error)
+    code = getattr(original, "sqlite_errorcode", None) if is_a(original, sqlite3.DatabaseError) else None
+    return isinstance(code, int) and (code & 0xFF) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
 def path_of(url: str) -> Path:
     """The file that a `sqlite:///…` URL names (`sqlite+pysqlite:` and `sqlite+aiosqlite:` too).
 
@@ -120,13 +127,27 @@ def open_file(path: Path, factory: type[Opened] = GuardedConnection) -> Opened:
             raise
     except sqlite3.DatabaseError as error:
         if is_unavailable(error):
-            raise StoreUnavailable(f"{path} cannot be opened just now: {clause(error)}. Nothing was written.") from None
+            raise StoreUnavailable(
+                f"{path} cannot be opened just now: {clause(error)}{_if_full(path.parent)}. Nothing was written."
+            ) from None
+        if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_CORRUPT:
+            raise StoreUnavailable(
+                f"{path} is damaged: {clause(error)}. Nothing was written. Restore it from a backup."
+            ) from None
         raise WrongDatabase(
             f"{path} is no SQLite database that can be read: {clause(error)}. Nothing was written."
         ) from None
     except OSError as error:
         raise StoreUnavailable(f"{path} cannot be opened: {clause(error.strerror)}. Nothing was written.") from None
     return connection
+
+
+def _if_full(folder: Path) -> str:
+    """What a disk without space adds to an error: SQLite calls it an error of the disk where it opens a file."""
+    with suppress(OSError):
+        if os.statvfs(folder).f_bavail == 0:
+            return ", and no space is left on its disk"
+    return ""
 
 
 def note_file(connection: GuardedConnection, path: Path) -> None:

@@ -298,3 +298,41 @@ class Heartbeat:
     def close(self) -> None:
         for owner in list(self._noted):
             self._forget(owner)
+
+
+class HandlerNotes:
+    """Notes which handlers run while threads of the caller step these receivers; a context manager, for any number.
+
+    The note needs a thread of its own, because the caller's is in the handler.
+    """
+
+    def __init__(self, runtime: Runtime, receivers: Mapping[str, Receiver]) -> None:
+        self._runtime = runtime
+        self._receivers = receivers
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._stopping = threading.Event()
+        self._thread: LoopThread | None = None
+
+    def __enter__(self) -> HandlerNotes:
+        with self._lock:
+            self._inside += 1
+            if self._thread is None:
+                self._stopping = threading.Event()
+                make = partial(Heartbeat, self._runtime, self._receivers)
+                self._thread = LoopThread(
+                    "heartbeat", make, self._stopping, threading.Event(), None, idle_seconds=RENEW_SECONDS
+                )
+                self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0 and self._thread is not None:
+                self._stopping.set()
+                self._thread.wake.set()
+                self._thread.join()
+                self._thread = None

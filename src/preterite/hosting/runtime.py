@@ -223,7 +223,7 @@ class Runtime:
     def _open(self, name: str) -> StoreIdentity:
         """Bring a component's database up to date with the declaration."""
         component, database = self.components[name], self.databases[name]
-        with translating_errors(database.store, name):
+        with translating_errors(database.store, name), _naming_damage(database, name):
             wanted = self._wanted_identity(name, database)
             identity, version = prepare(database, wanted, self.topology.subscriptions[name], self.clock)
             self._handlers_versions[name] = version
@@ -271,6 +271,19 @@ class Runtime:
         names = own_tables.missing(component, database)
         if names:
             raise TablesMissing(own_tables.are_missing(component.name, database.url, names))
+
+
+@contextmanager
+def _naming_damage(database: Database, name: str) -> Generator[None]:
+    """Raise `StoreUnavailable` where a component's file is damaged: the others open all the same."""
+    try:
+        yield
+    except Exception as error:
+        if not database.store.is_damaged(error):
+            raise
+        raise StoreUnavailable(
+            f"The database of {name!r} is damaged: {clause(error)}. Restore it from a backup: {database.url}."
+        ) from None
 
 
 @contextmanager

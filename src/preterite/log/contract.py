@@ -312,6 +312,10 @@ class Log(Protocol):
         """Set it for all processes on this log; they read it the next time."""
         ...
 
+    def wal_bytes(self) -> int:
+        """Size of the write-ahead log that readers may hold back beside a file; 0 where there is none."""
+        ...
+
     def maintain(self) -> None:
         """Do the log's periodic work: checkpoints, retention. Cheap when there is nothing to do."""
         ...

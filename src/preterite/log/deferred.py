@@ -88,6 +88,9 @@ class DeferredLog:
     def set_clock(self, setting: ClockSetting) -> None:
         self._opened().set_clock(setting)
 
+    def wal_bytes(self) -> int:
+        return 0 if self._log is None else self._log.wal_bytes()
+
     def maintain(self) -> None:
         self._opened().maintain()
 

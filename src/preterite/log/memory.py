@@ -191,6 +191,9 @@ class MemoryLog:
         self._clock = setting
         self._version += 1
 
+    def wal_bytes(self) -> int:
+        return 0
+
     def maintain(self) -> None:
         if self._retention is None:
             return

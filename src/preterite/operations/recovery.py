@@ -49,6 +49,7 @@ READ_RECORDS = 1000
 LOST = "neither the log nor its publisher's journal holds it"
 
 
+ACCEPT = "accept forgotten events"
 RESET = "reset to a publisher that went back"
 ACCEPT_LOSS = "accept the loss of events"
 FILL = "fill lost numbers with voids"
@@ -105,24 +106,24 @@ def read_forgotten(log: Log, one: Forgotten) -> Iterator[Record]:
 def accept(store: Store, connection: DbConnection, log: Log, component: str, operator: Operator, now: float) -> int:
     """Take forgotten events into the journal, and continue after them; return how many numbers that are.
 
-    It may be interrupted and run again. Raises `UsageError` if nothing is forgotten.
+    It may be interrupted and run again: the decision is on record before anything is taken, and the relay may go on
+    from the transaction in which the last of it is. Raises `UsageError` if nothing is forgotten.
     """
     found = forgotten(store, connection, log, component)
     if not found:
         raise UsageError(f"The log holds nothing that {component!r} does not know; nothing was changed.")
+    streams = ", ".join(f"{one.stream} {one.known + 1} to {one.end}" for one in found)
+    _decide(store, connection, lambda: None, operator, ACCEPT, streams)
     taken = 0
     for one in found:
         chunk: list[Record] = []
         for record in read_forgotten(log, one):
             chunk.append(record)
-            if len(chunk) == READ_RECORDS:
-                taken += _adopt(store, connection, chunk, now)
+            if len(chunk) == READ_RECORDS or record.number == one.end:
+                is_last = one is found[-1] and record.number == one.end
+                run_in_transaction(store, connection, partial(_adopt, store, connection, chunk, now, is_last=is_last))
+                taken += len(chunk)
                 chunk = []
-        taken += _adopt(store, connection, chunk, now)
-    streams = ", ".join(f"{one.stream} {one.known + 1} to {one.end}" for one in found)
-    _decide(
-        store, connection, lambda: store.set_relay_halt(connection, None), operator, "accept forgotten events", streams
-    )
     return taken
 
 
@@ -338,10 +339,10 @@ def _in_a_row(log: Log, stream: Stream, after: int, last: int) -> Iterator[Recor
         reader.close()
 
 
-def _adopt(store: Store, connection: DbConnection, records: Sequence[Record], now: float) -> int:
-    if records:
-        run_in_transaction(store, connection, lambda: store.adopt(connection, records, now))
-    return len(records)
+def _adopt(store: Store, connection: DbConnection, records: Sequence[Record], now: float, *, is_last: bool) -> None:
+    store.adopt(connection, records, now)
+    if is_last:
+        store.set_relay_halt(connection, None)
 
 
 def _decide(

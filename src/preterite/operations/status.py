@@ -100,6 +100,8 @@ class ComponentStatus:
     """Why the log cannot be read, if so; lag is 0 then, and the outbox counts what the log has not confirmed."""
     wal_bytes: int = 0
     """Size of the write-ahead log beside its SQLite file."""
+    log_wal_bytes: int = 0
+    """The same of the log's file."""
 
     @property
     def is_quiet(self) -> bool:
@@ -134,11 +136,12 @@ class ComponentStatus:
             for one in self.backlogs
             if one.is_held_up and one.handling is not None
         ]
-        if self.wal_bytes > WAL_NOTICE_BYTES:
-            found.append(
-                f"{self.component} has a write-ahead log of {self.wal_bytes / 1024 / 1024:.0f} MiB: a transaction that "
-                "reads an older state keeps it from being written back; end it, or the process that holds it"
-            )
+        found += [
+            f"{whose} has a write-ahead log of {size / 1024 / 1024:.0f} MiB: a transaction that reads an older state "
+            "keeps it from being written back; end it, or the process that holds it"
+            for whose, size in ((self.component, self.wal_bytes), ("the log's file", self.log_wal_bytes))
+            if size > WAL_NOTICE_BYTES
+        ]
         if self.counts.skipped:
             records = "1 record" if self.counts.skipped == 1 else f"{self.counts.skipped:,} records"
             found.append(f"{self.component} skipped {records}: of undeclared types, or lost")

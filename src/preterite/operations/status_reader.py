@@ -12,7 +12,7 @@ meanwhile from outside, or falls due because time passes.
 from __future__ import annotations
 
 from collections.abc import Container, Generator, Iterable, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from typing import Any
 from uuid import UUID
@@ -66,7 +66,8 @@ class StatusReader:
         now = self._now()
         ends, log_fault = self._ends_or_fault()
         found = {name: self._status_or_fault(name, ends, now) for name in self._databases}
-        return {name: replace(self._with_age_of_lag(one, ends), log_fault=log_fault) for name, one in found.items()}
+        of_log = {"log_fault": log_fault, "log_wal_bytes": self._log.wal_bytes()}
+        return {name: replace(self._with_age_of_lag(one, ends), **of_log) for name, one in found.items()}
 
     def close(self) -> None:
         """Close the connections."""
@@ -233,19 +234,17 @@ class StatusReader:
     def _new_connection(self, name: str, database: Database) -> Any:
         """The same on a new connection. Raises `WrongDatabase` if the log knows another one of this component."""
         known = self._known_to_log(name)
-        connection = database.connect() if database.exists() else None
-        identity = None if connection is None else database.store.identity(connection)
-        if (
-            connection is not None
-            and identity is not None
-            and identity.component_id == (known or identity.component_id)
-        ):
-            if database.store.is_migrated(connection):
-                return connection
-            connection.close()
-            raise NotMigrated(name)
-        if connection is not None:
-            connection.close()
+        identity = None
+        if database.exists():
+            with ExitStack() as closing_it:
+                connection = closing_it.enter_context(closing(database.connect()))
+                database.store.bound_waits(connection)
+                identity = database.store.identity(connection)
+                if identity is not None and identity.component_id == (known or identity.component_id):
+                    if not database.store.is_migrated(connection):
+                        raise NotMigrated(name)
+                    closing_it.pop_all()
+                    return connection
         if known is not None:
             raise second_database(name, database, None if identity is None else identity.component_id, known)
         return None

@@ -103,6 +103,13 @@ class Dialect(Protocol):
     def take_mark(self, connection: DbConnection) -> bool:
         """Take the mark from the open transaction; false if it has none: then it is not the one that was marked."""
 
+    def is_damaged(self, error: BaseException) -> bool:
+        """Whether the database's file is damaged, so that only a backup helps."""
+        return False
+
+    def bound_waits(self, connection: DbConnection) -> None:
+        """Let no statement on this connection, which is no user's, wait for a lock without an end."""
+
     def upkeep(self, connection: DbConnection) -> Callable[[], None] | None:
         """What the database needs after a commit on a connection that a user has brought, if anything; raises nothing.
 

@@ -162,7 +162,7 @@ def test_an_application_that_fails_when_it_is_imported_is_said_in_one_sentence(
 @pytest.mark.parametrize(
     "words",
     [
-        ("dead-letters", "list", "-A", APP),
+        ("dead-letters", "list", "-A", APP, "--component", "finance"),
         ("dead-letters", "redrive", "-A", APP, "finance/1"),
         ("retire", "-A", APP, "finance", "former"),
         ("publish", "-A", APP, "finance", "-"),
@@ -362,9 +362,10 @@ def test_tables_of_an_older_version_are_said_in_one_sentence(
         connection.execute("delete from preterite_migration")
     code, _, err = run(*words)
 
-    assert code == 3
+    assert code == 6, "the other components are shown"
     assert err == (
-        "preterite: The database of 'finance' has tables of an older version of Preterite; nothing was written. "
+        "finance is left out: The database of 'finance' has tables of an older version of Preterite; "
+        "nothing was written. "
         "Run preterite migrate up, or preterite run.\n"
     )
 

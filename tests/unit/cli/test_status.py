@@ -40,6 +40,19 @@ def test_it_prints_every_component_and_its_verdict(run: Run, shop: RunningShop) 
     assert shop.opened.name == "shop"
 
 
+def test_it_names_the_command_that_starts_what_does_not_run(run: Run, shop: RunningShop) -> None:
+    relay = shop.opened.runtime.relay("sales")
+    relay.step()
+    code, out, _ = run("status", "-A", APP)
+    relay.close()
+
+    assert code == 1
+    assert out.startswith(
+        "shop: DEGRADED; 1 of 3 components are running\n"
+        "  start what does not run: preterite run --only finance shipping\n"
+    )
+
+
 def test_a_system_that_was_never_started_makes_no_files(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -178,6 +178,17 @@ def test_a_folder_that_cannot_be_made_is_said_so(tmp_path: Path) -> None:
         sqlite_file.open_file(tmp_path / "file" / "a.sqlite")
 
 
+def test_a_file_that_cannot_be_opened_on_a_full_disk_is_said_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.sqlite").mkdir()
+    full = os.statvfs_result((4096, 4096, 100, 0, 0, 10, 10, 10, 0, 255))
+    monkeypatch.setattr(os, "statvfs", {tmp_path: full}.__getitem__)
+
+    with pytest.raises(StoreUnavailable, match="and no space is left on its disk"):
+        sqlite_file.open_file(tmp_path / "a.sqlite")
+
+
 def test_connections_that_open_a_new_file_at_once_wait_for_each_other(tmp_path: Path) -> None:
     meeting = Barrier(4)
 

@@ -98,6 +98,13 @@ def test_a_large_write_ahead_log_is_a_notice_and_no_problem() -> None:
     assert (replace(held, wal_bytes=WAL_NOTICE_BYTES).notices, verdict([held])) == ([], "OK")
 
 
+def test_a_large_write_ahead_log_of_the_logs_file_is_a_notice_and_no_problem() -> None:
+    held = replace(RUNNING, log_wal_bytes=WAL_NOTICE_BYTES + 1)
+
+    assert [notice.partition(":")[0] for notice in held.notices] == ["the log's file has a write-ahead log of 16 MiB"]
+    assert (replace(held, log_wal_bytes=WAL_NOTICE_BYTES).notices, verdict([held])) == ([], "OK")
+
+
 def test_what_waits_is_told_with_how_much_and_for_how_long() -> None:
     status = replace(RUNNING, backlogs=(Backlog("in its outbox", 1, 3.0), Backlog("in the log", 1200, LONG, 90.0)))
 

@@ -235,6 +235,9 @@ class PostgresLog:
             cursor.execute(_WRITE_CLOCK, setting)
         self._notify()
 
+    def wal_bytes(self) -> int:
+        return 0
+
     def maintain(self) -> None:
         now = self._clock.monotonic()
         if self._retention is None or now - self._maintained_at < RETENTION_SECONDS:
@@ -307,6 +310,7 @@ class PostgresLog:
                 self._connection = None
             if self._connection is None:
                 self._connection = postgres_server.connect(self.place)
+                postgres_server.bound_waits(self._connection)
                 self._listener.own_backend = self._connection.info.backend_pid
             try:
                 postgres_server.settle(self._connection)

@@ -17,7 +17,13 @@ from uuid import UUID
 
 from preterite.clock import Clock
 from preterite.drivers import sqlite as sqlite_file
-from preterite.errors import LogConflict, LogFenced, RecordRefused, StoreUnavailable, WrongLog
+from preterite.errors import (
+    LogConflict,
+    LogFenced,
+    RecordRefused,
+    StoreUnavailable,
+    WrongLog,
+)
 from preterite.log.contract import (
     ANY_SYSTEM,
     EMPTY,
@@ -36,6 +42,7 @@ from preterite.log.sqlite import clock as sqlite_clock
 from preterite.log.sqlite import databases as sqlite_databases
 from preterite.log.sqlite import keeping
 from preterite.log.sqlite.clock import SqliteClock
+from preterite.log.sqlite.translating import translated
 
 MAINTAIN_LEASE_SECONDS = 10.0
 """How long a process alone maintains the log; renewed after half of it."""
@@ -106,7 +113,8 @@ class SqliteLog:
         self._clock = clock
         self._retention = retention
         self._lock = threading.Lock()
-        self._connection = sqlite_file.open_file(self.path)
+        with translated():
+            self._connection = sqlite_file.open_file(self.path)
         self._owner = identity.system_id.bytes + id(self).to_bytes(8)
         self._maintained_at = float("-inf")
         self._maintained_version = -1
@@ -156,24 +164,24 @@ class SqliteLog:
         return prefixes(numbered, ends)
 
     def end(self, stream: Stream) -> StreamEnd:
-        with self._lock, _translated():
+        with self._lock, translated():
             row = self._connection.execute(_END, stream).fetchone()
         return EMPTY if row is None else _stream_end(row)
 
     def ends(self, streams: Sequence[Stream]) -> Mapping[Stream, StreamEnd]:
         sqlite_file.require_same_file(self._connection)
-        with self._lock, _translated():
+        with self._lock, translated():
             rows = self._connection.execute(_ENDS).fetchall()
         found = {Stream(row[0], row[1]): _stream_end(row) for row in rows}
         return {stream: found.get(stream, EMPTY) for stream in streams}
 
     def first_number(self, stream: Stream) -> int:
-        with self._lock, _translated():
+        with self._lock, translated():
             found = self._connection.execute(_STREAM, stream).fetchone()
             return 1 if found is None else self._forgotten(found[0]) + 1
 
     def holes(self, stream: Stream, after: int, last: int) -> Sequence[range]:
-        with self._lock, _translated():
+        with self._lock, translated():
             found = self._connection.execute(_STREAM, stream).fetchone()
             stream_id = -1 if found is None else found[0]
             return keeping.holes(self._connection, stream_id, after, last, HOLES_MAX)
@@ -198,7 +206,7 @@ class SqliteLog:
 
     def resend_requests(self, publisher: str) -> Mapping[Stream, int]:
         sqlite_file.require_same_file(self._connection)
-        with self._lock, _translated():
+        with self._lock, translated():
             if self._connection.execute(_ANY_REQUESTED, (publisher,)).fetchone() is None:
                 return {}
         with self._writing() as cursor:
@@ -210,16 +218,16 @@ class SqliteLog:
         connection = sqlite_file.open_file(self.path)
 
         def tails() -> Mapping[Stream, Tail]:
-            with _translated():
+            with translated():
                 return {stream: tail for stream, tail in map(_tail, connection.execute(_TAILS)) if stream in starts}
 
         def fetch(stream: Stream, after: int, limit: int, limit_bytes: int) -> Sequence[Record]:
-            with _translated(), closing(connection.execute(_FETCH, (*stream, after, limit))) as rows:
+            with translated(), closing(connection.execute(_FETCH, (*stream, after, limit))) as rows:
                 return until_full((Record(stream, *row) for row in rows), limit_bytes)
 
         def version() -> int:
             sqlite_file.require_same_file(connection)
-            with _translated():
+            with translated():
                 return sqlite_file.data_version(connection)
 
         return NumberedReader(starts, stream_by_stream(tails, fetch), version, connection.close)
@@ -231,12 +239,15 @@ class SqliteLog:
         return None
 
     def clock_setting(self) -> ClockSetting:
-        with _translated():
+        with translated():
             return self._shared_clock().read()
 
     def set_clock(self, setting: ClockSetting) -> None:
-        with _translated():
+        with translated():
             self._shared_clock().write(setting)
+
+    def wal_bytes(self) -> int:
+        return sqlite_file.wal_bytes(self.path)
 
     def maintain(self) -> None:
         now = self._clock.monotonic()
@@ -268,7 +279,7 @@ class SqliteLog:
 
     def _maintains(self, wall: float) -> bool:
         """Whether this process is the one that maintains the log; writes only where that changes or must be renewed."""
-        with self._lock, _translated():
+        with self._lock, translated():
             owner, until = self._connection.execute(_MAINTAINER).fetchone()
         if owner == self._owner and until - wall > MAINTAIN_LEASE_SECONDS / 2:
             return True
@@ -280,7 +291,7 @@ class SqliteLog:
 
     def _forget(self, before: float) -> None:
         """Drop the first records of each stream that were appended before then, a bounded number at a time."""
-        with self._lock, _translated():
+        with self._lock, translated():
             streams = keeping.old_streams(self._connection, before)
         left = RETENTION_RECORDS
         for stream_id in streams:
@@ -343,13 +354,13 @@ class SqliteLog:
 
     @contextmanager
     def _reading(self) -> Generator[sqlite3.Connection]:
-        with self._lock, _translated():
+        with self._lock, translated():
             yield self._connection
 
     @contextmanager
     def _writing(self) -> Generator[sqlite3.Cursor]:
         sqlite_file.require_same_file(self._connection)
-        with self._lock, _translated():
+        with self._lock, translated():
             cursor = self._connection.cursor()
             cursor.execute("BEGIN IMMEDIATE")
             try:
@@ -371,15 +382,3 @@ def _tail(row: tuple[str, int, int, int | None, int, bytes, bytes]) -> tuple[Str
     stream = Stream(publisher, partition)
     newest = None if epoch is None else Record(stream, "head", epoch, number, event_id, body)
     return stream, Tail(last_number, newest)
-
-
-@contextmanager
-def _translated() -> Generator[None]:
-    try:
-        yield
-    except sqlite3.OperationalError as error:
-        if sqlite_file.is_unavailable(error):
-            raise StoreUnavailable(
-                f"The log is not available ({error}); nothing was appended, it is tried again."
-            ) from error
-        raise

@@ -259,6 +259,9 @@ class PostgresStore(Store):
     def take_mark(self, connection: DbConnection) -> bool:
         return postgres_server.is_in_batch(connection)
 
+    def bound_waits(self, connection: Any) -> None:
+        postgres_server.bound_waits(connection)
+
     def terminate_sessions(self, connection: DbConnection, owner: str) -> None:
         connection.cursor().execute(self.own.TERMINATE_SESSIONS, (postgres_server.signature(owner),))
 

@@ -168,6 +168,9 @@ class SqliteStore(Store):
     def is_unavailable(self, error: BaseException) -> bool:
         return sqlite_file.is_unavailable(error)
 
+    def is_damaged(self, error: BaseException) -> bool:
+        return sqlite_file.is_damaged(error)
+
     def may_have_raised(self, connection: DbConnection, error: BaseException) -> bool:
         return was_raised_by(connection, original_of(error))
 
