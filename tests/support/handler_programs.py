@@ -12,19 +12,24 @@ from typing import Any, cast
 
 from hypothesis import strategies as some
 from sqlalchemy import Dialect, ForeignKey, Integer, Table, delete, func, insert, inspect, select, text, update
-from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
+from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 from sqlalchemy.types import TypeDecorator
+
+from support import handler_mappings
+from support.handler_mappings import Base
 
 Step = tuple[Any, ...]
 Program = list[list[Step]]
 WRITES = ("orm update", "core update", "core insert", "core delete", "text", "driver", "raw", "second session", "empty")
-TABLES = ("account", "line", "note", "seen")
-COLUMNS = {"account": "id, balance", "line": "account_id, amount", "note": "text", "seen": "number, value"}
+COLUMNS = {
+    "account": "id, balance",
+    "line": "account_id, amount",
+    "note": "text",
+    "seen": "number, value",
+    **handler_mappings.COLUMNS,
+}
 """What is compared of each table: all but the numbers that the database gives."""
-
-
-class Base(DeclarativeBase):
-    pass
+TABLES = tuple(COLUMNS)
 
 
 class Account(Base):
@@ -372,6 +377,7 @@ STEPS: Mapping[str, Callable[..., object]] = {
     "caught": _caught,
     "not flushed": _not_flushed,
     "savepoint": _savepoint,
+    **handler_mappings.STEPS,
 }
 
 _key = some.integers(1, 3)
@@ -409,6 +415,7 @@ _plain: some.SearchStrategy[Step] = some.one_of(
     _step("left open", some.sampled_from(["session", "connection"])),
     _step("publish", _text),
     _step("raise"),
+    some.one_of(*(_step(name, *arguments) for name, arguments in handler_mappings.CHOICES.items())),
 )
 
 

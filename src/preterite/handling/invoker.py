@@ -115,7 +115,7 @@ class HandlerInvoker:
             raise self._what_failed(batch, bound, index, error) from error
         finally:
             for pending in batch.pending[before:]:
-                pending.sealed = True
+                pending.refuse_more()
             self.seconds += self._clock.monotonic() - since
             self.running = None
 
@@ -178,7 +178,7 @@ class HandlerInvoker:
             self._require_transaction(batch)
         for pending in batch.pending[before:]:
             # At once, so that a command which was cancelled does not run later in this batch.
-            pending.sealed = True
+            pending.refuse_more()
             pending.write_deferred()
 
     def _replay_status(self, mode: ReplayMode | None) -> ReplayStatus:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 
+from preterite.errors import UnitOfWorkSealed
 from preterite.publishing.transaction import Transaction
 from preterite.store.contract import Store
 from preterite.store.rows import DbConnection, OutboxRow
@@ -24,28 +26,42 @@ class PendingMessages:
         self._write = transaction.store.outbox_writer(transaction.connection)
         self._waiting: list[tuple[object, OutboxRow]] = []
         self._deferred: list[tuple[object, Deferred]] = []
+        self._sealing = threading.RLock()  # the collector may end a unit, or SQLite call the user, while it is held
+        """Another thread of the user's may publish while this one seals: either its row is taken, or it is refused."""
 
-    def add(self, row: OutboxRow) -> None:
-        """Keep a row for the end of the transaction, or write it at once; raises `UnitOfWorkBroken`."""
-        self.transaction.require_unbroken()
-        if self._quiet:
-            return
-        if self.transaction.buffers:
-            self._waiting.append((self.transaction.savepoint(), row))
-        else:
-            with self.transaction.writing_own_tables():
-                self.places.append(self._write(row))
+    def add(self, row: OutboxRow, what: str) -> None:
+        """Keep a row for the end of the transaction, or write it at once.
 
-    def defer(self, act: Deferred) -> None:
+        Raises `UnitOfWorkSealed` with `what` was done too late, or `UnitOfWorkBroken`; then it is not kept.
+        """
+        with self._sealing:
+            self.require_open(what)
+            self.transaction.require_unbroken()
+            if self._quiet:
+                return
+            if self.transaction.buffers:
+                self._waiting.append((self.transaction.savepoint(), row))
+            else:
+                with self.transaction.writing_own_tables():
+                    self.places.append(self._write(row))
+
+    def defer(self, act: Deferred, what: str) -> None:
         """Change the scheduled commands: likewise last, or at once."""
-        self.transaction.require_unbroken()
-        if self._quiet:
-            return
-        if self.transaction.buffers:
-            self._deferred.append((self.transaction.savepoint(), act))
-        else:
-            with self.transaction.writing_own_tables():
-                act(self.transaction.store, self.transaction.connection)
+        with self._sealing:
+            self.require_open(what)
+            self.transaction.require_unbroken()
+            if self._quiet:
+                return
+            if self.transaction.buffers:
+                self._deferred.append((self.transaction.savepoint(), act))
+            else:
+                with self.transaction.writing_own_tables():
+                    act(self.transaction.store, self.transaction.connection)
+
+    def require_open(self, what: str) -> None:
+        """Raise `UnitOfWorkSealed` once no more is taken."""
+        if self.sealed:
+            raise UnitOfWorkSealed(f"{what} {self.when()}")
 
     def when(self) -> str:
         """When it was, that something came too late."""
@@ -62,7 +78,12 @@ class PendingMessages:
             if self.transaction.is_live(savepoint):
                 act(self.transaction.store, self.transaction.connection)
 
+    def refuse_more(self) -> None:
+        """Take no more."""
+        with self._sealing:
+            self.sealed = True
+
     def seal(self) -> list[OutboxRow]:
         """Take no more; return the rows to be written last, without those that a savepoint has taken back."""
-        self.sealed = True
+        self.refuse_more()
         return [row for savepoint, row in self._waiting if self.transaction.is_live(savepoint)]

@@ -28,7 +28,6 @@ from preterite.errors import (
     ForeignEvent,
     StoreUnavailable,
     UnitOfWorkNested,
-    UnitOfWorkSealed,
     UsageError,
     WrongDatabase,
 )
@@ -119,14 +118,15 @@ class UnitOfWork:
         Checks types, times and size at once, and raises before anything is written: `InvalidEvent`,
         `EventTooLarge`, `ForeignEvent` for another component's event, `UnitOfWorkSealed` after the end.
         """
-        self._refuse_sealed(f"{type(event).__name__} was published")
+        what = f"{type(event).__name__} was published"
+        self._pending.require_open(what)
         published = self._publishes.get(type(event))
         if published is None:
             raise ForeignEvent(
                 f"Component {self._identity.component!r} does not own {type(event).__name__} and cannot publish it; "
                 "nothing was written. Name it in the component's publishes=[…], or publish from its owner."
             )
-        self._pending.add(self._row(event, published, self._cause_of(caused_by)))
+        self._pending.add(self._row(event, published, self._cause_of(caused_by)), what)
 
     def schedule(
         self,
@@ -142,7 +142,8 @@ class UnitOfWork:
         Inside a saga the command is the instance's own timeout, cancelled when that completes. Raises `UsageError`
         where nothing here handles the command or the time has no zone; then nothing was written.
         """
-        self._refuse_sealed(f"{type(command).__name__} was scheduled")
+        what = f"{type(command).__name__} was scheduled"
+        self._pending.require_open(what)
         declared = self._commands.get(type(command))
         if declared is None:
             raise UsageError(
@@ -155,19 +156,20 @@ class UnitOfWork:
                 "Nothing was written."
             )
         row = self._scheduled_row(command, declared, self._due(at, after), self._cause_of(caused_by))
-        self._pending.defer(lambda store, connection: store.add_scheduled(connection, [row]))
+        self._pending.defer(lambda store, connection: store.add_scheduled(connection, [row]), what)
         return UUID(bytes=row.token)
 
     def cancel(self, token: UUID) -> None:
         """Cancel a scheduled command when this transaction commits; nothing if it was handled already."""
-        self._refuse_sealed(f"The command {token} was cancelled")
-        self._pending.defer(lambda store, connection: store.cancel_scheduled(connection, token.bytes))
+        what = f"The command {token} was cancelled"
+        self._pending.defer(lambda store, connection: store.cancel_scheduled(connection, token.bytes), what)
 
     def reschedule(self, token: UUID, *, at: datetime | None = None, after: timedelta | None = None) -> None:
         """Reschedule a command when this transaction commits; nothing if it was handled already."""
-        self._refuse_sealed(f"The command {token} was rescheduled")
+        what = f"The command {token} was rescheduled"
+        self._pending.require_open(what)
         due_at = self._due(at, after).timestamp()
-        self._pending.defer(lambda store, connection: store.reschedule(connection, token.bytes, due_at))
+        self._pending.defer(lambda store, connection: store.reschedule(connection, token.bytes, due_at), what)
 
     def new_id(self, *, caused_by: Event | None = None) -> UUID:
         """A new identifier; inside a handler one that a re-run makes again."""
@@ -184,10 +186,6 @@ class UnitOfWork:
                 "publish(event, caused_by=one_of_the_events). Nothing was published."
             )
         return cause
-
-    def _refuse_sealed(self, what: str) -> None:
-        if self._pending.sealed:
-            raise UnitOfWorkSealed(f"{what} {self._pending.when()}")
 
     def _due(self, at: datetime | None, after: timedelta | None) -> datetime:
         if (at is None) == (after is None):
@@ -271,7 +269,7 @@ class UnitOfWorkContext:
         if self._key is not None:
             self._in_use.discard(self._key)
         if self._key is not None and self._pending is not None:
-            self._pending.sealed = True
+            self._pending.refuse_more()
             self._pending.transaction.release()
 
     def __enter__(self) -> UnitOfWork:

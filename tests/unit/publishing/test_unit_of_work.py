@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from support.small_shop import declare, purchased
 
-from preterite.errors import ConfigurationError
+from preterite.errors import ConfigurationError, UnitOfWorkSealed
 from preterite.publishing.pending import PendingMessages
 from preterite.publishing.transaction import transaction_on
 from preterite.store.rows import OutboxRow
@@ -22,14 +22,14 @@ def test_what_a_savepoint_has_taken_back_is_not_among_the_rows_to_be_written() -
         work = transaction_on(session)
         work.begin()
         outgoing = PendingMessages(work)
-        outgoing.add(row("a"))
+        outgoing.add(row("a"), "It was published")
         with pytest.raises(ZeroDivisionError), session.begin_nested():
-            outgoing.add(row("b"))
+            outgoing.add(row("b"), "It was published")
             with session.begin_nested():
-                outgoing.add(row("c"))
+                outgoing.add(row("c"), "It was published")
             _ = 1 / 0
         with session.begin_nested():
-            outgoing.add(row("d"))
+            outgoing.add(row("d"), "It was published")
 
         assert outgoing.seal() == [row("a"), row("d")]
         work.rollback()
@@ -52,5 +52,11 @@ def test_nothing_more_is_taken_once_it_is_sealed() -> None:
         before = outgoing.sealed
         outgoing.seal()
 
-        assert (before, outgoing.sealed) == (False, True)
+        # Another thread had found it open just before.
+        with pytest.raises(UnitOfWorkSealed, match="It was published after its unit of work had ended"):
+            outgoing.add(row("late"), "It was published")
+        with pytest.raises(UnitOfWorkSealed, match="It was cancelled after its unit of work had ended"):
+            outgoing.defer(lambda _store, _connection: None, "It was cancelled")
+
+        assert (before, outgoing.sealed, outgoing.seal()) == (False, True, [])
         work.rollback()
