@@ -162,11 +162,21 @@ def _what_it_finds(call: Handling) -> object:
 
 def _look_at_kept(call: Handling) -> object:
     """What an earlier call has kept: a row that was written, whose number is known."""
-    earlier = max((number for number in call.kept if number < call.number), default=None)
+    earlier = max((number for number in call.kept if 0 <= number < call.number), default=None)
     if earlier is None:
         return None
     state = inspect(call.kept[earlier])
     return state.transient, state.pending, state.identity is not None
+
+
+def _keep_connection(call: Handling) -> None:
+    call.kept[-1 - call.number] = call.session.connection()
+
+
+def _use_kept_connection(call: Handling) -> object:
+    """Look by the connection that an earlier call has kept."""
+    earlier = max((-1 - number for number in call.kept if -1 - call.number < number < 0), default=None)
+    return None if earlier is None else call.kept[-1 - earlier].exec_driver_sql("select count(*) from note").scalar()
 
 
 # writes
@@ -355,6 +365,8 @@ STEPS: Mapping[str, Callable[..., object]] = {
     "count notes": _count_notes,
     "what it finds": _what_it_finds,
     "look at kept": _look_at_kept,
+    "keep connection": _keep_connection,
+    "use kept connection": _use_kept_connection,
     "add account": _add_account,
     "add note": _add_note,
     "keep note": _keep_note,
@@ -397,6 +409,8 @@ _plain: some.SearchStrategy[Step] = some.one_of(
     _step("count notes", some.sampled_from(["orm", "text", "driver", "raw", "second session"])),
     _step("what it finds"),
     _step("look at kept"),
+    _step("keep connection"),
+    _step("use kept connection"),
     _step("add account", _key, _amount),
     _step("add note", _text),
     _step("keep note", _text),
@@ -488,6 +502,12 @@ KNOWN: Mapping[str, Program] = {
         [("add line by number", 2, 2), ("caught", [("lines", 2)])],
     ],
     "what a failed handler has kept is in no session": [[("keep note", "a"), ("raise",)], [("look at kept",)]],
+    "a connection that is kept is closed": [
+        [("keep connection",)],
+        [("add note", "a"), ("use kept connection",)],
+        [("keep connection",), ("raise",)],
+        [("caught", [("use kept connection",)]), ("add note", "b")],
+    ],
     "what is kept has been written": [[("keep note", "a")], [("look at kept",), ("add note", "b")]],
 }
 """Programs by which handlers could once tell in how large a batch they ran, or could if rows waited too long."""

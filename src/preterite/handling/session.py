@@ -13,6 +13,7 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, cast
 
 from sqlalchemy import Connection, Engine, PoolProxiedConnection, event
+from sqlalchemy.exc import ResourceClosedError
 from sqlalchemy.orm import Session
 from sqlalchemy.orm import SessionTransaction as SqlalchemyTransaction
 
@@ -34,22 +35,30 @@ _MAY_BE_SAVEPOINT = re.compile(r"\s*(?:savepoint|--|/\*)", re.IGNORECASE)
 class LentConnection:
     """The driver's connection as its pool has lent it to the batch; a handler cannot give it back or take it away.
 
-    Everything else is that connection's. Where SQLAlchemy itself finds it lost, it passes the exception that says so.
+    Everything else is that connection's, until the call has ended: a handler that keeps it finds it closed, whether the
+    next event is in the same batch or not. Where SQLAlchemy itself finds it lost, it passes the exception that says so.
     """
 
     __slots__ = ("_lent",)
 
     def __init__(self, lent: PoolProxiedConnection) -> None:
-        self._lent = lent
+        self._lent: PoolProxiedConnection | None = lent
 
     def __getattr__(self, name: str) -> Any:
+        if self._lent is None:
+            raise ResourceClosedError("This Connection is closed")
         return getattr(self._lent, name)
+
+    def end(self) -> None:
+        """Be closed for whoever has kept it."""
+        self._lent = None
 
     def invalidate(self, e: BaseException | None = None, soft: bool = False) -> None:
         """Refused, unless it is known to be lost."""
         if e is None:
             raise HandlerEndedTransaction.refused("invalidate its session's connection")
-        self._lent.invalidate(e, soft)
+        if self._lent is not None:
+            self._lent.invalidate(e, soft)
 
     def detach(self) -> None:
         """Refused: the batch goes on with it."""
@@ -69,7 +78,8 @@ class HandlerConnection(Connection):
 
     def __init__(self, batch: Connection, waiting: WaitingRows) -> None:
         self.waiting: WaitingRows | None = None
-        super().__init__(batch.engine, cast(Any, LentConnection(batch.connection)))
+        self._lent = LentConnection(batch.connection)
+        super().__init__(batch.engine, cast(Any, self._lent))
         self._has_savepoints = False
         self._began = self.begin()
         self.waiting = waiting
@@ -117,6 +127,10 @@ class HandlerConnection(Connection):
         """Remove the savepoints of the call; what was done in them stays."""
         if self._has_savepoints:
             self.exec_driver_sql(f"RELEASE SAVEPOINT {_CALL}")
+
+    def end(self) -> None:
+        """Be closed for whoever has kept it: the call has ended."""
+        self._lent.end()
 
     @property
     def is_as_it_began(self) -> bool:
@@ -244,10 +258,16 @@ class HandlerSession(Session):
             self._own.finish()
         self._runs = False
         self.close()
+        self._end_connection()
 
     def abandon(self) -> None:
         """Let go of all that it holds: the handler has failed, and the batch is rolled back."""
         self.expunge_all()
+        self._end_connection()
+
+    def _end_connection(self) -> None:
+        if self._own is not None:
+            self._own.end()
 
     def _is_as_made(self) -> bool:
         """Whether its rows go where, and as, those of all handlers go."""
