@@ -7,7 +7,7 @@ from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
-from support.small_shop import AT, ItemBilled, ItemPurchased, Shop, declare, id_of, publish, purchased
+from support.shop import AT, ItemBilled, ItemPurchased, Shop, declare, id_of, publish, purchased
 
 from preterite import Command, Component, Event, System, UnitOfWork
 from preterite.checks import baseline

@@ -12,7 +12,7 @@ import sqlalchemy
 from fastapi import FastAPI, HTTPException
 from fastapi.testclient import TestClient
 from support import any_store
-from support.small_shop import ItemPurchased, id_of, purchased, texts
+from support.shop import ItemPurchased, id_of, purchased, texts
 
 from preterite import Component, System
 from preterite.errors import UsageError

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from support.any_store import log_place, places, sql, started
-from support.small_shop import letters
+from support.shop import letters
 
 from preterite import Component, Recoverability, System, Tick, UnitOfWork
 from preterite.errors import SystemRefused

@@ -6,7 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from support.any_store import Connection, log_place, places
-from support.small_shop import (
+from support.shop import (
     FINANCE_TABLES,
     ItemPurchased,
     Shop,

@@ -14,7 +14,7 @@ from support.any_store import IS_SQLITE, log_place, places, sqlite_only
 from support.backups import Backup
 from support.machine_clock import MachineClock
 from support.postgres import drop_schemas
-from support.small_shop import ItemPurchased, Shop, bills, declare, publish, purchased, texts
+from support.shop import ItemPurchased, Shop, bills, declare, publish, purchased, texts
 
 from preterite import Component, OpenSystem, System
 from preterite import store as stores

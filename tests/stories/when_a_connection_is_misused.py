@@ -10,7 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 from support.any_store import Connection, started
 from support.connection_misuse import MISUSES, SAMPLE, close_kept
-from support.small_shop import (
+from support.shop import (
     ItemPurchased,
     bills,
     declare,
@@ -29,7 +29,7 @@ NEIGHBOURS = [f"neighbour {number}" for number in range(20)]
 NAMES = [*NEIGHBOURS[:7], "culprit", *NEIGHBOURS[7:]]
 ONCE = Recoverability(immediate_retries=0, delayed_retries=0)
 INSERT = text("insert into bill (purchase, customer) values (:purchase, :customer)")
-PLACES = {"connection_misuse.py", "small_shop.py", "when_a_connection_is_misused.py", ""}
+PLACES = {"connection_misuse.py", "shop.py", "when_a_connection_is_misused.py", ""}
 """Where an operator is shown that it failed: in the application, not in Preterite; nowhere if the session ended."""
 WAYS = [
     pytest.param(how, marks=() if how in SAMPLE else pytest.mark.slow("many ways, run twice for two kinds of handlers"))

@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 
 import pytest
 from support.any_store import Connection, log_place, places, sql
-from support.small_shop import AT
+from support.shop import AT
 
 from preterite import Component, Event, OpenSystem, System
 from preterite.errors import SystemRefused

@@ -16,7 +16,7 @@ from support import postgres
 from support.any_store import sqlite_only
 from support.away import away
 from support.processes import RunningShop, running_shop, until
-from support.small_shop import Shop, bills, declare, publish, purchased, texts
+from support.shop import Shop, bills, declare, publish, purchased, texts
 
 from preterite import OpenSystem
 from preterite.clock import SystemClock, SystemRandomness

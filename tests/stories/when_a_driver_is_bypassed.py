@@ -11,7 +11,7 @@ from psycopg.adapt import AdaptersMap, Dumper, Loader
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 from support.any_store import Connection, own_connection, servers_only, started
-from support.small_shop import (
+from support.shop import (
     AT,
     ItemBilled,
     ItemPurchased,

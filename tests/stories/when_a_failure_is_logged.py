@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from support.any_store import started
 from support.processes import running_shop, until
-from support.small_shop import ItemPurchased, declare, id_of, letters, publish, purchased
+from support.shop import ItemPurchased, declare, id_of, letters, publish, purchased
 
 from preterite import Recoverability
 from preterite.clock import SystemClock
@@ -44,7 +44,7 @@ def test_a_failure_is_a_warning_when_its_group_is_new_and_an_error_when_it_is_a_
     for part in (
         "finance: handler bill failed on sales.ItemPurchased ",
         "RuntimeError: no price for ",
-        "small_shop.py:",
+        "shop.py:",
     ):
         assert part in first[0][1]
     assert len(logged(caplog)) == 3

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from support.any_store import sqlite_only
 from support.processes import RunningShop, running_shop, until
-from support.small_shop import Shop, bills, declare, publish, purchased, texts
+from support.shop import Shop, bills, declare, publish, purchased, texts
 
 from preterite import OpenSystem
 from preterite.errors import FileReplaced, StoreUnavailable

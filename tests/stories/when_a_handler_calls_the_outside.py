@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 from support.any_store import Connection, started
-from support.small_shop import AT, ItemBilled, ItemPurchased, declare, insert_bill, publish, purchased
+from support.shop import AT, ItemBilled, ItemPurchased, declare, insert_bill, publish, purchased
 
 from preterite import Envelope, UnitOfWork
 from preterite.envelope import from_bytes

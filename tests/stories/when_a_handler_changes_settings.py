@@ -9,7 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 from support.any_store import IS_SQLITE, Connection, started
 from support.connection_settings import SETTINGS, is_set
-from support.small_shop import (
+from support.shop import (
     ItemPurchased,
     bills,
     declare,

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 from support.any_store import Connection, sql, started
-from support.small_shop import (
+from support.shop import (
     AT,
     ItemBilled,
     ItemPurchased,
@@ -226,7 +226,7 @@ def test_a_dead_letter_says_what_happened_and_where_in_the_users_own_code() -> N
     assert letter.failure is not None
     assert (letter.handler, letter.type, letter.attempts) == ("bill", "sales.ItemPurchased", 1)
     assert (letter.failure.error, letter.failure.text) == ("RuntimeError", f"no price for {id_of('a')}")
-    assert letter.failure.place.startswith("small_shop.py:")
+    assert letter.failure.place.startswith("shop.py:")
     assert "raise RuntimeError" in letter.failure.trace
 
 

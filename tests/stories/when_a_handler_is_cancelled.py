@@ -11,7 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from support.any_store import IS_SQLITE, started
-from support.small_shop import ItemPurchased, bills, declare, id_of, letters, publish, purchased, texts
+from support.shop import ItemPurchased, bills, declare, id_of, letters, publish, purchased, texts
 
 from preterite import Recoverability
 

@@ -18,7 +18,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 from support.any_store import IS_SQLITE, Connection, servers_only, sql, sqlite_only, started
-from support.small_shop import (
+from support.shop import (
     AT,
     ItemBilled,
     ItemPurchased,

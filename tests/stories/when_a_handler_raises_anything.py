@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from support.any_store import Connection, own_connection, servers_only, sql, started
 from support.raised import RAISED, chain, noted, recurse, ring
-from support.small_shop import (
+from support.shop import (
     ItemPurchased,
     bills,
     declare,

@@ -16,7 +16,7 @@ import pytest
 from support.any_store import sql
 from support.process_shop import finance
 from support.processes import RunningShop, running_shop, until
-from support.small_shop import letters
+from support.shop import letters
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from support.any_store import log_place, places, sqlite_only
 from support.backups import Backup
-from support.small_shop import bills, declare, publish, purchased, texts
+from support.shop import bills, declare, publish, purchased, texts
 
 from preterite import OpenSystem, System
 from preterite.errors import LogAhead, UsageError

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from support.any_store import sql, started
-from support.small_shop import Shop, bills, declare, publish, purchased, texts
+from support.shop import Shop, bills, declare, publish, purchased, texts
 
 from preterite import leases
 from preterite.log.contract import Record, Stream

@@ -11,7 +11,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy.ext.asyncio import AsyncSession
 from support.any_store import Connection, sql, started
-from support.small_shop import ItemPurchased, ItemReturned, id_of, letters, purchased, returned
+from support.shop import ItemPurchased, ItemReturned, id_of, letters, purchased, returned
 
 from preterite import (
     Command,

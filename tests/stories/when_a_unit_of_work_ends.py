@@ -17,7 +17,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import Session
 from support.any_store import own_connection, own_url, sql, sqlite_only, started
-from support.small_shop import AT, ItemBilled, ItemPurchased, declare, id_of, publish, purchased, texts
+from support.shop import AT, ItemBilled, ItemPurchased, declare, id_of, publish, purchased, texts
 
 from preterite import Component, Event, OpenSystem, System, UnitOfWork
 from preterite.errors import (

@@ -19,7 +19,7 @@ import sqlalchemy
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.orm import Session
 from support.any_store import sqlite_only
-from support.small_shop import Shop, declare, purchased
+from support.shop import Shop, declare, purchased
 
 from preterite import Event, OpenSystem
 from preterite.drivers import sqlite as sqlite_file

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pytest
 from support.any_store import IS_SQLITE, sql, started
-from support.small_shop import ItemPurchased, Shop, bills, declare, id_of, letters, publish, purchased, texts
+from support.shop import ItemPurchased, Shop, bills, declare, id_of, letters, publish, purchased, texts
 from support.tiers import sample
 
 from preterite import OpenSystem, Recoverability
@@ -83,7 +83,7 @@ def test_dead_letters_that_failed_in_the_same_way_are_one_failure_group_whose_na
     assert [group.dead_letters for group in first] == [2]
     assert [group.dead_letters for group in second] == [3]
     assert first[0].fingerprint.handler == "bill"
-    assert first[0].fingerprint.place.startswith("small_shop.py:")
+    assert first[0].fingerprint.place.startswith("shop.py:")
     names = {group_name("finance", group.fingerprint) for group in (*first, *second)}
     assert len(names) == 1
     assert names != {group_name("shipping", first[0].fingerprint)}

@@ -18,7 +18,7 @@ from uuid import UUID
 import pytest
 from support.any_store import IS_SQLITE, Connection, dies_open, sql, started
 from support.machine_clock import MachineClock
-from support.small_shop import (
+from support.shop import (
     AT,
     FINANCE_TABLES,
     SALES_TABLES,

@@ -14,7 +14,7 @@ import pytest
 from support import lossy_logs
 from support.any_store import Connection, log_place, places, sql
 from support.processes import until
-from support.small_shop import ItemPurchased, Shop, bills, declare, letters, prune_journal, publish, purchased, texts
+from support.shop import ItemPurchased, Shop, bills, declare, letters, prune_journal, publish, purchased, texts
 
 from preterite import Component, OpenSystem, System
 from preterite.errors import LogError, StoreUnavailable, UsageError

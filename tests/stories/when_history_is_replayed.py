@@ -11,7 +11,7 @@ from uuid import UUID
 import pytest
 from support import lossy_logs
 from support.any_store import Connection, log_place, places, sql, sqlite_only
-from support.small_shop import (
+from support.shop import (
     FINANCE_TABLES,
     SALES_TABLES,
     ItemBilled,

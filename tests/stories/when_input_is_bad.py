@@ -10,7 +10,7 @@ from uuid import UUID
 import msgspec
 import pytest
 from support.any_store import log_place, places, sql, sqlite_only, started
-from support.small_shop import (
+from support.shop import (
     AT,
     Shop,
     bills,

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from support.any_store import started
-from support.small_shop import letters
+from support.shop import letters
 
 from preterite import Component, Event, Recoverability, Saga, System, joined_by, started_by
 from preterite.errors import SystemRefused

@@ -12,7 +12,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 from support.any_store import IS_SQLITE, Connection, own_url, sql, started
-from support.small_shop import (
+from support.shop import (
     AT,
     ItemBilled,
     ItemPurchased,

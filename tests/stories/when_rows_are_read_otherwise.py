@@ -13,7 +13,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 from support.any_store import IS_SQLITE, Connection, own_connection, started
-from support.small_shop import ItemPurchased, bills, declare, insert_bill, publish, purchased, texts
+from support.shop import ItemPurchased, bills, declare, insert_bill, publish, purchased, texts
 
 
 def _by_name(cursor: Any, row: tuple[Any, ...]) -> dict[str, Any]:

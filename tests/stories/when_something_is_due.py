@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 from support.any_store import Connection, sql, started
-from support.small_shop import ItemPurchased, letters, purchased
+from support.shop import ItemPurchased, letters, purchased
 
 from preterite import Command, Component, Envelope, Event, Recoverability, System, UnitOfWork
 from preterite.errors import SystemRefused, UnitOfWorkSealed, UsageError

@@ -11,7 +11,7 @@ from support import lossy_logs
 from support.any_store import IS_SQLITE, log_place, places, servers_only, sql
 from support.backups import Backup
 from support.processes import until
-from support.small_shop import ItemBilled, Shop, bills, declare, letters, publish, purchased, texts
+from support.shop import ItemBilled, Shop, bills, declare, letters, publish, purchased, texts
 
 from preterite import OpenSystem, System
 from preterite.clock import SystemClock, SystemRandomness

@@ -12,7 +12,7 @@ import pytest
 from support.any_store import IS_SQLITE, log_place, places
 from support.backups import Backup
 from support.postgres import drop_schemas
-from support.small_shop import Shop, bills, declare, letters, prune_journal, publish, purchased, texts
+from support.shop import Shop, bills, declare, letters, prune_journal, publish, purchased, texts
 
 from preterite import OpenSystem, System
 from preterite import store as stores

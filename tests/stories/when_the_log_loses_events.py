@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import pytest
 from support import lossy_logs
 from support.any_store import sql, started
-from support.small_shop import Shop, bills, declare, publish, purchased, texts
+from support.shop import Shop, bills, declare, publish, purchased, texts
 
 from preterite.errors import LogAhead, LogError
 from preterite.leases import Leases

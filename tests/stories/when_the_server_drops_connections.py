@@ -7,7 +7,7 @@ import select
 
 import sqlalchemy
 from support.any_store import own_connection, servers_only, started
-from support.small_shop import ItemPurchased, id_of, purchased
+from support.shop import ItemPurchased, id_of, purchased
 
 from preterite import Component, OpenSystem, System
 from preterite.drivers.postgres_guard import GuardedConnection

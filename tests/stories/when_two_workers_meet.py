@@ -11,7 +11,7 @@ from uuid import UUID
 import pytest
 from support.any_store import IS_SQLITE, Connection, log_place, places, servers_only, sql
 from support.processes import until
-from support.small_shop import SALES_TABLES, ItemPurchased, letters, publish, purchased
+from support.shop import SALES_TABLES, ItemPurchased, letters, publish, purchased
 
 from preterite import Component, OpenSystem, System
 from preterite.hosting.host import Host

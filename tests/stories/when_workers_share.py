@@ -13,7 +13,7 @@ import pytest
 from support.any_store import servers_only, sql
 from support.process_shop import finance
 from support.processes import RunningShop, running_shop, until
-from support.small_shop import letters
+from support.shop import letters
 
 CUSTOMERS = [UUID(int=number) for number in range(24)]
 

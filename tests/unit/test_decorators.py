@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 import pytest
-from support.small_shop import ItemPurchased, ItemReturned
+from support.shop import ItemPurchased, ItemReturned
 
 import preterite
 from preterite import Command, Component, Saga, composition, joined_by, started_by, timeout

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pytest
-from support.small_shop import declare
+from support.shop import declare
 
 from preterite import Command, Component, Event, System, UnitOfWork
 from preterite.composition import Composer, Page, PageRequest, Parts

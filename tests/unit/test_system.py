@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Column, Engine, Integer, MetaData, Table
 from support.processes import PATIENCE_SECONDS
-from support.small_shop import ItemBilled, ItemPurchased, declare, publish, purchased, texts
+from support.shop import ItemBilled, ItemPurchased, declare, publish, purchased, texts
 
 from preterite import Component, Event, OpenSystem, System
 from preterite.clock import SystemClock, SystemRandomness

@@ -14,7 +14,7 @@ from uuid import UUID
 import psycopg
 import pytest
 from support import postgres
-from support.small_shop import ItemPurchased, bills, declare, publish, purchased, texts
+from support.shop import ItemPurchased, bills, declare, publish, purchased, texts
 
 from preterite import Recoverability
 from preterite.errors import ConfigurationError, UsageError

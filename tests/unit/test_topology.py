@@ -13,7 +13,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
-from support.small_shop import ItemBilled, ItemPurchased, ItemReturned
+from support.shop import ItemBilled, ItemPurchased, ItemReturned
 
 from preterite import Component, Envelope, Event, System, UnitOfWork
 from preterite.component import Handler, call_of

@@ -14,7 +14,7 @@ from threading import Barrier
 import pytest
 import sqlalchemy
 from sqlalchemy.orm import Session
-from support.small_shop import declare, purchased
+from support.shop import declare, purchased
 
 from preterite.drivers import sqlite as sqlite_file
 from preterite.errors import ConfigurationError, NotDurable, StoreUnavailable, WrongDatabase

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
-from support.small_shop import declare, publish, purchased
+from support.shop import declare, publish, purchased
 
 from preterite import Command, Component, System, UnitOfWork
 from preterite.handling.delivery import decode as made_ready

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 from support.any_store import Connection
-from support.small_shop import (
+from support.shop import (
     ItemPurchased,
     Shop,
     bills,

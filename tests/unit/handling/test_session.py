@@ -45,7 +45,7 @@ from sqlalchemy.orm import (
     relationship,
     selectinload,
 )
-from support.small_shop import ItemPurchased, Shop, bills, declare, id_of, letters, publish, purchased, texts
+from support.shop import ItemPurchased, Shop, bills, declare, id_of, letters, publish, purchased, texts
 
 from preterite import Recoverability
 from preterite.testing import StartedSystem, started

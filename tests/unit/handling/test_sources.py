@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from support.small_shop import Shop, declare, publish, purchased
+from support.shop import Shop, declare, publish, purchased
 
 from preterite import Component, System, Tick
 from preterite.clock import SystemClock

@@ -13,7 +13,7 @@ from sqlalchemy import Column, DateTime, Dialect, Engine, Integer, MetaData, Num
 from sqlalchemy.engine.interfaces import DBAPICursor
 from sqlalchemy.orm import Session, registry
 from sqlalchemy.types import TypeDecorator, TypeEngine
-from support.small_shop import AT, ItemPurchased, Shop, declare, id_of, letters, publish, purchased
+from support.shop import AT, ItemPurchased, Shop, declare, id_of, letters, publish, purchased
 
 from preterite import Recoverability
 from preterite.testing import started

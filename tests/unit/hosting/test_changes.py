@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import pytest
 from support.any_store import started
 from support.processes import until
-from support.small_shop import declare
+from support.shop import declare
 
 from preterite.errors import StoreUnavailable
 from preterite.hosting.changes import WATCH_ACTIVE_SECONDS, WATCH_SECONDS, ChangeWatcher, Watched, compared

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from support.processes import until
-from support.small_shop import ItemPurchased, Shop, bills, declare, insert_bill, publish, purchased, texts
+from support.shop import ItemPurchased, Shop, bills, declare, insert_bill, publish, purchased, texts
 
 from preterite import OpenSystem
 from preterite.errors import StoreUnavailable

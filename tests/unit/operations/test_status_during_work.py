@@ -8,7 +8,7 @@ from functools import partial
 from uuid import UUID
 
 import pytest
-from support.small_shop import id_of
+from support.shop import id_of
 from support.tiers import sample
 
 from preterite import Component, Event, OpenSystem, System, UnitOfWork

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from support.any_store import sql
-from support.small_shop import declare, publish, purchased
+from support.shop import declare, publish, purchased
 
 from preterite import OpenSystem, Recoverability
 from preterite.errors import StoreUnavailable

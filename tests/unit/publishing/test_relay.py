@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from support.small_shop import Shop, declare, publish, purchased, texts
+from support.shop import Shop, declare, publish, purchased, texts
 
 from preterite.errors import LogConflict, LogFenced, RecordRefused, StoreUnavailable
 from preterite.log.contract import Record, Stream, journal_start

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from support.small_shop import declare, purchased
+from support.shop import declare, purchased
 
 from preterite.errors import ConfigurationError, UnitOfWorkSealed
 from preterite.publishing.pending import PendingMessages

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 
 import pytest
-from support.small_shop import AT, ItemPurchased, bills, declare, insert_bill, publish, purchased
+from support.shop import AT, ItemPurchased, bills, declare, insert_bill, publish, purchased
 
 from preterite.clock import SystemClock
 from preterite.handling.batch import BATCH_EVENTS, BatchProcessor

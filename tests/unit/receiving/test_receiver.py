@@ -13,7 +13,7 @@ from uuid import UUID
 import msgspec
 import pytest
 from support.machine_clock import MachineClock
-from support.small_shop import (
+from support.shop import (
     AT,
     ItemPurchased,
     ItemReturned,
