@@ -50,7 +50,7 @@ class LentConnection:
         return getattr(self._lent, name)
 
     def end(self) -> None:
-        """Be closed for whoever has kept it."""
+        """Close it, also where a handler has kept it."""
         self._lent = None
 
     def invalidate(self, e: BaseException | None = None, soft: bool = False) -> None:
@@ -129,7 +129,7 @@ class HandlerConnection(Connection):
             self.exec_driver_sql(f"RELEASE SAVEPOINT {_CALL}")
 
     def end(self) -> None:
-        """Be closed for whoever has kept it: the call has ended."""
+        """Close it, also where the handler has kept it: the call has ended."""
         self._lent.end()
 
     @property
