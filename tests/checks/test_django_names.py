@@ -70,6 +70,8 @@ class Migration(migrations.Migration):
 
 @pytest.fixture
 def system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[System]:
+    # Another test of this process may have configured Django.
+    monkeypatch.setitem(sys.modules, "django.conf", SimpleNamespace(settings=SimpleNamespace(configured=False)))
     for name, text in CODE.items():
         file = tmp_path / "django_shop" / f"{name}.py"
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -18,7 +18,9 @@ from pathlib import Path
 SECTOR_BYTES = 512
 RECORD_SECONDS_MAX = 120
 _CALLS = "openat,pwrite64,write,ftruncate,fsync,fdatasync,unlink,rename"
-_PATTERN = re.compile(r"^(?:\d+ +)?(?P<name>\w+)\((?P<arguments>.*)\) += (?P<result>-?\d+)")
+_PATTERN = re.compile(r"^(?P<thread>\d+) +(?P<name>\w+)\((?P<arguments>.*)\) += (?P<result>-?\d+)")
+_UNFINISHED = re.compile(r"^(?P<thread>\d+) +(?P<begun>\w+\(.*?) *<unfinished \.\.\.>$")
+_RESUMED = re.compile(r"^(?P<thread>\d+) +<\.\.\. \w+ resumed>(?P<rest>.*)$")
 _FILE = re.compile(r"^\d+<(?P<path>[^>]*)>")
 _TEXT = re.compile(r'"((?:\\x[0-9a-f]{2})*)"')
 
@@ -38,7 +40,7 @@ def record(command: Sequence[str], folder: Path, trace: Path) -> list[Step]:
     strace = ["strace", "-f", "-y", "-xx", "-s", "1000000", "-e", f"trace={_CALLS}", "-e", "signal=none"]
     command = [*strace, "-o", str(trace), *command]
     subprocess.run(command, check=True, timeout=RECORD_SECONDS_MAX, env=_environment())
-    return list(_steps(trace.read_text(encoding="ascii"), folder))
+    return list(steps(trace.read_text(encoding="ascii"), folder))
 
 
 def killed(command: Sequence[str], call: str, number: int) -> int:
@@ -53,16 +55,31 @@ def _environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
 
 
-def _steps(text: str, folder: Path) -> Iterator[Step]:
+def steps(text: str, folder: Path) -> Iterator[Step]:
+    """What the calls of a recording did to the files of a folder, in order."""
     ends: dict[str, int] = {one.name: one.stat().st_size for one in folder.iterdir()}
-    for line in text.splitlines():
-        assert "unfinished" not in line, "the recorded process writes in several threads"
+    threads: set[str] = set()
+    for line in _whole(text.splitlines()):
         found = _PATTERN.match(line)
         if found is None or int(found["result"]) < 0:
             continue
         step = _step(found["name"], found["arguments"], int(found["result"]), folder, ends)
         if step is not None:
+            threads.add(found["thread"])
+            assert len(threads) == 1, "the recorded process writes in several threads"
             yield step
+
+
+def _whole(lines: Sequence[str]) -> Iterator[str]:
+    """Each call in one line: strace breaks it off where a call of another thread begins or ends before it has ended."""
+    begun: dict[str, str] = {}
+    for line in lines:
+        if (found := _UNFINISHED.match(line)) is not None:
+            begun[found["thread"]] = f"{found['thread']} {found['begun']}"
+        elif (found := _RESUMED.match(line)) is not None:
+            yield begun.pop(found["thread"]) + found["rest"]
+        else:
+            yield line
 
 
 def _step(call: str, arguments: str, result: int, folder: Path, ends: dict[str, int]) -> Step | None:
@@ -72,8 +89,9 @@ def _step(call: str, arguments: str, result: int, folder: Path, ends: dict[str, 
     name = path.name
     if call in ("fsync", "fdatasync") and path == folder:
         return Step("sync folder", "")
-    if path.parent != folder or name.endswith("-shm"):
-        return None  # the index of a write-ahead log is rebuilt after every crash
+    if path.parent != folder or name.endswith("-shm") or "-running" in name:
+        # The index of a write-ahead log is rebuilt after every crash; the note of a long handler is the status's only.
+        return None
     if call == "openat":
         # Opened so, a file that was not there begins to be.
         return Step("create", name) if "O_CREAT" in arguments else None
