@@ -111,10 +111,10 @@ class UnitOfWorkNested(UsageError):
     """A unit of work was opened inside another one; the outer one is not affected."""
 
     @classmethod
-    def on(cls, component: str, given: object) -> UnitOfWorkNested:
+    def of(cls, component: str) -> UnitOfWorkNested:
         """One is open on what was given, or on the connection that it works on."""
         return cls(
-            f"A unit of work of {component!r} is open on this {type(given).__name__} already; the outer one goes on. "
+            f"A unit of work of {component!r} is open on this session or connection already; the outer one goes on. "
             "Pass the outer unit of work on, or use a savepoint."
         )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from typing import TypeVar
 
 from preterite.errors import UnitOfWorkSealed
 from preterite.publishing.transaction import Transaction
@@ -11,6 +12,7 @@ from preterite.store.contract import Store
 from preterite.store.rows import DbConnection, OutboxRow
 
 Deferred = Callable[[Store, DbConnection], object]
+Kept = TypeVar("Kept")
 
 
 class PendingMessages:
@@ -34,29 +36,29 @@ class PendingMessages:
 
         Raises `UnitOfWorkSealed` with `what` was done too late, or `UnitOfWorkBroken`; then it is not kept.
         """
-        with self._sealing:
-            self.require_open(what)
-            self.transaction.require_unbroken()
-            if self._quiet:
-                return
-            if self.transaction.buffers:
-                self._waiting.append((self.transaction.savepoint(), row))
-            else:
-                with self.transaction.writing_own_tables():
-                    self.places.append(self._write(row))
+        self._take(self._waiting, row, self._write_at_once, what)
 
     def defer(self, act: Deferred, what: str) -> None:
         """Change the scheduled commands: likewise last, or at once."""
+        self._take(self._deferred, act, self._act_at_once, what)
+
+    def _take(self, kept: list[tuple[object, Kept]], one: Kept, at_once: Callable[[Kept], None], what: str) -> None:
         with self._sealing:
             self.require_open(what)
             self.transaction.require_unbroken()
             if self._quiet:
                 return
             if self.transaction.buffers:
-                self._deferred.append((self.transaction.savepoint(), act))
+                kept.append((self.transaction.savepoint(), one))
             else:
                 with self.transaction.writing_own_tables():
-                    act(self.transaction.store, self.transaction.connection)
+                    at_once(one)
+
+    def _write_at_once(self, row: OutboxRow) -> None:
+        self.places.append(self._write(row))
+
+    def _act_at_once(self, act: Deferred) -> None:
+        act(self.transaction.store, self.transaction.connection)
 
     def require_open(self, what: str) -> None:
         """Raise `UnitOfWorkSealed` once no more is taken."""

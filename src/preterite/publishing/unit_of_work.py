@@ -327,7 +327,7 @@ class UnitOfWorkContext:
         self._given = unwrapped(self._given)
         session = inner_session(self._given) if is_async_session(self._given) else self._given
         if id(session) in self._in_use:
-            raise UnitOfWorkNested.on(self._component, self._given)
+            raise UnitOfWorkNested.of(self._component)
 
     def _leave(self) -> None:
         if self._key is not None:
@@ -336,7 +336,7 @@ class UnitOfWorkContext:
 
     def _open(self, transaction: Transaction) -> UnitOfWork:
         if is_in_unit(transaction.connection):
-            raise UnitOfWorkNested.on(self._component, self._given)
+            raise UnitOfWorkNested.of(self._component)
         try:
             transaction.begin()
             identity = transaction.store.identity(transaction.connection)
