@@ -92,6 +92,10 @@ class _Guard:
     info = property(_known)
     """What is known of it."""
 
+    def give_up(self) -> None:
+        """Let it be closed in the middle of a batch; the server ends its statement then."""
+        self.guarded = False
+
     def libpq_for(self, frame: Any) -> Any:
         """libpq's connection, for the code that runs in a frame."""
         if self.own_tables_closed:

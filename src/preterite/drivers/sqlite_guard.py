@@ -45,6 +45,8 @@ _OUTLASTING = frozenset(
 )
 """Actions of statements that change the connection and not the file."""
 _OWN_TABLES = "preterite_"
+_STEPS_BETWEEN_LOOKS = 100_000
+"""How many of SQLite's virtual-machine steps a statement runs, some milliseconds, before it looks whether to stop."""
 _CHANGING_ROWS = frozenset({sqlite3.SQLITE_INSERT, sqlite3.SQLITE_UPDATE, sqlite3.SQLITE_DELETE})
 _CHANGING_TABLES = frozenset(
     {
@@ -176,12 +178,15 @@ class GuardedConnection(sqlite3.Connection):
     """What is to do after each commit; it raises nothing."""
     reads_only: bool = False
     """Whether it refuses every statement that writes."""
+    is_given_up: bool = False
+    """Whether it is only to be closed: no statement begins or runs on, but a ROLLBACK."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.process = os.getpid()
         """The process that opened it. SQLite forbids another one, which was forked, to use it."""
         self.set_authorizer(self._authorize)
+        self.set_progress_handler(self._must_stop, _STEPS_BETWEEN_LOOKS)
 
     @property
     def preterite_guard(self) -> GuardedConnection:
@@ -224,12 +229,27 @@ class GuardedConnection(sqlite3.Connection):
         if not self.in_transaction:
             raise HandlerEndedTransaction("The batch's transaction ended before the batch did; it was rolled back.")
 
+    def give_up(self) -> None:
+        """Have the statement that runs in another thread stop, and those that wait there refused: it is to be closed.
+
+        `sqlite3_interrupt` alone has no effect on a statement that has not begun: it would begin, and might never end.
+        """
+        self.is_given_up = True
+        self.guarded = False
+        with suppress(sqlite3.Error):
+            self.interrupt()
+
+    def _must_stop(self) -> bool:
+        return self.is_given_up
+
     def restore(self) -> None:
         """Set back what decides how rows are read, which a handler may have set."""
         self.row_factory = None
         self.text_factory = str
 
     def _authorize(self, action: int, *details: object) -> int:
+        if self.is_given_up and (action, details[0]) != (_TRANSACTION, "ROLLBACK"):
+            return sqlite3.SQLITE_DENY
         if self.guarded and not self.in_transaction:
             return sqlite3.SQLITE_DENY
         if self.own_tables_closed and self._is_own_table(action, details):

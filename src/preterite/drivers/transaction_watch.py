@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Generator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from preterite.errors import OwnTableRefused, UnitOfWorkBroken
@@ -204,18 +204,13 @@ def let_close(connection: Any, _record: Any, _error: Any) -> None:
     """
     guard = _guard_of(connection)
     if guard is not None:
-        guard.guarded = False
-        with suppress(Exception):
-            getattr(guard, "interrupt", _nothing)()
+        guard.give_up()
 
 
 def is_in_unit(connection: Any) -> bool:
     """Whether a unit of work is open on a connection, by whatever session it was reached."""
     watch = getattr(_guard_of(connection), "watch", None)
     return watch is not None and watch.refuses
-
-
-def _nothing() -> None: ...
 
 
 def _guard_of(connection: Any) -> Any:

@@ -215,3 +215,37 @@ def test_closing_a_connection_gives_up_its_locks_though_a_cursor_was_not_read_to
     second.execute("pragma busy_timeout = 0")
     second.execute("begin immediate")
     second.close()
+
+
+ENDLESS = "with recursive n(x) as (select stopping() union all select x + 1 from n) select count(*) from n"
+
+
+def test_a_connection_that_is_given_up_begins_no_statement_that_waited_for_its_thread(tmp_path: Path) -> None:
+    connection = sqlite_file.open_file(tmp_path / "shop.db")
+    connection.execute("create table bill (id integer primary key)")
+    connection.execute("begin immediate")
+    connection.execute("insert into bill values (1)")
+
+    connection.give_up()
+
+    for statement in (ENDLESS.replace("stopping()", "1"), "insert into bill (id) values (2)", "commit"):
+        with pytest.raises(sqlite3.DatabaseError, match="not authorized"):
+            connection.execute(statement)
+    with pytest.raises(sqlite3.DatabaseError, match="not authorized"):
+        connection.commit()
+    connection.close()
+    assert sqlite_file.open_file(tmp_path / "shop.db").execute("select count(*) from bill").fetchone() == (0,)
+
+
+def test_a_statement_that_no_interrupt_has_reached_stops_once_its_connection_is_given_up(tmp_path: Path) -> None:
+    connection = sqlite_file.open_file(tmp_path / "shop.db")
+
+    def stopping() -> int:
+        # As where the interrupt comes between the look at the statement and its first step.
+        connection.is_given_up = True
+        return 1
+
+    connection.create_function("stopping", 0, stopping)
+    with pytest.raises(sqlite3.OperationalError, match="interrupted"):
+        connection.execute(ENDLESS).fetchone()
+    connection.close()
