@@ -10,6 +10,7 @@ from collections.abc import Generator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 from support import tiers
 
 MEMORY = Path("/dev/shm")
@@ -23,8 +24,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Make samples whole for `--all`, and put temporary files into memory."""
+    """Make samples whole for `--all`, and put temporary files into memory. No property fails because it took long."""
     _work_in_memory()
+    # As the profile `ci` of Hypothesis has it, which CI asks for.
+    settings.register_profile("no-deadline", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    if not config.getoption("--hypothesis-profile"):
+        settings.load_profile("no-deadline")
     if config.getoption("--all"):
         tiers.run_everything()
 

@@ -6,6 +6,7 @@ import re
 import tomllib
 from pathlib import Path
 
+from hypothesis import HealthCheck, settings
 from support import tiers
 
 ROOT = Path(__file__).parents[2]
@@ -47,3 +48,9 @@ def test_one_command_runs_the_quick_tier_and_one_runs_all() -> None:
 
     assert re.search(r"^test:.*\n\t\$\(PYTEST\)$", makefile, re.MULTILINE)
     assert re.search(r"^test-all:.*\n\t\$\(PYTEST\) --all$", makefile, re.MULTILINE)
+
+
+def test_no_property_fails_because_a_machine_is_slow() -> None:
+    now = settings()
+    assert now.deadline is None
+    assert HealthCheck.too_slow in now.suppress_health_check

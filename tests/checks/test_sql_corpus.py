@@ -51,14 +51,14 @@ def test_no_statement_raises(dialect: Dialect) -> None:
 
 
 @given(damaged(), st.sampled_from(["postgres", "sqlite"]))
-@settings(max_examples=EXAMPLES, deadline=None)
+@settings(max_examples=EXAMPLES)
 def test_no_damaged_statement_raises(text: str, dialect: Dialect) -> None:
     access(text, dialect)
     access(text, dialect, StatementCache(dialect))
 
 
 @given(st.data(), st.sampled_from(["postgres", "sqlite"]))
-@settings(max_examples=EXAMPLES, deadline=None)
+@settings(max_examples=EXAMPLES)
 def test_what_is_cached_is_what_the_statement_accesses_alone(data: st.DataObject, dialect: Dialect) -> None:
     """Statements that differ in literals, numbers and comments, also damaged ones, and share a cache."""
     text = data.draw(st.one_of(damaged(), STATEMENTS))

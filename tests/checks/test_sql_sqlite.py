@@ -206,14 +206,14 @@ def changes(draw: st.DrawFn) -> str:
 
 
 @given(text=changes())
-@settings(max_examples=EXAMPLES, deadline=None)
+@settings(max_examples=EXAMPLES)
 def test_statements_access_what_sqlite_says(database: sqlite3.Connection, text: str) -> None:
     assume(not text.startswith("explain") and authorized(database, text) is not None)
     agree(database, text)
 
 
 @given(text=changes(), values=st.lists(st.integers(0, 9), min_size=1, max_size=3))
-@settings(max_examples=EXAMPLES, deadline=None)
+@settings(max_examples=EXAMPLES)
 def test_what_is_cached_is_what_a_statement_accesses_alone(text: str, values: list[int]) -> None:
     cached = StatementCache("sqlite")
     for value in values:

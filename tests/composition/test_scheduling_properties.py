@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as some
 from support.paper_shop import BookId, names
 
@@ -166,7 +166,6 @@ def longest_chain(drawn: tuple[Drawn, ...], seconds: Mapping[int, float]) -> flo
     return max(ends.values())
 
 
-@settings(deadline=None)
 @given(pages(), some.integers(1, 7), some.booleans())
 def test_a_part_is_late_exactly_when_its_time_is_over_and_never_for_another_reason(
     drawn: tuple[Drawn, ...], places: int, inline: bool
@@ -183,7 +182,6 @@ def test_a_part_is_late_exactly_when_its_time_is_over_and_never_for_another_reas
             assert played.finished(slot) == (State.LATE, counts_from + one.seconds)
 
 
-@settings(deadline=None)
 @given(pages(), some.booleans())
 def test_a_part_waits_for_each_other_part_no_longer_than_the_overlap(drawn: tuple[Drawn, ...], inline: bool) -> None:
     played = Played(drawn, len(drawn), inline)
@@ -192,7 +190,6 @@ def test_a_part_waits_for_each_other_part_no_longer_than_the_overlap(drawn: tupl
         assert began - played.ready(slot) <= OVERLAP * (len(drawn) - 1)
 
 
-@settings(deadline=None)
 @given(pages(), some.integers(1, 7), some.booleans())
 def test_a_page_ends_within_the_longest_chain_of_deadlines_and_of_waits_for_them(
     drawn: tuple[Drawn, ...], places: int, inline: bool
@@ -206,7 +203,6 @@ def test_a_page_ends_within_the_longest_chain_of_deadlines_and_of_waits_for_them
     assert free.now <= longest_chain(drawn, {number: one.seconds + waits for number, one in enumerate(drawn)})
 
 
-@settings(deadline=None)
 @given(pages(), some.booleans())
 def test_the_event_loop_looks_a_few_times_for_each_part_however_long_they_take(
     drawn: tuple[Drawn, ...], inline: bool

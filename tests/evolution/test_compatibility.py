@@ -295,7 +295,7 @@ def test_a_change_breaks_exactly_what_the_table_says(change: Change) -> None:
 def prove(writer: type[Event], reader: type[Event], written: st.SearchStrategy[Any], *, breaks: bool) -> None:
     """Encode and decode many events: all are read, or some are not."""
     settings = hypothesis.settings(
-        max_examples=EXAMPLES * (BREAKING_TIMES if breaks else 1), deadline=None, database=None, derandomize=True,
+        max_examples=EXAMPLES * (BREAKING_TIMES if breaks else 1), database=None, derandomize=True,
         suppress_health_check=[hypothesis.HealthCheck.too_slow, hypothesis.HealthCheck.filter_too_much],
     )  # fmt: skip
     if breaks:

@@ -33,7 +33,7 @@ HOST = "127.0.0.1:8000"
 OWN_PATHS = ("/personas", SIGN_IN, "/office/clock", "/office/components", "/office/customer", "/office/drill")
 CONNECTIONS = 300
 EXAMPLES = tiers.sample(40, 400)
-SLOWLY = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+SLOWLY = settings(max_examples=EXAMPLES, suppress_health_check=[HealthCheck.too_slow])
 
 
 class Answer(NamedTuple):

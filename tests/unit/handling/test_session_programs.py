@@ -284,13 +284,17 @@ def test_no_handler_can_tell_in_the_ways_that_are_known(on_sqlite: Rig, what: st
 
 
 @given(program=programs)
-@settings(max_examples=sample(75, 1_500), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=sample(75, 1_500), suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 def test_no_handler_can_tell_in_how_large_a_batch_it_runs(on_sqlite: Rig, program: Program) -> None:
     check_plainly(on_sqlite, program)
 
 
 @given(program=programs_that_end)
-@settings(max_examples=sample(40, 600), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=sample(40, 600), suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 def test_no_handler_can_tell_though_another_tries_to_end_the_transaction(on_sqlite: Rig, program: Program) -> None:
     check(on_sqlite, program)
 
@@ -303,7 +307,7 @@ def test_no_handler_can_tell_on_postgresql_either(asynchronous: bool) -> None:
         with rig(asynchronous=asynchronous, databases=places) as made:
 
             @given(program=some.one_of(programs, programs_that_end))
-            @settings(max_examples=120, deadline=None)
+            @settings(max_examples=120)
             def run(program: Program) -> None:
                 check(made, program)
 

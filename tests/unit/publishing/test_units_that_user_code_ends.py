@@ -271,7 +271,7 @@ def test_savepoints_of_any_sort_on_postgresql(kind: str, postgres_place: Place) 
 
 
 @pytest.mark.parametrize("kind", [*BARE, *SESSIONS])
-@settings(max_examples=EXAMPLES, deadline=None, phases=[Phase.reuse, Phase.generate])
+@settings(max_examples=EXAMPLES, phases=[Phase.reuse, Phase.generate])
 @given(data=st.data())
 def test_rows_and_events_stand_or_fall_together_after_any_program(
     kind: str, data: st.DataObject, sqlite_place: Place
@@ -282,7 +282,7 @@ def test_rows_and_events_stand_or_fall_together_after_any_program(
 
 @pytest.mark.slow("PostgreSQL")
 @pytest.mark.parametrize("kind", [*BARE, *SESSIONS])
-@settings(max_examples=EXAMPLES, deadline=None, phases=[Phase.reuse, Phase.generate])
+@settings(max_examples=EXAMPLES, phases=[Phase.reuse, Phase.generate])
 @given(data=st.data())
 def test_any_program_on_postgresql(kind: str, data: st.DataObject, postgres_place: Place) -> None:
     program = data.draw(programs(writes(kind), sorts(kind), ways(kind)))
