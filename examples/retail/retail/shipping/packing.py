@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, time
 from uuid import UUID
 
-from sqlalchemy import delete
+from sqlalchemy import bindparam, delete, select
 from sqlalchemy.orm import Session
 
 from preterite import Command, Saga, UnitOfWork, joined_by, started_by, timeout
@@ -15,6 +15,13 @@ from retail.shipping.contracts import ItemShipped
 from retail.shipping.model import Address, Shipment, WaitingItem
 
 PACKED_AT = time(22)
+
+_COUNTRY = select(Address.country).where(Address.customer_id == bindparam("customer_id"))
+_WAITS_NO_MORE = (
+    delete(WaitingItem)
+    .where(WaitingItem.purchase_id == bindparam("purchase_id"))
+    .execution_options(synchronize_session=False)
+)
 
 
 class AddressMissing(Exception):
@@ -52,21 +59,21 @@ class PackingWindow(Saga, by="purchase_id"):
     @joined_by(PurchaseCancelled)
     def cancel(self, event: PurchaseCancelled, session: Session) -> None:
         """Nothing is packed."""
-        session.execute(delete(WaitingItem).where(WaitingItem.purchase_id == self.purchase_id))
+        session.execute(_WAITS_NO_MORE, {"purchase_id": self.purchase_id})
         self.complete()
 
     @timeout(Pack)
     def pack(self, command: Pack, session: Session, unit_of_work: UnitOfWork) -> None:
         """Send it to the customer's country, and publish that it is shipped."""
-        address = session.get(Address, command.customer_id)
-        if address is None:
+        country = session.scalar(_COUNTRY, {"customer_id": command.customer_id})
+        if country is None:
             raise AddressMissing(f"Customer {command.customer_id} has no address; add one and redrive.")
-        session.execute(delete(WaitingItem).where(WaitingItem.purchase_id == self.purchase_id))
+        session.execute(_WAITS_NO_MORE, {"purchase_id": self.purchase_id})
         session.add(
             Shipment(
                 purchase_id=self.purchase_id,
                 customer_id=command.customer_id,
-                country=address.country,
+                country=country,
                 shipped_at=command.at,
             )
         )
