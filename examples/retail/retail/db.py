@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Table
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import DeclarativeBase, Session
 
@@ -14,9 +14,9 @@ Queryable: TypeAlias = Session | Connection
 
 
 def insert_into(session: Session, model: type[DeclarativeBase]) -> Any:
-    """An INSERT of the session's database, which accepts ON CONFLICT."""
+    """An INSERT into the model's table, of the session's database, which accepts ON CONFLICT."""
     insert = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
-    return insert(model)
+    return insert(cast(Table, model.__table__))
 
 
 def add_missing(session: Session, model: type[DeclarativeBase], rows: Sequence[Mapping[str, Any]]) -> None:
