@@ -5,23 +5,26 @@ from __future__ import annotations
 from datetime import UTC, datetime, time
 from uuid import UUID
 
-from sqlalchemy import bindparam, delete, select
+from sqlalchemy import bindparam, delete, select, update
 from sqlalchemy.orm import Session
 
 from preterite import Command, Saga, UnitOfWork, joined_by, started_by, timeout
 from retail.sales.contracts import ItemPurchased, PurchaseCancelled
 from retail.shipping.component import shipping
 from retail.shipping.contracts import ItemShipped
-from retail.shipping.model import Address, Shipment, WaitingItem
+from retail.shipping.model import Address, Shipment
 
 PACKED_AT = time(22)
 
-_COUNTRY = select(Address.country).where(Address.customer_id == bindparam("customer_id"))
-_WAITS_NO_MORE = (
-    delete(WaitingItem)
-    .where(WaitingItem.purchase_id == bindparam("purchase_id"))
+_COUNTRY = select(Address.country).where(Address.customer_id == Shipment.customer_id)
+_SEND = (
+    update(Shipment)
+    .where(Shipment.purchase_id == bindparam("of"))
+    .values(country=_COUNTRY.scalar_subquery(), shipped_at=bindparam("at"))
+    .returning(Shipment.country)
     .execution_options(synchronize_session=False)
 )
+"""Send it to the customer's country, which is returned."""
 
 
 class AddressMissing(Exception):
@@ -46,7 +49,7 @@ class PackingWindow(Saga, by="purchase_id"):
         """It can be cancelled until this evening."""
         at = datetime.combine(event.purchased_at.astimezone(UTC), PACKED_AT, tzinfo=UTC)
         session.add(
-            WaitingItem(
+            Shipment(
                 purchase_id=self.purchase_id,
                 customer_id=event.customer_id,
                 product_id=event.product_id,
@@ -59,24 +62,14 @@ class PackingWindow(Saga, by="purchase_id"):
     @joined_by(PurchaseCancelled)
     def cancel(self, event: PurchaseCancelled, session: Session) -> None:
         """Nothing is packed."""
-        session.execute(_WAITS_NO_MORE, {"purchase_id": self.purchase_id})
+        session.execute(delete(Shipment).where(Shipment.purchase_id == self.purchase_id))
         self.complete()
 
     @timeout(Pack)
     def pack(self, command: Pack, session: Session, unit_of_work: UnitOfWork) -> None:
         """Send it to the customer's country, and publish that it is shipped."""
-        country = session.scalar(_COUNTRY, {"customer_id": command.customer_id})
-        if country is None:
+        if session.scalar(_SEND, {"of": self.purchase_id, "at": command.at}) is None:
             raise AddressMissing(f"Customer {command.customer_id} has no address; add one and redrive.")
-        session.execute(_WAITS_NO_MORE, {"purchase_id": self.purchase_id})
-        session.add(
-            Shipment(
-                purchase_id=self.purchase_id,
-                customer_id=command.customer_id,
-                country=country,
-                shipped_at=command.at,
-            )
-        )
         unit_of_work.publish(
             ItemShipped(purchase_id=self.purchase_id, customer_id=command.customer_id, shipped_at=command.at)
         )
