@@ -9,6 +9,7 @@ from sqlalchemy import bindparam, delete, select, update
 from sqlalchemy.orm import Session
 
 from preterite import Command, Saga, UnitOfWork, joined_by, started_by, timeout
+from retail.db import table_of
 from retail.sales.contracts import ItemPurchased, PurchaseCancelled
 from retail.shipping.component import shipping
 from retail.shipping.contracts import ItemShipped
@@ -16,13 +17,13 @@ from retail.shipping.model import Address, Shipment
 
 PACKED_AT = time(22)
 
-_COUNTRY = select(Address.country).where(Address.customer_id == Shipment.customer_id)
+_address, _shipment = table_of(Address), table_of(Shipment)
+_COUNTRY = select(_address.c.country).where(_address.c.customer_id == _shipment.c.customer_id)
 _SEND = (
-    update(Shipment)
-    .where(Shipment.purchase_id == bindparam("of"))
+    update(_shipment)
+    .where(_shipment.c.purchase_id == bindparam("of"))
     .values(country=_COUNTRY.scalar_subquery(), shipped_at=bindparam("at"))
-    .returning(Shipment.country)
-    .execution_options(synchronize_session=False)
+    .returning(_shipment.c.country)
 )
 """Send it to the customer's country, which is returned."""
 
