@@ -36,6 +36,7 @@ from retail.sales.actions import NotPurchased, TooLate
 from retail.sales.contracts import ItemPurchased, PurchaseCancelled
 from retail.shipping.contracts import ItemShipped
 from retail.shipping.model import Shipment
+from retail.shipping.reports import deliveries, shipments_by_country, shipped, to_pack
 from retail.system import finance, marketing, sales, shipping
 
 
@@ -106,6 +107,19 @@ def test_a_month_is_invoiced_once_per_customer_at_its_end() -> None:
 
         assert found == [(BEN, "2011-03", 85, at("2011-04-15")), (ANNA, "2011-03", 678, at("2011-04-15"))]
         assert {event.invoice_id for event in shop.published(InvoiceIssued)} == {one.id for one in invoices(shop)}
+
+
+def test_what_is_purchased_in_another_month_goes_on_an_invoice_of_its_own() -> None:
+    with open_shop() as shop:
+        buy(shop, "one")
+        until(shop, "2011-04-01")
+        buy(shop, "two", "three")
+        until(shop, "2011-05-01")
+        owners = {invoice.id: invoice.month for invoice in invoices(shop)}
+        billed = [(item.month, owners[item.invoice_id]) for item in items(shop) if item.invoice_id is not None]
+
+        assert [(invoice.month, invoice.pence) for invoice in invoices(shop)] == [("2011-03", 339), ("2011-04", 678)]
+        assert billed == [("2011-03", "2011-03"), ("2011-04", "2011-04"), ("2011-04", "2011-04")]
 
 
 def test_closing_a_month_twice_changes_nothing() -> None:
@@ -179,6 +193,27 @@ def test_every_purchase_is_packed_in_the_evening_for_its_customers_country_and_s
         assert sent == {ANNA: "United Kingdom", BEN: "France"}
         assert {event.purchase_id for event in shop.published(ItemShipped)} == {
             event.purchase_id for event in shop.published(ItemPurchased)
+        }
+
+
+def test_what_is_to_be_packed_is_not_sent_yet_and_what_was_sent_is_not_to_be_packed() -> None:
+    with open_shop() as shop:
+        buy(shop, "today")
+        until(shop, "2011-03-02T10:00Z")
+        buy(shop, "tomorrow", customer=BEN)
+        shop.settle()
+        with shop.session(shipping) as session:
+            waiting = [(one.purchase_id, one.country) for one in to_pack(session, 10)]
+            sent = [(one.purchase_id, one.shipped_at) for one in shipped(session, 10)]
+            by_country = shipments_by_country(session)
+            found = deliveries(session, [uuid5(NAMES, "today"), uuid5(NAMES, "tomorrow")])
+
+        assert waiting == [(uuid5(NAMES, "tomorrow"), "France")]
+        assert sent == [(uuid5(NAMES, "today"), at("2011-03-01T22:00"))]
+        assert by_country == {"United Kingdom": 1}
+        assert found == {
+            uuid5(NAMES, "today"): (at("2011-03-01T22:00"), True),
+            uuid5(NAMES, "tomorrow"): (at("2011-03-02T22:00"), False),
         }
 
 

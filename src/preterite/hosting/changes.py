@@ -109,6 +109,9 @@ class ChangeWatcher:
     def _wait(self) -> list[Database | Log]:
         """Wait for a notification, and for a short time only where one of them sends none; return what to compare."""
         watched = [self._runtime.log, *(self._runtime.databases[name] for name in self._runtime.components)]
+        if all(one.fileno() is None for one in watched):
+            self._runtime.clock.sleep(self._watch_seconds())
+            return watched
         with selectors.DefaultSelector() as selector:
             silent: list[Database | Log] = []
             for one in watched:

@@ -25,7 +25,7 @@ class PendingMessages:
         self.is_committing = False
         self.places: list[int] = []
         """Where in the outbox the rows stand that were written at once."""
-        self._write = transaction.store.outbox_writer(transaction.connection)
+        self._write: Callable[[OutboxRow], int] | None = None
         self._waiting: list[tuple[object, OutboxRow]] = []
         self._deferred: list[tuple[object, Deferred]] = []
         self._sealing = threading.RLock()  # the collector may end a unit, or SQLite call the user, while it is held
@@ -55,6 +55,8 @@ class PendingMessages:
                     at_once(one)
 
     def _write_at_once(self, row: OutboxRow) -> None:
+        if self._write is None:
+            self._write = self.transaction.store.outbox_writer(self.transaction.connection)
         self.places.append(self._write(row))
 
     def _act_at_once(self, act: Deferred) -> None:

@@ -27,7 +27,9 @@ from preterite.store.rows import SCHEDULED, TICK, DbConnection, ScheduledRow, St
 from preterite.topology import BoundHandler, Subscriptions
 
 DUE_COMMANDS = 500
-"""Due commands that one step reads."""
+"""Due commands that one step reads at most."""
+DUE_COMMANDS_MIN = 50
+"""Due commands that one step reads at least; else twice as many as the last one had time for."""
 
 _logger = logger()
 
@@ -53,6 +55,7 @@ class CommandScheduler:
         self._batches = batches
         self._clock = clock
         self._full = False
+        self._limit = DUE_COMMANDS
         self._next_due_at: float | None = None
 
     def may_be_due(self) -> bool:
@@ -65,7 +68,7 @@ class CommandScheduler:
         With `careful` each is parked first and runs from its row. Raises `Fenced` or `StoreUnavailable`.
         """
         now = self._clock.now().timestamp()
-        limit = CAREFUL_EVENTS if careful else DUE_COMMANDS
+        limit = CAREFUL_EVENTS if careful else self._limit
         due = self._store.due_scheduled(self._connection, tenure.partitions, now, limit)
         if not due:
             return NOTHING_DONE
@@ -86,6 +89,8 @@ class CommandScheduler:
             self._full = True
             return NOTHING_DONE
         self._full = False
+        # What a batch has no time for is read and decoded again in the next one: take about as much as can be done.
+        self._limit = min(max(2 * result.records, DUE_COMMANDS_MIN), DUE_COMMANDS)
         return result
 
     def seconds_to_next(self) -> float | None:

@@ -35,7 +35,7 @@ from preterite.handling import batch as inbox
 from preterite.hosting.runtime import Runtime
 from preterite.log.contract import Record, Stream
 from preterite.open_system import OpenSystem
-from preterite.receiving import careful
+from preterite.receiving import careful, scheduler
 from preterite.receiving.parking import Parking
 from preterite.receiving.receiver import Receiver
 from preterite.store.rows import HandlerRegistration, Parked
@@ -233,6 +233,40 @@ def test_a_command_that_is_gone_when_its_batch_runs_is_not_handled(monkeypatch: 
         opened.clock.advance(timedelta(hours=1))
 
     assert reminded == []
+
+
+def test_of_what_is_due_no_more_is_read_than_batches_have_time_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    reminded: list[UUID] = []
+    limits: list[int] = []
+    sales = Component("sales", tables="create table purchase (id text primary key)")
+    names = [f"purchase {number}" for number in range(2 * scheduler.DUE_COMMANDS_MIN)]
+
+    @sales.handles(Remind)
+    def remind(command: Remind) -> None:
+        reminded.append(command.purchase_id)
+        monkeypatch.setattr(inbox, "BATCH_SECONDS", 0.0 if len(reminded) < 2 else 60.0)
+
+    _ = remind
+    look = SqliteStore.due_scheduled
+
+    def noted(self: SqliteStore, connection: Any, held: Any, now: float, limit: int) -> Any:
+        found = look(self, connection, held, now, limit)
+        if found:
+            limits.append(limit)
+        return found
+
+    monkeypatch.setattr(SqliteStore, "due_scheduled", noted)
+    monkeypatch.setattr(inbox, "BATCH_SECONDS", 0.0)
+    with started(System("shop", [sales])) as opened:
+        with opened.connection(sales) as connection, sales.unit_of_work(connection) as unit_of_work:
+            for name in names:
+                unit_of_work.schedule(Remind(purchase_id=id_of(name)), after=timedelta(minutes=1))
+        opened.clock.advance(timedelta(hours=1))
+        opened.settle()
+
+    least, most = scheduler.DUE_COMMANDS_MIN, scheduler.DUE_COMMANDS
+    assert (sorted(reminded), len(reminded)) == (sorted(id_of(name) for name in names), len(names))
+    assert limits == [most, least, least, 2 * least]
 
 
 @pytest.mark.rule(21)

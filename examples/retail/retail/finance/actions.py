@@ -68,8 +68,10 @@ def close_month(session: Session, at: datetime) -> int:
 def pay(session: Session, invoice_ids: Sequence[UUID], at: datetime) -> None:
     """Take payments in full. An invoice that is paid already stays as it is."""
     with finance.unit_of_work(session) as unit_of_work:
+        found = session.scalars(select(Invoice).where(Invoice.id.in_(invoice_ids)))
+        invoices = {invoice.id: invoice for invoice in found}
         for invoice_id in invoice_ids:
-            invoice = session.get_one(Invoice, invoice_id)
+            invoice = invoices[invoice_id]
             if invoice.paid_at is None:
                 invoice.paid_at = at
                 session.add(Payment(invoice_id=invoice_id, paid_at=at, pence=invoice.pence, still_overdue=0))

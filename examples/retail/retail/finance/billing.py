@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
@@ -15,11 +15,13 @@ from retail.finance.model import Agreement, BulkDiscount, Price
 LIST = "list"
 
 
-_ACTIVE = (
-    select(Price.pence)
-    .where(Price.product_id == bindparam("product_id"), Price.valid_from <= bindparam("at"))
-    .order_by(Price.valid_from.desc())
-    .limit(1)
+_PRICES = (
+    select(Price.product_id, Price.valid_from, Price.pence)
+    .where(Price.product_id.in_(bindparam("ids", expanding=True)))
+    .order_by(Price.valid_from)
+)
+_AGREEMENTS = select(Agreement.customer_id, Agreement.valid_from, Agreement.percent).where(
+    Agreement.customer_id.in_(bindparam("ids", expanding=True))
 )
 _TERMS = union_all(
     select(BulkDiscount.from_quantity, BulkDiscount.percent),
@@ -39,14 +41,6 @@ class Discount(NamedTuple):
 
     percent: int
     rule: str
-
-
-def price_at(db: Queryable, product_id: UUID, at: datetime) -> int:
-    """The price that was active at this instant, in pence."""
-    price = db.scalar(_ACTIVE, {"product_id": product_id, "at": at})
-    if price is None:
-        raise UnknownPrice(f"Product {product_id} had no price at {at.isoformat()}; add one valid from then.")
-    return price
 
 
 class Terms(NamedTuple):
@@ -71,9 +65,39 @@ def terms_of(db: Queryable, customer_id: UUID | None, at: datetime) -> Terms:
     return Terms(agreement, {quantity: percent for quantity, percent in found.items() if quantity is not None})
 
 
-def best_discount(db: Queryable, customer_id: UUID, quantity: int, at: datetime) -> Discount:
-    """The largest of the discounts that apply to a purchase."""
-    return terms_of(db, customer_id, at).discount(quantity)
+class Rates(NamedTuple):
+    """What billing purchases of some products by some customers takes: prices, agreements, discounts by quantity."""
+
+    prices: Mapping[UUID, Sequence[tuple[datetime, int]]]
+    """By product, from when on and how many pence, in order of time."""
+    agreements: Mapping[UUID, tuple[datetime, int]]
+    """By customer, from when on and how many percent."""
+    bulk: Mapping[int, int]
+
+    def price(self, product_id: UUID, at: datetime) -> int:
+        """The price that was active at this instant, in pence."""
+        active = [pence for valid_from, pence in self.prices.get(product_id, ()) if valid_from <= at]
+        if not active:
+            raise UnknownPrice(f"Product {product_id} had no price at {at.isoformat()}; add one valid from then.")
+        return active[-1]
+
+    def discount(self, customer_id: UUID, quantity: int, at: datetime) -> Discount:
+        """The largest of the discounts that apply to a purchase."""
+        valid_from, percent = self.agreements.get(customer_id, (at, 0))
+        return Terms(percent if valid_from <= at else 0, self.bulk).discount(quantity)
+
+
+def rates_for(db: Queryable, product_ids: Iterable[UUID], customer_ids: Iterable[UUID]) -> Rates:
+    """Look up what billing purchases of these products by these customers takes."""
+    prices: dict[UUID, list[tuple[datetime, int]]] = {}
+    for product_id, valid_from, pence in db.execute(_PRICES, {"ids": list(product_ids)}):
+        prices.setdefault(product_id, []).append((valid_from, pence))
+    agreements = {
+        customer_id: (valid_from, percent)
+        for customer_id, valid_from, percent in db.execute(_AGREEMENTS, {"ids": list(customer_ids)})
+    }
+    bulk = db.execute(select(BulkDiscount.from_quantity, BulkDiscount.percent))
+    return Rates(prices, agreements, dict(bulk.all()))
 
 
 def net_pence(quantity: int, unit_pence: int, percent: int) -> int:

@@ -20,6 +20,7 @@ class FollowUp(Command):
     """Watch over the payment of an invoice."""
 
     invoice_id: UUID
+    due_at: datetime
 
 
 class FallOverdue(Command):
@@ -43,9 +44,9 @@ class PaymentFollowUp(Saga, by="invoice_id"):
     overdue_at: datetime | None = None
 
     @started_by(FollowUp)
-    def begin(self, command: FollowUp, session: Session, unit_of_work: UnitOfWork) -> None:
+    def begin(self, command: FollowUp, unit_of_work: UnitOfWork) -> None:
         """The customer has until the end of the due day."""
-        at = session.get_one(Invoice, self.invoice_id).due_at + GRACE
+        at = command.due_at + GRACE
         unit_of_work.schedule(FallOverdue(at=at), at=at)
 
     @timeout(FallOverdue)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from sqlalchemy.orm import Session
 
 from preterite import Tick, UnitOfWork
-from retail.finance.billing import best_discount, month_of, net_pence, price_at
+from retail.finance.billing import Rates, month_of, net_pence, rates_for
 from retail.finance.component import finance
 from retail.finance.follow_up import PaymentFollowUp
 from retail.finance.invoicing import invoice_month
@@ -20,24 +22,10 @@ class AlreadyInvoiced(Exception):
 
 
 @finance.handles(ItemPurchased)
-def bill(event: ItemPurchased, session: Session) -> None:
-    """Keep what the purchase costs; it goes on an invoice at the end of the month."""
-    price = price_at(session, event.product_id, event.purchased_at)
-    discount = best_discount(session, event.customer_id, event.quantity, event.purchased_at)
-    session.add(
-        BillableItem(
-            purchase_id=event.purchase_id,
-            customer_id=event.customer_id,
-            product_id=event.product_id,
-            purchased_at=event.purchased_at,
-            month=month_of(event.purchased_at),
-            quantity=event.quantity,
-            unit_pence=price,
-            rule=discount.rule,
-            percent=discount.percent,
-            net_pence=net_pence(event.quantity, price, discount.percent),
-        )
-    )
+def bill(events: Sequence[ItemPurchased], session: Session) -> None:
+    """Keep what purchases cost, many at a time; they go on invoices at the end of the month."""
+    rates = rates_for(session, {one.product_id for one in events}, {one.customer_id for one in events})
+    session.add_all(_billable(event, rates) for event in events)
 
 
 @finance.handles(PurchaseCancelled)
@@ -53,3 +41,20 @@ def strike(event: PurchaseCancelled, session: Session) -> None:
 def close(tick: Tick, session: Session, unit_of_work: UnitOfWork) -> None:
     """Invoice the month that has just ended."""
     invoice_month(session, unit_of_work, tick.at)
+
+
+def _billable(event: ItemPurchased, rates: Rates) -> BillableItem:
+    price = rates.price(event.product_id, event.purchased_at)
+    discount = rates.discount(event.customer_id, event.quantity, event.purchased_at)
+    return BillableItem(
+        purchase_id=event.purchase_id,
+        customer_id=event.customer_id,
+        product_id=event.product_id,
+        purchased_at=event.purchased_at,
+        month=month_of(event.purchased_at),
+        quantity=event.quantity,
+        unit_pence=price,
+        rule=discount.rule,
+        percent=discount.percent,
+        net_pence=net_pence(event.quantity, price, discount.percent),
+    )

@@ -26,8 +26,8 @@ def invoice_month(session: Session, unit_of_work: UnitOfWork, at: datetime) -> i
     open_items = (BillableItem.invoice_id.is_(None), BillableItem.purchased_at < first)
     totals = select(BillableItem.customer_id, func.sum(BillableItem.net_pence)).where(*open_items)
     customers = session.execute(totals.group_by(BillableItem.customer_id)).all()
-    for customer_id, pence in customers:
-        invoice = Invoice(
+    invoices = [
+        Invoice(
             id=unit_of_work.new_id(),
             customer_id=customer_id,
             month=month_of(first - timedelta(days=1)),
@@ -35,13 +35,20 @@ def invoice_month(session: Session, unit_of_work: UnitOfWork, at: datetime) -> i
             due_at=first + PAYMENT_TIME,
             pence=pence,
         )
-        session.add(invoice)
-        session.execute(
-            update(BillableItem)
-            .where(*open_items, BillableItem.customer_id == customer_id)
-            .values(invoice_id=invoice.id)
-            .execution_options(synchronize_session=False)
-        )
-        unit_of_work.publish(InvoiceIssued(invoice_id=invoice.id, customer_id=customer_id, issued_at=at))
-        unit_of_work.schedule(FollowUp(invoice_id=invoice.id), at=at)
-    return len(customers)
+        for customer_id, pence in customers
+    ]
+    session.add_all(invoices)
+    session.flush()
+    its_invoice = select(Invoice.id).where(
+        Invoice.customer_id == BillableItem.customer_id, Invoice.id.in_([invoice.id for invoice in invoices])
+    )
+    session.execute(
+        update(BillableItem)
+        .where(*open_items)
+        .values(invoice_id=its_invoice.scalar_subquery())
+        .execution_options(synchronize_session=False)
+    )
+    for invoice in invoices:
+        unit_of_work.publish(InvoiceIssued(invoice_id=invoice.id, customer_id=invoice.customer_id, issued_at=at))
+        unit_of_work.schedule(FollowUp(invoice_id=invoice.id, due_at=invoice.due_at), at=at)
+    return len(invoices)

@@ -1,10 +1,10 @@
-"""The tables of Marketing: purchases per product, and which products the same customers bought."""
+"""The tables of Marketing: purchases per product, and who has bought what."""
 
 from __future__ import annotations
 
 from uuid import UUID
 
-from sqlalchemy import Index, UniqueConstraint
+from sqlalchemy import Index
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 
@@ -33,22 +33,10 @@ class Counted(Base):
 
 
 class Bought(Base):
-    """A customer has bought a product, so many times; positions follow the order of consumption."""
+    """A customer has bought a product, so many times."""
 
     __tablename__ = "bought"
-    __table_args__ = (UniqueConstraint("customer_id", "product_id"),)
 
-    position: Mapped[int] = mapped_column(primary_key=True)
-    customer_id: Mapped[UUID]
-    product_id: Mapped[UUID]
+    customer_id: Mapped[UUID] = mapped_column(primary_key=True)
+    product_id: Mapped[UUID] = mapped_column(primary_key=True, index=True)
     purchases: Mapped[int]
-
-
-class Pair(Base):
-    """How many customers bought both products; each pair has one row, the lower identifier first."""
-
-    __tablename__ = "pair"
-
-    product_id: Mapped[UUID] = mapped_column(primary_key=True)
-    other_id: Mapped[UUID] = mapped_column(primary_key=True, index=True)
-    customers: Mapped[int]

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from uuid import UUID
 
-from sqlalchemy import Integer, bindparam, select
+from sqlalchemy import Integer, bindparam, func, select
+from sqlalchemy.orm import aliased
 
 from retail.db import Queryable
-from retail.marketing.model import Pair, Popularity
+from retail.marketing.model import Bought, Popularity
 
 FEW = 200
 
@@ -21,10 +22,7 @@ def popularity(db: Queryable) -> dict[UUID, int]:
 
 def also_bought(db: Queryable, product_id: UUID) -> dict[UUID, int]:
     """Other products, by how many customers bought both."""
-    found: dict[UUID, int] = {}
-    for statement in _ALSO:
-        found |= dict(db.execute(statement, {"product_id": product_id}).all())
-    return found
+    return dict(db.execute(_ALSO, {"product_id": product_id}).all())
 
 
 _POPULAR = (
@@ -33,16 +31,14 @@ _POPULAR = (
     .order_by(Popularity.purchases.desc(), Popularity.product_id.desc())
     .limit(bindparam("count", type_=Integer))
 )
+_this, _other = aliased(Bought), aliased(Bought)
 _ALSO = (
-    select(Pair.other_id, Pair.customers).where(Pair.product_id == bindparam("product_id"), Pair.customers > 0),
-    select(Pair.product_id, Pair.customers).where(Pair.other_id == bindparam("product_id"), Pair.customers > 0),
+    select(_other.product_id, func.count())
+    .join(_this, _this.customer_id == _other.customer_id)
+    .where(_this.product_id == bindparam("product_id"), _other.product_id != _this.product_id)
+    .group_by(_other.product_id)
 )
-
-
-_ALSO_FIRST = tuple(
-    side.order_by(Pair.customers.desc(), side.selected_columns[0]).limit(bindparam("count", type_=Integer))
-    for side in _ALSO
-)
+_ALSO_FIRST = _ALSO.order_by(func.count().desc(), _other.product_id).limit(bindparam("count", type_=Integer))
 
 
 def most_popular(db: Queryable, count: int) -> list[tuple[UUID, int]]:
@@ -52,9 +48,8 @@ def most_popular(db: Queryable, count: int) -> list[tuple[UUID, int]]:
 
 def most_also_bought(db: Queryable, product_id: UUID, count: int) -> list[tuple[UUID, int]]:
     """Other products, those first of which the most customers bought both."""
-    asked = {"product_id": product_id, "count": count}
-    found = [(other, customers) for side in _ALSO_FIRST for other, customers in db.execute(side, asked)]
-    return sorted(found, key=lambda one: (-one[1], one[0].hex))[:count]
+    rows = db.execute(_ALSO_FIRST, {"product_id": product_id, "count": count})
+    return [(other, customers) for other, customers in rows]
 
 
 def popularity_of(db: Queryable, product_ids: Iterable[UUID]) -> dict[UUID, int]:

@@ -25,6 +25,7 @@ class Notebook:
 
     def __init__(self, path: Path) -> None:
         self._connection = sqlite3.connect(path, isolation_level=None)
+        self._connection.execute("PRAGMA journal_mode = WAL")
         self._connection.executescript(TABLES)
         self._connection.execute("BEGIN")
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, time
 from typing import NamedTuple
 from uuid import UUID
 
+from sqlalchemy import bindparam, exists, select
 from sqlalchemy.orm import Session
 
 from retail.sales.component import sales
@@ -23,6 +24,13 @@ class Wanted(NamedTuple):
 
 
 PACKED_AT = time(22)
+
+_KNOWN = select(
+    exists().where(Refusal.purchase_id == bindparam("purchase_id")),
+    exists().where(Purchase.id == bindparam("purchase_id")),
+    exists().where(BlockedCustomer.customer_id == bindparam("customer_id")),
+)
+"""Whether a purchase was refused, whether it was made, and whether the customer is blocked."""
 
 
 class CustomerBlocked(Exception):
@@ -44,10 +52,11 @@ def purchase(session: Session, basket: Sequence[Wanted], customer_id: UUID, at: 
     basket, it gives the same answer and changes nothing.
     """
     with sales.unit_of_work(session) as unit_of_work:
-        refused = session.get(Refusal, basket[0].purchase_id) is not None
-        if refused or session.get(Purchase, basket[0].purchase_id) is not None:
+        known = {"purchase_id": basket[0].purchase_id, "customer_id": customer_id}
+        refused, purchased, blocked = session.execute(_KNOWN, known).one()
+        if refused or purchased:
             pass
-        elif session.get(BlockedCustomer, customer_id) is not None:
+        elif blocked:
             refused = True
             session.add_all(
                 Refusal(purchase_id=wanted.purchase_id, customer_id=customer_id, refused_at=at) for wanted in basket

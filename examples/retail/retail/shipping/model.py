@@ -1,4 +1,4 @@
-"""The tables of Shipping: delivery addresses, what is to be packed, and shipments."""
+"""The tables of Shipping: delivery addresses and shipments."""
 
 from __future__ import annotations
 
@@ -23,24 +23,15 @@ class Address(Base):
     country: Mapped[str]
 
 
-class WaitingItem(Base):
-    """A purchase that is to be packed."""
+class Shipment(Base):
+    """A purchase that is to be packed; from then on it has a country and is on its way."""
 
-    __tablename__ = "waiting_item"
+    __tablename__ = "shipment"
 
     purchase_id: Mapped[UUID] = mapped_column(primary_key=True)
     customer_id: Mapped[UUID]
     product_id: Mapped[UUID]
     quantity: Mapped[int]
     packed_at: Mapped[datetime] = mapped_column(Instant)
-
-
-class Shipment(Base):
-    """A purchase on its way."""
-
-    __tablename__ = "shipment"
-
-    purchase_id: Mapped[UUID] = mapped_column(primary_key=True)
-    customer_id: Mapped[UUID]
-    country: Mapped[str]
-    shipped_at: Mapped[datetime] = mapped_column(Instant)
+    country: Mapped[str | None]
+    shipped_at: Mapped[datetime | None] = mapped_column(Instant, index=True)

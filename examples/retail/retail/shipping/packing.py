@@ -5,16 +5,27 @@ from __future__ import annotations
 from datetime import UTC, datetime, time
 from uuid import UUID
 
-from sqlalchemy import delete
+from sqlalchemy import bindparam, delete, select, update
 from sqlalchemy.orm import Session
 
 from preterite import Command, Saga, UnitOfWork, joined_by, started_by, timeout
+from retail.db import table_of
 from retail.sales.contracts import ItemPurchased, PurchaseCancelled
 from retail.shipping.component import shipping
 from retail.shipping.contracts import ItemShipped
-from retail.shipping.model import Address, Shipment, WaitingItem
+from retail.shipping.model import Address, Shipment
 
 PACKED_AT = time(22)
+
+_address, _shipment = table_of(Address), table_of(Shipment)
+_COUNTRY = select(_address.c.country).where(_address.c.customer_id == _shipment.c.customer_id)
+_SEND = (
+    update(_shipment)
+    .where(_shipment.c.purchase_id == bindparam("of"))
+    .values(country=_COUNTRY.scalar_subquery(), shipped_at=bindparam("at"))
+    .returning(_shipment.c.country)
+)
+"""Send it to the customer's country, which is returned."""
 
 
 class AddressMissing(Exception):
@@ -39,7 +50,7 @@ class PackingWindow(Saga, by="purchase_id"):
         """It can be cancelled until this evening."""
         at = datetime.combine(event.purchased_at.astimezone(UTC), PACKED_AT, tzinfo=UTC)
         session.add(
-            WaitingItem(
+            Shipment(
                 purchase_id=self.purchase_id,
                 customer_id=event.customer_id,
                 product_id=event.product_id,
@@ -52,24 +63,14 @@ class PackingWindow(Saga, by="purchase_id"):
     @joined_by(PurchaseCancelled)
     def cancel(self, event: PurchaseCancelled, session: Session) -> None:
         """Nothing is packed."""
-        session.execute(delete(WaitingItem).where(WaitingItem.purchase_id == self.purchase_id))
+        session.execute(delete(Shipment).where(Shipment.purchase_id == self.purchase_id))
         self.complete()
 
     @timeout(Pack)
     def pack(self, command: Pack, session: Session, unit_of_work: UnitOfWork) -> None:
         """Send it to the customer's country, and publish that it is shipped."""
-        address = session.get(Address, command.customer_id)
-        if address is None:
+        if session.scalar(_SEND, {"of": self.purchase_id, "at": command.at}) is None:
             raise AddressMissing(f"Customer {command.customer_id} has no address; add one and redrive.")
-        session.execute(delete(WaitingItem).where(WaitingItem.purchase_id == self.purchase_id))
-        session.add(
-            Shipment(
-                purchase_id=self.purchase_id,
-                customer_id=command.customer_id,
-                country=address.country,
-                shipped_at=command.at,
-            )
-        )
         unit_of_work.publish(
             ItemShipped(purchase_id=self.purchase_id, customer_id=command.customer_id, shipped_at=command.at)
         )

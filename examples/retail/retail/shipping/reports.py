@@ -7,10 +7,10 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import bindparam, false, func, select, true, union_all
+from sqlalchemy import bindparam, func, select
 
 from retail.db import Queryable
-from retail.shipping.model import Address, Shipment, WaitingItem
+from retail.shipping.model import Address, Shipment
 
 
 class Delivery(NamedTuple):
@@ -47,14 +47,14 @@ def customer_count(db: Queryable) -> int:
 
 def shipments_by_country(db: Queryable) -> dict[str, int]:
     """Shipments per country."""
-    rows = db.execute(select(Shipment.country, func.count()).group_by(Shipment.country))
-    return dict(sorted((country, count) for country, count in rows))
+    sent = select(Shipment.country, func.count()).where(Shipment.shipped_at.is_not(None))
+    rows = db.execute(sent.group_by(Shipment.country))
+    return dict(sorted((str(country), count) for country, count in rows))
 
 
 _ids: Any = bindparam("ids", expanding=True)  # pyright: ignore[reportUnknownVariableType]
-_DELIVERIES = union_all(
-    select(WaitingItem.purchase_id, WaitingItem.packed_at, false()).where(WaitingItem.purchase_id.in_(_ids)),
-    select(Shipment.purchase_id, Shipment.shipped_at, true()).where(Shipment.purchase_id.in_(_ids)),
+_DELIVERIES = select(Shipment.purchase_id, Shipment.packed_at, Shipment.shipped_at).where(
+    Shipment.purchase_id.in_(_ids)
 )
 _COUNTRIES = select(Address.customer_id, Address.country).where(Address.customer_id.in_(_ids))
 
@@ -62,7 +62,10 @@ _COUNTRIES = select(Address.customer_id, Address.country).where(Address.customer
 def deliveries(db: Queryable, purchase_ids: Iterable[UUID]) -> dict[UUID, Delivery]:
     """How far these purchases are, as far as Shipping has consumed their events and they were not cancelled."""
     rows = db.execute(_DELIVERIES, {"ids": list(purchase_ids)})
-    return {purchase_id: Delivery(at, bool(is_sent)) for purchase_id, at, is_sent in rows}
+    return {
+        purchase_id: Delivery(shipped_at or packed_at, shipped_at is not None)
+        for purchase_id, packed_at, shipped_at in rows
+    }
 
 
 def countries(db: Queryable, customer_ids: Iterable[UUID]) -> dict[UUID, str]:
@@ -73,20 +76,26 @@ def countries(db: Queryable, customer_ids: Iterable[UUID]) -> dict[UUID, str]:
 def to_pack(db: Queryable, count: int) -> list[ToPack]:
     """What is to be packed, the first first."""
     columns = (
-        WaitingItem.purchase_id,
-        WaitingItem.product_id,
-        WaitingItem.customer_id,
-        WaitingItem.quantity,
-        WaitingItem.packed_at,
+        Shipment.purchase_id,
+        Shipment.product_id,
+        Shipment.customer_id,
+        Shipment.quantity,
+        Shipment.packed_at,
         Address.country,
     )
-    joined = select(*columns).outerjoin(Address, Address.customer_id == WaitingItem.customer_id)
-    rows = db.execute(joined.order_by(WaitingItem.packed_at, WaitingItem.purchase_id).limit(count))
+    joined = select(*columns).outerjoin(Address, Address.customer_id == Shipment.customer_id)
+    waiting = joined.where(Shipment.shipped_at.is_(None))
+    rows = db.execute(waiting.order_by(Shipment.packed_at, Shipment.purchase_id).limit(count))
     return [ToPack(*row) for row in rows]
 
 
 def shipped(db: Queryable, count: int) -> list[Shipped]:
     """What was sent, the last first."""
     columns = (Shipment.purchase_id, Shipment.customer_id, Shipment.country, Shipment.shipped_at)
-    rows = select(*columns).order_by(Shipment.shipped_at.desc(), Shipment.purchase_id).limit(count)
+    rows = (
+        select(*columns)
+        .where(Shipment.shipped_at.is_not(None))
+        .order_by(Shipment.shipped_at.desc(), Shipment.purchase_id)
+        .limit(count)
+    )
     return [Shipped(*row) for row in db.execute(rows)]
