@@ -72,10 +72,12 @@ def _databases(application: Application) -> dict[str, Database]:
 
 
 def _version(database: Database) -> tuple[int, Any]:
+    """The version of its tables, and all scripts; raises `SchemaTooNew` where no script of this program makes it."""
     if not database.exists():
         return 0, database.store.scripts()
     connection = database.connect()
     try:
+        database.store.is_migrated(connection)
         return database.store.schema_version(connection), database.store.scripts()
     finally:
         connection.close()

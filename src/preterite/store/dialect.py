@@ -60,6 +60,10 @@ class Dialect(Protocol):
         """A cursor whose rows are tuples, whatever a user has set on the connection."""
 
     @abstractmethod
+    def place(self, connection: DbConnection) -> str:
+        """Where the database is that a connection is open on, as it may be shown."""
+
+    @abstractmethod
     def is_open(self, connection: DbConnection) -> bool:
         """Whether the connection may still be used; a connection to a server may have broken."""
 

@@ -12,7 +12,6 @@ from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
-from importlib import resources
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -41,6 +40,7 @@ from preterite.log.postgres.appending import append_at_ends
 from preterite.log.postgres.databases import PostgresDatabases
 from preterite.log.postgres.reader import PostgresReading, translated
 from preterite.log.postgres.rights import Access, owners_only, refuse_retention, rights, set_access
+from preterite.log.postgres.schema import lock_tables, make_tables, renew_tables
 
 CHANNEL = "preterite_log"
 RETENTION_RECORDS = 5000
@@ -48,10 +48,6 @@ RETENTION_RECORDS = 5000
 RETENTION_SECONDS = 10.0
 """How often the log drops records whose retention has ended."""
 
-_IS_MADE = "SELECT 1 WHERE to_regclass('preterite_log.database') IS NOT NULL"
-# Any role may take an advisory lock, but no other role than the owner this one of a table: none holds up the owner.
-_LOCK_NEW_SCHEMA = "SELECT pg_advisory_xact_lock(hashtext('preterite_log'))"
-_LOCK_SCHEMA = "LOCK TABLE preterite_log.identity IN SHARE ROW EXCLUSIVE MODE"
 _IDENTITY = "SELECT system, system_id, partitions FROM preterite_log.identity"
 _IDENTIFY = "INSERT INTO preterite_log.identity (id, system, system_id, partitions) VALUES (1, %s, %s, %s)"
 _ADD_STREAMS = """
@@ -259,10 +255,10 @@ class PostgresLog:
 
     def _identify(self, identity: LogIdentity) -> LogIdentity:
         with self._writing() as cursor:
-            _make_tables(cursor)
+            make_tables(cursor, self.place.shown)
             found = cursor.execute(_IDENTITY).fetchone()
             if found is None:
-                cursor.execute(_LOCK_SCHEMA)
+                lock_tables(cursor)
                 found = cursor.execute(_IDENTITY).fetchone()
             if found is None and identity.system_id == ANY_SYSTEM:
                 raise no_log(self.place.shown)
@@ -332,23 +328,18 @@ class PostgresLog:
                 raise
 
 
-def schema() -> str:
-    """The SQL that makes a log's tables."""
-    return resources.files("preterite.log.postgres").joinpath("schema.sql").read_text(encoding="utf-8")
-
-
 def make_log(url: str, identity: LogIdentity, publishers: Sequence[str], access: Access) -> None:
     """Make a log's tables and streams, as the role that is to own them, and say what each other role may do.
 
     A log that has an identity keeps it.
     """
-    connection = postgres_server.connect(place_of(url))
+    place = place_of(url)
+    connection = postgres_server.connect(place)
     values = (identity.system, identity.system_id.bytes, identity.partitions)
     try:
         with connection.transaction():
             cursor: Any = connection.cursor()
-            cursor.execute(_LOCK_SCHEMA if cursor.execute(_IS_MADE).fetchone() else _LOCK_NEW_SCHEMA)
-            cursor.execute(schema(), prepare=False)
+            renew_tables(cursor, place.shown)
             if cursor.execute(_IDENTITY).fetchone() is None:
                 cursor.execute(_IDENTIFY, values)
             streams = [(name, partition) for name in publishers for partition in range(identity.partitions)]
@@ -357,12 +348,6 @@ def make_log(url: str, identity: LogIdentity, publishers: Sequence[str], access:
                 set_access(cursor, role, may)
     finally:
         connection.close()
-
-
-def _make_tables(cursor: Any) -> None:
-    if cursor.execute(_IS_MADE).fetchone() is None:
-        cursor.execute(_LOCK_NEW_SCHEMA)
-        cursor.execute(schema(), prepare=False)
 
 
 def _append(cursor: Any, locked: Mapping[Stream, _Locked], runs: Mapping[Stream, Sequence[Record]]) -> None:

@@ -218,6 +218,9 @@ class PostgresStore(Store):
     def plain_cursor(self, connection: DbConnection) -> Any:
         return postgres_server.plain_cursor(connection)
 
+    def place(self, connection: Any) -> str:
+        return f"database {connection.info.dbname} at {connection.info.host}:{connection.info.port}"
+
     def is_open(self, connection: Any) -> bool:
         return not postgres_server.is_dropped(connection)
 

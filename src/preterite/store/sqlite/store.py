@@ -190,6 +190,9 @@ class SqliteStore(Store):
     def plain_cursor(self, connection: DbConnection) -> Any:
         return sqlite_file.plain_cursor(connection)
 
+    def place(self, connection: DbConnection) -> str:
+        return self.plain_cursor(connection).execute("PRAGMA database_list").fetchone()[2]
+
     def identity(self, connection: DbConnection) -> StoreIdentity | None:
         self.require_current(connection)
         if not isinstance(connection, sqlite3.Connection) or connection.text_factory is str:
