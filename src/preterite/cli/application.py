@@ -29,7 +29,7 @@ from preterite.log.contract import ANY_SYSTEM, Log, LogIdentity
 from preterite.printing.by_name import unknown_name
 from preterite.printing.raised import original_of
 from preterite.printing.text import clause
-from preterite.store.contract import Database, translating_errors
+from preterite.store.contract import Database, connected, translating_errors
 from preterite.store.rows import DbConnection
 from preterite.system import System
 
@@ -101,14 +101,10 @@ class Application:
                 f"Component {component!r} was never started: there is no database {database.url}. "
                 "preterite run starts it."
             )
-        connection = database.connect()
-        try:
-            with translating_errors(database.store, component):
-                if not database.store.is_migrated(connection):
-                    raise NotMigrated(component)
-                yield database, connection
-        finally:
-            connection.close()
+        with connected(database) as connection, translating_errors(database.store, component):
+            if not database.store.is_migrated(connection):
+                raise NotMigrated(component)
+            yield database, connection
 
 
 class Readings:

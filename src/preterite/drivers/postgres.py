@@ -38,7 +38,7 @@ from preterite.printing.text import clause
 CONNECT_SECONDS = 5
 """How long a connection to PostgreSQL may take."""
 LOCK_SECONDS = 5.0
-"""How long the status, and any use of the log, waits for a lock, as an administrator's `LOCK TABLE` takes it."""
+"""How long the commands, the start of a component and any use of the log wait for a lock, as `LOCK TABLE` takes it."""
 APPLICATION_NAME = "preterite"
 APPLICATION_NAME_MAX = 63
 """Characters of `application_name` that PostgreSQL keeps."""
@@ -104,10 +104,37 @@ class CoreCursor(psycopg.Cursor[Any]):
         return self._own
 
 
+class _Bounded:
+    """What a cursor does behind a pooler, where only a transaction can bound its waits; mixed into a class of cursors.
+
+    A statement outside of one gets its own. Not for `executemany`.
+    """
+
+    def execute(self, query: Any, *arguments: Any, **options: Any) -> Any:
+        connection: Any = cast(Any, self).connection
+        execute = cast(Any, super()).execute
+        if is_in_transaction(connection):
+            return execute(query, *arguments, **options)
+        if isinstance(query, str) and query.lstrip().startswith("BEGIN"):
+            return execute(f"{query}; {_lock_timeout('LOCAL')}", *arguments, **options)
+        with connection.transaction():
+            execute(_lock_timeout("LOCAL"), prepare=False)
+            return execute(query, *arguments, **options)
+
+
+class _BoundedCursor(_Bounded, GuardedCursor):
+    """A guarded cursor whose waits are bounded."""
+
+
+class _BoundedCoreCursor(_Bounded, CoreCursor):
+    """A cursor of the core whose waits are bounded."""
+
+
 def plain_cursor(connection: Any) -> Any:
     """A cursor whose rows are tuples and whose parameters are `%s`, whatever was set on the connection."""
     if isinstance(connection, psycopg.Connection):
-        return CoreCursor(cast("psycopg.Connection[Any]", connection))
+        given = cast("psycopg.Connection[Any]", connection)
+        return (_BoundedCoreCursor if issubclass(given.cursor_factory, _BoundedCursor) else CoreCursor)(given)
     return connection.cursor()
 
 
@@ -136,10 +163,22 @@ async def connect_async(place: Place) -> GuardedAsyncConnection:
 def bound_waits(connection: GuardedConnection) -> None:
     """Let no statement on this connection wait for a lock for longer than `LOCK_SECONDS`.
 
-    Behind a pooler nothing is set, for a setting of the session would reach other clients.
+    Behind a pooler each transaction sets it for itself: a setting of the session would reach other clients.
     """
-    if not connection.pooled:
-        run(connection, f"SET lock_timeout TO '{LOCK_SECONDS * 1000:.0f}ms'")
+    if connection.pooled:
+        connection.cursor_factory = _BoundedCursor
+    else:
+        run(connection, _lock_timeout("SESSION"))
+
+
+def _lock_timeout(scope: str) -> str:
+    return f"SET {scope} lock_timeout TO '{LOCK_SECONDS * 1000:.0f}ms'"
+
+
+def is_locked(error: BaseException) -> bool:
+    """Whether a statement has waited for a lock for too long."""
+    original = original_of(error)
+    return is_a(original, psycopg.Error) and original.sqlstate == "55P03"
 
 
 def _note_session(connection: GuardedConnection | GuardedAsyncConnection, session: Any) -> None:

@@ -82,6 +82,12 @@ def is_unavailable(error: BaseException) -> bool:
     return isinstance(code, int) and (code & 0xFF) in _GONE_AWAY
 
 
+def is_locked(error: BaseException) -> bool:
+    """Whether another connection did not give back its lock in time."""
+    original = original_of(error)
+    return is_unavailable(original) and original.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
 def is_damaged(error: BaseException) -> bool:
     """Whether what stands in the file is no database, or no longer a whole one."""
     original = original_of(error.__context__ if isinstance(error, StoreUnavailable) and error.__context__ else error)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -22,7 +22,7 @@ from preterite.publishing.relay import Relay
 from preterite.publishing.sessions import Sessions
 from preterite.publishing.transaction import SessionContext
 from preterite.receiving.receiver import Receiver
-from preterite.store.contract import Database, translating_errors
+from preterite.store.contract import Database, connected, translating_errors
 from preterite.store.rows import StoreIdentity
 from preterite.topology import Topology
 
@@ -243,7 +243,7 @@ class Runtime:
             return wanted
         except StoreUnavailable:
             if database.exists():
-                with closing(database.connect()) as connection:
+                with connected(database) as connection:
                     found = database.store.identity(connection)
                 if found is not None:
                     return replace(found, component=name, system=self.name)

@@ -42,6 +42,10 @@ class Dialect(Protocol):
         """Whether two transactions conflicted: this one wrote nothing, and may be run again."""
 
     @abstractmethod
+    def is_locked(self, error: BaseException) -> bool:
+        """Whether it is unavailable because another session did not give back a lock in time."""
+
+    @abstractmethod
     def lacks_tables(self, error: BaseException) -> bool:
         """Whether the database has no tables of Preterite."""
 

@@ -197,6 +197,9 @@ class PostgresStore(Store):
     def is_unavailable(self, error: BaseException) -> bool:
         return postgres_server.is_unavailable(error)
 
+    def is_locked(self, error: BaseException) -> bool:
+        return postgres_server.is_locked(error)
+
     def may_have_raised(self, connection: DbConnection, error: BaseException) -> bool:
         # An error does not say it; whether this server can be reached is asked instead.
         return True

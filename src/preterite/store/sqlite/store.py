@@ -171,6 +171,9 @@ class SqliteStore(Store):
     def is_damaged(self, error: BaseException) -> bool:
         return sqlite_file.is_damaged(error)
 
+    def is_locked(self, error: BaseException) -> bool:
+        return sqlite_file.is_locked(error)
+
     def may_have_raised(self, connection: DbConnection, error: BaseException) -> bool:
         return was_raised_by(connection, original_of(error))
 
