@@ -13,7 +13,6 @@ from __future__ import annotations
 import os
 import select
 from contextlib import suppress
-from ipaddress import ip_address
 from typing import Any, cast
 
 import psycopg
@@ -30,7 +29,7 @@ from preterite.drivers.postgres_guard import (
     GuardedCursor,
     is_in_transaction,
 )
-from preterite.drivers.postgres_place import Place, first_line, unreachable
+from preterite.drivers.postgres_place import Place, first_line, secrecy, unreachable
 from preterite.errors import NotDurable, StoreUnavailable
 from preterite.printing.raised import is_a, original_of
 from preterite.printing.text import clause
@@ -299,24 +298,18 @@ def promise(connection: GuardedConnection) -> str:
     return kept + secrecy(connection.pgconn.ssl_in_use, connection.info.host, connection.info.hostaddr)
 
 
-def secrecy(ssl_in_use: bool, host: str, address: str) -> str:
-    """What a promise says of a connection that others on the network may read; nothing of one that they may not. Pure.
-
-    `host` is a socket's folder, a name or an address; `address` is the one that it was found at.
-    """
-    if ssl_in_use or host.startswith(("/", "@")) or host in ("", "localhost"):
-        return ""
-    try:
-        if ip_address(address or host).is_loopback:
-            return ""
-    except ValueError:
-        pass
-    return "; WITHOUT TLS: passwords and events can be read on the network (add ?sslmode=verify-full to the URL)"
-
-
 def is_primary(connection: GuardedConnection) -> bool:
     """Whether the server writes, and is no replica."""
     return not _one(connection, "SELECT pg_is_in_recovery()")[0]
+
+
+def is_read_only(connection: Any) -> bool:
+    """Whether the server has said that this session's transactions only read; behind a pooler it does not say it.
+
+    A setting of the session at its beginning stays, also where it was changed back meanwhile.
+    """
+    reported = [connection.info.parameter_status(name) for name in ("default_transaction_read_only", "in_hot_standby")]
+    return "on" in reported and not connection.reads_only
 
 
 def wal_position(connection: GuardedConnection) -> int:

@@ -223,7 +223,7 @@ class Runtime:
     def _open(self, name: str) -> StoreIdentity:
         """Bring a component's database up to date with the declaration."""
         component, database = self.components[name], self.databases[name]
-        with translating_errors(database.store, name), _naming_damage(database, name):
+        with translating_errors(database.store, name), _naming_what_is_wrong(database, name):
             wanted = self._wanted_identity(name, database)
             identity, version = prepare(database, wanted, self.topology.subscriptions[name], self.clock)
             self._handlers_versions[name] = version
@@ -274,11 +274,16 @@ class Runtime:
 
 
 @contextmanager
-def _naming_damage(database: Database, name: str) -> Generator[None]:
-    """Raise `StoreUnavailable` where a component's file is damaged: the others open all the same."""
+def _naming_what_is_wrong(database: Database, name: str) -> Generator[None]:
+    """Raise `StoreUnavailable` where a component's file is damaged, or a role lacks a right: the others open."""
     try:
         yield
     except Exception as error:
+        if database.store.refuses_rights(error):
+            raise StoreUnavailable(
+                f"The role of {name!r} lacks a right, in {database.url} or on the log: {clause(error)}. preterite "
+                "provision grants what it needs."
+            ) from None
         if not database.store.is_damaged(error):
             raise
         raise StoreUnavailable(

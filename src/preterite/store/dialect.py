@@ -71,9 +71,13 @@ class Dialect(Protocol):
     def is_open(self, connection: DbConnection) -> bool:
         """Whether the connection may still be used; a connection to a server may have broken."""
 
+    def may_write(self, connection: DbConnection) -> bool:
+        """Whether its session may write; one that began while the server only read may not, ever."""
+        return True
+
     @abstractmethod
     def require_current(self, connection: DbConnection) -> None:
-        """Raise `StoreUnavailable` if what the connection is open on is no longer what its URL names. Cheap."""
+        """Raise `StoreUnavailable` if what it is open on is no longer what its URL names, or only reads. Cheap."""
 
     @abstractmethod
     def server_time(self, connection: DbConnection, wall: float) -> float:
@@ -113,6 +117,10 @@ class Dialect(Protocol):
 
     def is_damaged(self, error: BaseException) -> bool:
         """Whether the database's file is damaged, so that only a backup helps."""
+        return False
+
+    def refuses_rights(self, error: BaseException) -> bool:
+        """Whether the connection's role lacks a right."""
         return False
 
     def bound_waits(self, connection: DbConnection) -> None:

@@ -18,7 +18,7 @@ from uuid import UUID
 from preterite.clock import Clock
 from preterite.drivers import postgres as postgres_server
 from preterite.drivers import postgres_guard
-from preterite.drivers.postgres_place import place_of
+from preterite.drivers.postgres_place import only_reads, place_of
 from preterite.errors import LogConflict, LogFenced, RecordRefused, StoreUnavailable, WrongLog
 from preterite.log.contract import (
     ANY_SYSTEM,
@@ -301,11 +301,11 @@ class PostgresLog:
     def _connected(self) -> Generator[postgres_guard.GuardedConnection]:
         """The connection, behind the lock; a broken one is forgotten, and made anew the next time."""
         with self._lock, translated():
-            if self._connection is not None and postgres_server.is_dropped(self._connection):
+            if self._connection is not None and not _is_usable(self._connection):
                 self._connection.close()
                 self._connection = None
             if self._connection is None:
-                self._connection = postgres_server.connect(self.place)
+                self._connection = self._writable()
                 postgres_server.bound_waits(self._connection)
                 self._listener.own_backend = self._connection.info.backend_pid
             try:
@@ -314,6 +314,13 @@ class PostgresLog:
             finally:
                 if self._connection.closed:
                     self._connection = None
+
+    def _writable(self) -> postgres_guard.GuardedConnection:
+        connection = postgres_server.connect(self.place)
+        if postgres_server.is_read_only(connection):
+            connection.close()
+            raise only_reads(f"The log {self.place.shown}")
+        return connection
 
     @contextmanager
     def _writing(self) -> Generator[Any]:
@@ -348,6 +355,10 @@ def make_log(url: str, identity: LogIdentity, publishers: Sequence[str], access:
                 set_access(cursor, role, may)
     finally:
         connection.close()
+
+
+def _is_usable(connection: postgres_guard.GuardedConnection) -> bool:
+    return not (postgres_server.is_dropped(connection) or postgres_server.is_read_only(connection))
 
 
 def _append(cursor: Any, locked: Mapping[Stream, _Locked], runs: Mapping[Stream, Sequence[Record]]) -> None:
