@@ -24,7 +24,7 @@ from preterite.clock import SystemClock, SystemRandomness
 from preterite.component import Component
 from preterite.demo_clock import SharedClock
 from preterite.drivers.extras import missing
-from preterite.errors import ConfigurationError, ExtraMissing, NotMigrated, StoreError, UsageError
+from preterite.errors import ConfigurationError, ExtraMissing, NotMigrated, StoreError, UsageError, WrongDatabase
 from preterite.log.contract import ANY_SYSTEM, Log, LogIdentity
 from preterite.printing.by_name import unknown_name
 from preterite.printing.raised import original_of
@@ -103,8 +103,17 @@ class Application:
             )
         with connected(database) as connection, translating_errors(database.store, component):
             if not database.store.is_migrated(connection):
-                raise NotMigrated(component)
+                raise _not_made(component, database, connection)
             yield database, connection
+
+
+def _not_made(component: str, database: Database, connection: DbConnection) -> StoreError:
+    if database.store.identity(connection) is not None:
+        return NotMigrated(component)
+    return WrongDatabase(
+        f"{database.url} holds no table of Preterite: it is not the database of {component!r}, or was never started. "
+        "Nothing was written. Check the component's URL, or restore a backup; preterite run starts a new one."
+    )
 
 
 class Readings:
