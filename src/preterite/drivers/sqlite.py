@@ -134,7 +134,8 @@ def open_file(path: Path, factory: type[Opened] = GuardedConnection) -> Opened:
     except sqlite3.DatabaseError as error:
         if is_unavailable(error):
             raise StoreUnavailable(
-                f"{path} cannot be opened just now: {clause(error)}{_if_full(path.parent)}. Nothing was written."
+                f"{path} cannot be opened just now: {clause(error)}{_if_full(path.parent)}{_if_closed(path)}. Nothing was "
+                "written."
             ) from None
         if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_CORRUPT:
             raise StoreUnavailable(
@@ -154,6 +155,22 @@ def _if_full(folder: Path) -> str:
         if os.statvfs(folder).f_bavail == 0:
             return ", and no space is left on its disk"
     return ""
+
+
+def _if_closed(path: Path) -> str:
+    """What this user may not write of what SQLite writes; SQLite does not say which it is."""
+    files = (path, Path(f"{path}-wal"), Path(f"{path}-shm"))
+    needed = [path.parent, *(file for file in files if os.path.exists(file))]
+    closed = [str(one) for one in needed if not os.access(one, os.W_OK)]
+    return f"; this user, {os.geteuid()}, may not write {', '.join(closed)}" if closed else ""
+
+
+def exists(path: Path) -> bool:
+    """Whether there is a file, as far as this user may know: one in a folder that is closed to it is there."""
+    try:
+        return path.exists()
+    except PermissionError:
+        return True
 
 
 def note_file(connection: GuardedConnection, path: Path) -> None:

@@ -37,7 +37,7 @@ class SqliteDatabase:
         self._was_opened = False
 
     def exists(self) -> bool:
-        return self.path.exists()
+        return sqlite_file.exists(self.path)
 
     def answers(self) -> bool:
         return False
@@ -136,7 +136,7 @@ class SqliteDatabase:
 
     def _require_file(self) -> None:
         """Raise where a file that was open here is gone: an empty one in its place would be a new component."""
-        if self._was_opened and not self.path.exists():
+        if self._was_opened and not sqlite_file.exists(self.path):
             raise StoreUnavailable(
                 f"{self.path} was deleted or moved while it was in use. Nothing was written, and no new file is made. "
                 "Put that file back, or restore a backup."
