@@ -134,8 +134,8 @@ def open_file(path: Path, factory: type[Opened] = GuardedConnection) -> Opened:
     except sqlite3.DatabaseError as error:
         if is_unavailable(error):
             raise StoreUnavailable(
-                f"{path} cannot be opened just now: {clause(error)}{_if_full(path.parent)}{_if_closed(path)}. Nothing was "
-                "written."
+                f"{path} cannot be opened just now: {clause(error)}{_if_full(path.parent)}{_if_closed(path)}. "
+                "Nothing was written."
             ) from None
         if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_CORRUPT:
             raise StoreUnavailable(
