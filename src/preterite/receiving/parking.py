@@ -197,7 +197,7 @@ class Parking:
 
     def _after_lost_connection(self, row: Parked, cause: BaseException | None) -> Parked:
         """What its handler raised is the reason, as of a statement that it has cancelled; without one it is a death."""
-        if cause is not None and not self._store.is_unavailable(cause):
+        if cause is not None and not (is_a(cause, StoreUnavailable) or self._store.is_unavailable(cause)):
             return self._after_failure(row, cause)
         decision = self._policy(row).decide(row.attempts, self._randomness.fraction(), process_died=True)
         return self._decided(row, died_while_handling(), decision)
