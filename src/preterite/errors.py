@@ -28,6 +28,7 @@
     │   └── StoreUnavailable           locked, full, read-only or unreachable
     │       ├── ConnectionLost         the connection of a batch ended
     │       ├── FileReplaced           a SQLite file was replaced while it was in use
+    │       ├── SchemaTooNew           tables of a newer version of Preterite, of a component or the log
     │       └── TransactionConflict    another transaction changed the same rows; it is run again
     │           └── SagaChanged        the same instance of a saga
     └── LogError                       the log
@@ -67,6 +68,7 @@ __all__ = [
     "RecordRefused",
     "SagaChanged",
     "SagaMissing",
+    "SchemaTooNew",
     "StoreError",
     "StoreUnavailable",
     "SystemRefused",
@@ -272,6 +274,16 @@ class ConnectionLost(StoreUnavailable):
 
 class FileReplaced(StoreUnavailable):
     """A SQLite file was replaced while this process had it open; nothing was written. Only a new start opens it."""
+
+
+class SchemaTooNew(StoreUnavailable):
+    """A component's database, or the log, has tables of a newer version than this program's; nothing was written."""
+
+    def __init__(self, place: str, found: int, known: int) -> None:
+        super().__init__(
+            f"{place} has tables of a newer version of Preterite ({found}; this program knows up to {known}); nothing "
+            "was written. Run the newer version here, or restore a backup from before the tables were updated."
+        )
 
 
 class TransactionConflict(StoreUnavailable):

@@ -346,6 +346,8 @@ TESTED_ELSEWHERE = {
     "drivers/sqlite_guard": "tests/unit/drivers/test_sqlite.py",
     "operations/proof": "tests/unit/operations/test_provisioning.py",
     "log/sqlite/databases": "tests/logs/test_sqlite.py",
+    "log/sqlite/schema": "tests/stories/when_a_schema_is_newer.py",
+    "log/postgres/schema": "tests/stories/when_a_schema_is_newer.py",
     "log/sqlite/translating": "tests/stories/when_a_database_is_away.py",
     "log/postgres/databases": "tests/logs/test_postgres.py",
     "log/gaps": "tests/stories/when_something_is_restored.py",

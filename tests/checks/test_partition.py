@@ -130,3 +130,19 @@ def test_a_file_or_role_of_another_component_is_not_attached_or_assumed() -> Non
     assert keys(roles, "set role finance_app") == ["cross-component-sql:sales:finance.finance_app:set role"]
     assert keys(roles, "set role sales_app; set role none") == []
     assert keys(roles, "select * from public.finance_row") == ["cross-component-sql:sales:finance.finance_row:read"]
+
+
+def test_a_function_or_trigger_that_writes_to_preterites_own_tables_is_found_and_a_view_that_reads_is_not() -> None:
+    text = """
+    create table bill (id int);
+    create function purge() returns void language sql as $$ delete from preterite.outbox $$;
+    create function later() returns trigger language plpgsql as $$ begin delete from preterite.outbox; end $$;
+    create view waiting as select count(*) from preterite.outbox;
+    """
+    finance = Component("finance", tables=text)
+    partition = Partition(System("shop", [finance]), {"finance": "postgresql://finance_app@localhost/finance"})
+    found = list(check_table_access(partition, read_codebase(partition)))
+
+    assert [one.object for one in found if one.rule == "cross-component-trigger"] == ["purge→preterite.outbox"]
+    assert any("in a language other than SQL is not analysed" in one.message for one in found)
+    assert not any("waiting" in one.object for one in found)

@@ -15,7 +15,7 @@ from uuid import uuid4
 import pytest
 from support.any_store import sql
 from support.process_shop import finance
-from support.processes import RunningShop, running_shop, until
+from support.processes import PATIENCE_SECONDS, RunningShop, running_shop, until
 from support.shop import letters
 
 
@@ -39,6 +39,17 @@ def test_an_event_that_kills_the_process_is_set_aside_and_everything_else_is_han
     assert (letter.failure.error, letter.attempts) == ("ProcessDied", 2)
     assert sorted(shop.billed()) == sorted(others)
     assert set(shop.shipped()) == {str(deadly), str(behind), *others}, "other components know nothing of it"
+
+
+def test_a_terminal_that_hangs_up_stops_it_in_order(shop: RunningShop) -> None:
+    purchase = shop.publish()
+    process = shop.run()
+    until(lambda: shop.billed() == shop.shipped() == [str(purchase)], "the workers work")
+    os.killpg(process.pid, signal.SIGHUP)
+
+    assert process.wait(PATIENCE_SECONDS) == 0
+    assert "stopped; the next run handles what is left" in shop.errors()
+    assert "its process has ended" not in shop.errors()
 
 
 @pytest.mark.rule(20)

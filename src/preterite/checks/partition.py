@@ -125,6 +125,11 @@ def is_infrastructure(name: TableName) -> bool:
     return (name.schema or "") in OWN_SCHEMAS or name.table.startswith(OWN_PREFIXES)
 
 
+def is_preterites(name: TableName) -> bool:
+    """Whether a table is one of Preterite's own, which only Preterite writes."""
+    return (name.schema or "") in ("preterite", "preterite_log") or name.table.startswith("preterite_")
+
+
 def dialect_of(url: str) -> Dialect:
     """The SQL dialect of a database."""
     return "postgres" if url.startswith("postgres") else "sqlite"

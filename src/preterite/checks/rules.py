@@ -141,8 +141,9 @@ _RULES = (
     ),
     Rule(
         "cross-component-trigger", "data", "error",
-        "No trigger or function accesses tables of another component.",
-        "It changes the other component's data inside a transaction that the other component does not control.",
+        "No trigger or function accesses tables of another component, or writes Preterite's own.",
+        "It changes the other component's data inside a transaction that the other component does not control; events "
+        "that it deletes from Preterite's tables are lost. On PostgreSQL nothing refuses that at run time.",
         "Publish an event in that transaction; the other component writes its own table when it handles it.",
     ),
     Rule(

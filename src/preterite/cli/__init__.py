@@ -66,7 +66,8 @@ EXIT_CODES = {
     2: "The command line is not valid, or names something that the system does not have. Nothing was changed.",
     3: "No system is named, it cannot be imported, its declaration or configuration is not valid, or a database or log "
     "does not belong to it.",
-    4: "A database or the log is unreachable or damaged; for status: no component runs, or the log is unreachable.",
+    4: "A database or the log is unreachable, damaged, or of a newer version; for status: no component runs, or "
+    "the log is unreachable.",
     6: "The command did a part of what it was asked. The message says which.",
     130: "The command was interrupted (Ctrl-C).",
 }

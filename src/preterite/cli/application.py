@@ -24,12 +24,12 @@ from preterite.clock import SystemClock, SystemRandomness
 from preterite.component import Component
 from preterite.demo_clock import SharedClock
 from preterite.drivers.extras import missing
-from preterite.errors import ConfigurationError, ExtraMissing, NotMigrated, StoreError, UsageError
+from preterite.errors import ConfigurationError, ExtraMissing, NotMigrated, StoreError, UsageError, WrongDatabase
 from preterite.log.contract import ANY_SYSTEM, Log, LogIdentity
 from preterite.printing.by_name import unknown_name
 from preterite.printing.raised import original_of
 from preterite.printing.text import clause
-from preterite.store.contract import Database, translating_errors
+from preterite.store.contract import Database, connected, translating_errors
 from preterite.store.rows import DbConnection
 from preterite.system import System
 
@@ -101,14 +101,19 @@ class Application:
                 f"Component {component!r} was never started: there is no database {database.url}. "
                 "preterite run starts it."
             )
-        connection = database.connect()
-        try:
-            with translating_errors(database.store, component):
-                if not database.store.is_migrated(connection):
-                    raise NotMigrated(component)
-                yield database, connection
-        finally:
-            connection.close()
+        with connected(database) as connection, translating_errors(database.store, component):
+            if not database.store.is_migrated(connection):
+                raise _not_made(component, database, connection)
+            yield database, connection
+
+
+def _not_made(component: str, database: Database, connection: DbConnection) -> StoreError:
+    if database.store.identity(connection) is not None:
+        return NotMigrated(component)
+    return WrongDatabase(
+        f"{database.url} holds no table of Preterite: it is not the database of {component!r}, or was never started. "
+        "Nothing was written. Check the component's URL, or restore a backup; preterite run starts a new one."
+    )
 
 
 class Readings:

@@ -10,7 +10,7 @@ from preterite import store as stores
 from preterite.cli.application import Application, Readings, add_command, add_verb, find
 from preterite.cli.output import number_of, print_block, print_line, table
 from preterite.settings import owner_urls
-from preterite.store.contract import Database, translating_errors
+from preterite.store.contract import Database, connected, translating_errors
 
 HELP = """\
 Preterite's own tables in the components' databases, by numbered scripts.
@@ -50,9 +50,8 @@ def migrate(options: argparse.Namespace) -> int:
                 for script in pending:
                     print_block(f"{script.text.rstrip()}\n{database.store.migration_statement(script.number)};\n")
             if options.what == "up" and pending:
-                connection = database.connect()
-                database.store.migrate(connection)
-                connection.close()
+                with connected(database) as connection:
+                    database.store.migrate(connection)
                 applied = scripts[-1].number
             rows.append([name, database.url, applied, scripts[-1].number])
     if options.what != "sql":
@@ -72,10 +71,9 @@ def _databases(application: Application) -> dict[str, Database]:
 
 
 def _version(database: Database) -> tuple[int, Any]:
+    """The version of its tables, and all scripts; raises `SchemaTooNew` where no script of this program makes it."""
     if not database.exists():
         return 0, database.store.scripts()
-    connection = database.connect()
-    try:
+    with connected(database) as connection:
+        database.store.is_migrated(connection)
         return database.store.schema_version(connection), database.store.scripts()
-    finally:
-        connection.close()

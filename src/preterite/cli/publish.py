@@ -11,6 +11,7 @@ from preterite import codecs
 from preterite.cli.application import Refused, add_command, find
 from preterite.cli.output import print_line
 from preterite.printing.text import clause
+from preterite.store.contract import translating_errors
 
 HELP = """\
 Publish the events of FILE (JSON or XML; - reads standard input) as COMPONENT, all of them or none.
@@ -40,9 +41,12 @@ def publish(options: argparse.Namespace) -> int:
         event_types = {published.wire_name: event_type for event_type, published in component.published.items()}
         read = codecs.read_xml if document.lstrip().startswith(b"<") else codecs.read_json
         events = read(document, event_types, opened.randomness.uuid)
-        with opened.connection(component) as connection, component.unit_of_work(connection) as unit_of_work:
-            for event in events:
-                unit_of_work.publish(event)
+        store = opened.databases[component.name].store
+        with opened.connection(component) as connection, translating_errors(store, component.name):
+            store.bound_waits(connection)
+            with component.unit_of_work(connection) as unit_of_work:
+                for event in events:
+                    unit_of_work.publish(event)
     print_line(f"published {len(events):,} {'event' if len(events) == 1 else 'events'} of {component.name}")
     return 0
 

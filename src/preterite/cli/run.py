@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import signal
+from contextlib import suppress
 from typing import Any
 
 from preterite.cli.application import Application, add_command, find
@@ -17,9 +18,9 @@ from preterite.printing.urls import shown
 from preterite.system import open_as
 
 HELP = """\
-Run the components, each in its own process, until SIGTERM or Ctrl-C. Then each process finishes the events it is at,
-and leaves its partitions (the shares of the events, by key) to others. A process that dies or hangs is replaced. Where
-a database or the log is out of reach, the rest runs, and it is tried again.
+Run the components, each in its own process, until SIGTERM, SIGHUP or Ctrl-C. Then each process finishes the events it
+is at, and leaves its partitions (the shares of the events, by key) to others. A process that dies or hangs is replaced.
+Where a database or the log is out of reach, the rest runs, and it is tried again.
 
   preterite run
   preterite run --only finance shipping
@@ -85,11 +86,14 @@ def run(options: argparse.Namespace) -> int:
         received.append(number)
         supervisor.stop()
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, stop)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        # What nohup ignores stays ignored.
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, stop)
     _announce(application, names)
     orderly = supervisor.run()
-    print_line("stopped; the next run handles what is left", error=True)
+    with suppress(OSError):  # a terminal that hung up takes no more
+        print_line("stopped; the next run handles what is left", error=True)
     if not orderly:
         return 6
     return 130 if signal.SIGINT in received else 0

@@ -47,6 +47,8 @@ def serve(system: OpenSystem, pipe: int, threads: int) -> int:
     signal.signal(signal.SIGTERM, lambda _number, _frame: host.stop_soon())
     # Ctrl-C reaches every process of a terminal; when a worker stops is the supervisor's decision.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # So does the hangup of one.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
     def beat() -> bool:
         now = system.clock.monotonic()

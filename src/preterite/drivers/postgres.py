@@ -13,7 +13,6 @@ from __future__ import annotations
 import os
 import select
 from contextlib import suppress
-from ipaddress import ip_address
 from typing import Any, cast
 
 import psycopg
@@ -30,7 +29,7 @@ from preterite.drivers.postgres_guard import (
     GuardedCursor,
     is_in_transaction,
 )
-from preterite.drivers.postgres_place import Place, first_line, unreachable
+from preterite.drivers.postgres_place import Place, first_line, secrecy, unreachable
 from preterite.errors import NotDurable, StoreUnavailable
 from preterite.printing.raised import is_a, original_of
 from preterite.printing.text import clause
@@ -38,7 +37,7 @@ from preterite.printing.text import clause
 CONNECT_SECONDS = 5
 """How long a connection to PostgreSQL may take."""
 LOCK_SECONDS = 5.0
-"""How long the status, and any use of the log, waits for a lock, as an administrator's `LOCK TABLE` takes it."""
+"""How long the commands, the start of a component and any use of the log wait for a lock, as `LOCK TABLE` takes it."""
 APPLICATION_NAME = "preterite"
 APPLICATION_NAME_MAX = 63
 """Characters of `application_name` that PostgreSQL keeps."""
@@ -104,10 +103,37 @@ class CoreCursor(psycopg.Cursor[Any]):
         return self._own
 
 
+class _Bounded:
+    """What a cursor does behind a pooler, where only a transaction can bound its waits; mixed into a class of cursors.
+
+    A statement outside of one gets its own. Not for `executemany`.
+    """
+
+    def execute(self, query: Any, *arguments: Any, **options: Any) -> Any:
+        connection: Any = cast(Any, self).connection
+        execute = cast(Any, super()).execute
+        if is_in_transaction(connection):
+            return execute(query, *arguments, **options)
+        if isinstance(query, str) and query.lstrip().startswith("BEGIN"):
+            return execute(f"{query}; {_lock_timeout('LOCAL')}", *arguments, **options)
+        with connection.transaction():
+            execute(_lock_timeout("LOCAL"), prepare=False)
+            return execute(query, *arguments, **options)
+
+
+class _BoundedCursor(_Bounded, GuardedCursor):
+    """A guarded cursor whose waits are bounded."""
+
+
+class _BoundedCoreCursor(_Bounded, CoreCursor):
+    """A cursor of the core whose waits are bounded."""
+
+
 def plain_cursor(connection: Any) -> Any:
     """A cursor whose rows are tuples and whose parameters are `%s`, whatever was set on the connection."""
     if isinstance(connection, psycopg.Connection):
-        return CoreCursor(cast("psycopg.Connection[Any]", connection))
+        given = cast("psycopg.Connection[Any]", connection)
+        return (_BoundedCoreCursor if issubclass(given.cursor_factory, _BoundedCursor) else CoreCursor)(given)
     return connection.cursor()
 
 
@@ -136,10 +162,22 @@ async def connect_async(place: Place) -> GuardedAsyncConnection:
 def bound_waits(connection: GuardedConnection) -> None:
     """Let no statement on this connection wait for a lock for longer than `LOCK_SECONDS`.
 
-    Behind a pooler nothing is set, for a setting of the session would reach other clients.
+    Behind a pooler each transaction sets it for itself: a setting of the session would reach other clients.
     """
-    if not connection.pooled:
-        run(connection, f"SET lock_timeout TO '{LOCK_SECONDS * 1000:.0f}ms'")
+    if connection.pooled:
+        connection.cursor_factory = _BoundedCursor
+    else:
+        run(connection, _lock_timeout("SESSION"))
+
+
+def _lock_timeout(scope: str) -> str:
+    return f"SET {scope} lock_timeout TO '{LOCK_SECONDS * 1000:.0f}ms'"
+
+
+def is_locked(error: BaseException) -> bool:
+    """Whether a statement has waited for a lock for too long."""
+    original = original_of(error)
+    return is_a(original, psycopg.Error) and original.sqlstate == "55P03"
 
 
 def _note_session(connection: GuardedConnection | GuardedAsyncConnection, session: Any) -> None:
@@ -260,24 +298,18 @@ def promise(connection: GuardedConnection) -> str:
     return kept + secrecy(connection.pgconn.ssl_in_use, connection.info.host, connection.info.hostaddr)
 
 
-def secrecy(ssl_in_use: bool, host: str, address: str) -> str:
-    """What a promise says of a connection that others on the network may read; nothing of one that they may not. Pure.
-
-    `host` is a socket's folder, a name or an address; `address` is the one that it was found at.
-    """
-    if ssl_in_use or host.startswith(("/", "@")) or host in ("", "localhost"):
-        return ""
-    try:
-        if ip_address(address or host).is_loopback:
-            return ""
-    except ValueError:
-        pass
-    return "; WITHOUT TLS: passwords and events can be read on the network (add ?sslmode=verify-full to the URL)"
-
-
 def is_primary(connection: GuardedConnection) -> bool:
     """Whether the server writes, and is no replica."""
     return not _one(connection, "SELECT pg_is_in_recovery()")[0]
+
+
+def is_read_only(connection: Any) -> bool:
+    """Whether the server has said that this session's transactions only read; behind a pooler it does not say it.
+
+    A setting of the session at its beginning stays, also where it was changed back meanwhile.
+    """
+    reported = [connection.info.parameter_status(name) for name in ("default_transaction_read_only", "in_hot_standby")]
+    return "on" in reported and not connection.reads_only
 
 
 def wal_position(connection: GuardedConnection) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
@@ -54,6 +55,29 @@ def unreachable(place: Place, error: psycopg.Error) -> StoreUnavailable:
     return StoreUnavailable(f"{place.shown} cannot be reached: {clause(said)}. Nothing was written.")
 
 
+def only_reads(what: str) -> StoreUnavailable:
+    """The error for a server, or a session on it, that refuses to write."""
+    return StoreUnavailable(
+        f"{what} only reads: it is a replica, or default_transaction_read_only is on. Nothing was written; it is tried "
+        "again."
+    )
+
+
 def first_line(error: BaseException) -> str:
     """The first line of a driver's message."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def secrecy(ssl_in_use: bool, host: str, address: str) -> str:
+    """What a promise says of a connection that others on the network may read; nothing of one that they may not. Pure.
+
+    `host` is a socket's folder, a name or an address; `address` is the one that it was found at.
+    """
+    if ssl_in_use or host.startswith(("/", "@")) or host in ("", "localhost"):
+        return ""
+    try:
+        if ip_address(address or host).is_loopback:
+            return ""
+    except ValueError:
+        pass
+    return "; WITHOUT TLS: passwords and events can be read on the network (add ?sslmode=verify-full to the URL)"

@@ -82,6 +82,12 @@ def is_unavailable(error: BaseException) -> bool:
     return isinstance(code, int) and (code & 0xFF) in _GONE_AWAY
 
 
+def is_locked(error: BaseException) -> bool:
+    """Whether another connection did not give back its lock in time."""
+    original = original_of(error)
+    return is_unavailable(original) and original.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
 def is_damaged(error: BaseException) -> bool:
     """Whether what stands in the file is no database, or no longer a whole one."""
     original = original_of(error.__context__ if isinstance(error, StoreUnavailable) and error.__context__ else error)
@@ -128,7 +134,8 @@ def open_file(path: Path, factory: type[Opened] = GuardedConnection) -> Opened:
     except sqlite3.DatabaseError as error:
         if is_unavailable(error):
             raise StoreUnavailable(
-                f"{path} cannot be opened just now: {clause(error)}{_if_full(path.parent)}. Nothing was written."
+                f"{path} cannot be opened just now: {clause(error)}{_if_full(path.parent)}{_if_closed(path)}. "
+                "Nothing was written."
             ) from None
         if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_CORRUPT:
             raise StoreUnavailable(
@@ -148,6 +155,22 @@ def _if_full(folder: Path) -> str:
         if os.statvfs(folder).f_bavail == 0:
             return ", and no space is left on its disk"
     return ""
+
+
+def _if_closed(path: Path) -> str:
+    """What this user may not write of what SQLite writes; SQLite does not say which it is."""
+    files = (path, Path(f"{path}-wal"), Path(f"{path}-shm"))
+    needed = [path.parent, *(file for file in files if os.path.exists(file))]
+    closed = [str(one) for one in needed if not os.access(one, os.W_OK)]
+    return f"; this user, {os.geteuid()}, may not write {', '.join(closed)}" if closed else ""
+
+
+def exists(path: Path) -> bool:
+    """Whether there is a file, as far as this user may know: one in a folder that is closed to it is there."""
+    try:
+        return path.exists()
+    except PermissionError:
+        return True
 
 
 def note_file(connection: GuardedConnection, path: Path) -> None:

@@ -34,6 +34,8 @@ BACKOFF_SECONDS_MIN = 0.1
 """A loop's first wait after a fault; each further one in a row doubles it."""
 BACKOFF_SECONDS_MAX = 5.0
 """A loop's longest wait after a fault."""
+IDLE_STEPS_WELL = 5
+"""Idle steps without a fault after which a loop that had one is said to work again; one with work is enough."""
 BEAT_SECONDS = 1.0
 """How often `serve` calls `beat`."""
 BEGIN_SECONDS = 0.002
@@ -177,7 +179,9 @@ class LoopThread(threading.Thread):
         self.on_progress = on_progress
         self._max_idle_seconds = idle_seconds
         self._loop: Loop | None = None
-        self._trouble: str | None = None
+        self._troubles: set[str] = set()
+        """The faults since the loop has last worked."""
+        self._steps_well = 0
         self.on_end: Callable[[PreteriteError], None] = lambda error: None
         """Called with what ends the loop for good."""
         self._faults_max = faults_max
@@ -207,7 +211,8 @@ class LoopThread(threading.Thread):
                 self._stopping.wait(self._backoff.next())
             except BaseException as error:
                 # No thread but the main one is interrupted: whatever this is, it was raised here.
-                _logger.exception("%s failed; it starts again with new connections", self.name)
+                if text_of(error) not in self._troubles:
+                    _logger.exception("%s failed; it starts again with new connections", self.name)
                 self._note(text_of(error))
                 self._close()
                 self._faults += 1
@@ -216,8 +221,7 @@ class LoopThread(threading.Thread):
                     break
                 self._stopping.wait(self._backoff.next())
             else:
-                self._note(None)
-                self._faults = 0
+                self._well(progress)
                 if progress.busy and self.on_progress is not None:
                     self.on_progress(progress)
                 if idle_seconds:
@@ -231,15 +235,21 @@ class LoopThread(threading.Thread):
             return self._max_idle_seconds
         return min(self._max_idle_seconds, max(due_in, DUE_SECONDS_MIN))
 
-    def _note(self, trouble: str | None) -> None:
-        """Log a fault when it begins and when it is over."""
-        if trouble != self._trouble:
-            if trouble is None:
-                _logger.info("%s works again", self.name)
-                self._backoff.reset()
-            else:
-                _logger.error("%s: %s", self.name, trouble)
-        self._trouble = trouble
+    def _note(self, trouble: str) -> None:
+        """Log a fault, once until the loop works again."""
+        self._steps_well = 0
+        if trouble not in self._troubles:
+            _logger.error("%s: %s", self.name, trouble)
+        self._troubles.add(trouble)
+
+    def _well(self, progress: Progress) -> None:
+        """Note a step without a fault; one that had nothing to do may not have used what is out of reach."""
+        self._faults = 0
+        self._steps_well += 1
+        if self._troubles and (progress.busy or self._steps_well >= IDLE_STEPS_WELL):
+            _logger.info("%s works again", self.name)
+            self._backoff.reset()
+            self._troubles.clear()
 
     def _close(self) -> None:
         # Where the database is out of reach the leases stay; they run out by themselves.

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from contextlib import closing
 from typing import Any
 
 from preterite.component import Component
@@ -15,7 +14,7 @@ from preterite.errors import PreteriteError, TablesMissing
 from preterite.printing.raised import original_of
 from preterite.printing.text import clause
 from preterite.settings import owner_variable
-from preterite.store.contract import Database
+from preterite.store.contract import Database, connected
 
 _NAME = r"""(?:"[^"]+"|`[^`]+`|\[[^\]]+\]|\w+)"""
 _CREATES = re.compile(
@@ -40,7 +39,7 @@ def missing(component: Component, database: Database) -> list[str]:
     names = declared(component.tables)
     if not names:
         return []
-    with closing(database.connect()) as connection:
+    with connected(database) as connection:
         present = {name.casefold() for name in database.store.table_names(connection)}
     return [name for name in names if name.casefold() not in present]
 

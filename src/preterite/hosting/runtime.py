@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -22,7 +22,7 @@ from preterite.publishing.relay import Relay
 from preterite.publishing.sessions import Sessions
 from preterite.publishing.transaction import SessionContext
 from preterite.receiving.receiver import Receiver
-from preterite.store.contract import Database, translating_errors
+from preterite.store.contract import Database, connected, translating_errors
 from preterite.store.rows import StoreIdentity
 from preterite.topology import Topology
 
@@ -223,7 +223,7 @@ class Runtime:
     def _open(self, name: str) -> StoreIdentity:
         """Bring a component's database up to date with the declaration."""
         component, database = self.components[name], self.databases[name]
-        with translating_errors(database.store, name), _naming_damage(database, name):
+        with translating_errors(database.store, name), _naming_what_is_wrong(database, name):
             wanted = self._wanted_identity(name, database)
             identity, version = prepare(database, wanted, self.topology.subscriptions[name], self.clock)
             self._handlers_versions[name] = version
@@ -243,7 +243,7 @@ class Runtime:
             return wanted
         except StoreUnavailable:
             if database.exists():
-                with closing(database.connect()) as connection:
+                with connected(database) as connection:
                     found = database.store.identity(connection)
                 if found is not None:
                     return replace(found, component=name, system=self.name)
@@ -274,11 +274,16 @@ class Runtime:
 
 
 @contextmanager
-def _naming_damage(database: Database, name: str) -> Generator[None]:
-    """Raise `StoreUnavailable` where a component's file is damaged: the others open all the same."""
+def _naming_what_is_wrong(database: Database, name: str) -> Generator[None]:
+    """Raise `StoreUnavailable` where a component's file is damaged, or a role lacks a right: the others open."""
     try:
         yield
     except Exception as error:
+        if database.store.refuses_rights(error):
+            raise StoreUnavailable(
+                f"The role of {name!r} lacks a right, in {database.url} or on the log: {clause(error)}. preterite "
+                "provision grants what it needs."
+            ) from None
         if not database.store.is_damaged(error):
             raise
         raise StoreUnavailable(

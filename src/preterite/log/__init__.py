@@ -38,8 +38,8 @@ def connect(url: str, identity: LogIdentity, clock: Clock, retention: timedelta 
 def find(url: str, identity: LogIdentity, clock: Clock, retention: timedelta | None = None) -> Log:
     """The log that a URL names; makes none. Raises `NoLog` where there is none."""
     if url.startswith("sqlite"):
-        from preterite.drivers.sqlite import path_of
+        from preterite.drivers.sqlite import exists, path_of
 
-        if not path_of(url).exists():
+        if not exists(path_of(url)):
             raise no_log(shown(url))
     return connect(url, replace(identity, system_id=ANY_SYSTEM), clock, retention)

@@ -31,6 +31,7 @@ _BIND = "INSERT INTO preterite_log.database (component, database_id) VALUES"
 _LOG_WAYS = (
     ("a right of its own on the log", "INSERT INTO preterite_log.access VALUES (session_user, 'x', true)"),
     ("the rights of others read", "SELECT 1 FROM preterite_log.access WHERE role <> session_user"),
+    ("another version of the log", "INSERT INTO preterite_log.migration VALUES (2)"),
     ("another identity of the log", "UPDATE preterite_log.identity SET partitions = partitions"),
     ("the database of any component", "UPDATE preterite_log.database SET database_id = database_id"),
     ("the databases of all components forgotten", "DELETE FROM preterite_log.database"),

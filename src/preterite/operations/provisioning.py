@@ -29,6 +29,7 @@ from preterite.log.contract import LogIdentity
 from preterite.log.postgres import rights as log_rights
 from preterite.log.postgres.log import make_log
 from preterite.settings import log_variable, owner_variable, url_variable
+from preterite.store.contract import connected
 
 __all__ = [
     "LogDeclaration",
@@ -343,8 +344,5 @@ def closed_to_others() -> list[Statement]:
 def make_tables(owner_url: str) -> None:
     """Preterite's tables in a component's database, as their owner."""
     database = stores.connect(owner_url)
-    connection = database.connect()
-    try:
+    with connected(database) as connection:
         database.store.migrate(connection)
-    finally:
-        connection.close()

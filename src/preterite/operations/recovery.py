@@ -16,7 +16,6 @@ that subscriber go on after it; `holes` lists what the log has lost, and `fill` 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing
 from functools import partial
 from typing import NamedTuple
 
@@ -24,7 +23,7 @@ from preterite.errors import UsageError
 from preterite.log.contract import NO_EVENT, Cursor, Log, LogIdentity, Record, Stream, journal_start
 from preterite.operations.dead_letters import Operator
 from preterite.operations.startup import identity_of
-from preterite.store.contract import Database, Store, run_in_transaction
+from preterite.store.contract import Database, Store, connected, run_in_transaction
 from preterite.store.rows import AuditLine, DbConnection, Move, StoreIdentity
 
 __all__ = [
@@ -267,7 +266,7 @@ def new_database(log: Log, database: Database, wanted: StoreIdentity, operator: 
         raise UsageError(f"The log knows no database of {component!r}; nothing was changed. Start it: preterite run.")
     if not is_second(log, component, database):
         raise UsageError(f"{database.url} is the database of {component!r} that the log knows; nothing was changed.")
-    with closing(database.connect()) as connection:
+    with connected(database) as connection:
         store = database.store
         store.migrate(connection)
         run_in_transaction(store, connection, lambda: store.bind_identity(connection, wanted))

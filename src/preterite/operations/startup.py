@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import closing
 from dataclasses import replace
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -13,7 +12,7 @@ from preterite.errors import SystemRefused, WrongDatabase
 from preterite.log.contract import Log
 from preterite.printing.logger import logger
 from preterite.receiving.scheduler import keep_calendars
-from preterite.store.contract import Database, Store
+from preterite.store.contract import Database, Store, connected, run_in_transaction
 from preterite.store.rows import HandlerRegistration, StoreIdentity
 from preterite.topology import Subscriptions
 
@@ -34,25 +33,23 @@ def prepare(database: Database, wanted: StoreIdentity, subscriptions: Subscripti
     and `SystemRefused` if a handler now handles another event; then nothing was registered.
     """
     store = database.store
-    connection = database.connect()
-    try:
+    with connected(database) as connection:
         store.migrate(connection)
-        store.begin(connection)
-        store.bind_identity(connection, wanted)
-        _refuse_changed_handlers(wanted, store.handlers(connection)[1], subscriptions)
-        _warn_of_late_handlers(store, connection, subscriptions)
-        store.register_handlers(connection, subscriptions.registrations, subscriptions.renamed, clock.wall())
-        store.retry_undecodable(connection, subscriptions.fingerprint)
-        identity = store.identity(connection)
-        assert identity is not None, "a database that was identified has an identity"
-        keep_calendars(store, connection, identity, subscriptions, clock.now())
-        version, _ = store.handlers(connection)
-        connection.commit()
-    finally:
-        if store.in_transaction(connection):
-            connection.rollback()
-        connection.close()
-    return Prepared(identity, version)
+        return run_in_transaction(store, connection, lambda: _register(store, connection, wanted, subscriptions, clock))
+
+
+def _register(
+    store: Store, connection: Any, wanted: StoreIdentity, subscriptions: Subscriptions, clock: Clock
+) -> Prepared:
+    store.bind_identity(connection, wanted)
+    _refuse_changed_handlers(wanted, store.handlers(connection)[1], subscriptions)
+    _warn_of_late_handlers(store, connection, subscriptions)
+    store.register_handlers(connection, subscriptions.registrations, subscriptions.renamed, clock.wall())
+    store.retry_undecodable(connection, subscriptions.fingerprint)
+    identity = store.identity(connection)
+    assert identity is not None, "a database that was identified has an identity"
+    keep_calendars(store, connection, identity, subscriptions, clock.now())
+    return Prepared(identity, store.handlers(connection)[0])
 
 
 def require_own_database(log: Log, wanted: StoreIdentity, database: Database) -> None:
@@ -81,7 +78,7 @@ def identity_of(database: Database) -> StoreIdentity | None:
     """Whose database this is; `None` if it is new. Makes none."""
     if not database.exists():
         return None
-    with closing(database.connect()) as connection:
+    with connected(database) as connection:
         return database.store.identity(connection) if database.store.is_migrated(connection) else None
 
 

@@ -18,7 +18,7 @@ from typing import Any
 from uuid import UUID
 
 from preterite.clock import Clock
-from preterite.errors import LogError, NotMigrated, PreteriteError, StoreUnavailable, WrongLog
+from preterite.errors import NotMigrated, PreteriteError, StoreUnavailable, WrongLog
 from preterite.handling.failure import text_of
 from preterite.leases import host_and_process, is_gone, partition_leases
 from preterite.log.contract import Log, Stream
@@ -87,8 +87,8 @@ class StatusReader:
             return self._ends(), None
         except WrongLog:
             raise
-        except (StoreUnavailable, LogError) as error:
-            return None, str(error)
+        except Exception as error:
+            return None, _fault(error)
 
     def _status_or_fault(self, name: str, ends: Mapping[Stream, int] | None, now: float) -> ComponentStatus:
         subscribes = bool(self._topology.subscriptions[name].publishers)
@@ -98,8 +98,7 @@ class StatusReader:
         except Exception as error:
             # Whatever keeps this database from being read is what an operator has to know, beside all the others.
             self._forget(name)
-            fault = text_of(error) if isinstance(error, PreteriteError) else f"{type(error).__name__}: {text_of(error)}"
-            return ComponentStatus(name, "unreachable", NOTHING, 0, 0, subscribes, 0, {}, (), fault=fault)
+            return ComponentStatus(name, "unreachable", NOTHING, 0, 0, subscribes, 0, {}, (), fault=_fault(error))
 
     def _with_age_of_lag(self, status: ComponentStatus, ends: Mapping[Stream, int] | None) -> ComponentStatus:
         """With how long the oldest event that it has not read has waited, as the journals of its publishers say."""
@@ -238,6 +237,7 @@ class StatusReader:
         if database.exists():
             with ExitStack() as closing_it:
                 connection = closing_it.enter_context(closing(database.connect()))
+                database.store.require_current(connection)
                 database.store.bound_waits(connection)
                 identity = database.store.identity(connection)
                 if identity is not None and identity.component_id == (known or identity.component_id):
@@ -253,8 +253,14 @@ class StatusReader:
         """The id of the component's database; `None` also while the log, which has its own line, is away."""
         try:
             return self._log.databases.of(name)
-        except StoreUnavailable:
+        except WrongLog:
+            raise
+        except Exception:
             return None
+
+
+def _fault(error: Exception) -> str:
+    return text_of(error) if isinstance(error, PreteriteError) else f"{type(error).__name__}: {text_of(error)}"
 
 
 def _lag(cursors: Mapping[Stream, CursorState], ends: Mapping[Stream, int], publishers: Container[str]) -> int:

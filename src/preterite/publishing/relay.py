@@ -128,7 +128,7 @@ class Relay:
     @property
     def is_broken(self) -> bool:
         """Whether a connection was lost, so that only another relay can go on."""
-        return not self._store.is_open(self._connection)
+        return not (self._store.is_open(self._connection) and self._store.may_write(self._connection))
 
     def seconds_to_next(self) -> float | None:
         """Nothing here waits for a business time."""

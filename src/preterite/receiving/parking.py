@@ -152,9 +152,8 @@ class Parking:
             if ends_the_process(error):
                 raise
             if is_a(error, ConnectionLost):
-                # As where a process has ended: this row was the only one that ran.
-                decision = self._policy(row).decide(started.attempts, self._randomness.fraction(), process_died=True)
-                self._unsettled.append((self._decided(started, died_while_handling(), decision), started.attempts))
+                # This row was the only one that ran.
+                self._unsettled.append((self._after_lost_connection(started, error.__cause__), started.attempts))
                 raise
             if is_a(error, (Fenced, StoreUnavailable)) and not is_a(error, TransactionConflict):
                 self._unsettled.append((row, started.attempts))
@@ -195,6 +194,13 @@ class Parking:
             failure_of(error),
             self._policy(row).decide(row.attempts, self._randomness.fraction(), error=error),
         )
+
+    def _after_lost_connection(self, row: Parked, cause: BaseException | None) -> Parked:
+        """What its handler raised is the reason, as of a statement that it has cancelled; without one it is a death."""
+        if cause is not None and not (is_a(cause, StoreUnavailable) or self._store.is_unavailable(cause)):
+            return self._after_failure(row, cause)
+        decision = self._policy(row).decide(row.attempts, self._randomness.fraction(), process_died=True)
+        return self._decided(row, died_while_handling(), decision)
 
     def _policy(self, row: Parked) -> Recoverability:
         """What is to follow the failures of this row's handler; no retry where it is no longer declared."""

@@ -105,7 +105,7 @@ class Receiver:
     @property
     def is_broken(self) -> bool:
         """Whether a connection was lost, so that only another receiver can go on."""
-        return not self._store.is_open(self._connection)
+        return not (self._store.is_open(self._connection) and self._store.may_write(self._connection))
 
     @property
     def time_limit_seconds(self) -> float:

@@ -11,7 +11,7 @@ kinds of databases; a `Dialect` is what each kind supplies.
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -26,6 +26,7 @@ __all__ = [
     "Dialect",
     "Store",
     "TableChange",
+    "connected",
     "run_in_transaction",
     "translating_errors",
 ]
@@ -44,9 +45,22 @@ def translating_errors(store: Dialect, component: str) -> Generator[None]:
             raise TransactionConflict(
                 f"Another transaction has changed the same rows of {component!r}: {clause(error)}."
             ) from error
+        if store.is_locked(error):
+            raise StoreUnavailable(
+                f"The database of {component!r} is locked by another session, for too long: {clause(error)}. The "
+                "transaction was rolled back. End that session, or try again when it has ended."
+            ) from error
         if store.is_unavailable(error):
             raise StoreUnavailable(f"The database of {component!r} is not available: {clause(error)}.") from error
         raise
+
+
+@contextmanager
+def connected(database: Database) -> Generator[Any]:
+    """A connection for a command or a start, closed at the end: no statement on it waits for a lock without an end."""
+    with closing(database.connect()) as connection:
+        database.store.bound_waits(connection)
+        yield connection
 
 
 class TableChange(NamedTuple):

@@ -42,6 +42,10 @@ class Dialect(Protocol):
         """Whether two transactions conflicted: this one wrote nothing, and may be run again."""
 
     @abstractmethod
+    def is_locked(self, error: BaseException) -> bool:
+        """Whether it is unavailable because another session did not give back a lock in time."""
+
+    @abstractmethod
     def lacks_tables(self, error: BaseException) -> bool:
         """Whether the database has no tables of Preterite."""
 
@@ -60,12 +64,20 @@ class Dialect(Protocol):
         """A cursor whose rows are tuples, whatever a user has set on the connection."""
 
     @abstractmethod
+    def place(self, connection: DbConnection) -> str:
+        """Where the database is that a connection is open on, as it may be shown."""
+
+    @abstractmethod
     def is_open(self, connection: DbConnection) -> bool:
         """Whether the connection may still be used; a connection to a server may have broken."""
 
+    def may_write(self, connection: DbConnection) -> bool:
+        """Whether its session may write; one that began while the server only read may not, ever."""
+        return True
+
     @abstractmethod
     def require_current(self, connection: DbConnection) -> None:
-        """Raise `StoreUnavailable` if what the connection is open on is no longer what its URL names. Cheap."""
+        """Raise `StoreUnavailable` if what it is open on is no longer what its URL names, or only reads. Cheap."""
 
     @abstractmethod
     def server_time(self, connection: DbConnection, wall: float) -> float:
@@ -105,6 +117,10 @@ class Dialect(Protocol):
 
     def is_damaged(self, error: BaseException) -> bool:
         """Whether the database's file is damaged, so that only a backup helps."""
+        return False
+
+    def refuses_rights(self, error: BaseException) -> bool:
+        """Whether the connection's role lacks a right."""
         return False
 
     def bound_waits(self, connection: DbConnection) -> None:

@@ -355,6 +355,21 @@ def test_what_does_not_fit_is_exit_code_2_and_one_sentence(
 
 
 @pytest.mark.parametrize("words", [("dead-letters", "list", "-A", APP), ("replay", "status", "-A", APP)])
+def test_a_database_without_tables_in_the_place_of_a_components_is_named(
+    run: Run, shop: RunningShop, words: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    empty = tmp_path / "empty.sqlite"
+    empty.touch()
+    monkeypatch.setenv("PRETERITE_FINANCE_URL", f"sqlite:///{empty}")
+    code, _, err = run(*words)
+
+    assert shop.opened.name == "shop"
+    assert code == 6, "the other components are shown"
+    assert f"finance is left out: sqlite:///{empty} holds no table of Preterite" in err
+    assert "older version" not in err
+
+
+@pytest.mark.parametrize("words", [("dead-letters", "list", "-A", APP), ("replay", "status", "-A", APP)])
 def test_tables_of_an_older_version_are_said_in_one_sentence(
     run: Run, shop: RunningShop, words: tuple[str, ...]
 ) -> None:

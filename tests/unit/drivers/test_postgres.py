@@ -15,9 +15,9 @@ from support import postgres
 from preterite import store as stores
 from preterite.drivers import postgres as postgres_server
 from preterite.drivers import postgres_guard
-from preterite.drivers.postgres import connect, promise, secrecy
+from preterite.drivers.postgres import connect, promise
 from preterite.drivers.postgres_guard import GuardedConnection
-from preterite.drivers.postgres_place import place_of
+from preterite.drivers.postgres_place import place_of, secrecy
 from preterite.errors import ConfigurationError, HandlerEndedTransaction, NotDurable, StoreUnavailable
 
 

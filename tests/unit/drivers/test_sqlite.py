@@ -7,6 +7,8 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import tempfile
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Barrier
@@ -18,7 +20,10 @@ from support.shop import declare, purchased
 
 from preterite.drivers import sqlite as sqlite_file
 from preterite.errors import ConfigurationError, NotDurable, StoreUnavailable, WrongDatabase
+from preterite.store.sqlite.store import SqliteDatabase
 from preterite.testing import started
+
+NOBODY = 65534
 
 
 def setting(connection: sqlite3.Connection, name: str) -> object:
@@ -249,3 +254,61 @@ def test_a_statement_that_no_interrupt_has_reached_stops_once_its_connection_is_
     with pytest.raises(sqlite3.OperationalError, match="interrupted"):
         connection.execute(ENDLESS).fetchone()
     connection.close()
+
+
+def as_another_user(act: Callable[[], object]) -> str:
+    """What `act` raises, in a process of a user who is not root, whom no right stops."""
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        said = ""
+        try:
+            if os.geteuid() == 0:
+                os.setgroups([])
+                os.setgid(NOBODY)
+                os.setuid(NOBODY)
+            act()
+        except BaseException as error:
+            said = f"{type(error).__name__}: {error}"
+        os.write(writing, said.encode())
+        os._exit(0)
+    os.close(writing)
+    os.waitpid(pid, 0)
+    with open(reading, "rb") as answer:
+        return answer.read().decode()
+
+
+@pytest.fixture
+def theirs() -> Iterator[Path]:
+    """A database whose folder every user may enter and only its owner may write, and whose file every user may read."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "sales.sqlite"
+        sqlite_file.open_file(path).close()
+        Path(folder).chmod(0o555)
+        path.chmod(0o444)
+        yield path
+        Path(folder).chmod(0o755)
+
+
+@pytest.mark.parametrize("closed", ["the file", "the folder"])
+def test_a_user_who_may_not_open_it_is_told_what_is_closed(theirs: Path, closed: str) -> None:
+    (theirs if closed == "the file" else theirs.parent).chmod(0)
+    connect = SqliteDatabase(f"sqlite:///{theirs}").connect
+
+    said = as_another_user(connect)
+    theirs.parent.chmod(0o755)
+
+    assert said.startswith(f"StoreUnavailable: {theirs} cannot be opened")
+    assert "Permission denied" in said or f"may not write {theirs.parent}, {theirs}" in said
+
+
+def test_a_database_in_a_folder_that_is_closed_is_not_taken_for_a_new_one(theirs: Path) -> None:
+    theirs.parent.chmod(0)
+
+    def look() -> None:
+        assert SqliteDatabase(f"sqlite:///{theirs}").exists()
+
+    said = as_another_user(look)
+    theirs.parent.chmod(0o755)
+
+    assert said == ""

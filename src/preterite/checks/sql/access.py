@@ -9,7 +9,7 @@ from preterite.checks.code.codebase import Codebase, modules_of_components
 from preterite.checks.code.literals import PLACEHOLDER, StringLiteral
 from preterite.checks.code.modules import TABLE_CALLS, ModuleSource
 from preterite.checks.findings import Finding, Place
-from preterite.checks.partition import Ownership, Partition, is_infrastructure
+from preterite.checks.partition import Ownership, Partition, is_infrastructure, is_preterites
 from preterite.checks.sql.databases import is_database, role_of
 from preterite.checks.sql.statements import StatementCache
 from preterite.checks.sql.tables import NotUnderstood, TableAccess, TableName
@@ -136,3 +136,6 @@ def _declared(partition: Partition, ownership: Ownership) -> Iterator[Finding]:
                 message = f"The {one.kind} {one.name} of {name} accesses {table}, a table of {owner.name}."
                 object_ = f"{one.name}→{owner.name}.{table.table}"
                 yield Finding(f"cross-component-{one.kind}", name, object_, "access", message, place)
+        for table in sorted(filter(is_preterites, one.access.writes), key=str):
+            message = f"The function or trigger {one.name} of {name} writes {table}, a table of Preterite's own."
+            yield Finding("cross-component-trigger", name, f"{one.name}→{table}", "write", message, place)

@@ -12,14 +12,13 @@ from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
-from importlib import resources
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from preterite.clock import Clock
 from preterite.drivers import postgres as postgres_server
 from preterite.drivers import postgres_guard
-from preterite.drivers.postgres_place import place_of
+from preterite.drivers.postgres_place import only_reads, place_of
 from preterite.errors import LogConflict, LogFenced, RecordRefused, StoreUnavailable, WrongLog
 from preterite.log.contract import (
     ANY_SYSTEM,
@@ -41,6 +40,7 @@ from preterite.log.postgres.appending import append_at_ends
 from preterite.log.postgres.databases import PostgresDatabases
 from preterite.log.postgres.reader import PostgresReading, translated
 from preterite.log.postgres.rights import Access, owners_only, refuse_retention, rights, set_access
+from preterite.log.postgres.schema import lock_tables, make_tables, renew_tables
 
 CHANNEL = "preterite_log"
 RETENTION_RECORDS = 5000
@@ -48,10 +48,6 @@ RETENTION_RECORDS = 5000
 RETENTION_SECONDS = 10.0
 """How often the log drops records whose retention has ended."""
 
-_IS_MADE = "SELECT 1 WHERE to_regclass('preterite_log.database') IS NOT NULL"
-# Any role may take an advisory lock, but no other role than the owner this one of a table: none holds up the owner.
-_LOCK_NEW_SCHEMA = "SELECT pg_advisory_xact_lock(hashtext('preterite_log'))"
-_LOCK_SCHEMA = "LOCK TABLE preterite_log.identity IN SHARE ROW EXCLUSIVE MODE"
 _IDENTITY = "SELECT system, system_id, partitions FROM preterite_log.identity"
 _IDENTIFY = "INSERT INTO preterite_log.identity (id, system, system_id, partitions) VALUES (1, %s, %s, %s)"
 _ADD_STREAMS = """
@@ -259,10 +255,10 @@ class PostgresLog:
 
     def _identify(self, identity: LogIdentity) -> LogIdentity:
         with self._writing() as cursor:
-            _make_tables(cursor)
+            make_tables(cursor, self.place.shown)
             found = cursor.execute(_IDENTITY).fetchone()
             if found is None:
-                cursor.execute(_LOCK_SCHEMA)
+                lock_tables(cursor)
                 found = cursor.execute(_IDENTITY).fetchone()
             if found is None and identity.system_id == ANY_SYSTEM:
                 raise no_log(self.place.shown)
@@ -305,11 +301,11 @@ class PostgresLog:
     def _connected(self) -> Generator[postgres_guard.GuardedConnection]:
         """The connection, behind the lock; a broken one is forgotten, and made anew the next time."""
         with self._lock, translated():
-            if self._connection is not None and postgres_server.is_dropped(self._connection):
+            if self._connection is not None and not _is_usable(self._connection):
                 self._connection.close()
                 self._connection = None
             if self._connection is None:
-                self._connection = postgres_server.connect(self.place)
+                self._connection = self._writable()
                 postgres_server.bound_waits(self._connection)
                 self._listener.own_backend = self._connection.info.backend_pid
             try:
@@ -318,6 +314,13 @@ class PostgresLog:
             finally:
                 if self._connection.closed:
                     self._connection = None
+
+    def _writable(self) -> postgres_guard.GuardedConnection:
+        connection = postgres_server.connect(self.place)
+        if postgres_server.is_read_only(connection):
+            connection.close()
+            raise only_reads(f"The log {self.place.shown}")
+        return connection
 
     @contextmanager
     def _writing(self) -> Generator[Any]:
@@ -332,23 +335,18 @@ class PostgresLog:
                 raise
 
 
-def schema() -> str:
-    """The SQL that makes a log's tables."""
-    return resources.files("preterite.log.postgres").joinpath("schema.sql").read_text(encoding="utf-8")
-
-
 def make_log(url: str, identity: LogIdentity, publishers: Sequence[str], access: Access) -> None:
     """Make a log's tables and streams, as the role that is to own them, and say what each other role may do.
 
     A log that has an identity keeps it.
     """
-    connection = postgres_server.connect(place_of(url))
+    place = place_of(url)
+    connection = postgres_server.connect(place)
     values = (identity.system, identity.system_id.bytes, identity.partitions)
     try:
         with connection.transaction():
             cursor: Any = connection.cursor()
-            cursor.execute(_LOCK_SCHEMA if cursor.execute(_IS_MADE).fetchone() else _LOCK_NEW_SCHEMA)
-            cursor.execute(schema(), prepare=False)
+            renew_tables(cursor, place.shown)
             if cursor.execute(_IDENTITY).fetchone() is None:
                 cursor.execute(_IDENTIFY, values)
             streams = [(name, partition) for name in publishers for partition in range(identity.partitions)]
@@ -359,10 +357,8 @@ def make_log(url: str, identity: LogIdentity, publishers: Sequence[str], access:
         connection.close()
 
 
-def _make_tables(cursor: Any) -> None:
-    if cursor.execute(_IS_MADE).fetchone() is None:
-        cursor.execute(_LOCK_NEW_SCHEMA)
-        cursor.execute(schema(), prepare=False)
+def _is_usable(connection: postgres_guard.GuardedConnection) -> bool:
+    return not (postgres_server.is_dropped(connection) or postgres_server.is_read_only(connection))
 
 
 def _append(cursor: Any, locked: Mapping[Stream, _Locked], runs: Mapping[Stream, Sequence[Record]]) -> None:

@@ -2,6 +2,9 @@
 
 CREATE SCHEMA IF NOT EXISTS preterite_log;
 
+CREATE TABLE IF NOT EXISTS preterite_log.migration (number integer PRIMARY KEY);  -- versions that these tables have had
+INSERT INTO preterite_log.migration (number) VALUES (1) ON CONFLICT DO NOTHING;
+
 CREATE TABLE IF NOT EXISTS preterite_log.identity (
     id integer PRIMARY KEY CHECK (id = 1),
     system text NOT NULL,

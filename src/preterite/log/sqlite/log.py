@@ -38,10 +38,10 @@ from preterite.log.contract import (
     no_log,
 )
 from preterite.log.numbered import NumberedReader, Tail, prefixes, stream_by_stream, until_full
-from preterite.log.sqlite import clock as sqlite_clock
 from preterite.log.sqlite import databases as sqlite_databases
 from preterite.log.sqlite import keeping
 from preterite.log.sqlite.clock import SqliteClock
+from preterite.log.sqlite.schema import make_tables
 from preterite.log.sqlite.translating import translated
 
 MAINTAIN_LEASE_SECONDS = 10.0
@@ -51,25 +51,6 @@ MAINTAIN_SECONDS = 0.1
 RETENTION_RECORDS = 5000
 """Records that are dropped from the log at a time when their retention has ended."""
 
-_SCHEMA = (
-    """CREATE TABLE IF NOT EXISTS log_identity (
-        id INTEGER PRIMARY KEY CHECK (id = 1), system TEXT NOT NULL, system_id BLOB NOT NULL,
-        partitions INTEGER NOT NULL, maintainer BLOB, maintainer_until REAL NOT NULL DEFAULT 0) STRICT""",
-    """CREATE TABLE IF NOT EXISTS log_stream (
-        id INTEGER PRIMARY KEY, publisher TEXT NOT NULL, partition INTEGER NOT NULL,
-        epoch INTEGER NOT NULL, claim BLOB NOT NULL, last_number INTEGER NOT NULL DEFAULT 0,
-        forgotten INTEGER NOT NULL DEFAULT 0,
-        head_epoch INTEGER, head_number INTEGER, head_id BLOB, head_body BLOB, UNIQUE (publisher, partition)) STRICT""",
-    """CREATE TABLE IF NOT EXISTS log_record (
-        position INTEGER PRIMARY KEY, stream INTEGER NOT NULL, number INTEGER NOT NULL, kind TEXT NOT NULL,
-        epoch INTEGER NOT NULL, event_id BLOB NOT NULL, appended_at REAL NOT NULL, body BLOB NOT NULL) STRICT""",
-    "CREATE UNIQUE INDEX IF NOT EXISTS log_record_number ON log_record (stream, number)",
-    """CREATE TABLE IF NOT EXISTS log_asked (
-        publisher TEXT NOT NULL, partition INTEGER NOT NULL, number INTEGER NOT NULL,
-        PRIMARY KEY (publisher, partition)) STRICT, WITHOUT ROWID""",
-    sqlite_clock.SCHEMA,
-    sqlite_databases.SCHEMA,
-)
 _REQUEST_RESEND = """
 INSERT INTO log_asked (publisher, partition, number) VALUES (?, ?, ?)
 ON CONFLICT (publisher, partition) DO UPDATE SET number = min(number, excluded.number)
@@ -302,8 +283,7 @@ class SqliteLog:
 
     def _identify(self, identity: LogIdentity) -> LogIdentity:
         with self._writing() as cursor:
-            for statement in _SCHEMA:
-                cursor.execute(statement)
+            make_tables(cursor, str(self.path))
             found = cursor.execute("SELECT system, system_id, partitions FROM log_identity").fetchone()
             if found is None and identity.system_id == ANY_SYSTEM:
                 raise no_log(str(self.path))

@@ -25,6 +25,7 @@ POOL_CONNECTIONS = 5
 """Connections that the pool of an engine keeps open."""
 POOL_OVERFLOW = 10
 """Connections that an engine may open beyond its pool."""
+_USED = "preterite_used"
 
 
 def engine(place: Place, context: Any, beginning: str) -> Engine:
@@ -72,7 +73,12 @@ def _begin(beginning: str, connection: Connection) -> None:
     postgres_server.run(connection.connection.dbapi_connection, postgres_server.signed(driver, beginning))
 
 
-def _refuse_dropped(connection: Any, _record: Any, _proxy: Any) -> None:
-    """SQLAlchemy then takes another connection: the first request after a server was restarted does not fail."""
-    if postgres_server.is_dropped(getattr(connection, "driver_connection", connection)):
+def _refuse_dropped(connection: Any, record: Any, _proxy: Any) -> None:
+    """SQLAlchemy then takes another connection: the first request after a server was restarted does not fail.
+
+    A session that only reads, and was used before, may have begun while the server did not write.
+    """
+    driver = getattr(connection, "driver_connection", connection)
+    was_used, record.info[_USED] = _USED in record.info, True
+    if postgres_server.is_dropped(driver) or (was_used and postgres_server.is_read_only(driver)):
         raise DisconnectionError

@@ -19,9 +19,9 @@ from psycopg.errors import DuplicateObject, DuplicateSchema, DuplicateTable, Inv
 from preterite.clock import Backoff
 from preterite.drivers import postgres as postgres_server
 from preterite.drivers import postgres_guard
-from preterite.drivers.postgres_place import first_line, place_of
+from preterite.drivers.postgres_place import first_line, only_reads, place_of
 from preterite.errors import NotMigrated, StoreUnavailable, UsageError
-from preterite.printing.raised import is_a
+from preterite.printing.raised import is_a, original_of
 from preterite.store.contract import Database, Store, TableChange, run_in_transaction
 from preterite.store.postgres.outbox_floor import Floor, raised
 from preterite.store.postgres.statements import PostgresStatements
@@ -94,8 +94,7 @@ class PostgresDatabase:
         return postgres_engine.engine(self.place, context, postgres_server.BEGIN_READING)
 
     def create_tables(self, tables: str) -> None:
-        connection = self.connect()
-        try:
+        with closing(self.connect()) as connection:
             self.store.begin(connection)
             for statement in statements_of(tables):
                 try:
@@ -104,8 +103,6 @@ class PostgresDatabase:
                 except (DuplicateTable, DuplicateObject, DuplicateSchema):
                     pass
             connection.commit()
-        finally:
-            connection.close()
 
     def copy(self, path: Path) -> Database:
         raise UsageError(
@@ -117,11 +114,8 @@ class PostgresDatabase:
         raise UsageError(f"{self.url} cannot be compared with {other.url}.")
 
     def promise(self) -> str:
-        connection = self.connect()
-        try:
+        with closing(self.connect()) as connection:
             return postgres_server.promise(connection)
-        finally:
-            connection.close()
 
     def version(self, *, elsewhere: bool = False) -> int:
         return self._listener.version() + (0 if elsewhere else self._announced)
@@ -197,6 +191,12 @@ class PostgresStore(Store):
     def is_unavailable(self, error: BaseException) -> bool:
         return postgres_server.is_unavailable(error)
 
+    def is_locked(self, error: BaseException) -> bool:
+        return postgres_server.is_locked(error)
+
+    def refuses_rights(self, error: BaseException) -> bool:
+        return is_a(original_of(error), psycopg.errors.InsufficientPrivilege)
+
     def may_have_raised(self, connection: DbConnection, error: BaseException) -> bool:
         # An error does not say it; whether this server can be reached is asked instead.
         return True
@@ -218,12 +218,19 @@ class PostgresStore(Store):
     def plain_cursor(self, connection: DbConnection) -> Any:
         return postgres_server.plain_cursor(connection)
 
+    def place(self, connection: Any) -> str:
+        return f"database {connection.info.dbname} at {connection.info.host}:{connection.info.port}"
+
     def is_open(self, connection: Any) -> bool:
         return not postgres_server.is_dropped(connection)
 
+    def may_write(self, connection: DbConnection) -> bool:
+        return not postgres_server.is_read_only(connection)
+
     def require_current(self, connection: DbConnection) -> None:
         # A server ends the connections to a database that is dropped.
-        pass
+        if not self.may_write(connection):
+            raise only_reads(f"The {self.place(connection)}")
 
     def server_time(self, connection: DbConnection, wall: float) -> float:
         return connection.cursor().execute(self.own.SERVER_TIME).fetchone()[0]

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from importlib import resources
 from uuid import UUID
 
-from preterite.errors import WrongDatabase
+from preterite.errors import SchemaTooNew, WrongDatabase
 from preterite.store.dialect import run_in_transaction
 from preterite.store.rows import Ages, Counts, DbConnection, Script, StoreIdentity
 from preterite.store.sql.cursors import CursorStore
@@ -46,12 +46,15 @@ class Store(OutboxStore, CursorStore, HandlerStore, ParkedStore, DeadLetterStore
         return [Script(int(one.name.partition("_")[0]), one.name, one.read_text(encoding="utf-8")) for one in found]
 
     def migrate(self, connection: DbConnection) -> None:
-        """Bring the tables to the newest version, in one transaction of its own."""
+        """Bring the tables to the newest version, in one transaction of its own.
+
+        Raises `SchemaTooNew` if they are of a version that this program does not know.
+        """
         run_in_transaction(self, connection, lambda: self._run_scripts(connection))
 
     def _run_scripts(self, connection: DbConnection) -> None:
         self.lock_migrations(connection)
-        applied = self.schema_version(connection)
+        applied = self._known_version(connection)
         for number, _, script in self.scripts():
             if number > applied:
                 self.run_script(connection, script)
@@ -69,8 +72,14 @@ class Store(OutboxStore, CursorStore, HandlerStore, ParkedStore, DeadLetterStore
         return self.sql.ADD_MIGRATION.replace(self.sql.marks(1), str(number))
 
     def is_migrated(self, connection: DbConnection) -> bool:
-        """Whether the tables are of the newest version. Reads only."""
-        return self.schema_version(connection) >= self.scripts()[-1].number
+        """Whether the tables are of the newest version; raises `SchemaTooNew` if of a later one. Reads only."""
+        return self._known_version(connection) == self.scripts()[-1].number
+
+    def _known_version(self, connection: DbConnection) -> int:
+        found, known = self.schema_version(connection), self.scripts()[-1].number
+        if found > known:
+            raise SchemaTooNew(self.place(connection), found, known)
+        return found
 
     # whose database this is
 

@@ -37,7 +37,7 @@ class SqliteDatabase:
         self._was_opened = False
 
     def exists(self) -> bool:
-        return self.path.exists()
+        return sqlite_file.exists(self.path)
 
     def answers(self) -> bool:
         return False
@@ -136,7 +136,7 @@ class SqliteDatabase:
 
     def _require_file(self) -> None:
         """Raise where a file that was open here is gone: an empty one in its place would be a new component."""
-        if self._was_opened and not self.path.exists():
+        if self._was_opened and not sqlite_file.exists(self.path):
             raise StoreUnavailable(
                 f"{self.path} was deleted or moved while it was in use. Nothing was written, and no new file is made. "
                 "Put that file back, or restore a backup."
@@ -171,6 +171,9 @@ class SqliteStore(Store):
     def is_damaged(self, error: BaseException) -> bool:
         return sqlite_file.is_damaged(error)
 
+    def is_locked(self, error: BaseException) -> bool:
+        return sqlite_file.is_locked(error)
+
     def may_have_raised(self, connection: DbConnection, error: BaseException) -> bool:
         return was_raised_by(connection, original_of(error))
 
@@ -189,6 +192,9 @@ class SqliteStore(Store):
 
     def plain_cursor(self, connection: DbConnection) -> Any:
         return sqlite_file.plain_cursor(connection)
+
+    def place(self, connection: DbConnection) -> str:
+        return self.plain_cursor(connection).execute("PRAGMA database_list").fetchone()[2]
 
     def identity(self, connection: DbConnection) -> StoreIdentity | None:
         self.require_current(connection)
