@@ -6,6 +6,7 @@ import re
 import tomllib
 from pathlib import Path
 
+import pytest
 from support import tiers
 
 ROOT = Path(__file__).parents[2]
@@ -47,3 +48,17 @@ def test_one_command_runs_the_quick_tier_and_one_runs_all() -> None:
 
     assert re.search(r"^test:.*\n\t\$\(PYTEST\)$", makefile, re.MULTILINE)
     assert re.search(r"^test-all:.*\n\t\$\(PYTEST\) --all$", makefile, re.MULTILINE)
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3, 5, 64])
+def test_each_worker_begins_with_a_file_of_the_longest_and_no_test_is_lost(workers: int) -> None:
+    tests = [(file, number) for file in sorted(FILES) for number in range(3)]
+    ordered = tiers.in_shares(tests, lambda test: test[0], workers)
+    begun: list[str] = []
+    start = 0
+    for worker in range(workers):
+        begun.append(ordered[start][0])
+        start += (len(tests) - start) // (workers - worker)
+
+    assert sorted(ordered) == tests
+    assert begun[: len(tiers.LONGEST)] == list(tiers.LONGEST[:workers])
