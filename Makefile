@@ -8,6 +8,10 @@ WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 PYTEST = $(if $(STORE),PRETERITE_TEST_STORE=$(STORE)) $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal \
   $(if $(STORE),tests/stories tests/integrations)
 
+# Where Python may not keep what it has compiled, each of the thousand processes that tests start compiles the whole package
+# again, and each worker of pytest rewrites the assertions of every test.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 
 help:  ## list the commands

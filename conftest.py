@@ -37,7 +37,8 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what is slow, unless the command line names its file or asks for all; then the longest begin."""
     if config.getoption("--all"):
-        items.sort(key=lambda item: _file(item) not in tiers.LONGEST)
+        workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+        items[:] = tiers.in_shares(items, _file, workers)
         return
     here = config.invocation_params.dir
     named = {(here / argument.partition("::")[0]).resolve() for argument in config.args}

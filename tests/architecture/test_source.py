@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -74,7 +75,13 @@ def name_of(path: Path) -> str:
 
 def trees(paths: list[Path]) -> Iterator[tuple[str, ast.Module]]:
     for path in paths:
-        yield name_of(path), ast.parse(path.read_text(encoding="utf-8"))
+        yield name_of(path), tree_of(path)
+
+
+@cache
+def tree_of(path: Path) -> ast.Module:
+    """Parsed once for all tests, which only read it."""
+    return ast.parse(path.read_text(encoding="utf-8"))
 
 
 def calls(tree: ast.Module) -> Iterator[str]:
@@ -147,7 +154,8 @@ for package in (preterite, retail):
             importlib.import_module(module.name)
 print("\\n".join(touched))
 """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    # -B: Python itself would write what it compiles.
+    done = subprocess.run([sys.executable, "-B", "-c", program], capture_output=True, text=True, check=False)
     opened = [line for line in done.stdout.splitlines() if not line.endswith((".so", "METADATA", "entry_points.txt"))]
 
     assert done.returncode == 0, done.stderr
@@ -165,7 +173,7 @@ def test_the_core_needs_nothing_but_the_standard_library_and_msgspec() -> None:
 
 @pytest.mark.parametrize("path", ALL_SOURCES, ids=name_of)
 def test_every_module_and_everything_public_says_what_it_promises(path: Path) -> None:
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    tree = tree_of(path)
     silent = [] if ast.get_docstring(tree) or not tree.body else ["the module"]
     protocols = {node.name for node in tree.body if isinstance(node, ast.ClassDef) and "Protocol" in ast.unparse(node)}
     for node in tree.body:

@@ -6,6 +6,7 @@ import re
 import tomllib
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, settings
 from support import tiers
 
@@ -54,3 +55,17 @@ def test_no_property_fails_because_a_machine_is_slow() -> None:
     now = settings()
     assert now.deadline is None
     assert HealthCheck.too_slow in now.suppress_health_check
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3, 5, 64])
+def test_each_worker_begins_with_a_file_of_the_longest_and_no_test_is_lost(workers: int) -> None:
+    tests = [(file, number) for file in sorted(FILES) for number in range(3)]
+    ordered = tiers.in_shares(tests, lambda test: test[0], workers)
+    begun: list[str] = []
+    start = 0
+    for worker in range(workers):
+        begun.append(ordered[start][0])
+        start += (len(tests) - start) // (workers - worker)
+
+    assert sorted(ordered) == tests
+    assert begun[: len(tiers.LONGEST)] == list(tiers.LONGEST[:workers])

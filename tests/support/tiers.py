@@ -7,6 +7,7 @@ out of the quick tier. A file or a test that the command line names is run whole
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import pytest
@@ -56,13 +57,18 @@ SLOW_FILES = {
     "examples/retail/tests/when_the_year_is_replayed.py": YEAR,
 }
 LONGEST = (
-    "tests/stories/when_a_year_passes.py",
-    "tests/stories/when_the_zoo_is_let_in.py",
     "tests/unit/handling/test_session_programs.py",
     "examples/retail/tests/when_the_year_is_replayed.py",
+    "tests/simulation/test_simulation.py",
+    "tests/stories/when_a_year_passes.py",
+    "tests/stories/when_the_zoo_is_let_in.py",
     "tests/unit/publishing/test_units_that_user_code_ends.py",
+    "tests/crash/test_crash_points.py",
 )
-"""Files whose single tests take minutes. They begin first, so that no processor waits for one of them at the end."""
+"""Files that take minutes, the longest first. They begin first, so that no processor waits for one at the end.
+
+What a file's tests share is made once only where one worker runs them all.
+"""
 _ALL = "PRETERITE_TEST_ALL"
 _running: list[str] = []
 
@@ -75,6 +81,24 @@ def run_everything() -> None:
 def sample(quick: T, everything: T) -> T:
     """How many examples, seeds or cuts: fewer in the quick tier."""
     return everything if os.environ.get(_ALL) else quick
+
+
+def in_shares(tests: Sequence[T], file_of: Callable[[T], str], workers: int) -> list[T]:
+    """The order in which each worker begins with some of the longest files.
+
+    xdist gives each worker a consecutive share of the tests; who has none left takes some from the end of another's.
+    """
+    longest: list[list[T]] = [[] for _ in range(workers)]
+    for number, file in enumerate(LONGEST):
+        longest[number % workers] += [test for test in tests if file_of(test) == file]
+    others = [test for test in tests if file_of(test) not in LONGEST]
+    ordered: list[T] = []
+    for worker, first in enumerate(longest):
+        share = (len(tests) - len(ordered)) // (workers - worker)
+        after = max(share - len(first), 0)
+        ordered += [*first, *others[:after]]
+        del others[:after]
+    return ordered
 
 
 def tier_of(file: str, *, is_marked: bool) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 from uuid import UUID, uuid5
 
 import pytest
@@ -21,7 +22,7 @@ from retail_shop import (
     take_back,
     until,
 )
-from sqlalchemy import select
+from sqlalchemy import event, select
 
 import retail
 from preterite.codecs import read_xml, write_xml
@@ -120,6 +121,28 @@ def test_what_is_purchased_in_another_month_goes_on_an_invoice_of_its_own() -> N
 
         assert [(invoice.month, invoice.pence) for invoice in invoices(shop)] == [("2011-03", 339), ("2011-04", 678)]
         assert billed == [("2011-03", "2011-03"), ("2011-04", "2011-04"), ("2011-04", "2011-04")]
+
+
+def test_an_invoice_has_the_sum_of_its_items_though_another_is_billed_while_the_month_is_closed() -> None:
+    with open_shop() as shop:
+        buy(shop, "one")
+        [first] = items(shop)
+        with shop.session(finance) as session:
+
+            def bill_another(_connection: Any, cursor: Any, statement: str, *_rest: object) -> None:
+                if statement.startswith("UPDATE billable_item") and len(billed) == 0:
+                    billed.append(uuid5(NAMES, "meanwhile"))
+                    cursor.execute("CREATE TEMP TABLE another AS SELECT * FROM billable_item")
+                    cursor.execute("UPDATE another SET purchase_id = ?", [billed[0].hex])
+                    cursor.execute("INSERT INTO billable_item SELECT * FROM another")
+
+            billed: list[UUID] = []
+            event.listen(session.get_bind(), "before_cursor_execute", bill_another)
+            close_month(session, at("2011-04-01"))
+
+        [invoice] = invoices(shop)
+        on_it = [item for item in items(shop) if item.invoice_id == invoice.id]
+        assert invoice.pence == sum(item.net_pence for item in on_it) == 2 * first.net_pence
 
 
 def test_closing_a_month_twice_changes_nothing() -> None:

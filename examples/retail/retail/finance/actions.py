@@ -71,7 +71,7 @@ def pay(session: Session, invoice_ids: Sequence[UUID], at: datetime) -> None:
         found = session.scalars(select(Invoice).where(Invoice.id.in_(invoice_ids)))
         invoices = {invoice.id: invoice for invoice in found}
         for invoice_id in invoice_ids:
-            invoice = invoices[invoice_id]
+            invoice = invoices.get(invoice_id) or session.get_one(Invoice, invoice_id)
             if invoice.paid_at is None:
                 invoice.paid_at = at
                 session.add(Payment(invoice_id=invoice_id, paid_at=at, pence=invoice.pence, still_overdue=0))

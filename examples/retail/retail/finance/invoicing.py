@@ -24,8 +24,7 @@ def invoice_month(session: Session, unit_of_work: UnitOfWork, at: datetime) -> i
     """
     first = at.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
     open_items = (BillableItem.invoice_id.is_(None), BillableItem.purchased_at < first)
-    totals = select(BillableItem.customer_id, func.sum(BillableItem.net_pence)).where(*open_items)
-    customers = session.execute(totals.group_by(BillableItem.customer_id)).all()
+    customers = session.scalars(select(BillableItem.customer_id).where(*open_items).distinct()).all()
     invoices = [
         Invoice(
             id=unit_of_work.new_id(),
@@ -33,22 +32,25 @@ def invoice_month(session: Session, unit_of_work: UnitOfWork, at: datetime) -> i
             month=month_of(first - timedelta(days=1)),
             issued_at=at,
             due_at=first + PAYMENT_TIME,
-            pence=pence,
+            pence=0,
         )
-        for customer_id, pence in customers
+        for customer_id in customers
     ]
     session.add_all(invoices)
     session.flush()
-    its_invoice = select(Invoice.id).where(
-        Invoice.customer_id == BillableItem.customer_id, Invoice.id.in_([invoice.id for invoice in invoices])
-    )
+    new = [invoice.id for invoice in invoices]
+    its_invoice = select(Invoice.id).where(Invoice.customer_id == BillableItem.customer_id, Invoice.id.in_(new))
     session.execute(
         update(BillableItem)
         .where(*open_items)
         .values(invoice_id=its_invoice.scalar_subquery())
         .execution_options(synchronize_session=False)
     )
+    # Summed once the items are on it: one that is billed by another process meanwhile counts, or waits for the next.
+    sums = select(BillableItem.invoice_id, func.sum(BillableItem.net_pence)).where(BillableItem.invoice_id.in_(new))
+    pence = dict(session.execute(sums.group_by(BillableItem.invoice_id)).all())
     for invoice in invoices:
+        invoice.pence = pence[invoice.id]
         unit_of_work.publish(InvoiceIssued(invoice_id=invoice.id, customer_id=invoice.customer_id, issued_at=at))
         unit_of_work.schedule(FollowUp(invoice_id=invoice.id, due_at=invoice.due_at), at=at)
     return len(invoices)
