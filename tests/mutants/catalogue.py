@@ -143,7 +143,7 @@ MUTANTS = (
     Mutant("the log forgets which database is a component's", "22", "log/sqlite/databases.py",
            "return None if found is None else UUID(bytes=found[0])", "return None"),
     Mutant("what is published is not written", "outbox", "publishing/pending.py",
-           "self._write = transaction.store.outbox_writer(transaction.connection)", "self._write = lambda _row: 0"),
+           "self._write = self.transaction.store.outbox_writer(self.transaction.connection)", "self._write = lambda _row: 0"),
     Mutant("what a savepoint took back is published", "savepoint", "publishing/pending.py",
            "return [row for savepoint, row in self._waiting if self.transaction.is_live(savepoint)]",
            "return [row for savepoint, row in self._waiting]"),

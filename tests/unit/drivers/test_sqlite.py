@@ -10,6 +10,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from threading import Barrier
 
@@ -239,7 +240,8 @@ def test_a_connection_that_is_given_up_begins_no_statement_that_waited_for_its_t
     with pytest.raises(sqlite3.DatabaseError, match="not authorized"):
         connection.commit()
     connection.close()
-    assert sqlite_file.open_file(tmp_path / "shop.db").execute("select count(*) from bill").fetchone() == (0,)
+    with closing(sqlite_file.open_file(tmp_path / "shop.db")) as after:
+        assert after.execute("select count(*) from bill").fetchone() == (0,)
 
 
 def test_a_statement_that_no_interrupt_has_reached_stops_once_its_connection_is_given_up(tmp_path: Path) -> None:
