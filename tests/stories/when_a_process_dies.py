@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import random
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from uuid import uuid4
 
@@ -41,7 +41,22 @@ def test_an_event_that_kills_the_process_is_set_aside_and_everything_else_is_han
     assert set(shop.shipped()) == {str(deadly), str(behind), *others}, "other components know nothing of it"
 
 
-def test_a_terminal_that_hangs_up_stops_it_in_order(shop: RunningShop) -> None:
+@pytest.fixture
+def hangup() -> Generator[Callable[[signal.Handlers], None]]:
+    """Sets what processes that are started do when their terminal hangs up, wherever this one was started."""
+    before = signal.getsignal(signal.SIGHUP)
+
+    def inherit(handler: signal.Handlers) -> None:
+        signal.signal(signal.SIGHUP, handler)
+
+    yield inherit
+    signal.signal(signal.SIGHUP, before)
+
+
+def test_a_terminal_that_hangs_up_stops_it_in_order(
+    shop: RunningShop, hangup: Callable[[signal.Handlers], None]
+) -> None:
+    hangup(signal.SIG_DFL)
     purchase = shop.publish()
     process = shop.run()
     until(lambda: shop.billed() == shop.shipped() == [str(purchase)], "the workers work")
@@ -49,6 +64,21 @@ def test_a_terminal_that_hangs_up_stops_it_in_order(shop: RunningShop) -> None:
 
     assert process.wait(PATIENCE_SECONDS) == 0
     assert "stopped; the next run handles what is left" in shop.errors()
+    assert "its process has ended" not in shop.errors()
+
+
+def test_a_terminal_that_hangs_up_stops_nothing_that_nohup_has_started(
+    shop: RunningShop, hangup: Callable[[signal.Handlers], None]
+) -> None:
+    hangup(signal.SIG_IGN)
+    first = shop.publish()
+    process = shop.run()
+    until(lambda: shop.billed() == [str(first)], "the workers work")
+    os.killpg(process.pid, signal.SIGHUP)
+    second = shop.publish()
+    until(lambda: set(shop.billed()) == {str(first), str(second)}, "they go on")
+
+    assert shop.stop() == 0
     assert "its process has ended" not in shop.errors()
 
 
