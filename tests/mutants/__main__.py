@@ -2,6 +2,7 @@
 
 python -m mutants                 all, two at a time; each until two layers have noticed
 python -m mutants --only 12 13    these, by their number
+python -m mutants --write         keep what noticed each, as soon as it is known
 
 Layers that noticed last time are asked first, and in them first the test that failed.
 """
@@ -20,7 +21,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from mutants.catalogue import MUTANTS, Mutant
 
@@ -67,19 +68,27 @@ def main() -> int:
         for one in together.map(partial(_ask_numbered, before), chosen):
             found.append(one)
             print(f"{len(found)} of {len(chosen)}: {_line(one)}", flush=True)
+            if options.write:
+                rows = in_catalogue_order([*_rows(), _row(one)])
+                RESULT.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
     missed = [one for one in found if len(one.layers) < WANTED_LAYERS]
     print(f"{len(found) - len(missed)} of {len(found)} mutants noticed by at least two layers")
-    if options.write:
-        RESULT.write_text(json.dumps([_row(one) for one in found], indent=2) + "\n", encoding="utf-8")
     return 1 if missed else 0
 
 
 def _last_time() -> Mapping[str, Mapping[str, str]]:
     """The layers that noticed each fault, with the test that failed, from the result that is kept."""
-    if not RESULT.is_file():
-        return {}
-    rows = json.loads(RESULT.read_text(encoding="utf-8"))
-    return {row["what"]: {name: row.get("tests", {}).get(name, "") for name in row["noticed by"]} for row in rows}
+    return {row["what"]: {name: row.get("tests", {}).get(name, "") for name in row["noticed by"]} for row in _rows()}
+
+
+def _rows() -> list[dict[str, Any]]:
+    return json.loads(RESULT.read_text(encoding="utf-8")) if RESULT.is_file() else []
+
+
+def in_catalogue_order(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """One row for each fault of the catalogue that was tried, the last one of several."""
+    by_fault = {row["what"]: row for row in rows}
+    return [by_fault[mutant.what] for mutant in MUTANTS if mutant.what in by_fault]
 
 
 def in_order(before: Mapping[str, str]) -> Sequence[str]:
@@ -111,7 +120,7 @@ def _ask(number: int, mutant: Mutant, before: Mapping[str, Mapping[str, str]]) -
     return Noticed(number, mutant, {name: layers[name] for name in LAYERS if name in layers})
 
 
-def _row(one: Noticed) -> dict[str, object]:
+def _row(one: Noticed) -> dict[str, Any]:
     tests = {name: test for name, test in one.layers.items() if test}
     return {"what": one.mutant.what, "rule": one.mutant.rule, "noticed by": list(one.layers), "tests": tests}
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import preterite
-from mutants.__main__ import in_order, mutated, what_failed
+from mutants.__main__ import in_catalogue_order, in_order, mutated, what_failed
 from mutants.catalogue import MUTANTS, Mutant
 
 SOURCE = Path(preterite.__file__).parent
@@ -34,6 +34,13 @@ def test_there_are_forty_and_every_rule_has_one() -> None:
 def test_layers_that_noticed_last_time_are_asked_first_and_no_layer_is_left_out() -> None:
     assert in_order({"stories": "", "simulation": ""}) == ["stories", "simulation", "unit", "suite", "crash"]
     assert in_order({}) == ["unit", "suite", "stories", "simulation", "crash"]
+
+
+def test_a_run_of_some_mutants_keeps_what_is_known_of_the_others_and_of_none_that_is_gone() -> None:
+    first, second = (mutant.what for mutant in MUTANTS[:2])
+    rows = [{"what": second}, {"what": "gone"}, {"what": first, "rule": "old"}, {"what": first, "rule": "new"}]
+
+    assert in_catalogue_order(rows) == [{"what": first, "rule": "new"}, {"what": second}]
 
 
 @pytest.mark.parametrize(
