@@ -137,7 +137,8 @@ def a_visitor(browser: Browser, at: Served, *, signed_in: bool = True, **options
     finally:
         context.close()
     # What the browser says of an answer with an error status is no complaint: it is what was asked for.
-    assert [said for said in complaints if "the server responded with a status of" not in said] == []
+    others = [said for said in complaints if "the server responded with a status of" not in said]
+    assert others == [], others
 
 
 def sign_in(context: BrowserContext) -> None:
