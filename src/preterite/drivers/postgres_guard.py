@@ -16,7 +16,7 @@ from psycopg.adapt import AdaptersMap
 from psycopg.rows import tuple_row
 
 from preterite.drivers.settings import SettingsChanged, settings_changed
-from preterite.drivers.transaction_watch import TransactionWatch, own_table_written
+from preterite.drivers.transaction_watch import Watched, own_table_written
 from preterite.errors import HandlerEndedTransaction, OwnTableRefused
 
 STATEMENTS_MAX = 1000
@@ -49,10 +49,9 @@ class _Info(psycopg.ConnectionInfo):
         return self._guard.libpq_for(sys._getframe(1))  # pyright: ignore[reportPrivateUsage]
 
 
-class _Guard:
+class _Guard(Watched):
     """What a guarded connection refuses (protocol rule 9). Its cursors ask it before each statement."""
 
-    guarded: bool = False
     flushing: bool = False
     """While a session flushes. If the flush fails, the session rolls back, which is allowed then."""
     pooled: bool = False
@@ -61,10 +60,6 @@ class _Guard:
     reads_committed: bool = False
     """Whether a single statement, outside of an explicit transaction, sees what was committed before it."""
     context: Any = None
-    watch: TransactionWatch | None = None
-    """Where the statements of a unit of work, or of a batch's session, are reported."""
-    own_tables_closed: bool = False
-    """While user code runs: whether statements that write to Preterite's own tables are refused."""
     changed: SettingsChanged = SettingsChanged.NO
     """What statements have changed while it was guarded; who runs handlers sets it back."""
     outbox_floor: Any = None
@@ -91,10 +86,6 @@ class _Guard:
 
     info = property(_known)
     """What is known of it."""
-
-    def give_up(self) -> None:
-        """Let it be closed in the middle of a batch; the server ends its statement then."""
-        self.guarded = False
 
     def libpq_for(self, frame: Any) -> Any:
         """libpq's connection, for the code that runs in a frame."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from preterite.drivers.settings import SettingsChanged
-from preterite.drivers.transaction_watch import TransactionWatch
+from preterite.drivers.transaction_watch import TransactionWatch, Watched
 from preterite.errors import FileReplaced, HandlerEndedTransaction, OwnTableRefused, StoreUnavailable
 
 _TRANSACTION = sqlite3.SQLITE_TRANSACTION
@@ -150,7 +150,7 @@ class GuardedCursor(sqlite3.Cursor):
         return super().executescript(sql_script)
 
 
-class GuardedConnection(sqlite3.Connection):
+class GuardedConnection(Watched, sqlite3.Connection):
     """A connection that, while guarded, refuses to begin, commit or roll back (protocol rule 9).
 
     The refusal is SQLite's own, by its authorizer, so SQL text is refused like method calls. Statements
@@ -161,16 +161,11 @@ class GuardedConnection(sqlite3.Connection):
     that follow would then each commit by themselves; instead each tries to begin a transaction, and is refused.
     """
 
-    guarded: bool = False
     flushing: bool = False
     """While a session flushes. If the flush fails, the session rolls back, which is allowed then."""
-    own_tables_closed: bool = False
-    """While user code runs: whether statements that write to Preterite's own tables are refused."""
     refused_table: str | None = None
     """The own table that the last statement was refused for."""
     context: Any = None
-    watch: TransactionWatch | None = None
-    """Where the statements of a unit of work, or of a batch's session, are reported."""
     changed: SettingsChanged = SettingsChanged.NO
     """What was changed while it was guarded, besides rows; who runs handlers sets it back."""
     opened_file: OpenedFile | None = None
@@ -185,8 +180,7 @@ class GuardedConnection(sqlite3.Connection):
         super().__init__(*arguments, **options)
         self.process = os.getpid()
         """The process that opened it. SQLite forbids another one, which was forked, to use it."""
-        self.set_authorizer(self._authorize)
-        self.set_progress_handler(self._must_stop, _STEPS_BETWEEN_LOOKS)
+        self._set_hooks()
 
     @property
     def preterite_guard(self) -> GuardedConnection:
@@ -229,13 +223,25 @@ class GuardedConnection(sqlite3.Connection):
         if not self.in_transaction:
             raise HandlerEndedTransaction("The batch's transaction ended before the batch did; it was rolled back.")
 
+    def forget_watch(self) -> None:
+        """The same, and refuse again what it refuses, whatever its session has put in that place."""
+        super().forget_watch()
+        if self._has_others_hooks:
+            self._set_hooks()
+
+    def _set_hooks(self) -> None:
+        # SQLite prepares every statement anew after a change of the authorizer, so it is set as seldom as can be.
+        super().set_authorizer(self._authorize)
+        super().set_progress_handler(self._must_stop, _STEPS_BETWEEN_LOOKS)
+        self._has_others_hooks = False
+
     def give_up(self) -> None:
         """Have the statement that runs in another thread stop, and those that wait there refused: it is to be closed.
 
         `sqlite3_interrupt` alone has no effect on a statement that has not begun: it would begin, and might never end.
         """
         self.is_given_up = True
-        self.guarded = False
+        super().give_up()
         with suppress(sqlite3.Error):
             self.interrupt()
 
@@ -299,7 +305,14 @@ class GuardedConnection(sqlite3.Connection):
             self._refuse("roll back")
         if self.watch is not None:
             self.watch.before_rollback()
-        super().rollback()
+        try:
+            super().rollback()
+        except sqlite3.Error:
+            if not self._has_others_hooks:
+                raise
+            # A hook that denies even this would leave the file locked.
+            self._set_hooks()
+            super().rollback()
 
     # What would outlast the handler, and meet the next ones and the core.
 
@@ -312,12 +325,19 @@ class GuardedConnection(sqlite3.Connection):
         super().close()
 
     def set_authorizer(self, authorizer_callback: Any) -> None:
-        self._refuse("replace the connection's authorizer")
+        self._refuse_hook("replace the connection's authorizer")
         super().set_authorizer(authorizer_callback)
 
     def set_progress_handler(self, *arguments: Any, **options: Any) -> None:
-        self._refuse("set a progress handler")
+        self._refuse_hook("set a progress handler")
         super().set_progress_handler(*arguments, **options)
+
+    def _refuse_hook(self, what: str) -> None:
+        """Refuse it to handlers and units of work; what others put there ends with their use of the connection."""
+        self._refuse(what)
+        if self.watch is not None and self.watch.refuses:
+            self.watch.refuse(what)
+        self._has_others_hooks = True
 
     def setlimit(self, category: int, limit: int, /) -> int:
         self._refuse("change the connection's limits")

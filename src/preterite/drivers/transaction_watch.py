@@ -188,12 +188,30 @@ class TransactionWatch:
             raise self.broken
 
 
+class Watched:
+    """A connection that reports to a watch, if it has one, and refuses what handlers may not do while it is guarded."""
+
+    guarded: bool = False
+    watch: TransactionWatch | None = None
+    """Where the statements of a unit of work, or of a batch's session, are reported."""
+    own_tables_closed: bool = False
+    """While user code runs: whether statements that write to Preterite's own tables are refused."""
+
+    def forget_watch(self) -> None:
+        """Report to nobody any more."""
+        self.watch = None
+        self.own_tables_closed = False
+
+    def give_up(self) -> None:
+        """Let it be closed in the middle of a batch."""
+        self.guarded = False
+
+
 def forget_watch(connection: Any, _record: Any) -> None:
     """Watch a connection no longer: a session has given it back to its pool."""
     guard = _guard_of(connection)
     if guard is not None:
-        guard.watch = None
-        guard.own_tables_closed = False
+        guard.forget_watch()
 
 
 def let_close(connection: Any, _record: Any, _error: Any) -> None:

@@ -17,10 +17,17 @@ from threading import Barrier
 import pytest
 import sqlalchemy
 from sqlalchemy.orm import Session
-from support.shop import declare, purchased
+from support.shop import bills, declare, publish, purchased, texts
 
 from preterite.drivers import sqlite as sqlite_file
-from preterite.errors import ConfigurationError, NotDurable, StoreUnavailable, WrongDatabase
+from preterite.errors import (
+    ConfigurationError,
+    NotDurable,
+    OwnTableRefused,
+    StoreUnavailable,
+    UnitOfWorkBroken,
+    WrongDatabase,
+)
 from preterite.store.sqlite.store import SqliteDatabase
 from preterite.testing import started
 
@@ -314,3 +321,44 @@ def test_a_database_in_a_folder_that_is_closed_is_not_taken_for_a_new_one(theirs
     theirs.parent.chmod(0o755)
 
     assert said == ""
+
+
+def deny(*_details: object) -> int:
+    return sqlite3.SQLITE_DENY
+
+
+HOOKS: dict[str, Callable[[sqlite3.Connection], None]] = {
+    "no authorizer": lambda connection: connection.set_authorizer(None),
+    "an authorizer": lambda connection: connection.set_authorizer(deny),
+    "a progress handler": lambda connection: connection.set_progress_handler(lambda: 1, 1),
+}
+
+
+@pytest.mark.parametrize("hook", HOOKS)
+def test_a_unit_of_work_cannot_replace_what_keeps_its_transaction_and_own_tables(hook: str) -> None:
+    shop = declare()
+    with started(shop.system) as opened:
+        with pytest.raises(UnitOfWorkBroken, match="Inside a unit of work something tried to"):
+            with opened.session(shop.sales) as session, shop.sales.unit_of_work(session) as unit_of_work:
+                unit_of_work.publish(purchased("a"))
+                HOOKS[hook](session.connection().connection.dbapi_connection)  # pyright: ignore[reportArgumentType]
+        publish(opened, shop.sales, purchased("b"))
+        opened.settle()
+
+        assert bills(opened, shop.finance) == texts("b")
+
+
+@pytest.mark.parametrize("hook", HOOKS)
+def test_what_a_session_puts_in_their_place_ends_with_its_use_of_the_connection(hook: str) -> None:
+    shop = declare()
+    with started(shop.system) as opened:
+        with opened.session(shop.sales) as session:
+            HOOKS[hook](session.connection().connection.dbapi_connection)  # pyright: ignore[reportArgumentType]
+        with pytest.raises(OwnTableRefused):
+            with opened.session(shop.sales) as session, shop.sales.unit_of_work(session) as unit_of_work:
+                unit_of_work.publish(purchased("a"))
+                session.execute(sqlalchemy.text("delete from preterite_outbox"))
+        publish(opened, shop.sales, purchased("b"))
+        opened.settle()
+
+        assert bills(opened, shop.finance) == texts("b")
