@@ -16,6 +16,7 @@ from support.any_store import log_place, places, servers_only
 from support.processes import until
 from support.shop import bills, declare, publish, purchased, texts
 
+from preterite.errors import StoreUnavailable
 from preterite.hosting.host import Host
 from preterite.operations.status import ComponentStatus
 
@@ -143,3 +144,18 @@ def test_the_status_says_why_one_line_is_logged_and_it_goes_on(
         until(lambda: bills(opened, shop.finance) == texts("a", "b"), "it goes on")
 
     assert sum(record.levelname == "ERROR" for record in caplog.records) <= ERRORS_MAX
+
+
+def test_a_role_that_lacks_a_right_keeps_no_other_component_from_opening(
+    refusing: Callable[[str], Refusing], tmp_path: Path
+) -> None:
+    shop, urls, log = declare(), places(tmp_path, ("sales", "finance")), log_place(tmp_path)
+    shop.system.open(databases=urls, log=log, create_tables=True).close()
+    server = refusing(urls["finance"])
+    with closing(shop.system.open(databases={**urls, "finance": server.url}, log=log)) as opened:
+        publish(opened, shop.sales, purchased("a"))
+        fault = str(opened.status()["finance"].fault)
+        with pytest.raises(StoreUnavailable, match="lacks a right"), opened.session(shop.finance):
+            raise AssertionError("it opens")
+
+    assert "permission denied" in fault
