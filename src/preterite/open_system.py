@@ -33,7 +33,7 @@ from preterite.store.contract import Database
 
 SETTLE_SECONDS_MAX = 600.0
 """How long `settle` and `wait_settled` may take before they raise."""
-SETTLE_POLL_SECONDS = 0.01
+SETTLE_POLL_SECONDS = 0.003
 """The shortest wait of `settle` for work of other processes or threads."""
 SETTLE_STATUS_SECONDS = 0.5
 """How often `settle` reads the whole status, to see whether a stream or relay is stalled."""
