@@ -89,7 +89,7 @@ EXPECTATIONS = (
     Expectation("backlog drained, beside the fastest other package", "alternatives", _beside_the_best("drained")),
     Expectation("live events, beside the fastest other package", "alternatives", _beside_the_best("live")),
     Expectation("a worker is killed: until the next purchase is billed", "storm", _recovery, "make storm"),
-    Expectation("simulated worlds of faults that broke a promise", "worlds", _broken, "make simulate SEEDS=100000"),
+    Expectation("simulated worlds of faults that broke a promise", "worlds", _broken, "make simulate SEEDS=20000"),
 )  # fmt: skip
 
 

@@ -73,7 +73,6 @@ TABLES: Mapping[str, Callable[[Any], str]] = {
     "crash": tables.crash,
     "mutants": tables.mutants,
     "restores": tables.restores,
-    "rollouts": tables.worlds,
     "storm": tables.storm,
     "worlds": tables.worlds,
 }

@@ -33,7 +33,7 @@ from benchmarks.measure import Measured, percentile
 from benchmarks.parts import PARTS
 from support import postgres as servers
 
-BY_TESTS = {"crash", "mutants", "restores", "rollouts", "storm", "worlds"}
+BY_TESTS = {"crash", "mutants", "restores", "storm", "worlds"}
 """Results of tests, which `make crash` and the like keep."""
 
 
