@@ -288,7 +288,7 @@ def test_no_handler_can_tell_in_the_ways_that_are_known(on_sqlite: Rig, what: st
 
 @given(program=programs)
 @settings(
-    max_examples=sample(75, 1_500), suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=sample(75, 1_100), suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 def test_no_handler_can_tell_in_how_large_a_batch_it_runs(on_sqlite: Rig, program: Program) -> None:
     check_plainly(on_sqlite, program)
@@ -296,7 +296,7 @@ def test_no_handler_can_tell_in_how_large_a_batch_it_runs(on_sqlite: Rig, progra
 
 @given(program=programs_that_end)
 @settings(
-    max_examples=sample(40, 600), suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=sample(40, 400), suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 def test_no_handler_can_tell_though_another_tries_to_end_the_transaction(on_sqlite: Rig, program: Program) -> None:
     check(on_sqlite, program)

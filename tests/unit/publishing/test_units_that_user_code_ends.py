@@ -44,7 +44,7 @@ from preterite import Component, Event, System
 from preterite.errors import UnitOfWorkBroken
 from preterite.testing import StartedSystem, started
 
-EXAMPLES = tiers.sample(25, 400)
+EXAMPLES = tiers.sample(25, 250)
 
 
 class Numbered(Event, key="lane"):
