@@ -2,6 +2,6 @@
 
 import sys
 
-from preterite.cli import main
+from preterite.cli.command_line import main
 
 sys.exit(main())

@@ -12,11 +12,11 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from html import escape
 from math import isfinite
 from typing import Any
 from uuid import UUID
 from xml.parsers import expat
-from xml.sax.saxutils import escape
 
 import msgspec
 
@@ -96,7 +96,7 @@ def _elements(event: Event) -> list[tuple[str, str]]:
         fault = nested_fault(value)
         if fault is not None:
             raise InvalidEvent(f"{type(event).__name__}.{field} {fault}")
-        elements.append((_folded(written), escape(_text_of(f"{type(event).__name__}.{field}", value))))
+        elements.append((_folded(written), escape(_text_of(f"{type(event).__name__}.{field}", value), quote=False)))
     return elements
 
 

@@ -61,7 +61,7 @@ KEEPS_ITS_CAUSE = {
     "preterite/testing/pytest_plugin.py",
     "preterite/cli/application.py",
     # The cause says where in the package a database has raised it; `--debug` prints it.
-    "preterite/cli/__init__.py",
+    "preterite/cli/command_line.py",
     # Errors of the core's own loops, which log them.
     "preterite/log/postgres/reader.py",
     "preterite/log/sqlite/translating.py",
@@ -244,7 +244,7 @@ def test_commands_print_through_one_module_and_loggers_are_made_in_one() -> None
         "preterite/checks/sql/sqlglot_reader.py: logging.getLogger",
         # A worker's report, in JSON, to its supervisor; and the traceback of --debug, behind `printable_output`.
         "preterite/cli/worker.py: os.write",
-        "preterite/cli/__init__.py: traceback.print_exc",
+        "preterite/cli/command_line.py: traceback.print_exc",
         "preterite/testing/simulation/running.py: print",
         "preterite/testing/simulation/__main__.py: print",
         "preterite/cli/simulate.py: print",

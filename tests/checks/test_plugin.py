@@ -12,7 +12,7 @@ from support.shop import AT, ItemBilled, ItemPurchased, Shop, declare, id_of, pu
 from preterite import Command, Component, Event, System, UnitOfWork
 from preterite.checks import baseline
 from preterite.checks.baseline import Entry
-from preterite.cli import main
+from preterite.cli.command_line import main
 from preterite.errors import UsageError
 from preterite.testing.pytest_plugin import Given
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from preterite import cli
+from preterite.cli import command_line as cli
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/**/*.md")])

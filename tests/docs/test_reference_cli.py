@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from preterite import cli
+from preterite.cli import command_line as cli
+from preterite.cli.exit_codes import EXIT_CODES
 
 FILE = Path(__file__).parents[2] / "docs" / "reference" / "cli.md"
 INTRODUCTION = """\
@@ -85,7 +86,7 @@ def page() -> str:
     parts = [
         INTRODUCTION,
         "## Exit codes\n",
-        _table(["code", "meaning"], [[str(code), meaning] for code, meaning in cli.EXIT_CODES.items()]),
+        _table(["code", "meaning"], [[str(code), meaning] for code, meaning in EXIT_CODES.items()]),
         *_section("##", whole),
     ]
     for command in whole.commands:

@@ -21,8 +21,9 @@ from support.canary_urls import CANARY, SHAPES
 from fuzz import hostile_shop
 from fuzz.judging import Case, wrong_in
 from fuzz.values import NUMBERS, TEXTS, changed, text
-from preterite import cli
+from preterite.cli import command_line as cli
 from preterite.cli import dead_letter_decisions
+from preterite.cli.exit_codes import EXIT_CODES
 
 APP = "fuzz.hostile_shop:system"
 LEFT_OUT = ("run", "simulate")
@@ -106,7 +107,7 @@ class Commands:
             return []
         code, printed = _run(words, chance)
         found = wrong_in(printed)
-        if code not in cli.EXIT_CODES:
+        if code not in EXIT_CODES:
             found.append(f"exit code {code!r}")
         if code != 0 and not printed.strip():
             found.append(f"exit code {code!r} without a word")

@@ -11,7 +11,7 @@ from support import tiers
 
 from fuzz import command_lines, documents
 from fuzz.judging import Case, Judge, wrong_in
-from preterite import cli
+from preterite.cli import command_line as cli
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from preterite.cli import main
+from preterite.cli.command_line import main
 
 USE = ["--use", "support.simulated_shop:lend", "--check", "support.simulated_shop:check", "--times", "25"]
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from preterite.cli import main
+from preterite.cli.command_line import main
 
 Run = Callable[..., tuple[int, str, str]]
 

@@ -15,8 +15,8 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from preterite.cli import exit_code_of
 from preterite.cli.application import load
+from preterite.cli.exit_codes import exit_code_of
 from preterite.cli.output import printable_output
 from preterite.errors import PreteriteError
 from preterite.hosting.host import Host

@@ -17,7 +17,8 @@ from support.process_shop import finance
 from support.processes import RunningShop
 
 from preterite import errors
-from preterite.cli import EXIT_CODES, exit_code_of
+from preterite.cli.command_line import COMMANDS
+from preterite.cli.exit_codes import EXIT_CODES, exit_code_of
 from preterite.cli.output import ago, table
 
 APP = "support.process_shop:system"
@@ -512,3 +513,13 @@ def test_tables_line_up() -> None:
 @pytest.mark.parametrize(("seconds", "says"), [(-1, "0 s"), (5, "5 s"), (90, "2 m"), (7200, "2 h"), (200_000, "2 d")])
 def test_how_long_ago(seconds: float, says: str) -> None:
     assert ago(seconds) == says
+
+
+def test_a_worker_imports_no_command_and_nothing_for_the_network() -> None:
+    """A process for each component starts at every start of a system: what it does not need delays all of them."""
+    code = "import preterite.cli.worker, sys; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    imported = set(done.stdout.split())
+
+    assert {f"preterite.cli.{command.__name__.rpartition('.')[2]}" for command in COMMANDS} & imported == set()
+    assert {"urllib.request", "importlib.metadata", "preterite.checks", "preterite.testing"} & imported == set()

@@ -10,7 +10,7 @@ from fuzz.command_lines import APP, CREATED, arguments_of, commands, make_projec
 from fuzz.judging import wrong_in
 from support.command_line import Run
 
-from preterite import cli
+from preterite.cli.exit_codes import EXIT_CODES
 
 NO_FILES: dict[str, Callable[[Path], object]] = {
     "a folder": Path.mkdir,
@@ -60,7 +60,7 @@ def test_no_file_that_is_given_ends_in_a_traceback(
             code, out, err = run(*names, *given, "-A", APP)
             wrong += [f"{names} {file}: {one}" for one in wrong_in(out + err)]
             monkeypatch.chdir(project)
-            wrong += [] if code in cli.EXIT_CODES and (code == 0 or out + err) else [f"{names} {file}: {code}"]
+            wrong += [] if code in EXIT_CODES and (code == 0 or out + err) else [f"{names} {file}: {code}"]
 
     assert wrong == []
     assert len(takers) >= 5
@@ -77,7 +77,7 @@ def test_no_file_of_a_project_ends_in_a_traceback(
     monkeypatch.chdir(tmp_path)
     for words in (["check"], ["contracts", "diff"]):
         code, out, err = run(*words)
-        assert (wrong_in(out + err), code in cli.EXIT_CODES) == ([], True), f"{words}: {err}"
+        assert (wrong_in(out + err), code in EXIT_CODES) == ([], True), f"{words}: {err}"
 
 
 @pytest.mark.parametrize("name", CREATED)
@@ -96,6 +96,6 @@ def test_a_damaged_database_is_reported_in_a_sentence(
     for words in ("status", "recover plan", "dead-letters list", "replay plan --to beta.take", "replay status"):
         code, out, err = run(*words.split(), "-A", APP)
         codes.add(code)
-        assert (wrong_in(out + err), code in cli.EXIT_CODES) == ([], True), f"{words}: {err}"
+        assert (wrong_in(out + err), code in EXIT_CODES) == ([], True), f"{words}: {err}"
 
     assert 4 in codes

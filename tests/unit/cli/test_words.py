@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 from support.command_line import Run
 
-from preterite import cli
+from preterite.cli.exit_codes import EXIT_CODES
 from preterite.cli.words import NUMBER_DIGITS_MAX, instant, number_from, whole_number
 
 NUMBERED = ("N", "N/s", "SEED", "TIME", "INSTANT", "start|TIME|NUMBER", "DEAD_LETTER", "REPLAY")
@@ -62,7 +62,7 @@ def test_no_number_or_time_on_a_command_line_ends_in_a_traceback(
                 words = [*words[:-1], f"{action.option_strings[-1]}={words[-1]}"] if action.option_strings else words
                 code, out, err = run(*words, "-A", APP)
                 wrong += [f"{words}: {one}" for one in wrong_in(out + err)]
-                wrong += [] if code in cli.EXIT_CODES else [f"{words}: {code}"]
+                wrong += [] if code in EXIT_CODES else [f"{words}: {code}"]
 
     assert wrong == []
     assert tried > 60

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from preterite.cli import COMMANDS
+from preterite.cli.command_line import COMMANDS
 from preterite.drivers.extras import EXTRAS, needing
 from preterite.errors import ExtraMissing
 
@@ -51,7 +51,7 @@ class Hidden:
             raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
 
 sys.meta_path.insert(0, Hidden())
-from preterite.cli import main
+from preterite.cli.command_line import main
 from preterite.errors import PreteriteError
 from preterite import System
 
