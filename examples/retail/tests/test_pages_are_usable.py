@@ -6,6 +6,7 @@ Screenshots go to `.preterite/screenshots`, or where PRETERITE_SCREENSHOTS says.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
@@ -179,6 +180,17 @@ def test_everything_begins_at_one_left_edge(open_shop: Served, browser: Browser)
         for path in ("/", "/products", "/office"):
             window.goto(path)
             assert len(set(window.evaluate(edges))) == 1
+
+
+def test_who_one_is_can_be_told_from_the_link_that_changes_it(window: Window, open_shop: Served) -> None:
+    window.goto("/")
+    said = window.locator("header .persona")
+    link = said.get_by_role("link", name="change who you are", exact=True)
+
+    assert "you are: " in said.inner_text()
+    assert "underline" in link.evaluate("one => getComputedStyle(one).textDecorationLine")
+    link.click()
+    expect(window).to_have_url(re.compile("/personas$"))
 
 
 def test_what_is_missing_is_no_box_in_a_box(open_shop: Served, browser: Browser) -> None:
