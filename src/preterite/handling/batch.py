@@ -128,14 +128,13 @@ class BatchProcessor:
                 if conflicts > CONFLICTS_MAX:
                     break
                 deliveries = deliveries[: max(len(deliveries) // 2, 1)]
-            except (Fenced, StoreUnavailable, ParkingFull):
-                raise
             except BaseException as error:
-                if ends_the_process(error):
+                if isinstance(error, (Fenced, StoreUnavailable, ParkingFull)) or ends_the_process(error):
                     raise
                 if not together:
                     break  # it came from the commit
                 together = False  # so that each handler writes its own rows
+        self._transactions.renew()
         return self.park_all(records, source)
 
     def park_all(self, records: Sequence[Record], source: Source) -> BatchResult:

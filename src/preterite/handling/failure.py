@@ -101,6 +101,26 @@ def _attempted(read: Callable[[], str], otherwise: str) -> str:
         return otherwise
 
 
+def report_hooks(failed: Sequence[BaseException], *, committed: bool) -> None:
+    """Log what hooks for the end of handlers' transactions have raised: the end stands, and changes nothing any more.
+
+    Raises only what ends the process.
+    """
+    for error in failed:
+        if ends_the_process(error):
+            raise error
+    if failed:
+        first = failure_of(failed[0])
+        _logger.warning(
+            "%d hooks for the end of handlers' transactions raised, first %s%s: %s. What they followed %s.",
+            len(failed),
+            first.error,
+            f" at {first.place}" if first.place else "",
+            clause(first.text),
+            "is committed" if committed else "was rolled back",
+        )
+
+
 def died_while_handling() -> Failure:
     """The failure of an attempt whose process ended before it did."""
     return Failure(

@@ -335,6 +335,11 @@ class CallTransaction:
         return self._session
 
     @property
+    def has_end_hooks(self) -> bool:
+        """Whether its session has hooks for the end of the transaction."""
+        return self._session is not None and self._session.has_end_hooks
+
+    @property
     def async_session(self) -> AsyncSession:
         """The face of the call's session for asyncio."""
         from sqlalchemy.ext.asyncio import AsyncSession

@@ -15,6 +15,7 @@ from preterite.component import ParameterKind
 from preterite.drivers.settings import SettingsChanged
 from preterite.drivers.transaction_watch import TransactionWatch, with_own_tables
 from preterite.errors import HandlerEndedTransaction, UnitOfWorkBroken
+from preterite.handling.failure import report_hooks
 from preterite.handling.outcome import HandlerLoop
 from preterite.publishing.adapted import AdaptedConnection
 from preterite.publishing.pending import PendingMessages
@@ -28,6 +29,8 @@ from preterite.store.rows import DbConnection
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection as SqlalchemyConnection
+    from sqlalchemy import Engine
+    from sqlalchemy.ext.asyncio import AsyncEngine
 
     from preterite.handling.session import CallTransaction, HandlerSession
 
@@ -70,6 +73,10 @@ class TransactionRunner(Protocol):
 
     def transact(self, act: Callable[[Batch], Result]) -> Result:
         """Run `act` in a transaction that commits after it; an exception rolls back and passes through."""
+        ...
+
+    def renew(self) -> None:
+        """Work on new connections from now on: what handlers have left on the old ones, as a listener, is gone."""
         ...
 
     def close(self) -> None:
@@ -151,6 +158,8 @@ class SessionBatch:
             raise
         finally:
             self._call = None
+            if call.has_end_hooks:  # also those that the handler itself has registered
+                self._with_end_hooks.append(call.session)
             self.guard.restore()
             self.changed = max(self.changed, self.guard.changed)
 
@@ -176,10 +185,7 @@ class SessionBatch:
         """A session for one call."""
         from preterite.handling.session import HandlerSession
 
-        session = HandlerSession(self._root, self.guard, self._waiting, self.context)
-        if session.has_end_hooks:
-            self._with_end_hooks.append(session)
-        return session
+        return HandlerSession(self._root, self.guard, self._waiting, self.context)
 
     def begin(self) -> None:
         pass
@@ -222,8 +228,13 @@ class SessionBatch:
         self._run_end_hooks(committed=False)
 
     def _run_end_hooks(self, *, committed: bool) -> None:
+        failed: list[BaseException] = []
         for session in self._with_end_hooks:
-            session.run_end_hooks(committed=committed)
+            try:
+                session.run_end_hooks(committed=committed)
+            except BaseException as error:
+                failed.append(error)
+        report_hooks(failed, committed=committed)
 
 
 def _guarded(batch: Batch, guard: Any, act: Callable[[Batch], Result]) -> Result:
@@ -256,8 +267,7 @@ class ConnectionRunner:
 
     def transact(self, act: Callable[[Batch], Result]) -> Result:
         if not self._store.is_open(self._connection):
-            self._connection.close()
-            self._connection = self._connected()
+            self.renew()
         self._store.begin_batch(self._connection, isolated=self._isolated)
         batch = _ConnectionBatch(self._connection, self._loop.run)
         try:
@@ -272,6 +282,10 @@ class ConnectionRunner:
                 self._connection.close()
         return result
 
+    def renew(self) -> None:
+        self._connection.close()
+        self._connection = self._connected()
+
     def close(self) -> None:
         self._loop.close()
         self._connection.close()
@@ -281,13 +295,19 @@ class SessionRunner:
     """For handlers that take a SQLAlchemy Session; each handler sees what was done before it."""
 
     def __init__(self, database: Database, context: SessionContext, isolated: bool) -> None:
+        self._database = database
         self._store = database.store
+        self._context = context
+        self._isolated = isolated
+        self._engine = self._new_engine()
+        self._loop = HandlerLoop()
+
+    def _new_engine(self) -> Engine:
         from preterite.handling.session import write_what_waits_first
 
-        self._engine = database.engine(context, batch=isolated)
-        write_what_waits_first(self._engine)
-        self._context = context
-        self._loop = HandlerLoop()
+        engine = self._database.engine(self._context, batch=self._isolated)
+        write_what_waits_first(engine)
+        return engine
 
     def transact(self, act: Callable[[Batch], Result]) -> Result:
         with self._engine.connect() as connection:
@@ -299,6 +319,10 @@ class SessionRunner:
                 if batch.changed is SettingsChanged.IN_SESSION:
                     connection.invalidate()
 
+    def renew(self) -> None:
+        self._engine.dispose()
+        self._engine = self._new_engine()
+
     def close(self) -> None:
         self._loop.close()
         self._engine.dispose()
@@ -308,13 +332,19 @@ class AsyncSessionRunner:
     """For handlers that take an AsyncSession; the same plain core runs inside the connection's `run_sync`."""
 
     def __init__(self, database: Database, context: SessionContext, isolated: bool) -> None:
+        self._database = database
         self._store = database.store
+        self._context = context
+        self._isolated = isolated
+        self._engine = self._new_engine()
+        self._loop = HandlerLoop()
+
+    def _new_engine(self) -> AsyncEngine:
         from preterite.handling.session import write_what_waits_first
 
-        self._engine = database.async_engine(context, batch=isolated)
-        write_what_waits_first(self._engine.sync_engine)
-        self._context = context
-        self._loop = HandlerLoop()
+        engine = self._database.async_engine(self._context, batch=self._isolated)
+        write_what_waits_first(engine.sync_engine)
+        return engine
 
     def transact(self, act: Callable[[Batch], Result]) -> Result:
         return self._loop.run(self._transact(act))
@@ -334,6 +364,10 @@ class AsyncSessionRunner:
                         plain.invalidate()
 
             return await connection.run_sync(begun)
+
+    def renew(self) -> None:
+        self._loop.run(self._engine.dispose())
+        self._engine = self._new_engine()
 
     def close(self) -> None:
         self._loop.run(self._engine.dispose())

@@ -159,6 +159,8 @@ class Parking:
                 self._unsettled.append((row, started.attempts))
                 raise
             cause = error.error if isinstance(error, HandlerRaised) else error
+            if cause is error:
+                self._transactions.renew()
             self._unsettled.append((self._after_failure(started, cause), started.attempts))
             self._settle_left_over(tenure)
             if raising:
