@@ -34,7 +34,7 @@ from uuid import UUID
 
 import msgspec
 
-from preterite.errors import EventTooLarge, InvalidEvent
+from preterite.errors import EventTooLarge, InvalidEvent, UsageError
 from preterite.printing.keys import field_key_fault, key_text
 from preterite.printing.text import clause
 
@@ -171,11 +171,18 @@ class Checked:
     def __init__(self, message_type: type[Message]) -> None:
         self.message_type = message_type
         self._key = message_type.__contract__.key
-        hints = get_type_hints(message_type, include_extras=True)
+        try:
+            hints = get_type_hints(message_type, include_extras=True)
+            decoder = msgspec.json.Decoder(message_type)
+        except (TypeError, ValueError, NameError) as error:
+            raise UsageError(
+                f"{message_type.__name__} has a field of a type that cannot be read back from a message: "
+                f"{clause(error)}. Declare its fields with types that JSON carries, such as str, int, UUID or datetime."
+            ) from None
         self._plain = [_plain_type(hints[field]) for field in message_type.__struct_fields__]
         self._all_plain = None not in self._plain
         self._encode = msgspec.json.Encoder().encode
-        self.decode: Callable[[bytes | msgspec.Raw], Message] = msgspec.json.Decoder(message_type).decode
+        self.decode: Callable[[bytes | msgspec.Raw], Message] = decoder.decode
         """The message in these bytes; raises msgspec's error where they are not one."""
 
     def key_of(self, message: Message) -> str | None:

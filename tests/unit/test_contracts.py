@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from decimal import Decimal
 from enum import Enum, IntEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from preterite import Event, Justified, OwnKey, Saga
+from preterite import Component, Event, Justified, OwnKey, Saga
 from preterite.contracts import DEPTH_MAX, Checked, is_deeper, key_fault, own_key_field, partition_of, wire_name
-from preterite.errors import InvalidEvent
+from preterite.errors import InvalidEvent, UsageError
 from preterite.saga import encoded
 
 ANNA = UUID("2ed3cd8e-b7c2-4557-9442-4f58939c201b")
@@ -132,6 +132,22 @@ def test_a_key_that_is_no_field_is_a_fault() -> None:
     assert key_fault(ItemPurchased) is None
     assert key_fault(WithoutKey) is None
     assert key_fault(Broken) == "Broken names 'customer' as its key, but has no such field; fields: customer_id."
+
+
+class Mixed(Enum):
+    ONE = 1
+    TWO = "two"
+
+
+UNREADABLE: list[Any] = [Mixed, list[int] | tuple[int, ...], str | datetime, Literal[1.5], Self, "Nowhere"]
+
+
+@pytest.mark.parametrize("hint", UNREADABLE, ids=str)
+def test_a_field_that_cannot_be_read_back_is_refused_where_its_component_is_declared(hint: Any) -> None:
+    sent = type("Sent", (Event,), {"__annotations__": {"sent": hint}, "__module__": __name__})
+
+    with pytest.raises(UsageError, match=r"^Sent has a field of a type that cannot be read back from a message: "):
+        Component("sales", publishes=[sent])
 
 
 def test_the_own_key_is_found() -> None:
