@@ -51,7 +51,9 @@ class RunningShop:
         urls = {f"PRETERITE_{name.upper()}_URL": url for name, url in self.urls.items()}
         # No story is about how fast its machine stops a process.
         limit = {"TIME_LIMIT_SECONDS": str(self.time_limit_seconds), "STOP_SECONDS": str(PATIENCE_SECONDS)}
-        return {**os.environ, **urls, **limit, "PRETERITE_LOG_URL": self.log_url, "PYTHONPATH": str(TESTS)}
+        # What the tests themselves import first, as the source of a mutant, is also what its processes import.
+        path = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), str(TESTS)]))
+        return {**os.environ, **urls, **limit, "PRETERITE_LOG_URL": self.log_url, "PYTHONPATH": path}
 
     def run(self, *options: str) -> subprocess.Popen[bytes]:
         """Start `preterite run` on it."""
