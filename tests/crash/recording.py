@@ -15,6 +15,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from support.import_path import import_path
+
 SECTOR_BYTES = 512
 RECORD_SECONDS_MAX = 120
 _CALLS = "openat,pwrite64,write,ftruncate,fsync,fdatasync,unlink,rename"
@@ -52,7 +54,7 @@ def killed(command: Sequence[str], call: str, number: int) -> int:
 
 
 def _environment() -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    return {**os.environ, "PYTHONPATH": import_path()}
 
 
 def steps(text: str, folder: Path) -> Iterator[Step]:

@@ -12,14 +12,14 @@ from pathlib import Path
 
 import pytest
 from support import postgres
+from support.import_path import import_path
 
 Came = Mapping[str, tuple[str | None, int, int]]
 
 
 def run(folder: Path, urls: Mapping[str, str]) -> Came:
-    tests = Path(__file__).parents[1]
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PRETERITE_")}
-    environment = {**kept, **urls, "PYTHONPATH": str(tests)}
+    environment = {**kept, **urls, "PYTHONPATH": import_path()}
     command = [sys.executable, "-m", "support.django_units"]
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -10,8 +10,9 @@ from pathlib import Path
 
 from support.any_store import log_place, places, sql
 from support.forking_shop import CHILDREN, UNITS
+from support.import_path import import_path
 from support.process_shop import finance, sales, system
-from support.processes import PATIENCE_SECONDS, TESTS
+from support.processes import PATIENCE_SECONDS
 
 
 def test_rows_and_events_of_parent_and_children_stand_together(tmp_path: Path) -> None:
@@ -39,7 +40,7 @@ def _run(folder: Path, how: str) -> int:
     urls = {
         f"PRETERITE_{name.upper()}_URL": url for name, url in places(folder, ("sales", "finance", "shipping")).items()
     }
-    environment = {**os.environ, **urls, "PRETERITE_LOG_URL": log_place(folder), "PYTHONPATH": str(TESTS)}
+    environment = {**os.environ, **urls, "PRETERITE_LOG_URL": log_place(folder), "PYTHONPATH": import_path()}
     command = [sys.executable, "-m", "support.forking_shop", how]
     return subprocess.run(command, env=environment, cwd=folder, timeout=PATIENCE_SECONDS, check=False).returncode
 

@@ -18,7 +18,8 @@ from pathlib import Path
 from uuid import UUID
 
 from support.any_store import IS_SQLITE, log_place, places, sql
-from support.processes import TESTS, until
+from support.import_path import import_path
+from support.processes import until
 from support.time_shop import CaseClosed, CaseOpened, finance, sales, system
 
 from preterite import OpenSystem
@@ -75,7 +76,7 @@ def office(folder: Path) -> Generator[tuple[OpenSystem, Workers]]:
     urls = places(folder, ("sales", "finance"))
     log = log_place(folder)
     environment = {f"PRETERITE_{name.upper()}_URL": url for name, url in urls.items()}
-    everything = {**os.environ, **environment, "PRETERITE_LOG_URL": log, "PYTHONPATH": str(TESTS)}
+    everything = {**os.environ, **environment, "PRETERITE_LOG_URL": log, "PYTHONPATH": import_path()}
     system.begin_clock(START, log=log)
     workers = Workers(folder, everything)
     with system.open(databases=urls, log=log, create_tables=True) as opened:

@@ -18,7 +18,8 @@ import psycopg
 import pytest
 from support import postgres, processes
 from support.any_store import IS_SQLITE, log_place, places, sql
-from support.processes import PATIENCE_SECONDS, TESTS, until
+from support.import_path import import_path
+from support.processes import PATIENCE_SECONDS, until
 from support.small_zoo_shop import Now, Seen, full, reading, reads_only, sales, system, ticking, timed
 
 from preterite import Component, Event, OpenSystem
@@ -56,7 +57,7 @@ class SmallZoo:
     @contextmanager
     def running(self, *options: str, **environment: str) -> Generator[None]:
         urls = {f"PRETERITE_{name.upper()}_URL": url for name, url in self.urls.items()}
-        env = {**os.environ, **urls, "PRETERITE_LOG_URL": self.log, "PYTHONPATH": str(TESTS), **environment}
+        env = {**os.environ, **urls, "PRETERITE_LOG_URL": self.log, "PYTHONPATH": import_path(), **environment}
         command = [sys.executable, "-m", "preterite", "run", "-A", "support.small_zoo_shop:system", *options]
         with (self.folder / "errors").open("ab") as said:
             running = subprocess.Popen(command, env=env, cwd=self.folder, stderr=said, start_new_session=True)

@@ -18,7 +18,8 @@ import pytest
 from support import postgres, processes, zoo_shop
 from support.any_store import IS_SQLITE, log_place, places, sql
 from support.away import away
-from support.processes import PATIENCE_SECONDS, TESTS, until
+from support.import_path import import_path
+from support.processes import PATIENCE_SECONDS, until
 from support.zoo import ANYTHING, RECORDS, WAYS, Seen, refusing
 from support.zoo_shop import DONE_BY, NEIGHBOURS, SAGA_WAYS, SagaJoined, SagaSeen, does, sales, system
 
@@ -53,7 +54,7 @@ class Zoo:
     def environment(self) -> Mapping[str, str]:
         urls = {f"PRETERITE_{name.upper()}_URL": url for name, url in self.urls.items()}
         other = {"PRETERITE_TEST_OTHER": places(self.folder, ["other"])["other"].removeprefix("sqlite:///")}
-        return {**os.environ, **urls, **other, "PRETERITE_LOG_URL": self.log, "PYTHONPATH": str(TESTS)}
+        return {**os.environ, **urls, **other, "PRETERITE_LOG_URL": self.log, "PYTHONPATH": import_path()}
 
     def publish(self, opened: OpenSystem, ways: list[str]) -> None:
         """Good events between bad ones, each with a key of its own."""

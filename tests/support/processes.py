@@ -16,9 +16,9 @@ from uuid import UUID, uuid4
 from preterite import OpenSystem
 from support import process_shop, tiers
 from support.any_store import log_place, places, sql
+from support.import_path import import_path
 from support.process_shop import finance, sales, shipping, system
 
-TESTS = Path(__file__).parents[1]
 PATIENCE_SECONDS = 300.0
 """After so long a test says that something hangs; no promise is about this time."""
 LOOK_SECONDS = 0.02
@@ -51,9 +51,7 @@ class RunningShop:
         urls = {f"PRETERITE_{name.upper()}_URL": url for name, url in self.urls.items()}
         # No story is about how fast its machine stops a process.
         limit = {"TIME_LIMIT_SECONDS": str(self.time_limit_seconds), "STOP_SECONDS": str(PATIENCE_SECONDS)}
-        # What the tests themselves import first, as the source of a mutant, is also what its processes import.
-        path = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), str(TESTS)]))
-        return {**os.environ, **urls, **limit, "PRETERITE_LOG_URL": self.log_url, "PYTHONPATH": path}
+        return {**os.environ, **urls, **limit, "PRETERITE_LOG_URL": self.log_url, "PYTHONPATH": import_path()}
 
     def run(self, *options: str) -> subprocess.Popen[bytes]:
         """Start `preterite run` on it."""

@@ -76,7 +76,7 @@ class TransactionRunner(Protocol):
         ...
 
     def renew(self) -> None:
-        """Work on new connections from now on: what handlers have left on the old ones, as a listener, is gone."""
+        """Give up the connections, with what handlers have left on them; the next transaction makes a new one."""
         ...
 
     def close(self) -> None:
@@ -267,7 +267,8 @@ class ConnectionRunner:
 
     def transact(self, act: Callable[[Batch], Result]) -> Result:
         if not self._store.is_open(self._connection):
-            self.renew()
+            self._connection.close()
+            self._connection = self._connected()
         self._store.begin_batch(self._connection, isolated=self._isolated)
         batch = _ConnectionBatch(self._connection, self._loop.run)
         try:
@@ -284,7 +285,6 @@ class ConnectionRunner:
 
     def renew(self) -> None:
         self._connection.close()
-        self._connection = self._connected()
 
     def close(self) -> None:
         self._loop.close()

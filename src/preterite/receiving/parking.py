@@ -159,9 +159,9 @@ class Parking:
                 self._unsettled.append((row, started.attempts))
                 raise
             cause = error.error if isinstance(error, HandlerRaised) else error
+            self._unsettled.append((self._after_failure(started, cause), started.attempts))
             if cause is error:
                 self._transactions.renew()
-            self._unsettled.append((self._after_failure(started, cause), started.attempts))
             self._settle_left_over(tenure)
             if raising:
                 raise cause from None
